@@ -1,0 +1,37 @@
+# Two commands for a newcomer: `make demo` and `make test`. Everything else serves those who change the code.
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: demo test check bench report campaign clean
+
+demo: .venv/ready
+	$(BIN)/lateint demo $(ARGS)
+
+test: .venv/ready
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: .venv/ready
+	$(BIN)/python benchmarks/store_size.py
+	$(BIN)/python benchmarks/rerank_speed.py
+
+report: .venv/ready
+	$(BIN)/python benchmarks/report.py $(ARGS)
+
+campaign: .venv/ready
+	$(BIN)/python -m tests.campaign $(ARGS)
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[all]" --group test --group check
+	touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

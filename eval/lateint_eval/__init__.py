@@ -1,0 +1,1 @@
+"""Evaluation: formats, measures, significance, reports."""

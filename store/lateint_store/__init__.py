@@ -1,0 +1,1 @@
+"""The store: compressed arrays of documents in sharded LMDB. No torch here."""

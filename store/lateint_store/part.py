@@ -1,0 +1,51 @@
+"""A `Part` names one exchangeable piece (a codec, pool, compressor, head or loss) and its settings. Pure data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from lateint_store.errors import InputError
+
+Setting = bool | int | float | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A name plus JSON-able settings; the name is the module that implements it.
+
+    Settings are kept as a sorted tuple of pairs, so parts are hashable and two equal parts print alike.
+    """
+
+    name: str
+    settings: tuple[tuple[str, Setting], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise InputError(f"part name {self.name!r} is not an identifier; expected a module name such as 'zstd'")
+
+    def to_json(self) -> dict[str, Any]:
+        """The form that manifests and lateint.json hold: `{"name": ..., "configuration": {...}}`."""
+        return {"name": self.name, "configuration": dict(self.settings)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Part:
+        """The inverse of `to_json`; unknown keys are an error."""
+        if set(data) - {"name", "configuration"} or not isinstance(data.get("name"), str):
+            raise InputError(f"not a part: {json.dumps(data)}; expected {{'name': ..., 'configuration': {{...}}}}")
+        return part(data["name"], **data.get("configuration", {}))
+
+    def __str__(self) -> str:
+        """`name` or `name(key=value, ...)`."""
+        inside = ", ".join(f"{key}={value!r}" for key, value in self.settings)
+        return f"{self.name}({inside})" if inside else self.name
+
+
+def part(name: str, **settings: Setting) -> Part:
+    """Build a `Part`.
+
+    >>> str(part("cast", dtype="float16"))
+    "cast(dtype='float16')"
+    """
+    return Part(name, tuple(sorted(settings.items())))
