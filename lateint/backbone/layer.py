@@ -1,0 +1,135 @@
+"""A transformer layer in two halves, attention and feed-forward, under the same names for every family.
+
+The linear maps are the checkpoint's own modules, shared and not copied: training one trains the other. Keeping the rows
+that are updated apart from the context that they attend to gives everything that lateint needs from one code path:
+ordinary layers (rows = context), a last layer for the CLS row only, and cross-attention to frozen documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Rotary = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Positions [n, t] -> cosine and sine tables [n, t, h / heads]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Token states with what travels along with them.
+
+    states [n, t, h] float; positions [n, t] int64; mask [n, t] bool, True where a token is real, None if all are.
+    """
+
+    states: Tensor
+    positions: Tensor
+    mask: Tensor | None = None
+
+    def first(self) -> Rows:
+        """The first row of each text (CLS)."""
+        return Rows(self.states[:, :1], self.positions[:, :1], None)
+
+    def with_states(self, states: Tensor) -> Rows:
+        """The same rows with other states."""
+        return Rows(states, self.positions, self.mask)
+
+    def expand(self, n: int) -> Rows:
+        """One text seen n times, without copying."""
+        mask = None if self.mask is None else self.mask.expand(n, -1)
+        return Rows(self.states.expand(n, -1, -1), self.positions.expand(n, -1), mask)
+
+
+class Attention(nn.Module):
+    """Multi-head attention of rows to a context, with residual and norm.
+
+    Post-norm: norm(x + out(attend(x))). Pre-norm: x + out(attend(norm(x))), where the context is normed too.
+    """
+
+    def __init__(self, query: nn.Module, key: nn.Module, value: nn.Module, output: nn.Module, norm: nn.Module) -> None:
+        super().__init__()
+        self.query, self.key, self.value, self.output, self.norm = query, key, value, output, norm
+        self.heads = 1
+        self.pre_norm = False
+        self.rotary: Rotary | None = None
+        self.window: int | None = None  # tokens further apart than this do not see each other
+        self.dropout = 0.0
+
+    def forward(self, rows: Rows, context: Rows) -> Tensor:
+        """States of the rows after attention to the context: [n, t, h]. Cost: 2·t·h² + 2·m·h² + 2·t·m·h."""
+        x, y = rows.states, context.states
+        if self.pre_norm:
+            normed = self.norm(x)
+            y = normed if y is x else self.norm(y)
+            attended = self._attend(normed, y, rows, context)
+            return x + F.dropout(self.output(attended), self.dropout, self.training)
+        attended = self._attend(x, y, rows, context)
+        normed_out: Tensor = self.norm(F.dropout(self.output(attended), self.dropout, self.training) + x)
+        return normed_out
+
+    def _attend(self, x: Tensor, y: Tensor, rows: Rows, context: Rows) -> Tensor:
+        q, k, v = (self._split(project(z)) for project, z in ((self.query, x), (self.key, y), (self.value, y)))
+        if self.rotary is not None:
+            q, k = _rotate(q, *self.rotary(rows.positions)), _rotate(k, *self.rotary(context.positions))
+        mask = _visible(rows, context, self.window)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0)
+        return out.transpose(1, 2).reshape(x.shape)
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:-1], self.heads, -1).transpose(1, 2)
+
+
+def _visible(rows: Rows, context: Rows, window: int | None) -> Tensor | None:
+    """Which row may look at which context token: bool [n, 1, t, m], or None where all may."""
+    real = None if context.mask is None else context.mask[:, None, None, :]
+    if window is None:
+        return real
+    apart = (rows.positions[:, :, None] - context.positions[:, None, :]).abs()[:, None]
+    near = apart <= window
+    # A pad far from every real token still sees itself: a row that sees nothing would turn into NaN.
+    return near if real is None else (near & real) | (apart == 0)
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    cos, sin = cos[:, None], sin[:, None]
+    half = x.shape[-1] // 2
+    turned = torch.cat((-x[..., half:], x[..., :half]), dim=-1)
+    return (x.float() * cos + turned.float() * sin).to(x.dtype)
+
+
+class FeedForward(nn.Module):
+    """The position-wise half of a layer, with residual and norm; gated (GLU) where the family is."""
+
+    def __init__(self, up: nn.Module, down: nn.Module, norm: nn.Module, activation: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.up, self.down, self.norm, self.activation = up, down, norm, activation
+        self.pre_norm = False
+        self.gated = False
+        self.dropout = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """States [n, t, h] -> [n, t, h]. Cost: 8·t·h² for an inner width of 4h."""
+        inner = self.up(self.norm(x) if self.pre_norm else x)
+        if self.gated:
+            value, gate = inner.chunk(2, dim=-1)
+            inner = self.activation(value) * gate
+        else:
+            inner = self.activation(inner)
+        out = F.dropout(self.down(inner), self.dropout, self.training) + x
+        return out if self.pre_norm else self.norm(out)
+
+
+class Layer(nn.Module):
+    """One transformer layer: attention, then feed-forward."""
+
+    def __init__(self, attention: Attention, feed_forward: FeedForward) -> None:
+        super().__init__()
+        self.attention, self.feed_forward = attention, feed_forward
+
+    def forward(self, rows: Rows, context: Rows | None = None) -> Tensor:
+        """States of the rows after the layer; the context is the rows themselves unless given."""
+        states: Tensor = self.feed_forward(self.attention(rows, rows if context is None else context))
+        return states

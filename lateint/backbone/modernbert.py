@@ -1,0 +1,80 @@
+"""ModernBERT: rotary positions, pre-norm, gated feed-forward, and a sliding window in most layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lateint.backbone.base import Backbone
+from lateint.backbone.layer import Attention, FeedForward, Layer, Rotary
+
+
+class FusedSlice(nn.Module):
+    """One third of a fused query-key-value map, as a linear map of its own that shares the fused weights."""
+
+    def __init__(self, fused: nn.Linear, index: int) -> None:
+        super().__init__()
+        self.fused, self.index = fused, index
+
+    def forward(self, x: Tensor) -> Tensor:
+        """States [..., h] -> [..., h]."""
+        weight = self.fused.weight.chunk(3)[self.index]
+        bias = None if self.fused.bias is None else self.fused.bias.chunk(3)[self.index]
+        return F.linear(x, weight, bias)
+
+
+class ModernBert(Backbone):
+    """States do not depend on where a text starts, so document positions may follow any query."""
+
+    rotary = True
+    segments = False
+
+    def build_layers(self) -> list[Layer]:
+        return [self._view(layer) for layer in self.bare.layers]
+
+    def _view(self, layer: Any) -> Layer:
+        maps = [FusedSlice(layer.attn.Wqkv, i) for i in range(3)]
+        attention = Attention(maps[0], maps[1], maps[2], layer.attn.Wo, layer.attn_norm)
+        attention.heads, attention.pre_norm = self.config.num_attention_heads, True
+        attention.rotary = self._rotary(layer.attention_type)
+        if layer.attention_type == "sliding_attention":
+            attention.window = int(self.config.sliding_window)
+        feed_forward = FeedForward(layer.mlp.Wi, layer.mlp.Wo, layer.mlp_norm, layer.mlp.act)
+        feed_forward.pre_norm = feed_forward.gated = True
+        return Layer(attention, feed_forward)
+
+    def _rotary(self, layer_type: str) -> Rotary:
+        def tables(positions: Tensor) -> tuple[Tensor, Tensor]:
+            like = torch.empty(0, device=positions.device)
+            cos, sin = self.bare.rotary_emb(like, positions, layer_type)
+            return cos, sin
+
+        return tables
+
+    def embed(self, ids: Tensor, segments: Tensor, positions: Tensor) -> Tensor:
+        states: Tensor = self.bare.embeddings(input_ids=ids)
+        return states
+
+    def final(self, states: Tensor) -> Tensor:
+        normed: Tensor = self.bare.final_norm(states)
+        return normed
+
+    @property
+    def reads_cls_only(self) -> bool:
+        return bool(self.config.classifier_pooling == "cls")
+
+    def classify(self, states: Tensor, mask: Tensor | None) -> Tensor:
+        if self.reads_cls_only:
+            pooled = states[:, 0]
+        elif mask is None:
+            pooled = states.mean(dim=1)
+        else:
+            pooled = (states * mask.unsqueeze(-1)).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+        logits: Tensor = self.model.classifier(self.model.drop(self.model.head(pooled)))
+        return logits
+
+
+FAMILY = ModernBert

@@ -1,0 +1,5 @@
+"""XLM-RoBERTa: RoBERTa with another vocabulary."""
+
+from lateint.backbone.roberta import Roberta
+
+FAMILY = Roberta

@@ -1,0 +1,156 @@
+"""Checkpoints: any transformers encoder, our own full checkpoints, and small deltas over a named base.
+
+A lateint checkpoint is a folder with `lateint.json`. Full: beside it stands an unmodified transformers checkpoint and
+`lateint.safetensors` with what transformers does not know (head, compressor, the query's own tower). Delta: only
+`lateint.safetensors`, with the tensors in which it differs from a base that is named and checked by digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lateint.errors import DamagedCheckpoint, InputError, ModelError
+from lateint.fingerprint import digest_tensors
+from lateint.hub import Changes, locate, pretrained
+from lateint.method import Method
+from lateint.model import Model
+from lateint.presets import preset
+
+FORMAT = 1
+CONFIG, TENSORS = "lateint.json", "lateint.safetensors"
+CHECKPOINTS = Path(__file__).parent / "checkpoints"  # the deltas that ship with the package
+
+
+def load_model(
+    name_or_path: str | os.PathLike[str] = "default",
+    method: str | Method | None = None,
+    *,
+    offline_layers: int | str | None = None,
+    device: str | None = None,
+    query_max_length: int | None = None,
+    doc_max_length: int | None = None,
+    dtype: str | torch.dtype | None = None,
+    threads: int | None = None,
+) -> Model:
+    """Load a model for indexing and ranking.
+
+    Args: `name_or_path` "default" (the checkpoint that ships with the package), a lateint checkpoint, a folder or hub
+    name of any supported encoder or one-label classifier; `method` a preset name or a `Method`, not needed for a
+    lateint checkpoint (default: `cosine` for a bare encoder, `prettr` for a classifier); `offline_layers` replaces the
+    method's L, and the two lengths its longest query and document in tokens; `device` as torch spells it; `dtype` of the weights, float32 unless given (logits are float32 always);
+    `threads` of torch in this process, left alone unless given.
+    Raises: ModelError, DamagedCheckpoint, InputError.
+    """
+    if threads is not None:
+        if threads < 1:
+            raise InputError(f"threads={threads}; expected at least 1")
+        torch.set_num_threads(threads)
+    changes = Changes(offline_layers, query_max_length, doc_max_length)
+    folder = CHECKPOINTS / name_or_path if (CHECKPOINTS / name_or_path / CONFIG).is_file() else locate(name_or_path)
+    chosen = _dtype(dtype)
+    if isinstance(folder, Path) and (folder / CONFIG).is_file():
+        if method is not None or changes != Changes():
+            raise InputError(f"{name_or_path} is a lateint checkpoint, its method is part of it; give the name alone")
+        model = _load_ours(folder, str(name_or_path), chosen)
+    else:
+        wanted = preset(method) if isinstance(method, str) else method
+        backbone, texts, settled = pretrained(folder, wanted, changes, chosen)
+        model = Model(backbone, texts, settled, str(name_or_path)).to(chosen)
+    return model.to(device) if device is not None else model
+
+
+def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype or torch.float32
+    if found not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
+        raise InputError(f"dtype {dtype!r}; expected float32, bfloat16, float16 or float64")
+    return found
+
+
+def _load_ours(folder: Path, name: str, dtype: torch.dtype) -> Model:
+    config = _read_config(folder)
+    tensors = _read_tensors(folder / TENSORS, config["tensors"])
+    base = config["base"]
+    source = folder if base is None else locate(base["name"])
+    backbone, texts, settled = pretrained(source, Method.from_json(config["method"]), Changes(), torch.float32)
+    if base is not None and (found := digest_tensors(backbone.model.state_dict())) != base["digest"]:
+        raise ModelError(
+            f"{name} is a delta over {base['name']} with weights {base['digest'][:12]}, "
+            f"but the {base['name']} found here has {found[:12]}; install the base it was made for"
+        )
+    model = Model(backbone, texts, settled, name)
+    missing = model.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False)
+    own = {k for k in model.state_dict() if not k.startswith("backbone.")}
+    if missing.unexpected_keys or own & set(missing.missing_keys):
+        raise DamagedCheckpoint(f"{folder / TENSORS} does not hold the tensors of method {settled.name!r}")
+    return model.to(dtype)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DamagedCheckpoint(f"{folder / CONFIG} is not JSON: {error}") from error
+    if set(config) != {"format", "method", "base", "tensors"}:
+        raise DamagedCheckpoint(f"{folder / CONFIG} has fields {sorted(config)}; expected base, format, method, tensors")
+    if config["format"] != FORMAT:
+        raise ModelError(f"{folder} has checkpoint format {config['format']}; this version reads {FORMAT}")
+    return config
+
+
+def _read_tensors(file: Path, expected: str) -> dict[str, Tensor]:
+    try:
+        found = hashlib.blake2b(file.read_bytes(), digest_size=32).hexdigest()
+    except OSError as error:
+        raise DamagedCheckpoint(f"{file} cannot be read: {error.strerror}") from error
+    if found != expected:
+        raise DamagedCheckpoint(f"{file} has digest {found[:12]}, its lateint.json says {expected[:12]}; fetch it again")
+    try:
+        tensors: dict[str, Tensor] = load_file(file)
+    except SafetensorError as error:
+        raise DamagedCheckpoint(f"{file} is no safetensors file: {error}") from error
+    return tensors
+
+
+def save(model: Model, folder: str | os.PathLike[str], *, base: str | None = None, dtype: torch.dtype | None = None) -> None:
+    """Write a full checkpoint, or with `base` a delta over that named model, in `dtype` where that is given.
+
+    Raises: ModelError if the base cannot be found.
+    """
+    out = Path(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    own = {name: tensor for name, tensor in state.items() if not name.startswith("backbone.")}
+    reference = None
+    if base is None:
+        model.backbone.model.save_pretrained(out)
+        model.texts.save(out)
+    else:
+        backbone, _, _ = pretrained(locate(base), model.method, Changes(), torch.float32)
+        weights = backbone.model.state_dict()
+        reference = {"name": base, "digest": digest_tensors(weights)}
+        own |= _changed(state, {f"backbone.model.{k}": v for k, v in weights.items()})
+    kept = {name: tensor.to(dtype or tensor.dtype).contiguous().clone() for name, tensor in own.items()}
+    save_file(kept, out / TENSORS)
+    digest = hashlib.blake2b((out / TENSORS).read_bytes(), digest_size=32).hexdigest()
+    _write_json(
+        out / CONFIG, {"format": FORMAT, "method": model.method.to_json(), "base": reference, "tensors": digest}
+    )
+
+
+def _changed(state: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    backbone = {name: tensor for name, tensor in state.items() if name.startswith("backbone.")}
+    return {k: v for k, v in backbone.items() if k not in base or not torch.equal(v.float(), base[k].float())}
+
+
+def _write_json(file: Path, data: Mapping[str, Any]) -> None:
+    file.write_text(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")

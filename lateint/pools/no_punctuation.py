@@ -1,0 +1,30 @@
+"""Drop the tokens that are punctuation, as ColBERT does on the document side."""
+
+from __future__ import annotations
+
+import string
+
+import torch
+from torch import Tensor
+
+from lateint.backbone.layer import Rows
+from lateint.tokens import TextEncoder
+
+
+class NoPunctuation:
+    """Rows [n, t, h] -> the same rows, with ASCII punctuation masked out; special tokens stay.
+
+    Source: arXiv:2004.12832, Sec. 3.2.
+    """
+
+    def __init__(self, texts: TextEncoder) -> None:
+        found = (texts.raw.token_to_id(mark) for mark in string.punctuation)
+        self.dropped = torch.tensor(sorted(i for i in found if i is not None))
+
+    def __call__(self, rows: Rows, ids: Tensor) -> Rows:
+        """Mask punctuation; the states do not change."""
+        keep = ~torch.isin(ids, self.dropped.to(ids.device))
+        return Rows(rows.states, rows.positions, keep if rows.mask is None else keep & rows.mask)
+
+
+PART = NoPunctuation

@@ -1,0 +1,61 @@
+"""The split: each side alone through the lower layers, and what both sides look like when they meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lateint.backbone.base import Backbone
+from lateint.backbone.layer import Rows
+from lateint.method import Layout
+from lateint.tokens import Block
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query after its own lower layers, computed once: rows [1, q, h], and its vector [h] if the method has one."""
+
+    rows: Rows
+    vector: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Decoded entries of n documents, padded on the right to the longest: what a head reads.
+
+    states [n, m, c] float; vector [n, h] float; token_ids [n, m] int64; mask [n, m] bool, None if nothing is padded.
+    """
+
+    mask: Tensor | None = None
+    states: Tensor | None = None
+    vector: Tensor | None = None
+    token_ids: Tensor | None = None
+
+
+def lower(backbone: Backbone, block: Block, depth: int) -> Rows:
+    """Token block -> states after `depth` layers: [n, t, h]. Cost: depth·(12·t·h² + 2·t²·h) a text."""
+    states = backbone.embed(block.ids, block.segments, block.positions)
+    return backbone.run(Rows(states, block.positions, block.mask), 0, depth)
+
+
+def document_start(document: Layout, query: Layout, query_tokens: int) -> int:
+    """The position of a document's first token, by the layout's rule."""
+    return {"restart": 0, "offset": query.max_length, "follow": query_tokens}[document.positions]
+
+
+def join(query: Rows, document: Rows) -> Rows:
+    """Query rows [1, q, h] before each document's rows [n, m, h]: [n, q + m, h]."""
+    n = document.states.shape[0]
+    left = query.expand(n)
+    mask = None
+    if document.mask is not None or left.mask is not None:
+        mask = torch.cat([_full(left), _full(document)], dim=1)
+    return Rows(
+        torch.cat([left.states, document.states], dim=1), torch.cat([left.positions, document.positions], dim=1), mask
+    )
+
+
+def _full(rows: Rows) -> Tensor:
+    return torch.ones_like(rows.positions, dtype=torch.bool) if rows.mask is None else rows.mask
