@@ -1,0 +1,71 @@
+"""The command line: one file a verb, imported when the verb is called. Nothing imports this package."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+from lateint_store.errors import LateintError
+
+VERBS = {
+    "demo": "The main job on the Python standard library's own documentation.",
+    "methods": "The published methods: what each stores, and its source.",
+    "train": "Train a method on ranking data.",
+    "index": "Encode a corpus into a store.",
+    "rank": "Rank the candidates of queries.",
+    "eval": "Evaluate runs against judgements.",
+    "store": "Look after a store: info, verify, add, delete, compact, seal, merge.",
+}
+
+
+class LazyGroup(click.Group):
+    """Verbs by name; `--help` imports none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"lateint.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"auto_envvar_prefix": "LATEINT", "help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lateint")
+def group() -> None:
+    """Cross-encoder ranking with document layers computed once, compressed and kept in LMDB.
+
+    Data goes to stdout, progress and messages to stderr. Exit codes: 0 ok, 1 user error or damage found, 2 usage,
+    3 store and model do not belong together, 130 interrupted.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    try:
+        result: Any = group.main(args=arguments, prog_name="lateint", standalone_mode=False)
+    except LateintError as error:
+        click.echo(f"lateint: {error}", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("lateint: interrupted; what was committed is kept, the same command continues", err=True)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output went away; nothing is left to tell
+        return 0
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,78 @@
+"""Late-interaction ranking: the first layers of a transformer run once per document, the rest with the query.
+
+>>> import lateint
+>>> model = lateint.load_model()                                    # doctest: +SKIP
+>>> store = lateint.build_store(model, documents, "my-store")       # doctest: +SKIP
+>>> lateint.Ranker(model, store).rank("a question", ["id1", "id2"]) # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lateint.checkpoint import load_model
+    from lateint.encode import build_store
+    from lateint.errors import LateintError
+    from lateint.method import Layout, Method, Stage
+    from lateint.model import Document, Model
+    from lateint.part import Part, part
+    from lateint.presets import PRESETS, preset
+    from lateint.rank import Hit, Ranker, Ranking, Timing
+    from lateint.store import Store, open_store
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "PRESETS",
+    "Document",
+    "Hit",
+    "LateintError",
+    "Layout",
+    "Method",
+    "Model",
+    "Part",
+    "Ranker",
+    "Ranking",
+    "Stage",
+    "Store",
+    "Timing",
+    "build_store",
+    "load_model",
+    "open_store",
+    "part",
+    "preset",
+]
+
+_WHERE = {
+    "LateintError": "errors",
+    "Document": "model",
+    "Model": "model",
+    "load_model": "checkpoint",
+    "build_store": "encode",
+    "Layout": "method",
+    "Method": "method",
+    "Stage": "method",
+    "Part": "part",
+    "part": "part",
+    "PRESETS": "presets",
+    "preset": "presets",
+    "Hit": "rank",
+    "Ranker": "rank",
+    "Ranking": "rank",
+    "Timing": "rank",
+    "Store": "store",
+    "open_store": "store",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names on first use: `import lateint` alone takes no torch."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'lateint' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"lateint.{_WHERE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,21 @@
+"""`lateint methods`: the presets."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command("methods")
+@click.option("--json", "as_json", is_flag=True, help="Every preset with all its settings.")
+def command(as_json: bool) -> None:
+    """List the published methods, what each stores and runs, and its source."""
+    from lateint.presets import PRESETS
+
+    if as_json:
+        click.echo(json.dumps([method.to_json() for method in PRESETS.values()], indent=2))
+        return
+    for method in PRESETS.values():
+        click.echo(f"{method.name:<14} L = {method.offline_layers!s:<5} {method.summary}")
+        click.echo(f"{'':<14} {'':<9} {method.source}")

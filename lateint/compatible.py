@@ -1,0 +1,78 @@
+"""Whether a store and a model belong together: recorded facts first, then a canary that recomputes some states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lateint.errors import StoreMismatch
+from lateint.fingerprint import PROBES, digest_json, fingerprint, head_digest
+from lateint.model import Document, Model
+
+CANARY_ROWS, CANARY_NUMBERS = 8, 4
+TOLERANCE = {"float32": 1e-4, "float64": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
+"""Largest difference of a canary number, relative to its array's largest: other threads, BLAS and batch shapes move it."""
+
+
+def canary(model: Model) -> dict[str, list[float]]:
+    """A few numbers of the arrays of fixed texts: fixed random projections of their first rows, before any codec."""
+    rows = model.document_tokens([Document(str(i), text) for i, text in enumerate(PROBES)])
+    found: dict[str, list[float]] = {}
+    for entry in model.encode(rows):
+        for name, array in entry.items():
+            found.setdefault(name, []).extend(_project(np.atleast_2d(array.astype(np.float64))))
+    return found
+
+
+def _project(array: NDArray[Any]) -> list[float]:
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(array.shape[1], CANARY_NUMBERS))
+    projected = array[:CANARY_ROWS] @ signs / np.sqrt(array.shape[1])
+    return [round(float(x), 6) for x in projected.ravel()]
+
+
+def describe(model: Model) -> dict[str, dict[str, Any]]:
+    """What a new store records of the model that fills it."""
+    facts = fingerprint(model)
+    return {
+        "model": {"name": model.name, "method": model.method.to_json()},
+        "fingerprint": facts,
+        "head": {"name": model.method.head.name, "digest": head_digest(model)},
+        "canary": canary(model),
+    }
+
+
+def check_model(model: Model, store: Any) -> None:
+    """Refuse a store whose arrays this model would not make. Another head over the same arrays is welcome.
+
+    Raises: StoreMismatch naming both models, both digests and the facts that differ.
+    """
+    recorded, ours = dict(store.manifest.fingerprint), fingerprint(model)
+    wanted = {name: ours[name] for name in ours}
+    if missing := [name for name in model.head.reads if f"{name}.weights" not in recorded]:
+        raise StoreMismatch(
+            f"{store.path} holds no array {missing[0]!r}, which head {model.method.head.name!r} of {model.name} reads"
+        )
+    shared = {name for name in wanted if name in recorded or not name.endswith(".weights")}
+    differing = sorted(name for name in shared if recorded.get(name) != wanted[name])
+    if differing:
+        theirs = store.manifest.model.get("name", "an unknown model")
+        raise StoreMismatch(
+            f"{store.path} was made by {theirs} [{digest_json(recorded)[:12]}], not by {model.name} "
+            f"[{digest_json(ours)[:12]}]: {', '.join(differing)} differ; index again with {model.name}, or load the store's model"
+        )
+    _check_canary(model, store)
+
+
+def _check_canary(model: Model, store: Any) -> None:
+    stored = store.manifest.canary or {}
+    now = canary(model)
+    limit = TOLERANCE[str(next(model.parameters()).dtype).removeprefix("torch.")]
+    for name, values in stored.items():
+        expected, found = np.array(values), np.array(now.get(name, []))
+        if expected.shape != found.shape or np.abs(expected - found).max() > limit * max(1.0, np.abs(expected).max()):
+            raise StoreMismatch(
+                f"{store.path}: {model.name} no longer gives the {name} that it gave when the store was built, though its "
+                "weights are equal; torch, transformers or the machine changed: index again"
+            )

@@ -1,0 +1,99 @@
+"""Decoded entries of some documents, and how a head gets them: padded batches of similar length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from lateint_store import ArraySpec, Pipeline, Ragged
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lateint.model import Model
+from lateint.part import Part
+from lateint.split import Candidates
+
+TOKENS_A_BATCH = 16_384  # padded document tokens scored at once; bounds memory whatever the number of candidates
+
+
+def pipelines(model: Model, codecs: Mapping[str, tuple[Part, ...]] | None = None) -> dict[str, Pipeline]:
+    """The codec pipeline of every array that the model stores; `codecs` replaces the method's own, array by array.
+
+    Raises: InputError for an array that the model does not store; SpecError for codecs that do not fit.
+    """
+    from lateint.errors import InputError
+
+    chosen = dict(model.method.codecs) | dict(codecs or {})
+    if extra := sorted(set(codecs or {}) - set(model.arrays)):
+        raise InputError(f"codecs for array {extra[0]!r}, but method {model.method.name!r} stores: {', '.join(model.arrays)}")
+    return {name: Pipeline(_spec(model, name), chosen.get(name, ())) for name in model.arrays}
+
+
+def _spec(model: Model, name: str) -> ArraySpec:
+    if name == "token_ids":
+        return ArraySpec("int64", None)
+    return ArraySpec("float32", model.width(name), rows="one" if name == "vector" else "tokens")
+
+
+def round_trip(entries: Sequence[Mapping[str, NDArray[Any]]], through: Mapping[str, Pipeline]) -> dict[str, Ragged]:
+    """Encode and decode entries in memory: what a store would give back, without one."""
+    decoded = {}
+    for name, pipeline in through.items():
+        rows = [1 if pipeline.spec.rows == "one" else len(entry[name]) for entry in entries]
+        decoded[name] = pipeline.decode_many([pipeline.encode(entry[name]) for entry in entries], rows)
+    return decoded
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some candidates at once: their places in the list, and their arrays padded to the longest."""
+
+    places: NDArray[np.int64]
+    docs: Candidates
+
+
+def batches(arrays: Mapping[str, Ragged], device: torch.device, budget: int = TOKENS_A_BATCH) -> Iterator[Batch]:
+    """Padded batches of similar length, longest first, each of at most `budget` padded tokens (or one document)."""
+    by_token = [ragged for ragged in arrays.values() if ragged.spec.rows == "tokens"]
+    n = len(next(iter(arrays.values())))
+    lengths = np.diff(by_token[0].offsets) if by_token else np.ones(n, dtype=np.int64)
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < n:
+        longest = max(1, int(lengths[order[start]]))
+        places = order[start : start + max(1, budget // longest)]
+        yield Batch(places, _padded(arrays, places, lengths[places], device))
+        start += len(places)
+
+
+def _padded(
+    arrays: Mapping[str, Ragged], places: NDArray[np.int64], lengths: NDArray[np.int64], device: torch.device
+) -> Candidates:
+    longest = int(lengths.max())
+    columns = np.arange(longest)
+    full = bool((lengths == longest).all())
+    mask = None if full else torch.from_numpy(columns[None, :] < lengths[:, None]).to(device)
+    found: dict[str, Tensor] = {}
+    for name, ragged in arrays.items():
+        if ragged.spec.rows == "one":
+            taken = ragged.values[places]
+        else:
+            # A pad repeats the document's last row: real numbers that the mask hides, never stale memory.
+            inside = np.minimum(columns[None, :], np.maximum(lengths[:, None] - 1, 0))
+            taken = ragged.values[ragged.offsets[places][:, None] + inside]
+        wide = torch.from_numpy(np.ascontiguousarray(taken))
+        found[name] = wide.to(device, torch.int64 if name == "token_ids" else torch.float32)
+    return Candidates(mask=mask, **found)
+
+
+def score_all(model: Model, query: Any, arrays: Mapping[str, Ragged], budget: int = TOKENS_A_BATCH) -> NDArray[np.float32]:
+    """Scores float32 [n] of all candidates against one query, in the order of the arrays."""
+    n = len(next(iter(arrays.values())))
+    scores = np.empty(n, dtype=np.float32)
+    with torch.inference_mode():
+        for batch in batches(arrays, model.device, budget):
+            scores[batch.places] = model.score(query, batch.docs).float().cpu().numpy()
+    return scores

@@ -1,0 +1,58 @@
+"""Progress of a build: one line on stderr with documents/s, MB/s and time left, or a callable of the caller's own."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The state after one window: documents read so far, those of the window, its tokens, how many were cut, bytes stored."""
+
+    position: int
+    documents: int
+    tokens: int
+    cut: int
+    bytes_written: int
+
+
+ProgressLike = bool | Callable[[Progress], None] | None
+
+
+@contextlib.contextmanager
+def reporter(wanted: ProgressLike, documents: Any) -> Iterator[Callable[[Progress], None]]:
+    """What to call after every window."""
+    if callable(wanted):
+        yield wanted
+    elif wanted:
+        with _bar(documents) as report:
+            yield report
+    else:
+        yield lambda _: None
+
+
+@contextlib.contextmanager
+def _bar(documents: Any) -> Iterator[Callable[[Progress], None]]:
+    from tqdm import tqdm
+
+    total = len(documents) if hasattr(documents, "__len__") else None
+    started = time.monotonic()
+    seen = cut = first_bytes = 0
+    with tqdm(total=total, unit=" documents", file=sys.stderr, mininterval=1.0, dynamic_ncols=True) as bar:
+
+        def report(now: Progress) -> None:
+            nonlocal seen, cut, first_bytes
+            if not seen:
+                bar.update(now.position - now.documents)  # what an earlier run had committed
+                first_bytes = now.bytes_written
+            seen, cut = seen + now.documents, cut + now.cut
+            speed = (now.bytes_written - first_bytes) / 1e6 / max(1e-9, time.monotonic() - started)
+            bar.set_postfix_str(f"{speed:.1f} MB/s, {100 * cut / seen:.1f} % cut", refresh=False)
+            bar.update(now.documents)
+
+        yield report

@@ -1,0 +1,245 @@
+"""Ranking: candidates of a query by id from a store, or by text without one. The same code scores both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from lateint_store import Ragged
+from numpy.typing import NDArray
+
+from lateint.compatible import check_model
+from lateint.entries import pipelines, round_trip, score_all
+from lateint.errors import InputError, MissingDocument
+from lateint.model import Document, Model
+from lateint.split import Query
+from lateint.store import Store
+
+Missing = Literal["error", "skip", "encode"]
+TOKENS_AN_ENCODING = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One ranked document; `score` is the raw logit."""
+
+    doc_id: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where the time of one call went, in milliseconds, and what was read.
+
+    fetch: bytes out of LMDB; decode: bytes to arrays; encode: documents that were not stored; compute: query and head.
+    """
+
+    fetch_ms: float
+    decode_ms: float
+    encode_ms: float
+    compute_ms: float
+    total_ms: float
+    bytes_read: int
+    candidates: int
+    head: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking(Sequence[Hit]):
+    """Hits from best to worst; equal scores stand in the order of their ids."""
+
+    hits: tuple[Hit, ...]
+    timing: Timing
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.hits[index]
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+
+class Ranker:
+    """Scores the candidates of a query. Safe to use from many threads at once.
+
+    Args: `model`; `store`, opened, whose entries the model's head reads.
+    Raises: StoreMismatch if the store holds arrays of other weights, tokenizer, layout or codecs than the model makes.
+    """
+
+    def __init__(self, model: Model, store: Store | None = None) -> None:
+        self.model, self.store = model, store
+        if store is not None:
+            check_model(model, store)
+        self._through = pipelines(model) if store is None else dict(store.manifest.specs)
+
+    def rank(
+        self,
+        query: str,
+        doc_ids: Sequence[str] | None = None,
+        *,
+        documents: Sequence[Document | str] | None = None,
+        top_k: int | None = None,
+        missing: Missing = "error",
+    ) -> Ranking:
+        """Rank candidates by id (from the store), by text (`documents`), or both.
+
+        Args: `doc_ids` candidates, each once; `documents` texts of candidates (a str is given its place as id), used
+        alone, or with `doc_ids` and `missing="encode"` for ids that the store lacks; `top_k` keeps the best;
+        `missing` what to do with ids that the store lacks: `error`, `skip`, or `encode`.
+        Raises: InputError for a repeated id, an empty query or top_k < 1; MissingDocument; DamagedStore.
+        """
+        start = time.perf_counter()
+        if top_k is not None and top_k < 1:
+            raise InputError(f"top_k={top_k}; expected at least 1, or None for all")
+        texts = _as_documents(documents)
+        ids = [d.id for d in texts] if doc_ids is None else list(doc_ids)
+        _refuse_repeats(ids)
+        state = self.model.query(query)
+        encoded = time.perf_counter()
+        scored, clock = self._score(state, ids, {d.id: d for d in texts}, missing, by_text=doc_ids is None)
+        hits = sorted((Hit(doc_id, score) for doc_id, score in scored), key=lambda hit: (-hit.score, hit.doc_id))
+        total = time.perf_counter() - start
+        timing = Timing(
+            fetch_ms=1e3 * clock.fetch,
+            decode_ms=1e3 * clock.decode,
+            encode_ms=1e3 * clock.encode,
+            compute_ms=1e3 * (clock.compute + encoded - start),
+            total_ms=1e3 * total,
+            bytes_read=clock.bytes_read,
+            candidates=len(hits),
+            head=self.model.method.head.name,
+        )
+        return Ranking(tuple(hits[:top_k]), timing)
+
+    def _score(
+        self, state: Query, ids: list[str], texts: dict[str, Document], missing: Missing, by_text: bool
+    ) -> tuple[list[tuple[str, float]], _Clock]:
+        clock, scored = _Clock(), []
+        wanted, absent = ([], ids) if by_text else self._split_missing(ids, missing, texts)
+        if wanted:
+            assert self.store is not None
+            raw = clock.time("fetch", lambda: self._store().fetch(wanted, arrays=self.model.head.reads))
+            clock.bytes_read = raw.bytes_read
+            arrays = clock.time("decode", lambda: self._store().decode(raw))
+            scores = clock.time("compute", lambda: score_all(self.model, state, arrays))
+            scored += zip(wanted, scores.tolist(), strict=True)
+        if absent:
+            arrays = clock.time("encode", lambda: self._encode([texts[doc_id] for doc_id in absent]))
+            scores = clock.time("compute", lambda: score_all(self.model, state, arrays))
+            scored += zip(absent, scores.tolist(), strict=True)
+        return scored, clock
+
+    def _store(self) -> Store:
+        if self.store is None:
+            raise InputError("candidates by id need a store; give Ranker(model, store) one, or pass documents=")
+        return self.store
+
+    def _split_missing(self, ids: list[str], missing: Missing, texts: dict[str, Document]) -> tuple[list[str], list[str]]:
+        if missing not in ("error", "skip", "encode"):
+            raise InputError(f"missing={missing!r}; expected 'error', 'skip' or 'encode'")
+        if not ids:
+            return [], []
+        held = set(self._store().held(ids))
+        absent = [doc_id for doc_id in ids if doc_id not in held]
+        if missing == "skip":
+            absent = []
+        elif absent and missing == "error":
+            raise MissingDocument(f"{len(absent)} of {len(ids)} candidates are not in {self._store().path}: {absent[:3]!r}")
+        elif untold := [doc_id for doc_id in absent if doc_id not in texts]:
+            raise MissingDocument(f"missing='encode' needs the texts of {untold[:3]!r} in documents=")
+        return [doc_id for doc_id in ids if doc_id in held], absent
+
+    def _encode(self, documents: Sequence[Document]) -> dict[str, Ragged]:
+        """Arrays of documents that no store holds, through the same codecs as if one did."""
+        rows = self.model.document_tokens(documents)
+        entries: list[dict[str, NDArray[Any]]] = [{} for _ in rows]
+        for places in _by_length([len(row) for row in rows]):
+            for place, entry in zip(places, self.model.encode([rows[i] for i in places]), strict=True):
+                entries[place] = {name: entry[name] for name in self.model.head.reads}
+        return round_trip(entries, {name: self._through[name] for name in self.model.head.reads})
+
+    def logits(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """Raw scores [n] float32 of (query, text) pairs, in their order: what `rank` sorts on."""
+        out = np.empty(len(pairs), dtype=np.float32)
+        groups: dict[str, list[int]] = {}
+        for place, (query, _) in enumerate(pairs):
+            groups.setdefault(query, []).append(place)
+        for query, places in groups.items():
+            arrays = self._encode([Document(str(place), pairs[place][1]) for place in places])
+            out[places] = score_all(self.model, self.model.query(query), arrays)
+        return out
+
+    def predict(
+        self,
+        pairs: Sequence[tuple[str, str]] | tuple[str, str],
+        activation_fn: Callable[[Any], Any] | None = None,
+        batch_size: int = 32,
+    ) -> Any:
+        """Scores of pairs as sentence-transformers' CrossEncoder gives them: a sigmoid of the logit unless told otherwise.
+
+        A single pair gives a single number. The activation gets a float32 torch tensor, never a half-precision one.
+        `batch_size` is part of that contract; batches here are sized by tokens.
+        Raises: InputError for batch_size < 1.
+        """
+        import torch
+
+        if batch_size < 1:
+            raise InputError(f"batch_size={batch_size}; expected at least 1")
+        single = len(pairs) == 2 and isinstance(pairs[0], str)
+        chosen: Any = [pairs] if single else pairs
+        activation = torch.sigmoid if activation_fn is None else activation_fn
+        scores = activation(torch.from_numpy(self.logits(chosen))).numpy()
+        return scores[0] if single else scores
+
+    def rank_texts(
+        self, query: str, texts: Sequence[str], *, top_k: int | None = None, return_documents: bool = False
+    ) -> list[dict[str, Any]]:
+        """Rank texts as sentence-transformers' CrossEncoder.rank does: `{"corpus_id", "score", "text"?}`, best first."""
+        hits = self.rank(query, documents=list(texts), top_k=top_k)
+        results: list[dict[str, Any]] = []
+        for hit in hits:
+            score = float(1 / (1 + np.exp(-np.float64(hit.score))))
+            results.append({"corpus_id": int(hit.doc_id), "score": score})
+            if return_documents:
+                results[-1]["text"] = texts[int(hit.doc_id)]
+        return results
+
+
+class _Clock:
+    """Adds up seconds by phase."""
+
+    def __init__(self) -> None:
+        self.fetch = self.decode = self.encode = self.compute = 0.0
+        self.bytes_read = 0
+
+    def time(self, phase: str, work: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        result = work()
+        setattr(self, phase, getattr(self, phase) + time.perf_counter() - start)
+        return result
+
+
+def _as_documents(documents: Iterable[Document | str] | None) -> list[Document]:
+    return [d if isinstance(d, Document) else Document(str(i), d) for i, d in enumerate(documents or ())]
+
+
+def _refuse_repeats(ids: Sequence[str]) -> None:
+    if len(set(ids)) != len(ids):
+        seen: set[str] = set()
+        repeated = next(i for i in ids if i in seen or seen.add(i))
+        raise InputError(f"candidate {repeated!r} is given twice; expected each id once")
+
+
+def _by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Places in batches of similar length, longest first, by a budget of padded tokens."""
+    order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
+    start = 0
+    while start < len(order):
+        size = max(1, TOKENS_AN_ENCODING // lengths[order[start]])
+        yield order[start : start + size]
+        start += size

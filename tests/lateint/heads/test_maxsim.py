@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from lateint.checkpoint import load_model
+from lateint.heads.maxsim import maxsim
+from lateint.model import Document
+from lateint.split import Candidates
+
+LENGTHS = {"query_max_length": 24, "doc_max_length": 48}
+TEXTS = ["bread , flour and yeast", "a wheel ; the brake !"]
+
+
+def brute_force(query, docs, lengths):
+    return [sum(max(float(q @ d) for d in doc[:length]) for q in query) for doc, length in zip(docs, lengths, strict=True)]
+
+
+def test_equals_a_double_loop_and_ignores_pads_however_similar():
+    generator = torch.Generator().manual_seed(0)
+    query, docs = torch.randn(3, 8, generator=generator), torch.randn(4, 5, 8, generator=generator)
+    lengths = [5, 1, 3, 2]
+    mask = torch.arange(5)[None] < torch.tensor(lengths)[:, None]
+    docs[~mask] = 100 * query[0]
+    got = maxsim(query, docs, mask)
+    assert np.allclose(got, brute_force(query, docs, lengths), atol=1e-4)
+    assert (maxsim(query, docs, None) - got).abs().max() > 100
+
+
+def test_a_pad_does_not_win_when_every_similarity_is_negative():
+    got = maxsim(torch.tensor([[1.0, 0.0]]), torch.tensor([[[-0.5, 0.0], [9.0, 9.0]]]), torch.tensor([[True, False]]))
+    assert torch.equal(got, torch.tensor([-0.5]))
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_colbert_compares_unit_vectors_of_marked_texts_without_punctuation(family):
+    model = load_model(tiny.checkpoint(family), method="colbert", **LENGTHS)
+    rows = model.document_tokens([Document(str(i), text) for i, text in enumerate(TEXTS)])
+    assert all(row[1] == model.texts.token_id("[unused1]") for row in rows)
+    query = model.query("flour for bread")
+    assert query.rows.states.shape[1] == 24  # filled with [MASK] to the query's full length
+    entries = model.encode(rows)
+    assert [len(entry["states"]) for entry in entries] == [len(rows[0]) - 1, len(rows[1]) - 2]
+    assert np.allclose(np.linalg.norm(entries[0]["states"], axis=1), 1, atol=1e-5)
+    states, mask = model.encode_batch(rows)["states"]
+    with torch.inference_mode():
+        scores = model.score(query, Candidates(states=states, mask=mask))
+    wanted = [brute_force(query.rows.states[0].numpy(), [entry["states"]], [len(entry["states"])])[0] for entry in entries]
+    assert np.allclose(scores, wanted, atol=1e-4)
