@@ -88,6 +88,7 @@ def _load_ours(folder: Path, name: str, dtype: torch.dtype) -> Model:
             f"but the {base['name']} found here has {found[:12]}; install the base it was made for"
         )
     model = Model(backbone, texts, settled, name)
+    model.checkpoint = True
     missing = model.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False)
     own = {k for k in model.state_dict() if not k.startswith("backbone.")}
     if missing.unexpected_keys or own & set(missing.missing_keys):

@@ -36,7 +36,7 @@ def describe(model: Model) -> dict[str, dict[str, Any]]:
     """What a new store records of the model that fills it."""
     facts = fingerprint(model)
     return {
-        "model": {"name": model.name, "method": model.method.to_json()},
+        "model": {"name": model.name, "checkpoint": model.checkpoint, "method": model.method.to_json()},
         "fingerprint": facts,
         "head": {"name": model.method.head.name, "digest": head_digest(model)},
         "canary": canary(model),

@@ -49,7 +49,7 @@ def build_store(
     Cost: one forward pass of L layers a document (all T with a `vector`). Memory does not grow with the corpus.
     """
     through = pipelines(model, codecs)
-    store = create_store(path, through, **describe(model), window=window, shard=shard, store_class=Store)
+    store = create_store(path, through, **describe(model), window=window, shard=shard, kind=Store)
     with reporter(progress, documents) as report:
         _fill(store, model, _documents(documents), report)
     return store
@@ -71,7 +71,7 @@ def _fill(store: Any, model: Model, documents: Iterator[Document], report: Any) 
         mine = shard is None or number % shard[1] == shard[0]
         window = encode_window(model, chunk, position - len(chunk)) if mine else Window([], 0, 0)
         store.append(window.entries, source_end=position, source_digest=digest)
-        report(Progress(position, len(chunk), window.tokens, window.cut, store.bytes_written))
+        report(Progress(position, len(chunk), window.tokens, window.cut, store.info()["bytes"]))
 
 
 def _skip(store: Any, documents: Iterator[Document]) -> str:

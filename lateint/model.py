@@ -41,7 +41,10 @@ class Model(nn.Module):
     """Everything that turns texts into stored arrays, and a query with stored arrays into scores.
 
     `method` is resolved: depths are numbers and segments are set. `name` is what messages call this model.
+    `checkpoint`: the name alone stands for method and weights (a lateint checkpoint), nothing else has to be said.
     """
+
+    checkpoint = False
 
     def __init__(self, backbone: Backbone, texts: TextEncoder, method: Method, name: str) -> None:
         super().__init__()
@@ -54,10 +57,18 @@ class Model(nn.Module):
             self.compressor: Any = None
             if method.compressor is not None:
                 self.compressor = build("compressors", method.compressor, backbone.width)
-            self.head: Any = build("heads", method.head, backbone, self.method)
+        self.head: Any = None
+        self.rebuild_head()
         self.pool = build("pools", method.pool, texts)
         self.vector_pool = None if method.vector is None else build("pools", method.vector, texts)
         self.eval()
+
+    def rebuild_head(self) -> None:
+        """Make the head anew from the backbone's layers and the compressor's maps, as they are now."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(PRIVATE_SEED)
+            self.head = build("heads", self.method.head, self.backbone, self.method, self.compressor)
+        self.head.to(self.device)
 
     @property
     def device(self) -> torch.device:
@@ -105,9 +116,7 @@ class Model(nn.Module):
             vector = self._vectors(below, method.query_depth, block.ids)[0]
         if method.query_depth == len(tower.layers):
             rows = rows.with_states(tower.final(rows.states))
-        if self.compressor is not None and self.head.meets_in_codes:
-            rows = rows.with_states(self.compressor.compress(rows.states))
-        return Query(rows, vector)
+        return Query(rows, self.texts.words(len(tokens), method.query).to(self.device), vector)
 
     def document_tokens(self, documents: Sequence[Document]) -> list[list[int]]:
         """Token ids of each document in its layout."""
@@ -158,9 +167,7 @@ class Model(nn.Module):
         return vectors
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
-        """Scores [n] float32. Stored codes are expanded to width h first, unless the head works on codes."""
-        if docs.states is not None and self.compressor is not None and not self.head.meets_in_codes:
-            docs = replace(docs, states=self.compressor.expand(docs.states))
+        """Scores [n] float32 of n candidates against one query; a head takes stored codes as they are."""
         scores: Tensor = self.head.score(query, docs)
         return scores
 

@@ -15,9 +15,13 @@ from lateint.tokens import Block
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query after its own lower layers, computed once: rows [1, q, h], and its vector [h] if the method has one."""
+    """A query after its own lower layers, computed once.
+
+    rows [1, q, h]; words [q] bool, False for special tokens; vector [h] if the method has vectors.
+    """
 
     rows: Rows
+    words: Tensor
     vector: Tensor | None = None
 
 

@@ -95,6 +95,12 @@ class TextEncoder:
             rows[-1] += fill * (layout.max_length - len(rows[-1]))
         return rows
 
+    def words(self, length: int, layout: Layout) -> Tensor:
+        """Which tokens of a row of `length` are text: bool [length], False for the special ones around it."""
+        wrap = self.wraps[layout.template]
+        places = torch.arange(length)
+        return (places >= len(wrap.before) + bool(layout.marker)) & (places < length - len(wrap.after))
+
     def is_cut(self, tokens: Sequence[int], layout: Layout) -> bool:
         """Whether a text probably lost its end: it fills the layout to the last token."""
         return len(tokens) >= layout.max_length and not layout.fill

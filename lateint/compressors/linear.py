@@ -17,9 +17,8 @@ class Linear(nn.Module):
     def __init__(self, states_width: int, *, width: int = 128) -> None:
         super().__init__()
         self.width = width
-        basis = torch.linalg.qr(torch.randn(states_width, width)).Q  # [h, c]
-        self.down = nn.Parameter(basis.T.clone())
-        self.up = nn.Parameter(basis.clone())
+        self.down = nn.Parameter(nn.init.orthogonal_(torch.empty(width, states_width)))
+        self.up = nn.Parameter(self.down.detach().T.clone())
 
     def compress(self, states: Tensor) -> Tensor:
         """States [..., h] -> codes [..., c]."""

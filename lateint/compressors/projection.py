@@ -16,7 +16,7 @@ class Projection(nn.Module):
     def __init__(self, states_width: int, *, width: int = 128) -> None:
         super().__init__()
         self.width = width
-        self.down = nn.Parameter(torch.linalg.qr(torch.randn(states_width, width)).Q.T.clone())
+        self.down = nn.Parameter(nn.init.orthogonal_(torch.empty(width, states_width)))
 
     def compress(self, states: Tensor) -> Tensor:
         """States [..., h] -> unit vectors [..., c]."""

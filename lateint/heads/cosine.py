@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
@@ -14,10 +16,9 @@ class Cosine(nn.Module):
     """Dot product of unit vectors. Cost a candidate: h multiply-adds."""
 
     needs_classifier = False
-    meets_in_codes = False
     reads = ("vector",)
 
-    def __init__(self, backbone: Backbone, method: Method) -> None:
+    def __init__(self, backbone: Backbone, method: Method, compressor: Any = None) -> None:
         super().__init__()
 
     def score(self, query: Query, docs: Candidates) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -19,11 +21,11 @@ class JointLayers(nn.Module):
     """
 
     needs_classifier = True
-    meets_in_codes = False
 
-    def __init__(self, backbone: Backbone, method: Method) -> None:
+    def __init__(self, backbone: Backbone, method: Method, compressor: Any = None) -> None:
         super().__init__()
         self.backbone = (backbone,)  # in a tuple: its weights belong to the model
+        self.compressor = (compressor,)
         self.method = method
         self.reads = ("states",) if method.depth else ("token_ids",)
         if method.document.positions == "follow" and method.depth and not backbone.rotary:
@@ -56,7 +58,8 @@ class JointLayers(nn.Module):
         start = document_start(self.method.document, self.method.query, query.rows.states.shape[1])
         positions = (torch.arange(m, device=stored.device) + start).expand(n, m)
         if docs.token_ids is None:
-            return Rows(stored, positions, docs.mask)
+            compressor = self.compressor[0]
+            return Rows(stored if compressor is None else compressor.expand(stored), positions, docs.mask)
         segment = self.method.document.segment or 0
         segments = torch.full_like(docs.token_ids, segment)
         return Rows(self.backbone[0].embed(docs.token_ids, segments, positions), positions, docs.mask)

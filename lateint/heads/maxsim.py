@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -18,17 +20,18 @@ class MaxSim(nn.Module):
     """
 
     needs_classifier = False
-    meets_in_codes = True  # both sides pass the compressor and meet in c dimensions
     reads = ("states",)
 
-    def __init__(self, backbone: Backbone, method: Method) -> None:
+    def __init__(self, backbone: Backbone, method: Method, compressor: Any = None) -> None:
         super().__init__()
+        self.compressor = (compressor,)
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
-        """Scores [n] float32 of n candidates; query rows [1, q, c] and stored states [n, m, c] have the same width."""
+        """Scores [n] float32 of n candidates; both sides pass the compressor and meet in c dimensions."""
         if docs.states is None:
             raise InputError("head 'maxsim' reads 'states', which these candidates do not hold")
-        return maxsim(query.rows.states[0].float(), docs.states.float(), docs.mask)
+        compressor, ours = self.compressor[0], query.rows.states[0]
+        return maxsim((ours if compressor is None else compressor.compress(ours)).float(), docs.states.float(), docs.mask)
 
 
 def maxsim(query: Tensor, docs: Tensor, mask: Tensor | None) -> Tensor:

@@ -11,6 +11,7 @@ LateintError                     exit code 1
 │   ├── StoreLocked              another writer is at work
 │   ├── SealedStore              a sealed store does not change
 │   ├── StoreFull                (OSError) no space left, on disk or in the map
+│   ├── CodecError               bytes that a codec did not write; a store adds the place and raises DamagedStore
 │   └── DamagedStore             bytes are not what was written
 ├── StoreMismatch                exit code 3: store and model do not belong together
 ├── ModelError                   a checkpoint cannot be loaded or does not fit the method
@@ -73,6 +74,10 @@ class StoreFull(StoreError, OSError):
     """No space is left, on disk or in the map; what was committed is intact."""
 
 
+class CodecError(StoreError):
+    """Encoded bytes that the codec did not write: truncated, altered, or of another length than the record says."""
+
+
 class DamagedStore(StoreError):
     """Bytes of a store are not what was written.
 
@@ -80,11 +85,19 @@ class DamagedStore(StoreError):
     """
 
     def __init__(
-        self, store: str, reason: str, *, shard: int | None = None, ordinal: int | None = None, doc_id: str | None = None
+        self,
+        store: str,
+        reason: str,
+        *,
+        shard: int | None = None,
+        ordinal: int | None = None,
+        doc_id: str | None = None,
     ) -> None:
         places = (("shard", shard), ("ordinal", ordinal), ("document", None if doc_id is None else repr(doc_id)))
         where = "".join(f", {name} {value}" for name, value in places if value is not None)
-        super().__init__(f"damaged store {store}{where}: {reason}; run `lateint store verify {store}` for the whole list")
+        super().__init__(
+            f"damaged store {store}{where}: {reason}; run `lateint store verify {store}` for the whole list"
+        )
         self.store, self.reason, self.shard, self.ordinal, self.doc_id = store, reason, shard, ordinal, doc_id
 
 

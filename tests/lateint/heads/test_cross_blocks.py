@@ -23,7 +23,7 @@ def load(family="bert", method="mores", **settings):
 
     chosen = preset(method)
     head = part(chosen.head.name, **(dict(chosen.head.settings) | settings))
-    if settings.get("residual"):
+    if settings.get("residual", "none") != "none":
         chosen = replace(chosen, vector=part("mean"))
     return load_model(tiny.checkpoint(family), method=replace(chosen, head=head), **LENGTHS)
 
@@ -112,7 +112,7 @@ def test_the_order_of_attention_matters():
 
 
 def test_a_fresh_residual_head_ranks_exactly_as_the_cosine():
-    model, base = load(residual=True), load_model(tiny.checkpoint("bert"), method="cosine", **LENGTHS)
+    model, base = load(residual="cosine"), load_model(tiny.checkpoint("bert"), method="cosine", **LENGTHS)
     with torch.inference_mode():
         residual = model.score(model.query("bread in the oven"), candidates(model))
         vectors = base.encode_batch(base.document_tokens(DOCUMENTS))["vector"][0]
@@ -124,7 +124,7 @@ def test_fresh_parameters_are_the_same_in_every_load():
     assert torch.equal(load().head.readout.weight, load().head.readout.weight)
 
 
-@pytest.mark.parametrize("settings", [{"blocks": 0}, {"blocks": 5}, {"first": "T-9"}, {"order": "both"}, {"readout": "max"}])
+@pytest.mark.parametrize("settings", [{"blocks": 0}, {"blocks": 5}, {"first": "T-9"}, {"order": "both"}, {"readout": "max"}, {"residual": "x"}])
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(InputError, match="expected"):
         load(**settings)

@@ -1,0 +1,85 @@
+"""Lexical and contextual evidence: a weighted sum of maxima over stored codes, added to the base cosine.
+
+Softmax attention says what a query token found, not how well it fits; the best similarity says exactly that. So a cheap
+sum of maxima beside the attention blocks carries what BM25 knows: is this word, in this sense, there?
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lateint.backbone.base import Backbone
+from lateint.errors import InputError
+from lateint.heads.cosine import cosine
+from lateint.method import Method
+from lateint.split import Candidates, Query
+
+
+class Evidence(nn.Module):
+    """score = tau·cosine + eps·Σ w_i·max_j cos(P q_i, D z_j) / Σ w_i over the query's words i and stored codes z_j.
+
+    w_i = softplus of a linear map of the query token's state: a learned weight that plays the part of idf.
+    Fresh: P is the compressor's own map (the identity without one), D the identity, and all weights are equal, so that
+    the second term is the mean cosine of the best matches. Source: lateint; the sum of maxima is arXiv:2004.12832's.
+    Cost a candidate: q·m·c + m·c² multiply-adds.
+    """
+
+    needs_classifier = False
+    reads = ("states", "vector")
+
+    def __init__(self, backbone: Backbone, method: Method, compressor: Any = None) -> None:
+        super().__init__()
+        width = backbone.width if compressor is None else compressor.width
+        self.query_map = nn.Linear(backbone.width, width, bias=False)
+        self.document_map = nn.Linear(width, width, bias=False)
+        self.weight = nn.Linear(backbone.width, 1)
+        self.log_cosine = nn.Parameter(torch.tensor(math.log(20.0)))
+        self.log_evidence = nn.Parameter(torch.tensor(math.log(60.0)))
+        with torch.no_grad():
+            self.query_map.weight.copy_(torch.eye(width) if compressor is None else compressor.down)
+            self.document_map.weight.copy_(torch.eye(width))
+            self.weight.weight.zero_()
+            self.weight.bias.zero_()
+
+    def score(self, query: Query, docs: Candidates) -> Tensor:
+        """Scores [n] float32 of n candidates."""
+        return self.combine(query, docs, self.best(query, docs))
+
+    def best(self, query: Query, docs: Candidates) -> Tensor:
+        """The best similarity [n, q] of every query token with each candidate; a pad never wins."""
+        if docs.states is None:
+            raise InputError("this head reads 'states', which these candidates do not hold")
+        ours = F.normalize(self.query_map(query.rows.states[0]), dim=-1)
+        theirs = F.normalize(self.document_map(docs.states), dim=-1)
+        similar = theirs @ ours.T  # [n, m, q]
+        if docs.mask is not None:
+            similar = similar.masked_fill(~docs.mask[:, :, None], -1.0)
+        found: Tensor = similar.amax(dim=1)
+        return found
+
+    def combine(self, query: Query, docs: Candidates, best: Tensor) -> Tensor:
+        """tau·cosine + eps·weighted mean of the best similarities."""
+        weight = F.softplus(self.weight(query.rows.states[0])[:, 0]) * query.words
+        evidence = (best * weight).sum(dim=1) / weight.sum().clamp_min(1e-6)
+        scores: Tensor = self.log_cosine.exp() * cosine(query, docs) + self.log_evidence.exp() * evidence
+        return scores.float()
+
+    @torch.no_grad()
+    def fit_weights(self, states: Tensor, token_ids: Tensor, first_word: int) -> None:
+        """Start the token weights from word frequency: ridge regression of log rank on states [n, h].
+
+        Vocabularies list frequent words first, so the rank of `token_ids` [n] stands for idf; ids from `first_word` on.
+        """
+        target = torch.log1p((token_ids.clamp(min=first_word) - first_word + 1).double()) / 3
+        x = torch.cat([states.double(), torch.ones(len(states), 1, dtype=torch.float64)], dim=1)
+        solution = torch.linalg.solve(x.T @ x + 10 * torch.eye(x.shape[1], dtype=torch.float64), x.T @ target)
+        self.weight.weight.copy_(solution[None, :-1].to(self.weight.weight))
+        self.weight.bias.copy_(solution[-1:].to(self.weight.bias))
+
+
+PART = Evidence

@@ -1,0 +1,132 @@
+"""What a codec is, and how one is found by name.
+
+Three kinds, applied in this order: array -> array (`cast`, `int8`), exactly one array -> bytes (`raw`),
+bytes -> bytes (`zstd`, `checksum`). A codec is a frozen dataclass in `codecs/<name>.py`; its fields are its JSON
+configuration, its class is the name in capitals (`int8` -> `Int8`). Adding a codec is adding a file: no list to edit.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from lateint_store import codecs
+from lateint_store.errors import SpecError
+from lateint_store.part import Part, part
+from lateint_store.spec import Array, ArraySpec
+
+Buffer = bytes | memoryview
+Bound = npt.NDArray[np.float64]
+
+
+@runtime_checkable
+class ArrayCodec(Protocol):
+    """Array -> array, row by row: the code of a row depends on that row only, so documents may be coded together."""
+
+    name: ClassVar[str]
+    kind: ClassVar[Literal["array"]]
+
+    def resolve(self, spec: ArraySpec) -> ArraySpec:
+        """What `encode` makes of an array of this spec. Raises: SpecError if it does not fit."""
+
+    def decoded(self, spec: ArraySpec) -> ArraySpec:
+        """What `decode` gives back for input of `spec`: the same, or a narrower float dtype."""
+
+    def encode(self, x: Array) -> Array:
+        """Code [r, w] into the shape and dtype of `resolve`. Raises: InputError for a value that does not fit."""
+
+    def decode(self, y: Array, spec: ArraySpec) -> Array:
+        """The nearest inverse; `spec` is the spec of `encode`'s input. Raises: CodecError for impossible codes."""
+
+    def lossless(self, spec: ArraySpec) -> bool:
+        """True if decode(encode(x)) equals x for every x of `spec` that `encode` accepts."""
+
+    def bound(self, x: Array) -> Bound:
+        """Largest possible |x - decode(encode(x))| of each row of x [r, w]: float64 [r, 1]."""
+
+
+@runtime_checkable
+class LayoutCodec(Protocol):
+    """Array -> bytes: how the numbers of one document lie in memory. Lossless."""
+
+    name: ClassVar[str]
+    kind: ClassVar[Literal["layout"]]
+
+    def resolve(self, spec: ArraySpec) -> None:
+        """Raise SpecError if arrays of this spec cannot be laid out."""
+
+    def nbytes(self, spec: ArraySpec, rows: int) -> int:
+        """Exact size in bytes of a document of `rows` rows."""
+
+    def encode(self, matrix: Array) -> bytes:
+        """Lay out [rows, columns]."""
+
+    def decode(self, parts: list[Buffer], spec: ArraySpec, rows: list[int]) -> Array:
+        """Stack documents of `nbytes` each into [sum(rows), columns]. Sizes were checked by the caller."""
+
+
+@runtime_checkable
+class BytesCodec(Protocol):
+    """Bytes -> bytes. Lossless and bounded: `decode` never makes more than `limit` bytes."""
+
+    name: ClassVar[str]
+    kind: ClassVar[Literal["bytes"]]
+
+    def encode(self, data: Buffer) -> bytes:
+        """Code one document's bytes."""
+
+    def decode(self, data: Buffer, limit: int) -> Buffer:
+        """The inverse. Raises: CodecError if the bytes are not ours or would grow beyond `limit` bytes."""
+
+    def encoded_limit(self, size: int) -> int:
+        """Upper bound on the bytes that `encode` makes of `size` bytes or fewer."""
+
+
+Codec = ArrayCodec | LayoutCodec | BytesCodec
+
+
+def known_codecs() -> list[str]:
+    """Names of all codecs: the modules of the folder `codecs/`."""
+    folders = [Path(folder) for folder in codecs.__path__]
+    return sorted(path.stem for folder in folders for path in folder.glob("[a-z]*.py"))
+
+
+def codec_class(name: str) -> type[Any]:
+    """The class that implements a codec. Raises: SpecError listing the known names."""
+    if name not in known_codecs():
+        raise SpecError(f"no codec {name!r}; known codecs: {', '.join(known_codecs())}")
+    module = importlib.import_module(f"{codecs.__name__}.{name}")
+    found: type[Any] = getattr(module, name.title().replace("_", ""))
+    return found
+
+
+def make_codec(chosen: Part) -> Codec:
+    """Build a codec from its name and settings. Raises: SpecError for an unknown name, setting or value."""
+    cls = codec_class(chosen.name)
+    allowed = [field.name for field in fields(cls)]
+    unknown = sorted(set(dict(chosen.settings)) - set(allowed))
+    if unknown:
+        known = ", ".join(allowed) or "none"
+        raise SpecError(f"codec {chosen.name!r} has no setting {unknown[0]!r}; its settings: {known}")
+    try:
+        codec: Codec = cls(**dict(chosen.settings))
+    except TypeError as error:
+        raise SpecError(f"codec {chosen.name!r} needs its settings {', '.join(allowed)}: {error}") from error
+    return codec
+
+
+def codec_part(codec: Codec) -> Part:
+    """The full description of a codec, defaults written out."""
+    return part(codec.name, **asdict(codec))  # type: ignore[call-overload]
+
+
+def check_choice(codec: str, setting: str, value: object, choices: tuple[object, ...]) -> None:
+    """Raise SpecError unless `value` is one of `choices` (and of the same type)."""
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        listed = ", ".join(map(repr, choices)) if len(choices) <= 8 else f"{choices[0]!r} to {choices[-1]!r}"
+        raise SpecError(f"codec {codec!r}: {setting}={value!r} is not one of {listed}")

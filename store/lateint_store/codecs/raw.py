@@ -1,0 +1,42 @@
+"""The numbers as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from lateint_store.codec import Buffer
+from lateint_store.spec import Array, ArraySpec
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Little-endian, row by row, no header. Array -> bytes. Error: none.
+
+    A pipeline without an array -> bytes codec gets this one.
+    """
+
+    name: ClassVar[str] = "raw"
+    kind: ClassVar[Literal["layout"]] = "layout"
+
+    def resolve(self, spec: ArraySpec) -> None:
+        """Every array fits."""
+
+    def nbytes(self, spec: ArraySpec, rows: int) -> int:
+        """Rows times columns times the size of a number."""
+        return rows * spec.columns * spec.numpy_dtype.itemsize
+
+    def encode(self, matrix: Array) -> bytes:
+        """C order, little-endian."""
+        return matrix.astype(matrix.dtype.newbyteorder("<"), copy=False).tobytes()
+
+    def decode(self, parts: list[Buffer], spec: ArraySpec, rows: list[int]) -> Array:
+        """One copy: all documents into [sum(rows), columns]."""
+        stacked = np.empty(sum(map(len, parts)), np.uint8)
+        target, start = memoryview(stacked.data), 0
+        for part in parts:
+            target[start : start + len(part)] = part
+            start += len(part)
+        return stacked.view(spec.numpy_dtype).reshape(sum(rows), spec.columns).astype(spec.dtype, copy=False)

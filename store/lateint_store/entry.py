@@ -1,0 +1,95 @@
+"""Entries: what a user puts in, checked and encoded window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lateint_store.block import MAX_ID_BYTES, Encoded
+from lateint_store.content import document_digest
+from lateint_store.errors import DuplicateDocument, InputError
+from lateint_store.manifest import Manifest
+from lateint_store.spec import Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """One document: its id and one array for each name of the store's specs."""
+
+    id: str
+    arrays: Mapping[str, Array]
+
+
+def encode_id(doc_id: object) -> bytes:
+    """An id as UTF-8; any string but the empty one, lone surrogates, and more than 65,535 bytes. No normalisation.
+
+    Raises: InputError.
+    """
+    if not isinstance(doc_id, str):
+        raise InputError(f"document id {doc_id!r} is of type {type(doc_id).__name__}, expected str")
+    try:
+        encoded = doc_id.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"document id {doc_id!r} holds a lone surrogate, which is no text") from error
+    if not 1 <= len(encoded) <= MAX_ID_BYTES:
+        shown = doc_id if len(doc_id) <= 40 else doc_id[:40] + "..."
+        raise InputError(f"document id {shown!r} has {len(encoded)} bytes, expected 1 to {MAX_ID_BYTES}")
+    return encoded
+
+
+def encode_entries(manifest: Manifest, entries: Sequence[Entry]) -> list[Encoded]:
+    """Check and encode the entries of a window.
+
+    Raises: InputError naming document and array, DuplicateDocument for an id that stands twice.
+    """
+    ids = [_entry_id(place, entry) for place, entry in enumerate(entries)]
+    seen: set[bytes] = set()
+    for encoded, entry in zip(ids, entries, strict=True):
+        if encoded in seen:
+            raise DuplicateDocument(f"document {entry.id!r} stands twice among the documents to add")
+        seen.add(encoded)
+    rows = [_count_rows(manifest, entry) for entry in entries]
+    columns = [_encode_column(manifest, name, entries) for name in manifest.arrays]
+    pipelines = [manifest.specs[name] for name in manifest.arrays]
+    return [
+        Encoded(
+            ids[place],
+            rows[place],
+            tuple(pipeline.pack(column[place]) for pipeline, column in zip(pipelines, columns, strict=True)),
+            document_digest(ids[place], [column[place] for column in columns]),
+        )
+        for place in range(len(entries))
+    ]
+
+
+def _entry_id(place: int, entry: Entry) -> bytes:
+    try:
+        return encode_id(entry.id)
+    except InputError as error:
+        raise InputError(f"entry {place} of the documents to add: {error}") from error
+
+
+def _count_rows(manifest: Manifest, entry: Entry) -> int:
+    """Tokens of a document; all arrays with a row a token must agree. 0 if there is none."""
+    if set(entry.arrays) != set(manifest.specs):
+        found = ", ".join(sorted(entry.arrays)) or "none"
+        raise InputError(f"document {entry.id!r} has arrays {found}; the store holds {', '.join(manifest.arrays)}")
+    names = [name for name in manifest.arrays if manifest.specs[name].spec.rows == "tokens"]
+    lengths = {name: entry.arrays[name].shape[0] if entry.arrays[name].ndim else 0 for name in names}
+    if len(set(lengths.values())) > 1:
+        raise InputError(f"document {entry.id!r}: arrays with a row a token have different lengths: {lengths}")
+    return next(iter(lengths.values()), 0)
+
+
+def _encode_column(manifest: Manifest, name: str, entries: Sequence[Entry]) -> list[bytes]:
+    """Array codecs of one array over all entries at once; if that fails, one by one to name the document."""
+    pipeline = manifest.specs[name]
+    try:
+        return pipeline.array_bytes([entry.arrays[name] for entry in entries])
+    except InputError:
+        for entry in entries:
+            try:
+                pipeline.array_bytes([entry.arrays[name]])
+            except InputError as error:
+                raise InputError(f"document {entry.id!r}, array {name!r}: {error}") from error
+        raise

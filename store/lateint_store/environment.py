@@ -1,0 +1,271 @@
+"""LMDB environments: each file is opened once a process, counted, never used across a fork.
+
+LMDB forbids a second open of the same file in a process and any use of an environment that was opened before a fork.
+So environments are shared through a registry, and a fork waits until no transaction is open, after which the child
+closes what it inherited.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from lateint_store import pages
+from lateint_store.errors import DamagedStore, StoreError, StoreFull
+from lateint_store.files import FORBIDDEN, FULL, disk_errors
+
+DATA = "data.mdb"
+MAX_READERS = 2048
+DATABASES: dict[str, dict[str, Any]] = {
+    "blocks": {},
+    "ids": {"dupsort": True, "dupfixed": True},
+    "deleted": {"dupsort": True, "dupfixed": True},
+    "state": {},
+}
+EIO = 5
+
+_idle = threading.Condition(threading.RLock())
+_active = 0
+_waiting = 0
+_depth = threading.local()
+_registry: dict[tuple[int, int], Environment] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a shard is, for opening it and for messages. `sealed`: (bytes, structure digest) of its file, or None."""
+
+    store: Path
+    folder: Path
+    shard: int
+    map_size: int
+    sealed: tuple[int, str] | None = None
+
+    @property
+    def data(self) -> Path:
+        """The LMDB file."""
+        return self.folder / DATA
+
+    def damaged(self, reason: str, ordinal: int | None = None, doc_id: str | None = None) -> DamagedStore:
+        """The error that names this place."""
+        return DamagedStore(str(self.store), reason, shard=self.shard, ordinal=ordinal, doc_id=doc_id)
+
+
+@dataclass(slots=True, eq=False)
+class Environment:
+    """One open LMDB file with its databases; `references` users. `index_checked`: last transaction found intact."""
+
+    env: Any
+    key: tuple[int, int]
+    location: Location
+    writable: bool
+    databases: dict[str, Any]
+    references: int = 1
+    index_checked: int = -1
+
+
+@contextmanager
+def exclusive() -> Iterator[None]:
+    """Change what is open: one thread at a time, and never across a fork."""
+    with _idle:
+        yield
+
+
+@contextmanager
+def active() -> Iterator[None]:
+    """Hold back forks and reopening while a transaction is open; every transaction of this package is inside."""
+    global _active
+    depth = getattr(_depth, "value", 0)
+    with _idle:
+        while _waiting and not depth:
+            _idle.wait()
+        _active += 1
+    _depth.value = depth + 1
+    try:
+        yield
+    finally:
+        _depth.value = depth
+        with _idle:
+            _active -= 1
+            if not _active:
+                _idle.notify_all()
+
+
+@contextmanager
+def lmdb_errors(location: Location, *, writing: bool = False) -> Iterator[None]:
+    """Turn what LMDB raises into the errors of this package."""
+    try:
+        yield
+    except lmdb.MapFullError as error:
+        raise StoreFull(f"the map of {location.folder} is full ({location.map_size} bytes): {error}") from error
+    except lmdb.ReadersFullError as error:
+        raise StoreError(f"{location.folder}: all {MAX_READERS} reader slots are taken: {error}") from error
+    except lmdb.Error as error:
+        code = getattr(error, "code", 0)
+        if writing and (code in FULL or code == EIO):
+            raise StoreFull(
+                f"cannot write {location.data}: {error}; free some space and run it again, what was committed is intact"
+            ) from error
+        if "closed" in str(error).lower():
+            raise StoreError(f"store {location.store} is closed") from error
+        raise location.damaged(f"LMDB says {error}") from error
+
+
+def create_environment(location: Location) -> Environment:
+    """Create the folder, its LMDB file and databases, open for writing. Raises: StoreFull, StoreError."""
+    with _idle, disk_errors(location.folder, "create"):
+        location.folder.mkdir()
+        return _register(location, *_open(location, write=True, create=True), write=True)
+
+
+def acquire(location: Location, *, write: bool = False) -> Environment:
+    """Open a shard's file, or share it with those who have it open. Checks it before LMDB maps it.
+
+    Raises: DamagedStore, StoreError if the folder cannot be written and the shard is not sealed.
+    """
+    with _idle:
+        try:
+            status = location.data.stat()
+        except FileNotFoundError as error:
+            raise location.damaged(f"{location.data} is missing") from error
+        except OSError as error:
+            raise StoreError(f"cannot read {location.data}: {error.strerror}") from error
+        held = _registry.get((status.st_dev, status.st_ino))
+        if held is None:
+            _check_file(location)
+            return _register(location, *_open(location, write=write), write=write)
+        if write and not held.writable:
+            _make_writable(held)
+        held.references += 1
+        return held
+
+
+def retain(environment: Environment) -> None:
+    """One more user."""
+    with _idle:
+        environment.references += 1
+
+
+def release(environment: Environment) -> None:
+    """One user less; the last one closes it. A handle that was inherited through a fork is ignored."""
+    with _idle:
+        if _registry.get(environment.key) is not environment:
+            return
+        environment.references -= 1
+        if environment.references == 0:
+            del _registry[environment.key]
+            environment.env.close()
+
+
+def _check_file(location: Location) -> None:
+    """Compare an LMDB file with what is known of it, without mapping it."""
+    try:
+        if location.sealed is None:
+            pages.check_unsealed(location.data)
+            return
+        size, digest = location.sealed
+        found = location.data.stat().st_size
+        if found != size:
+            raise location.damaged(f"{location.data} has {found} bytes, {size} were sealed")
+        if pages.structure_digest(location.data) != digest:
+            raise location.damaged(f"the pages of {location.data} are not those that were sealed")
+    except pages.PageError as error:
+        raise location.damaged(f"{location.data}: {error}") from error
+    except OSError as error:
+        raise StoreError(f"cannot read {location.data}: {error}") from error
+
+
+def _open(location: Location, *, write: bool, create: bool = False) -> tuple[Any, dict[str, Any]]:
+    """An LMDB environment and its databases; the caller holds the lock, so no fork comes between."""
+    # No spare transactions: a child that closes an inherited environment would free the parent's reader slots.
+    size = location.map_size if location.sealed is None else location.sealed[0]
+    try:
+        env = lmdb.open(
+            str(location.folder), map_size=size, readonly=not write, create=create, readahead=False,
+            lock=location.sealed is None, max_dbs=len(DATABASES), max_readers=MAX_READERS, max_spare_txns=0,
+        )  # fmt: skip
+    except lmdb.Error as error:
+        raise _open_error(location, error) from error
+    try:
+        with lmdb_errors(location, writing=write):
+            if location.sealed is None:
+                env.reader_check()
+            names = {name: name.encode() for name in DATABASES}
+            return env, {name: env.open_db(names[name], create=create, **DATABASES[name]) for name in names}
+    except BaseException:
+        env.close()
+        raise
+
+
+def _register(location: Location, env: Any, databases: dict[str, Any], *, write: bool) -> Environment:
+    status = location.data.stat()
+    environment = Environment(env, (status.st_dev, status.st_ino), location, write, databases)
+    _registry[environment.key] = environment
+    return environment
+
+
+def _make_writable(environment: Environment) -> None:
+    """Open an environment again for writing, when no transaction is open; its other users notice nothing."""
+    _quiesce()
+    try:
+        environment.env.close()
+        try:
+            environment.env, environment.databases = _open(environment.location, write=True)
+            environment.writable = True
+        except BaseException:
+            environment.env, environment.databases = _open(environment.location, write=False)
+            raise
+    finally:
+        _resume()
+
+
+def _open_error(location: Location, error: lmdb.Error) -> StoreError:
+    code = getattr(error, "code", 0)
+    if isinstance(error, lmdb.MemoryError) or code == 12:
+        return StoreError(
+            f"cannot map {location.map_size} bytes of address space for {location.data}: {error}; "
+            "raise the limit (ulimit -v) or build with a smaller map_size"
+        )
+    if isinstance(error, lmdb.ReadonlyError) or code in FORBIDDEN:
+        return StoreError(
+            f"cannot open {location.folder}: {error}; readers of a store that is not sealed need write permission "
+            "for its lock file: seal the store to serve it read-only"
+        )
+    if code in FULL:
+        return StoreFull(f"no space to open {location.folder}: {error}")
+    return location.damaged(f"LMDB cannot open {location.data}: {error}")
+
+
+def _quiesce() -> None:
+    """Take the lock, wait until no transaction is open, and let none begin."""
+    global _waiting
+    _idle.acquire()
+    _waiting += 1
+    while _active:
+        _idle.wait()
+
+
+def _resume() -> None:
+    global _waiting
+    _waiting -= 1
+    _idle.notify_all()
+    _idle.release()
+
+
+def _after_fork_in_child() -> None:
+    """Close what was inherited; no transaction is open, so the parent's reader slots stay untouched."""
+    global _idle, _active, _waiting
+    _idle, _active, _waiting = threading.Condition(threading.RLock()), 0, 0
+    for environment in _registry.values():
+        environment.env.close()
+    _registry.clear()
+
+
+os.register_at_fork(before=_quiesce, after_in_parent=_resume, after_in_child=_after_fork_in_child)

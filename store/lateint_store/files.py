@@ -1,0 +1,70 @@
+"""Files that are either there completely or not at all, and what a folder takes on disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lateint_store.errors import StoreError, StoreFull
+from lateint_store.killpoints import point
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@contextmanager
+def disk_errors(path: Path, action: str) -> Iterator[None]:
+    """Turn an OSError of a write below `path` into StoreFull or StoreError; StoreErrors pass."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        if error.errno in FULL:
+            raise StoreFull(f"no space to {action} {path}: {error.strerror}; free some, then run it again") from error
+        raise StoreError(f"cannot {action} {path}: {error.strerror or error}") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Make the bytes of `path` durable."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def replace_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write `data` beside `path`, sync, rename, sync the folder: readers see the old bytes or the new ones."""
+    draft = path.with_name(path.name + ".draft")
+    with disk_errors(path, "write"):
+        try:
+            with draft.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+        point("manifest.before_rename")
+        draft.replace(path)
+        sync_folder(path.parent)
+    point("manifest.after_rename")
+
+
+def allocated_bytes(folder: Path) -> int:
+    """Bytes that a folder and everything in it take on disk (`st_blocks`), the folder's own blocks included."""
+    total = folder.stat().st_blocks
+    for path in folder.rglob("*"):
+        total += path.lstat().st_blocks
+    return total * 512

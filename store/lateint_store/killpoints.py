@@ -1,0 +1,45 @@
+"""Named points at which a test can kill the process.
+
+`LATEINT_KILL_AT="append.before_commit:3"` kills at the third pass of that point. Nothing happens
+unless the variable is set when the module is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+VARIABLE = "LATEINT_KILL_AT"
+
+POINTS = (
+    "create.shard",
+    "append.before_put",
+    "append.after_put",
+    "append.before_commit",
+    "append.after_commit",
+    "delete.before_commit",
+    "delete.after_commit",
+    "roll.created",
+    "rewrite.window",
+    "rewrite.shard",
+    "rewrite.done",
+    "seal.verified",
+    "seal.read_only",
+    "manifest.before_rename",
+    "manifest.after_rename",
+    "publish.before_clean",
+    "publish.after_clean",
+    "merge.done",
+)
+
+_wanted, _, _pass = os.environ.get(VARIABLE, "").partition(":")
+_left = int(_pass or 1)
+
+
+def point(name: str) -> None:
+    """Pass the point `name`; SIGKILL this process if it is the one that was asked for."""
+    global _left
+    if name == _wanted:
+        _left -= 1
+        if _left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)

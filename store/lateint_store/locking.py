@@ -1,0 +1,58 @@
+"""One writer a store: a lock on a file of our own (closing LMDB's lock file would drop LMDB's locks)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+
+from lateint_store.errors import StoreLocked
+from lateint_store.files import disk_errors
+
+FILE = "writer.lock"
+
+_held: set[int] = set()
+
+
+class WriterLock:
+    """Holds the lock from construction to `release`; the kernel drops it when the process dies.
+
+    Raises: StoreLocked naming the holder, StoreError where the folder cannot be written.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self.pid = os.getpid()
+        with disk_errors(store, "write in"):
+            self._descriptor = os.open(store / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+            os.close(self._descriptor)
+            raise StoreLocked(
+                f"store {store} is being written by {holder} (lock {store / FILE}); wait until it has finished"
+            ) from error
+        _held.add(self._descriptor)
+        # Best effort: on a full disk the holder stays unnamed, the lock holds all the same.
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"process {self.pid} on {socket.gethostname()}\n".encode(), 0)
+        except OSError:
+            pass
+
+    def release(self) -> None:
+        """Let the next writer in; safe to call again, and in a forked child (where the parent keeps the lock)."""
+        if self._descriptor in _held and self.pid == os.getpid():
+            _held.discard(self._descriptor)
+            os.close(self._descriptor)
+
+
+def _close_inherited() -> None:
+    """In a forked child: drop the inherited descriptors, or the child would hold the lock beyond the parent's end."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_close_inherited)

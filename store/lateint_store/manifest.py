@@ -1,0 +1,153 @@
+"""`manifest.json`: what a store is. Only its replacement and LMDB commits change what a reader sees."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from lateint_store.errors import DamagedStore, InputError, LateintError, SpecError, StoreError, StoreNotFound
+from lateint_store.files import replace_file
+from lateint_store.pipeline import Pipeline
+
+FILE = "manifest.json"
+FORMAT = "lateint store"
+VERSION = 1
+WINDOW = 512
+DOCUMENTS_PER_SHARD = 1_000_000
+MAP_SIZE = 64 << 30
+MAX_ARRAYS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFile:
+    """One shard folder. A sealed one has its file's size, structure digest and whole-file digest."""
+
+    folder: str
+    bytes: int = 0
+    structure_digest: str = ""
+    file_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Everything that is fixed when a store is made, and the list of its shard folders.
+
+    `fingerprint`, `codecs` (in `specs`), `window` and `shard` are the store's identity: a build continues only where
+    they are equal. `model`, `head` and `canary` are records for whoever opens it. `shard`: (i, n), this store holds the
+    windows k with k % n == i of its source. Raises: InputError for values that no store can have.
+    """
+
+    uuid: str
+    specs: Mapping[str, Pipeline]
+    model: Mapping[str, Any]
+    fingerprint: Mapping[str, Any]
+    head: Mapping[str, Any] = field(default_factory=dict)
+    canary: Mapping[str, Any] | None = None
+    window: int = WINDOW
+    shard: tuple[int, int] | None = None
+    documents_per_shard: int = DOCUMENTS_PER_SHARD
+    map_size: int = MAP_SIZE
+    sealed: bool = False
+    content_digest: str | None = None
+    shards: tuple[ShardFile, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.specs or len(self.specs) > MAX_ARRAYS:
+            raise InputError(f"a store has 1 to {MAX_ARRAYS} arrays, got {len(self.specs)}")
+        for name in self.specs:
+            if not name.isidentifier():
+                raise InputError(f"array name {name!r} is not an identifier; expected a name such as 'states'")
+        for name in ("window", "documents_per_shard", "map_size"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise InputError(f"{name}={getattr(self, name)!r} is not a positive whole number")
+        if self.shard is not None and not 0 <= self.shard[0] < self.shard[1]:
+            raise InputError(f"shard {self.shard[0]}/{self.shard[1]} is not i/n with 0 <= i < n")
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Array names in the order of a record's payloads: sorted."""
+        return tuple(sorted(self.specs))
+
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for a build to continue in this store (the fingerprint is compared on its own)."""
+        return {
+            "codecs": {name: self.specs[name].to_json() for name in self.arrays},
+            "window": self.window,
+            "shard": list(self.shard) if self.shard else None,
+        }
+
+    def plain(self, name: str) -> dict[str, Any]:
+        """A recorded mapping as it comes back from JSON."""
+        found: dict[str, Any] = json.loads(json.dumps(dict(getattr(self, name))))
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of the file without its digest."""
+        data: dict[str, Any] = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        data["specs"] = self.identity()["codecs"]
+        data["shard"] = self.identity()["shard"]
+        data["shards"] = [{entry.name: getattr(shard, entry.name) for entry in fields(shard)} for shard in self.shards]
+        data |= {"format": FORMAT, "format_version": VERSION, "min_reader_version": VERSION}
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Manifest:
+        """The inverse of `to_json`."""
+        known = {entry.name: data[entry.name] for entry in fields(cls)}
+        known["specs"] = {name: Pipeline.from_json(spec) for name, spec in data["specs"].items()}
+        known["shard"] = tuple(data["shard"]) if data["shard"] else None
+        known["shards"] = tuple(ShardFile(**shard) for shard in data["shards"])
+        return cls(**known)
+
+
+def write_manifest(store: Path, manifest: Manifest) -> None:
+    """Replace the manifest of a store atomically; read-only when sealed. Raises: InputError if it is no JSON."""
+    data = manifest.to_json()
+    try:
+        text = _canonical(data | {"digest": _digest(data)})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"a store's model, fingerprint, head and canary must be JSON: {error}") from error
+    replace_file(store / FILE, text.encode(), 0o444 if manifest.sealed else 0o644)
+
+
+def read_manifest(store: Path) -> Manifest:
+    """Read and check the manifest of a store.
+
+    Raises: StoreNotFound, DamagedStore, StoreError for a format version that this reader does not know.
+    """
+    try:
+        text = (store / FILE).read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise StoreNotFound(f"no store at {store}: {store / FILE} does not exist") from error
+    except OSError as error:
+        raise StoreError(f"cannot read {store / FILE}: {error.strerror}") from error
+    try:
+        data = json.loads(text)
+        if data.pop("digest") != _digest(data):
+            raise ValueError("its digest does not match")
+        if data["format"] != FORMAT or data["min_reader_version"] > VERSION:
+            raise StoreError(
+                f"store {store} has format {data['format']!r}, version {data['format_version']}, readable from "
+                f"version {data['min_reader_version']}; this one reads {FORMAT!r} up to {VERSION}: install a newer one"
+            )
+        return Manifest.from_json(data)
+    except SpecError as error:
+        raise StoreError(f"store {store} uses codecs that this lateint does not have: {error}") from error
+    except StoreError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, LateintError) as error:
+        raise DamagedStore(str(store), f"{FILE}: {error}") from error
+
+
+def _canonical(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=True)
+
+
+def _digest(data: Mapping[str, Any]) -> str:
+    """Digest of the canonical JSON of everything but the digest itself."""
+    return hashlib.blake2b(_canonical(data).encode(), digest_size=32).hexdigest()

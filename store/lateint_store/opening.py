@@ -1,0 +1,164 @@
+"""Make a store, or open one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar, Unpack
+from uuid import uuid4
+
+from lateint_store import locking
+from lateint_store import manifest as manifests
+from lateint_store.environment import release
+from lateint_store.errors import SealedStore, StoreError, StoreMismatch
+from lateint_store.files import disk_errors, sync_folder
+from lateint_store.locking import WriterLock
+from lateint_store.manifest import Manifest, read_manifest, write_manifest
+from lateint_store.pipeline import Pipeline
+from lateint_store.shards import create_shard, remove_leftovers, with_shards
+from lateint_store.state import State
+from lateint_store.store import Store, library_versions
+
+S = TypeVar("S", bound=Store)
+
+
+class About(TypedDict, total=False):
+    """What `create_store` records. `model`, `fingerprint` and `head` are needed, the rest has defaults (`Manifest`)."""
+
+    model: Mapping[str, Any]
+    fingerprint: Mapping[str, Any]
+    head: Mapping[str, Any]
+    canary: Mapping[str, Any] | None
+    window: int
+    shard: tuple[int, int] | None
+    documents_per_shard: int
+    map_size: int
+
+
+def create_store(
+    path: str | os.PathLike[str],
+    specs: Mapping[str, Pipeline],
+    *,
+    kind: type[S] = Store,  # type: ignore[assignment]
+    **about: Unpack[About],
+) -> S:
+    """Make a store, open for writing; or continue one of the same identity, whether finished or not.
+
+    `specs`: a pipeline for each array of an entry. `about`: keyword arguments `model`, `fingerprint`, `head` (JSON-able
+    mappings), and optionally `canary`, `window` (documents a commit), `shard` ((i, n): this store gets windows k with
+    k % n == i), `documents_per_shard` (a new LMDB file begins after as many) and `map_size` (bytes a shard). `kind`: the
+    class of the result.
+    Raises: StoreMismatch for another fingerprint, StoreError for other codecs, window or shard or a folder that holds
+    something else, StoreLocked, StoreFull, InputError.
+    """
+    folder = Path(path)
+    wanted = Manifest(uuid=uuid4().hex, specs=dict(specs), versions=library_versions(), **_complete(about))
+    if (folder / manifests.FILE).exists():
+        return _continue(folder, wanted, kind)
+    lock = claim_folder(folder)
+    try:
+        _create(folder, wanted)
+        return kind(folder, lock)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def open_store(path: str | os.PathLike[str], *, write: bool = False, kind: type[S] = Store) -> S:  # type: ignore[assignment]
+    """Open a store; sizes, counts and digests are checked, no model is needed.
+
+    Raises: StoreNotFound, DamagedStore, StoreError, and with `write` SealedStore and StoreLocked.
+    """
+    folder = Path(path)
+    manifest = read_manifest(folder)
+    if not write:
+        return kind(folder)
+    if manifest.sealed:
+        raise SealedStore(f"store {folder} is sealed: it does not change; build another one")
+    lock = WriterLock(folder)
+    try:
+        return kind(folder, lock)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _complete(about: About) -> dict[str, Any]:
+    absent = [name for name in ("model", "fingerprint", "head") if name not in about]
+    unknown = sorted(set(about) - set(About.__annotations__))
+    if absent or unknown:
+        raise TypeError(f"create_store needs {', '.join(absent)}" if absent else f"create_store has no {unknown[0]!r}")
+    return dict(about)
+
+
+def claim_folder(folder: Path) -> WriterLock:
+    """Make and lock a folder for a new store, remove what an interrupted build left. Raises: StoreError, StoreLocked."""
+    with disk_errors(folder, "create"):
+        folder.mkdir(parents=True, exist_ok=True)
+        known = {locking.FILE, manifests.FILE + ".draft"}
+        foreign = [entry.name for entry in folder.iterdir() if entry.name not in known and not _is_shard(entry)]
+    if foreign:
+        raise StoreError(f"{folder} is not empty and not a new store (it holds {foreign[0]!r}); choose another folder")
+    lock = WriterLock(folder)
+    try:
+        if (folder / manifests.FILE).exists():
+            raise StoreError(f"another process made a store at {folder}; run this again")
+        remove_leftovers(folder, None)
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+def _create(folder: Path, wanted: Manifest) -> None:
+    """Make the first shard, then the manifest: a store is there when its manifest is."""
+    shard, environment = create_shard(folder, wanted, State())
+    try:
+        write_manifest(folder, with_shards(wanted, (shard,)))
+        with disk_errors(folder, "create"):
+            sync_folder(folder.absolute().parent)
+    finally:
+        release(environment)
+
+
+def _is_shard(entry: Path) -> bool:
+    return entry.is_dir() and entry.name.startswith("shard-") and entry.name[6:].isdigit()
+
+
+def _continue(folder: Path, wanted: Manifest, kind: type[S]) -> S:
+    """Open an existing store for more of the same."""
+    there = read_manifest(folder)
+    if difference := differences(there, wanted):
+        raise StoreMismatch(f"store {folder} was built with other states: {difference}; choose another folder")
+    if difference := identity_difference(there, wanted):
+        raise StoreError(f"store {folder} is another one: {difference}; choose another folder, or delete it")
+    if there.sealed:
+        return kind(folder)
+    store = open_store(folder, write=True, kind=kind)
+    try:
+        store.start_run()
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def identity_difference(there: Manifest, wanted: Manifest) -> str:
+    """The first of codecs, window and shard that differs; empty if none does."""
+    mine, theirs = wanted.identity(), there.identity()
+    return next((f"{name} {theirs[name]} there, {mine[name]} here" for name in mine if mine[name] != theirs[name]), "")
+
+
+def differences(there: Manifest, wanted: Manifest) -> str:
+    """Models and the entries in which two fingerprints differ, cut to 12 characters; empty if they are equal."""
+    mine, theirs = wanted.plain("fingerprint"), there.plain("fingerprint")
+    parts = [
+        f"{name} {str(theirs.get(name))[:12]} there, {str(mine.get(name))[:12]} here"
+        for name in sorted(set(mine) | set(theirs))
+        if mine.get(name) != theirs.get(name)
+    ]
+    if not parts:
+        return ""
+    models = [str(manifest.model.get("name", dict(manifest.model))) for manifest in (there, wanted)]
+    return f"model {models[0]} there, {models[1]} here; " + "; ".join(parts)

@@ -1,0 +1,125 @@
+"""Checks of an LMDB file before LMDB maps it: a truncated file would kill the process, a damaged tree mislead it.
+
+Source: the page layout of LMDB 0.9 (data version 1), 64 bits, in the byte order of the machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+try:
+    from lmdb.verify import VerifyError, verify
+except ImportError:  # lmdb < 3.0 has no verifier: sizes and meta pages are checked all the same
+    VerifyError, verify = ValueError, None
+
+PAGE_HEADER = struct.Struct("=QHHI")  # page number, pad, flags, pages of an overflow extent
+META = struct.Struct("=IIQQ48s48sQQ")  # magic, version, address, map size, free tree, main tree, last page, txn id
+PAGE_SIZE = struct.Struct("=I")  # first field of the free tree
+MAGIC, VERSION = 0xBEEFC0DE, 1
+OVERFLOW = 0x04
+CHUNK = 1 << 20
+ATTEMPTS = 5
+
+
+class PageError(ValueError):
+    """An LMDB file is not what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What the newer of the two meta pages says."""
+
+    page_size: int
+    last_page: int
+    transaction: int
+
+
+def read_meta(file: BinaryIO) -> Meta:
+    """Read both meta pages; they must be of consecutive transactions. Raises: PageError."""
+    first = _one_meta(file, 0)
+    second = _one_meta(file, first.page_size)
+    if first.page_size != second.page_size or abs(first.transaction - second.transaction) > 1:
+        raise PageError("its two meta pages do not belong together")
+    return max(first, second, key=lambda meta: meta.transaction)
+
+
+def check_unsealed(data: Path) -> None:
+    """Check sizes and tree structure of a file that may be in use by a writer. Raises: PageError.
+
+    A walk that overlaps commits can read pages that are being recycled; it is repeated when a commit came between.
+    """
+    for _ in range(ATTEMPTS):
+        before, problem = _examine(data)
+        if problem is None:
+            return
+        try:
+            with data.open("rb") as file:
+                moved = before is not None and read_meta(file).transaction != before
+        except PageError:
+            moved = False
+        if not moved:
+            raise PageError(problem)
+
+
+def structure_digest(data: Path) -> str:
+    """Digest of everything in a file but the contents of overflow pages (which have checksums of their own).
+
+    Raises: PageError where the file is no sequence of pages. Cost: one small read a page or extent.
+    """
+    digest = hashlib.blake2b(digest_size=32)
+    with data.open("rb") as file:
+        meta = read_meta(file)
+        pages = data.stat().st_size // meta.page_size
+        digest.update(struct.pack("<QQQ", meta.page_size, pages, data.stat().st_size))
+        page = 0
+        while page < pages:
+            file.seek(page * meta.page_size)
+            content = file.read(meta.page_size)
+            _, _, flags, extent = PAGE_HEADER.unpack_from(content)
+            overflow = page > 1 and flags & OVERFLOW
+            digest.update(content[: PAGE_HEADER.size] if overflow else content)
+            page += max(1, extent) if overflow else 1
+        if page != pages:
+            raise PageError("its last extent reaches beyond its end")
+    return digest.hexdigest()
+
+
+def file_digest(data: Path) -> str:
+    """Digest of a whole file."""
+    digest = hashlib.blake2b(digest_size=32)
+    with data.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _examine(data: Path) -> tuple[int | None, str | None]:
+    """Transaction that was examined (None: no meta page) and what is wrong with it (None: nothing)."""
+    transaction = None
+    try:
+        with data.open("rb") as file:
+            meta = read_meta(file)
+            transaction = meta.transaction
+            if verify is None:
+                short = data.stat().st_size < (meta.last_page + 1) * meta.page_size
+                return transaction, "it is shorter than its last page" if short else None
+        errors: list[str] = verify(str(data), subdir=False)  # type: ignore[no-untyped-call]
+    except (VerifyError, ValueError, IndexError, struct.error, RecursionError) as error:
+        return transaction, f"its pages cannot be read: {error}"
+    return transaction, errors[0] if errors else None
+
+
+def _one_meta(file: BinaryIO, offset: int) -> Meta:
+    file.seek(offset + PAGE_HEADER.size)
+    content = file.read(META.size)
+    if len(content) < META.size:
+        raise PageError("it is shorter than its meta pages")
+    magic, version, _, _, free, _, last_page, transaction = META.unpack(content)
+    page_size = PAGE_SIZE.unpack_from(free)[0]
+    if (magic, version) != (MAGIC, VERSION) or page_size & (page_size - 1) or not 256 <= page_size <= 1 << 16:
+        raise PageError("a meta page is damaged, or it was written on another kind of machine")
+    return Meta(page_size, last_page, transaction)

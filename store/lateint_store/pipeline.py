@@ -1,0 +1,152 @@
+"""`Pipeline`: the codecs of one named array, in order, checked once when it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any, cast
+
+import numpy as np
+
+from lateint_store.codec import ArrayCodec, Bound, Buffer, BytesCodec, Codec, LayoutCodec, codec_part, make_codec
+from lateint_store.errors import CodecError, SpecError
+from lateint_store.part import Part, part
+from lateint_store.ragged import Ragged
+from lateint_store.spec import Array, ArraySpec
+
+_ORDER = ("array", "layout", "bytes")
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """How one array of an entry becomes bytes and comes back: array codecs, a layout (default `raw`), byte codecs.
+
+    `parts` names the codecs in encode order; after construction it holds every setting, defaults written out.
+    Raises: SpecError if a codec is unknown, stands out of order, or does not take what the one before it gives.
+    """
+
+    spec: ArraySpec
+    parts: tuple[Part, ...] = ()
+    _array: tuple[ArrayCodec, ...] = field(init=False, repr=False, compare=False)
+    _layout: LayoutCodec = field(init=False, repr=False, compare=False)
+    _bytes: tuple[BytesCodec, ...] = field(init=False, repr=False, compare=False)
+    _specs: tuple[ArraySpec, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        codecs = _with_layout([make_codec(chosen) for chosen in self.parts])
+        kinds = [_ORDER.index(codec.kind) for codec in codecs]
+        if kinds != sorted(kinds) or kinds.count(1) != 1:
+            raise SpecError(
+                f"codecs {' + '.join(codec.name for codec in codecs)} are out of order: first array codecs, "
+                "then at most one layout, then byte codecs"
+            )
+        arrays = cast(tuple[ArrayCodec, ...], tuple(codec for codec in codecs if codec.kind == "array"))
+        specs = tuple(accumulate(arrays, lambda spec, codec: codec.resolve(spec), initial=self.spec))
+        layout = cast(LayoutCodec, codecs[kinds.index(1)])
+        layout.resolve(specs[-1])
+        object.__setattr__(self, "parts", tuple(codec_part(codec) for codec in codecs))
+        object.__setattr__(self, "_array", arrays)
+        object.__setattr__(self, "_layout", layout)
+        object.__setattr__(self, "_bytes", tuple(codec for codec in codecs if codec.kind == "bytes"))
+        object.__setattr__(self, "_specs", specs)
+
+    @property
+    def lossless(self) -> bool:
+        """True if every array comes back equal."""
+        return all(codec.lossless(spec) for codec, spec in zip(self._array, self._specs, strict=False))
+
+    @property
+    def spec_out(self) -> ArraySpec:
+        """Spec of decoded arrays: `spec`, but a float `cast` stays narrow."""
+        spec = self._specs[-1]
+        for codec, before in zip(reversed(self._array), reversed(self._specs[:-1]), strict=True):
+            spec = codec.decoded(before)
+        return spec
+
+    @property
+    def dtype_out(self) -> str:
+        """Dtype of decoded arrays."""
+        return self.spec_out.dtype
+
+    def bound(self, array: Array) -> Bound:
+        """Largest possible error of each row of `array`, float64 [r, 1]; the codecs' bounds add up."""
+        matrix = self.spec.as_matrix(array)
+        total: Bound = np.zeros((len(matrix), 1))
+        for codec, spec in zip(self._array, self._specs, strict=False):
+            total = total + codec.bound(matrix)
+            matrix = codec.encode(matrix)
+            if codec.lossless(spec):
+                continue
+            matrix = codec.decode(matrix, spec) if codec is self._array[-1] else matrix
+        return total
+
+    def encode(self, array: Array) -> bytes:
+        """Encode one array. Raises: InputError for another dtype or shape, or a value that does not fit."""
+        return self.pack(self.array_bytes([array])[0])
+
+    def array_bytes(self, arrays: Sequence[Array]) -> list[bytes]:
+        """Array codecs and layout of many documents at once: what content digests are computed over."""
+        matrices = [self.spec.as_matrix(array) for array in arrays]
+        if not matrices:
+            return []
+        coded = np.concatenate(matrices)
+        for codec in self._array:
+            coded = codec.encode(coded)
+        ends = list(accumulate(len(matrix) for matrix in matrices))
+        return [self._layout.encode(coded[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+
+    def pack(self, data: bytes) -> bytes:
+        """Byte codecs of one document."""
+        for codec in self._bytes:
+            data = codec.encode(data)
+        return data
+
+    def unpack(self, data: Buffer, rows: int) -> Buffer:
+        """Undo `pack`: exactly the bytes that `rows` rows take. Raises: CodecError. Bounded by that size."""
+        size = self._layout.nbytes(self._specs[-1], 1 if self.spec.rows == "one" else rows)
+        if self._bytes:
+            limits = list(accumulate(self._bytes, lambda limit, codec: codec.encoded_limit(limit), initial=size))
+            if len(data) > limits[-1]:
+                raise CodecError(f"{len(data)} encoded bytes, at most {limits[-1]} expected for {rows} rows")
+            for codec, limit in zip(reversed(self._bytes), reversed(limits[:-1]), strict=True):
+                data = codec.decode(data, limit)
+        if len(data) != size:
+            raise CodecError(f"{len(data)} bytes where {rows} rows take {size}")
+        return data
+
+    def decode(self, data: Buffer, rows: int) -> Array:
+        """Decode one array of a document of `rows` rows, in the shape a user sees. Raises: CodecError."""
+        return self.decode_many([data], [rows])[0]
+
+    def decode_many(self, payloads: Sequence[Buffer], rows: Sequence[int]) -> Ragged:
+        """Decode many documents into one contiguous array.
+
+        Cost: one copy for `raw`; array codecs run once over all rows. Raises: CodecError.
+        """
+        unpacked = [self.unpack(data, count) for data, count in zip(payloads, rows, strict=True)]
+        counts = [1] * len(unpacked) if self.spec.rows == "one" else list(rows)
+        matrix = self._layout.decode(unpacked, self._specs[-1], counts)
+        for codec, spec in zip(reversed(self._array), reversed(self._specs[:-1]), strict=True):
+            matrix = codec.decode(matrix, spec)
+        offsets = np.fromiter(accumulate(counts, initial=0), np.int64, len(counts) + 1)
+        return Ragged(matrix[:, 0] if self.spec.width is None else matrix, offsets, self.spec_out)
+
+    def to_json(self) -> dict[str, Any]:
+        """The form that a manifest holds."""
+        return {"spec": self.spec.to_json(), "codecs": [chosen.to_json() for chosen in self.parts]}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Pipeline:
+        """The inverse of `to_json`."""
+        if not isinstance(data, dict) or set(data) != {"spec", "codecs"} or not isinstance(data["codecs"], list):
+            raise SpecError(f"not a pipeline: {data!r}; expected spec and codecs")
+        return cls(ArraySpec.from_json(data["spec"]), tuple(Part.from_json(chosen) for chosen in data["codecs"]))
+
+
+def _with_layout(codecs: list[Codec]) -> list[Codec]:
+    """Put `raw` before the first byte codec if there is no layout."""
+    if any(codec.kind == "layout" for codec in codecs):
+        return codecs
+    first = next((place for place, codec in enumerate(codecs) if codec.kind == "bytes"), len(codecs))
+    return [*codecs[:first], make_codec(part("raw")), *codecs[first:]]

@@ -1,0 +1,165 @@
+"""Write live documents densely into new shard folders: the one way to compact, seal and merge.
+
+Nothing refers to the new folders until the manifest is replaced, so an interruption leaves the old store, and the next
+writer removes what was begun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from lateint_store import pages
+from lateint_store.block import Encoded
+from lateint_store.content import Content, joined_digest
+from lateint_store.environment import DATA, Location, lmdb_errors, release
+from lateint_store.errors import DamagedStore
+from lateint_store.files import disk_errors, sync_file, sync_folder
+from lateint_store.index import make_entry
+from lateint_store.killpoints import point
+from lateint_store.manifest import Manifest, ShardFile, write_manifest
+from lateint_store.shards import Shards, block_format, create_shard, put_state, remove_leftovers, with_shards, writing
+from lateint_store.snapshot import Snapshot
+from lateint_store.state import State
+from lateint_store.verify import Report, verify_shard
+from lateint_store.writer import put_entries, put_window, read_encoded
+
+Window = tuple[int, list[Encoded]]
+COMMIT_BYTES = 64 << 20
+
+
+def compact_store(shards: Shards) -> None:
+    """Rewrite a store and let the manifest name the new folders. Raises: StoreFull, DamagedStore; the old one stays."""
+    publish(shards, with_shards(shards.manifest, copy_live(shards)))
+
+
+def seal_store(shards: Shards) -> None:
+    """Rewrite, verify every byte of the copy, record its digests, make it read-only."""
+    manifest = with_shards(shards.manifest, copy_live(shards))
+    report = Report(str(shards.path))
+    states = []
+    for number, shard in enumerate(manifest.shards):
+        location = Location(shards.path, shards.path / shard.folder, number, manifest.map_size)
+        states.append(verify_shard(manifest, location, report))
+    if not report.ok:
+        remove_leftovers(shards.path, shards.manifest)
+        first = report.problems[0]
+        raise DamagedStore(str(shards.path), f"its sealed copy is not intact: {first.reason}", ordinal=first.ordinal)
+    point("seal.verified")
+    digest = joined_digest(state.content for state in states if state is not None)
+    with disk_errors(shards.path, "seal"):
+        sealed = tuple(_freeze(shards.path / shard.folder) for shard in manifest.shards)
+    point("seal.read_only")
+    publish(shards, with_shards(manifest, sealed, sealed=True, content_digest=digest))
+
+
+def publish(shards: Shards, manifest: Manifest) -> None:
+    """Replace the manifest, go over to it, remove the folders that it no longer lists."""
+    write_manifest(shards.path, manifest)
+    shards.refresh()
+    point("publish.before_clean")
+    remove_leftovers(shards.path, manifest)
+    point("publish.after_clean")
+
+
+def copy_live(shards: Shards) -> tuple[ShardFile, ...]:
+    """Copy the live documents of a store into new folders beside the old ones, and compare content digests."""
+    try:
+        with shards.reading() as snapshots:
+            states = [snapshot.state() for snapshot in snapshots]
+            manifest = shards.manifest
+            windows = (window for snapshot in snapshots for window in live_windows(snapshot, manifest))
+            files, contents = rewrite(shards.path, manifest, windows, states[-1])
+            if joined_digest(contents) != joined_digest(state.content for state in states):
+                raise DamagedStore(str(shards.path), "the content digest of the copy differs from the recorded one")
+            return files
+    except BaseException:
+        remove_leftovers(shards.path, shards.manifest)
+        raise
+
+
+def live_windows(snapshot: Snapshot, manifest: Manifest) -> Iterator[Window]:
+    """The live documents of a shard, window by window, every checksum compared."""
+    number = -1
+    documents: list[Encoded] = []
+    with lmdb_errors(snapshot.location):
+        gone = set(snapshot.deleted().tolist())
+        for block in snapshot.blocks():
+            if block.window != number and documents:
+                yield number, documents
+                documents = []
+            number = block.window
+            live = (at for at in range(block.first, block.first + block.count) if at not in gone)
+            documents.extend(read_encoded(snapshot, manifest, at) for at in live)
+    if documents:
+        yield number, documents
+
+
+def rewrite(
+    path: Path, manifest: Manifest, windows: Iterable[Window], last: State
+) -> tuple[tuple[ShardFile, ...], list[Content]]:
+    """Write windows into new shard folders; gives their files and contents. `last`: progress and last window."""
+    targets = [_Target(path, manifest, (), State(progress=last.progress, last_run=last.last_run))]
+    try:
+        for number, documents in windows:
+            target = targets[-1]
+            if target.state.end - target.state.first >= manifest.documents_per_shard:
+                target.finish()
+                files = tuple(done.file for done in targets)
+                targets.append(_Target(path, manifest, files, target.state.following()))
+            targets[-1].put(number, documents)
+            point("rewrite.window")
+        targets[-1].finish(last.window)
+        point("rewrite.done")
+    finally:
+        for target in targets:
+            release(target.environment)
+    return tuple(target.file for target in targets), [target.state.content for target in targets]
+
+
+class _Target:
+    """A shard that is being written: windows are gathered to large transactions, the index comes last, in order."""
+
+    def __init__(self, path: Path, manifest: Manifest, files: tuple[ShardFile, ...], state: State) -> None:
+        self.state = state
+        self.format = block_format(manifest)
+        self.file, self.environment = create_shard(path, with_shards(manifest, files), state)
+        self._entries: list[bytes] = []
+        self._pending: list[Window] = []
+        self._bytes = 0
+
+    def put(self, number: int, documents: list[Encoded]) -> None:
+        """Write a window, now or with the next ones."""
+        first = self.state.end + sum(len(waiting) for _, waiting in self._pending)
+        self._entries.extend(make_entry(document.doc_id, first + at) for at, document in enumerate(documents))
+        self._pending.append((number, documents))
+        self._bytes += sum(len(payload) for document in documents for payload in document.payloads)
+        if self._bytes >= COMMIT_BYTES:
+            self._flush()
+
+    def finish(self, window: int | None = None) -> None:
+        """Write what waits, the index, and the state."""
+        self._flush()
+        with writing(self.environment, self.environment.location, self.format) as snapshot:
+            put_entries(snapshot, "ids", self._entries, append=True)
+            self.state = replace(self.state, window=self.state.window if window is None else window)
+            put_state(snapshot, self.state)
+        self._entries = []
+        point("rewrite.shard")
+
+    def _flush(self) -> None:
+        with writing(self.environment, self.environment.location, self.format) as snapshot:
+            for number, documents in self._pending:
+                self.state = put_window(snapshot, self.state, documents, number, indexed=False)
+        self._pending, self._bytes = [], 0
+
+
+def _freeze(folder: Path) -> ShardFile:
+    """Sync a shard's file, take its digests, make it read-only."""
+    data = folder / DATA
+    (folder / "lock.mdb").unlink(missing_ok=True)
+    sync_file(data)
+    data.chmod(0o444)
+    sync_folder(folder)
+    return ShardFile(folder.name, data.stat().st_size, pages.structure_digest(data), pages.file_digest(data))

@@ -1,0 +1,65 @@
+"""One scale a row: what `int8` and `int4` share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from lateint_store.codec import Bound, check_choice
+from lateint_store.errors import CodecError, InputError, SpecError
+from lateint_store.spec import Array, ArraySpec
+
+
+def check_scale(codec: str, scale: str) -> None:
+    """Raise SpecError unless `scale` is a dtype in which a scale can be kept."""
+    check_choice(codec, "scale", scale, ("float32", "float16"))
+
+
+def scaled_spec(codec: str, spec: ArraySpec, code_bytes: int, scale: str) -> ArraySpec:
+    """The uint8 spec of `code_bytes` bytes of codes and a scale. Raises: SpecError unless `spec` is of floats."""
+    if not spec.is_float:
+        raise SpecError(f"codec {codec!r} needs float16 or float32 input, got {spec.dtype}")
+    return replace(spec, dtype="uint8", width=code_bytes + np.dtype(scale).itemsize)
+
+
+def row_scales(x: Array, largest: int, scale: str) -> Array:
+    """Smallest scale of each row with which max|row| / scale <= `largest`: float32 [r, 1], exact in dtype `scale`.
+
+    Raises: InputError where `largest` scales are beyond the dtype of x, or a scale is beyond dtype `scale`.
+    """
+    peaks = np.abs(x.astype(np.float64)).max(axis=1, keepdims=True, initial=0)
+    with np.errstate(over="ignore"):
+        scales = (peaks / largest).astype(scale)
+        short = scales.astype(np.float64) * largest < peaks
+        scales = np.where(short, np.nextafter(scales, np.array(np.inf, scale)), scales).astype(np.float32)
+    beyond = ~(scales.astype(np.float64) * largest <= float(np.finfo(x.dtype).max))
+    if beyond.any():
+        row = int(np.argwhere(beyond)[0][0])
+        raise InputError(f"value {peaks[row, 0]:g} in row {row} is too large for a {scale} scale of {x.dtype} numbers")
+    result: Array = scales
+    return result
+
+
+def join_scales(codes: Array, scales: Array, scale: str) -> Array:
+    """Put the bytes of the scales [r, 1] behind the codes uint8 [r, k]."""
+    tail = np.ascontiguousarray(scales.astype(np.dtype(scale).newbyteorder("<"))).view(np.uint8)
+    return np.concatenate([codes, tail.reshape(len(codes), np.dtype(scale).itemsize)], axis=1)
+
+
+def split_scales(codec: str, y: Array, code_bytes: int, scale: str) -> tuple[Array, Array]:
+    """Codes uint8 [r, code_bytes] and scales float32 [r, 1]. Raises: CodecError for a scale that is not a size."""
+    dtype = np.dtype(scale).newbyteorder("<")
+    scales = np.ascontiguousarray(y[:, code_bytes:]).view(dtype).reshape(len(y), 1).astype(np.float32)
+    if not (np.isfinite(scales) & (scales >= 0)).all():
+        raise CodecError(f"codec {codec!r}: a scale is negative or not finite")
+    return y[:, :code_bytes], scales
+
+
+def scaled_bound(x: Array, largest: int, scale: str) -> Bound:
+    """Half a scale, the float32 rounding of quotient and product, and the rounding of the dtype of x: [r, 1]."""
+    scales = row_scales(x, largest, scale).astype(np.float64)
+    ulp = np.finfo(x.dtype)
+    rounding = scales * largest * float(ulp.eps) / 2 + float(ulp.smallest_subnormal)
+    bound: Bound = scales * (0.5 + largest * 2.0**-23) + rounding
+    return bound

@@ -1,0 +1,146 @@
+"""One read transaction on one shard: look ids up, read records, check what is read."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+
+import lmdb
+import numpy as np
+import numpy.typing as npt
+
+from lateint_store import index, state
+from lateint_store.block import Block, BlockError, BlockFormat, Head
+from lateint_store.environment import Environment, Location
+from lateint_store.index import KEY, PREFIX_SIZE, entry_ordinal, id_prefix
+from lateint_store.state import State
+
+_LOWEST = bytes(index.ENTRY_SIZE - PREFIX_SIZE)
+_KEY = struct.Struct(">Q")
+
+
+class Snapshot:
+    """A shard as of one transaction. Blocks are views: nothing of them may outlive the transaction."""
+
+    def __init__(
+        self, environment: Environment, location: Location, format: BlockFormat, transaction: lmdb.Transaction
+    ) -> None:
+        self.environment = environment
+        self.location = location
+        self.format = format
+        self.transaction = transaction
+        databases = environment.databases
+        self._ids = transaction.cursor(databases["ids"])
+        self._blocks = transaction.cursor(databases["blocks"])
+        self._block: Block | None = None
+
+    def state(self) -> State:
+        """The state record. Raises: DamagedStore."""
+        data = self.transaction.get(state.KEY, db=self.environment.databases["state"])
+        try:
+            if data is None:
+                raise ValueError("the state record is missing")
+            return State.from_bytes(bytes(data), self.format.uuid)
+        except (ValueError, KeyError, TypeError) as error:
+            raise self.location.damaged(f"{error}") from error
+
+    def lookup(self, doc_id: bytes) -> int | None:
+        """First ordinal that the index names for an id; almost always the right one, the id in the record decides."""
+        prefix = id_prefix(doc_id)
+        if self._ids.set_range_dup(KEY, prefix + _LOWEST):
+            entry = bytes(self._ids.value())
+            if entry.startswith(prefix):
+                return entry_ordinal(entry)
+        return None
+
+    def find(self, doc_id: bytes) -> int | None:
+        """Ordinal of a live document, or None; goes through all that share the first bytes of its digest."""
+        ordinal, prefix = self.lookup(doc_id), id_prefix(doc_id)
+        while ordinal is not None:
+            if self.head(ordinal).doc_id == doc_id:
+                return ordinal
+            entry = bytes(self._ids.value()) if self._ids.next_dup() else b""
+            ordinal = entry_ordinal(entry) if entry.startswith(prefix) else None
+        return None
+
+    def block(self, ordinal: int) -> Block:
+        """The block that holds an ordinal. Raises: DamagedStore."""
+        block = self._block
+        if block is not None and block.first <= ordinal < block.first + block.count:
+            return block
+        key = _KEY.pack(ordinal)
+        if not self._blocks.set_range(key):
+            more = self._blocks.last()
+        else:
+            more = self._blocks.key() == key or self._blocks.prev()
+        if more:
+            block = self._open_block()
+            if block.first <= ordinal < block.first + block.count:
+                return block
+        raise self.location.damaged("no block holds this ordinal", ordinal)
+
+    def head(self, ordinal: int) -> Head:
+        """The head of a document's record. Raises: DamagedStore."""
+        try:
+            return self.block(ordinal).head(ordinal)
+        except BlockError as error:
+            raise self.location.damaged(str(error), ordinal) from error
+
+    def payloads(self, ordinal: int, head: Head, columns: Sequence[int]) -> list[bytes]:
+        """Copies of some payloads of a document. Raises: DamagedStore."""
+        try:
+            return self.block(ordinal).payloads(head, columns)
+        except BlockError as error:
+            raise self.location.damaged(str(error), ordinal, head.doc_id.decode(errors="replace")) from error
+
+    def blocks(self, start: int = 0) -> Iterator[Block]:
+        """All blocks from key `start` on, in order; each is valid until the next one is asked for."""
+        more = self._blocks.set_range(_KEY.pack(start))
+        while more:
+            yield self._open_block()
+            more = self._blocks.next()
+
+    def block_ordinals(self, start: int = 0) -> Iterator[int]:
+        """Keys of the blocks from `start` on, the blocks unread. Raises: DamagedStore for a key that is none."""
+        cursor = self.transaction.cursor(self.environment.databases["blocks"])
+        more = cursor.set_range(_KEY.pack(start))
+        while more:
+            key = bytes(cursor.key())
+            if len(key) != _KEY.size:
+                raise self.location.damaged(f"a block's key has {len(key)} bytes")
+            yield int(_KEY.unpack(key)[0])
+            more = cursor.next()
+
+    def entries(self, database: str) -> bytes:
+        """All 12-byte entries of `ids` or `deleted`, in order."""
+        cursor = self.transaction.cursor(self.environment.databases[database])
+        rows = cursor.getmulti([KEY], dupdata=True, dupfixed_bytes=index.ENTRY_SIZE, keyfixed=True)
+        table = np.frombuffer(rows, np.uint8).reshape(-1, len(KEY) + index.ENTRY_SIZE)
+        return table[:, len(KEY) :].tobytes()
+
+    def deleted(self) -> npt.NDArray[np.int64]:
+        """Ordinals of deleted documents, sorted. Raises: DamagedStore if they are not what was written."""
+        entries = self.entries("deleted")
+        if index.entries_digest(entries) != self.state().deleted:
+            raise self.location.damaged("the list of deleted documents is not what was written")
+        return index.entry_ordinals(entries)
+
+    def check_index(self) -> None:
+        """Tell a missing document from a damaged index: compare digests, once a transaction. Raises: DamagedStore."""
+        number = self.transaction.id()
+        if self.environment.index_checked == number:
+            return
+        if index.entries_digest(self.entries("ids")) != self.state().index:
+            raise self.location.damaged("the id index is not what was written")
+        self.environment.index_checked = number
+
+    def _open_block(self) -> Block:
+        key = self._blocks.key()
+        try:
+            if len(key) != _KEY.size:
+                raise BlockError(f"a block's key has {len(key)} bytes")
+            self._block = self.format.open(memoryview(self._blocks.value()), _KEY.unpack(key)[0])
+        except BlockError as error:
+            ordinal = _KEY.unpack(key)[0] if len(key) == _KEY.size else None
+            raise self.location.damaged(str(error), ordinal) from error
+        return self._block

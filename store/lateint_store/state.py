@@ -1,0 +1,74 @@
+"""The state record: what a shard holds and how far its source was read, written in the transaction of the documents."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from lateint_store.content import Content
+
+KEY = b"state"
+DIGEST_SIZE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a source was read: position (documents of the source), running digest, documents and windows written."""
+
+    source_position: int = 0
+    source_digest: str = ""
+    documents: int = 0
+    windows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Counters and digests of one shard; `progress` and `last_run` are those of the whole store at the time.
+
+    Ordinals of the shard: [first, end). `live` of them are not deleted, with `tokens` rows in all.
+    `index` and `deleted` are digests of the two sets of index entries. `window` is the number of the last window.
+    """
+
+    first: int = 0
+    end: int = 0
+    live: int = 0
+    tokens: int = 0
+    index: int = 0
+    deleted: int = 0
+    window: int = -1
+    last_run: int = 0
+    content: Content = field(default_factory=Content)
+    progress: Progress = field(default_factory=Progress)
+
+    def following(self) -> State:
+        """The state with which the next shard begins."""
+        return State(self.end, self.end, window=self.window, last_run=self.last_run, progress=self.progress)
+
+    def to_bytes(self, uuid: bytes) -> bytes:
+        """Canonical JSON behind its digest, which also covers the store's uuid."""
+        data = asdict(self) | {
+            "index": f"{self.index:032x}",
+            "deleted": f"{self.deleted:032x}",
+            "content": self.content.to_json(),
+        }
+        body = json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
+        return _digest(uuid, body) + body
+
+    @classmethod
+    def from_bytes(cls, data: bytes, uuid: bytes) -> State:
+        """The inverse of `to_bytes`. Raises: ValueError if the bytes are not what was written."""
+        body = data[DIGEST_SIZE:]
+        if data[:DIGEST_SIZE] != _digest(uuid, body):
+            raise ValueError("the digest of the state record does not match")
+        fields: dict[str, Any] = json.loads(body)
+        fields["index"] = int(fields["index"], 16)
+        fields["deleted"] = int(fields["deleted"], 16)
+        fields["content"] = Content.from_json(fields["content"])
+        fields["progress"] = Progress(**fields["progress"])
+        return cls(**fields)
+
+
+def _digest(uuid: bytes, body: bytes) -> bytes:
+    return hashlib.blake2b(uuid + body, digest_size=DIGEST_SIZE).digest()

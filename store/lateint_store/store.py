@@ -1,0 +1,357 @@
+"""`Store`: compressed arrays of documents, by id. Reading needs no more than this file; changes are in `writer.py`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import lmdb
+import numpy as np
+import numpy.typing as npt
+import zstandard
+
+from lateint_store.content import joined_digest
+from lateint_store.entry import Entry, encode_entries, encode_id
+from lateint_store.environment import lmdb_errors
+from lateint_store.errors import CodecError, InputError, MissingDocument, SealedStore, StoreError
+from lateint_store.fetched import Fetched
+from lateint_store.files import allocated_bytes
+from lateint_store.locking import WriterLock
+from lateint_store.manifest import VERSION, Manifest
+from lateint_store.ragged import Ragged
+from lateint_store.rewrite import compact_store, seal_store
+from lateint_store.shards import Shards, put_state, remove_leftovers
+from lateint_store.snapshot import Snapshot
+from lateint_store.spec import Array
+from lateint_store.state import Progress, State
+from lateint_store.verify import Report, verify_store
+from lateint_store.writer import append_window, delete_documents
+
+IDS_AT_ONCE = 4096
+ADDED = 1 << 63  # documents that are not of the source come behind those of all shards
+
+
+class Store:
+    """An open store. Any number of threads and processes may read; one writes (`write=True`), the rest see its commits.
+
+    Build one with `create_store` or `open_store`. Reading methods raise DamagedStore where bytes are not what was
+    written, changing ones SealedStore, StoreFull, and StoreError if the store was opened for reading.
+    """
+
+    def __init__(self, path: Path, lock: WriterLock | None = None) -> None:
+        self.path = path
+        self._lock = lock
+        self._run = 0
+        self._shards = Shards(path, write=lock is not None)
+        if lock is not None:
+            remove_leftovers(path, self.manifest)
+            with self._shards.reading() as snapshots:
+                for snapshot in snapshots:
+                    with lmdb_errors(snapshot.location):
+                        snapshot.check_index()
+
+    # What the store is
+
+    @property
+    def manifest(self) -> Manifest:
+        """What was fixed when the store was made."""
+        return self._shards.manifest
+
+    @property
+    def sealed(self) -> bool:
+        """True once `seal` has made it immutable."""
+        return self.manifest.sealed
+
+    @property
+    def progress(self) -> Progress:
+        """How far the source was read."""
+        return self._states()[-1].progress
+
+    def __len__(self) -> int:
+        return sum(state.live for state in self._states())
+
+    def __contains__(self, doc_id: object) -> bool:
+        return isinstance(doc_id, str) and not self.fetch([doc_id], arrays=(), missing="skip").missing
+
+    def ids(self) -> Iterator[str]:
+        """Ids of live documents in order; no transaction is held between them."""
+        ordinal = 0
+        while True:
+            page, following = self._page_of_ids(ordinal)
+            yield from page
+            if following is None:
+                return
+            ordinal = following
+
+    def content_digest(self) -> str:
+        """Digest over ids and arrays of the live documents in order: 64 hex digits.
+
+        Equal for an interrupted, an uninterrupted and a sharded and merged build, before and after `compact` and
+        `seal`, and for any byte codecs. Cost: constant, it is kept up to date.
+        """
+        return joined_digest(state.content for state in self._states())
+
+    def info(self) -> dict[str, Any]:
+        """What `lateint store info` prints, JSON-able; `bytes` are allocated on disk, everything included."""
+        manifest, states = self.manifest, self._states()
+        documents = sum(state.live for state in states)
+        size = allocated_bytes(self.path)
+        progress = states[-1].progress
+        return {
+            "content_digest": joined_digest(state.content for state in states),
+            "documents": documents,
+            "tokens": sum(state.tokens for state in states),
+            "bytes": size,
+            "bytes_per_document": round(size / documents, 1) if documents else None,
+            "encoded_by_last_run": states[-1].last_run,
+            "progress": {name: getattr(progress, name) for name in Progress.__slots__},
+            "sealed": manifest.sealed,
+            "codecs": {name: [str(chosen) for chosen in manifest.specs[name].parts] for name in manifest.arrays},
+            "arrays": {name: manifest.specs[name].spec.to_json() for name in manifest.arrays},
+            "fingerprint": dict(manifest.fingerprint),
+            "model": dict(manifest.model),
+            "head": dict(manifest.head),
+            "window": manifest.window,
+            "shard": list(manifest.shard) if manifest.shard else None,
+            "shards": len(manifest.shards),
+            "format_version": VERSION,
+            "uuid": manifest.uuid,
+            "written_with": dict(manifest.versions),
+            "read_with": library_versions(),
+        }
+
+    # Reading
+
+    def get(self, ids: Sequence[str]) -> list[dict[str, Array]]:
+        """All arrays of some documents, in the order of `ids`; an id may stand more than once.
+
+        Raises: MissingDocument naming the ids that are not there.
+        """
+        raw = self.fetch(ids)
+        arrays = self.decode(raw)
+        return [{name: arrays[name][place] for name in self.manifest.arrays} for place in range(len(raw))]
+
+    def fetch(
+        self, ids: Sequence[str], arrays: Sequence[str] | None = None, missing: Literal["error", "skip"] = "error"
+    ) -> Fetched:
+        """Copy the encoded bytes of some documents out of the store, in one short transaction, in the order on disk.
+
+        `arrays` names those that are wanted (default: all; the others are not read). `missing="skip"` leaves unknown
+        ids out and names them in the result. Raises: MissingDocument, InputError, DamagedStore.
+        """
+        names = self.manifest.arrays if arrays is None else tuple(arrays)
+        columns = [self._column(name) for name in names]
+        wanted = [encode_id(doc_id) for doc_id in ids]
+        found: dict[int, tuple[int, int, list[bytes]]] = {}
+        size = 0
+        with self._shards.reading() as snapshots:
+            for snapshot in snapshots:
+                with lmdb_errors(snapshot.location):
+                    size += _fetch_from(snapshot, wanted, columns, found)
+            if len(found) < len(wanted):
+                for snapshot in snapshots:
+                    with lmdb_errors(snapshot.location):
+                        snapshot.check_index()
+        absent = tuple(ids[place] for place in range(len(wanted)) if place not in found)
+        if absent and missing != "skip":
+            shown = ", ".join(map(repr, absent[:5])) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
+            raise MissingDocument(f"store {self.path} holds no document {shown}")
+        places = sorted(found)
+        return Fetched(
+            ids=tuple(ids[place] for place in places),
+            positions=np.array(places, np.int64),
+            ordinals=np.array([found[place][0] for place in places], np.int64),
+            rows=np.array([found[place][1] for place in places], np.int64),
+            payloads={name: [found[place][2][at] for place in places] for at, name in enumerate(names)},
+            missing=absent,
+            bytes_read=size,
+        )
+
+    def decode(self, fetched: Fetched) -> dict[str, Ragged]:
+        """Decode fetched bytes: for each array one contiguous array over all documents. Raises: DamagedStore."""
+        rows = fetched.rows.tolist()
+        try:
+            return {
+                name: self.manifest.specs[name].decode_many(fetched.payloads[name], rows) for name in fetched.payloads
+            }
+        except CodecError:
+            self._name_damaged(fetched)
+            raise
+
+    def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Tokens of each document, int64 [len(ids)], nothing decoded. Raises: MissingDocument."""
+        return self.fetch(ids, arrays=()).rows
+
+    def verify(self) -> Report:
+        """Read everything and list every problem; never raises on damage."""
+        return verify_store(self.path)
+
+    # Changing
+
+    def append(self, entries: Sequence[Entry], source_end: int, source_digest: str) -> None:
+        """Add the next window of the source: documents, index and progress in one durable transaction.
+
+        `source_end`: position in the source after this window; `source_digest`: the running digest up to there. A shard
+        i/n passes no entries for the windows of others, so that all shards end at the same position and digest.
+        Raises: DuplicateDocument or InputError before anything changes, StoreFull.
+        """
+        self._check_writable()
+        states = self._states()
+        progress = states[-1].progress
+        if source_end < progress.source_position:
+            raise InputError(f"source position {source_end} is before {progress.source_position}, which is stored")
+        windows = progress.windows + (len(entries) > 0)
+        after = Progress(source_end, source_digest, progress.documents + len(entries), windows)
+        self._write(entries, max(source_end, states[-1].window + 1), after)
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Add documents that are not part of the source; as `append`, but the source position stays."""
+        self._check_writable()
+        window = self.manifest.window
+        for start in range(0, len(entries), window):
+            last = self._states()[-1]
+            self._write(entries[start : start + window], max(ADDED, last.window + 1), last.progress)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete documents; their bytes stay until `compact`. Raises: MissingDocument before anything changes."""
+        self._check_writable()
+        ordinals = sorted(set(self.fetch(ids, arrays=()).ordinals.tolist()))
+        for number, state in enumerate(self._states()):
+            mine = [ordinal for ordinal in ordinals if state.first <= ordinal < state.end]
+            if mine:
+                with self._shards.writing(number) as snapshot:
+                    delete_documents(snapshot, self.manifest, mine)
+
+    def compact(self) -> None:
+        """Rewrite the live documents densely, dropping deleted ones and free pages; atomic. Needs room for a copy."""
+        self._check_writable()
+        compact_store(self._shards)
+
+    def seal(self) -> None:
+        """Make the store immutable: compact it, verify every byte, record digests, make the files read-only.
+
+        The store stays open for reading. Raises: DamagedStore if anything is not what was written.
+        """
+        self._check_writable()
+        seal_store(self._shards)
+        self._unlock()
+
+    def start_run(self) -> None:
+        """Begin to count `encoded_by_last_run` afresh, durably."""
+        self._check_writable()
+        self._run = 0
+        with self._shards.writing(-1) as snapshot:
+            state = snapshot.state()
+            if state.last_run:
+                put_state(snapshot, replace(state, last_run=0))
+
+    def close(self) -> None:
+        """Close; another call does nothing."""
+        self._shards.close()
+        self._unlock()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Inside
+
+    def _write(self, entries: Sequence[Entry], number: int, progress: Progress) -> None:
+        documents = encode_entries(self.manifest, entries)
+        append_window(self._shards, documents, number, progress, self._run + len(documents))
+        self._run += len(documents)
+
+    def _states(self) -> list[State]:
+        with self._shards.reading() as snapshots:
+            return [snapshot.state() for snapshot in snapshots]
+
+    def _column(self, name: str) -> int:
+        if name not in self.manifest.specs:
+            raise InputError(f"store {self.path} has no array {name!r}; it holds {', '.join(self.manifest.arrays)}")
+        return self.manifest.arrays.index(name)
+
+    def _page_of_ids(self, start: int) -> tuple[list[str], int | None]:
+        """Ids of the next blocks from ordinal `start`, and where to go on (None: nowhere)."""
+        page: list[str] = []
+        with self._shards.reading() as snapshots:
+            for snapshot in snapshots:
+                with lmdb_errors(snapshot.location):
+                    if snapshot.state().end <= start:
+                        continue
+                    gone = set(snapshot.deleted().tolist())
+                    for block in snapshot.blocks(start):
+                        start = block.first + block.count
+                        live = (at for at in range(block.first, start) if at not in gone)
+                        page.extend(snapshot.head(at).doc_id.decode() for at in live)
+                        if len(page) >= IDS_AT_ONCE:
+                            return page, start
+        return page, None
+
+    def _name_damaged(self, fetched: Fetched) -> None:
+        """Find the document that cannot be decoded. Raises: DamagedStore."""
+        for name, payloads in fetched.payloads.items():
+            for place, payload in enumerate(payloads):
+                try:
+                    self.manifest.specs[name].decode(payload, int(fetched.rows[place]))
+                except CodecError as error:
+                    ordinal, doc_id = int(fetched.ordinals[place]), fetched.ids[place]
+                    with self._shards.reading() as snapshots:
+                        shard = next(s for s in reversed(snapshots) if s.state().first <= ordinal)
+                        raise shard.location.damaged(f"array {name!r}: {error}", ordinal, doc_id) from error
+
+    def _check_writable(self) -> None:
+        if self.sealed:
+            raise SealedStore(f"store {self.path} is sealed: it does not change; build another one")
+        if self._lock is None:
+            raise StoreError(f"store {self.path} was opened for reading; use open_store(path, write=True)")
+        if self._lock.pid != os.getpid():
+            raise StoreError(
+                f"store {self.path} was opened for writing before a fork; only process {self._lock.pid} writes"
+            )
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries whose formats lie in a store."""
+    return {
+        "lmdb": ".".join(map(str, lmdb.version())),
+        "py-lmdb": lmdb.__version__,
+        "zstd": ".".join(map(str, zstandard.ZSTD_VERSION)),
+        "numpy": np.__version__,
+    }
+
+
+def _fetch_from(
+    snapshot: Snapshot, wanted: Sequence[bytes], columns: Sequence[int], found: dict[int, tuple[int, int, list[bytes]]]
+) -> int:
+    """Look ids up in one shard, read its records in order on disk into `found`; gives the bytes read."""
+    hits = []
+    for place, doc_id in enumerate(wanted):
+        ordinal = None if place in found else snapshot.lookup(doc_id)
+        if ordinal is not None:
+            hits.append((ordinal, place))
+    hits.sort()
+    size = 0
+    for ordinal, place in hits:
+        head = snapshot.head(ordinal)
+        if head.doc_id != wanted[place]:
+            other = snapshot.find(wanted[place])
+            if other is None:
+                continue
+            ordinal, head = other, snapshot.head(other)
+        payloads = snapshot.payloads(ordinal, head, columns) if columns else []
+        size += snapshot.format.head.size + len(head.doc_id) + sum(map(len, payloads))
+        found[place] = ordinal, head.rows, payloads
+    return size

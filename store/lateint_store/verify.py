@@ -1,0 +1,226 @@
+"""Read everything in a store and list what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lateint_store import pages
+from lateint_store.block import Block, BlockError
+from lateint_store.content import Content, document_digest, joined_digest
+from lateint_store.environment import Location, acquire, active, lmdb_errors, release
+from lateint_store.errors import CodecError, DamagedStore, InputError, StoreError
+from lateint_store.index import entries_digest, make_entry
+from lateint_store.manifest import Manifest, read_manifest
+from lateint_store.shards import block_format, locate
+from lateint_store.snapshot import Snapshot
+from lateint_store.spec import check_finite
+from lateint_store.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is not what was written, and where, as far as it is known."""
+
+    reason: str
+    shard: int | None = None
+    ordinal: int | None = None
+    doc_id: str | None = None
+
+
+@dataclass(slots=True)
+class Report:
+    """What `verify` found. `documents` and `blocks` were read without a problem of their own."""
+
+    store: str
+    documents: int = 0
+    blocks: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """True if nothing is wrong."""
+        return not self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form."""
+        return asdict(self) | {"ok": self.ok}
+
+    def add(self, error: DamagedStore) -> None:
+        """Note a damage."""
+        self.problems.append(Problem(error.reason, error.shard, error.ordinal, error.doc_id))
+
+
+def verify_store(path: Path) -> Report:
+    """Check manifest, files, blocks, records, arrays, index, counters and content digest of a store.
+
+    Never raises on damage. Raises: StoreNotFound, StoreError if the store cannot be read for another reason.
+    """
+    report = Report(str(path))
+    try:
+        manifest = read_manifest(path)
+    except DamagedStore as error:
+        report.add(error)
+        return report
+    contents: list[Content] = []
+    expected = 0
+    for number in range(len(manifest.shards)):
+        state = verify_shard(manifest, locate(path, manifest, number), report)
+        if state is None:
+            continue
+        contents.append(state.content)
+        if state.first != expected and len(contents) == number + 1:
+            report.problems.append(Problem(f"begins with ordinal {state.first}, expected {expected}", number))
+        expected = state.end
+    if report.ok and manifest.content_digest not in (None, joined_digest(contents)):
+        report.problems.append(Problem("the content digest is not the one that was sealed"))
+    return report
+
+
+def verify_shard(manifest: Manifest, location: Location, report: Report) -> State | None:
+    """Check one shard into `report`; gives its state if that can be read."""
+    try:
+        environment = acquire(location)
+    except DamagedStore as error:
+        report.add(error)
+        return None
+    try:
+        _check_file(manifest, location, report)
+        with active(), lmdb_errors(location), environment.env.begin(buffers=True) as transaction:
+            snapshot = Snapshot(environment, location, block_format(manifest), transaction)
+            state = snapshot.state()
+            _Check(snapshot, manifest, state, report).run()
+            return state
+    except DamagedStore as error:
+        report.add(error)
+        return None
+    finally:
+        release(environment)
+
+
+def _check_file(manifest: Manifest, location: Location, report: Report) -> None:
+    """Compare the whole file of a sealed shard with its digest."""
+    if not manifest.sealed:
+        return
+    try:
+        if pages.file_digest(location.data) != manifest.shards[location.shard].file_digest:
+            report.problems.append(
+                Problem(f"the bytes of {location.data} are not those that were sealed", location.shard)
+            )
+    except OSError as error:
+        raise StoreError(f"cannot read {location.data}: {error}") from error
+
+
+@dataclass(slots=True)
+class _Check:
+    """The walk over one shard: what was met so far."""
+
+    snapshot: Snapshot
+    manifest: Manifest
+    state: State
+    report: Report
+    entries: dict[bytes, str] = field(default_factory=dict)
+    tokens: int = 0
+    content: Content = field(default_factory=Content)
+    intact: bool = True
+
+    def run(self) -> None:
+        """Walk blocks, then compare index, counters and content."""
+        gone = self._deleted()
+        expected = self.state.first
+        for ordinal in self.snapshot.block_ordinals():
+            if ordinal != expected:
+                self._problem(f"ordinals {expected} to {ordinal - 1} are in no block", expected)
+            expected = self._block(ordinal, gone)
+        if expected != self.state.end:
+            self._problem(f"blocks end at ordinal {expected}, expected {self.state.end}", expected)
+        self._index()
+        if self.intact:
+            self._totals()
+
+    def _deleted(self) -> set[int]:
+        try:
+            return set(self.snapshot.deleted().tolist())
+        except DamagedStore as error:
+            self._note(error)
+            return set()
+
+    def _block(self, ordinal: int, gone: set[int]) -> int:
+        """Check one block; gives the ordinal behind it."""
+        try:
+            block = self.snapshot.block(ordinal)
+        except DamagedStore as error:
+            self._note(error)
+            following = (at for at in self.snapshot.block_ordinals(ordinal + 1))
+            return next(following, self.state.end)
+        healthy = True
+        for at in range(block.first, block.first + block.count):
+            try:
+                doc_id, digest, rows = self._document(block, at)
+            except DamagedStore as error:
+                self._note(error)
+                healthy = False
+                continue
+            if at not in gone:
+                self.entries[make_entry(doc_id.encode(), at)] = doc_id
+                self.tokens += rows
+                self.content = self.content.append(doc_id, digest)
+                self.report.documents += 1
+        try:
+            block.check_digest()
+            self.report.blocks += healthy
+        except BlockError as error:
+            if healthy:
+                self._problem(str(error), ordinal)
+        return block.first + block.count
+
+    def _document(self, block: Block, ordinal: int) -> tuple[str, bytes, int]:
+        """Decode one document; gives id, content digest and rows. Raises: DamagedStore."""
+        head = self.snapshot.head(ordinal)
+        doc_id = head.doc_id.decode(errors="replace")
+        arrays = []
+        for column, name in enumerate(self.manifest.arrays):
+            pipeline = self.manifest.specs[name]
+            payload = self.snapshot.payloads(ordinal, head, (column,))[0]
+            try:
+                data = bytes(pipeline.unpack(payload, head.rows))
+                decoded = pipeline.decode(payload, head.rows)
+                if pipeline.spec_out.is_float:
+                    check_finite(decoded.reshape(-1, 1))
+            except (CodecError, InputError) as error:
+                raise self.snapshot.location.damaged(f"array {name!r}: {error}", ordinal, doc_id) from error
+            arrays.append(data)
+        return doc_id, document_digest(head.doc_id, arrays), head.rows
+
+    def _index(self) -> None:
+        """Every live document has its entry, and there are no others."""
+        stored = self.snapshot.entries("ids")
+        if entries_digest(stored) != self.state.index:
+            self._problem("the id index is not what was written")
+        found = {stored[at : at + 12] for at in range(0, len(stored), 12)}
+        for entry, doc_id in self._missing_entries(found):
+            self._problem("the id index does not hold this document", int.from_bytes(entry[7:], "big"), doc_id)
+        if self.intact and len(found) != len(self.entries):
+            self._problem(f"the id index has {len(found)} entries for {len(self.entries)} documents")
+
+    def _missing_entries(self, found: set[bytes]) -> Iterator[tuple[bytes, str]]:
+        return ((entry, doc_id) for entry, doc_id in self.entries.items() if entry not in found)
+
+    def _totals(self) -> None:
+        if (self.state.live, self.state.tokens) != (len(self.entries), self.tokens):
+            self._problem(
+                f"{len(self.entries)} documents with {self.tokens} tokens, "
+                f"recorded {self.state.live} with {self.state.tokens}"
+            )
+        if self.state.content != self.content:
+            self._problem("the content digest does not match")
+
+    def _note(self, error: DamagedStore) -> None:
+        self.intact = False
+        self.report.add(error)
+
+    def _problem(self, reason: str, ordinal: int | None = None, doc_id: str | None = None) -> None:
+        self.intact = False
+        self.report.problems.append(Problem(reason, self.snapshot.location.shard, ordinal, doc_id))

@@ -1,0 +1,169 @@
+"""Changing a store that is not sealed: append a window, delete documents."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lateint_store import index
+from lateint_store.block import Encoded
+from lateint_store.content import MODULUS, Content, document_digest, link
+from lateint_store.environment import release
+from lateint_store.errors import CodecError, DuplicateDocument, StoreError
+from lateint_store.index import add_digests, entries_digest, make_entry
+from lateint_store.killpoints import point
+from lateint_store.manifest import Manifest, write_manifest
+from lateint_store.shards import Shards, create_shard, put_state, with_shards
+from lateint_store.snapshot import Snapshot
+from lateint_store.state import Progress, State
+
+
+def append_window(shards: Shards, documents: Sequence[Encoded], window: int, progress: Progress, last_run: int) -> None:
+    """Write the documents of a window and the progress marker in one transaction, in a new shard if the last is full.
+
+    Raises: DuplicateDocument before anything changes, StoreFull.
+    """
+    with shards.reading() as snapshots:
+        for snapshot in snapshots:
+            for document in documents:
+                if snapshot.find(document.doc_id) is not None:
+                    raise DuplicateDocument(f"document {document.doc_id.decode()!r} is already in store {shards.path}")
+        state = snapshots[-1].state()
+    if documents and state.end - state.first >= shards.manifest.documents_per_shard:
+        roll(shards, state)
+    with shards.writing(-1) as snapshot:
+        state = put_window(snapshot, snapshot.state(), documents, window)
+        put_state(snapshot, replace(state, progress=progress, last_run=last_run))
+        point("append.before_commit")
+    point("append.after_commit")
+
+
+def roll(shards: Shards, state: State) -> None:
+    """Begin a new shard behind the last one."""
+    shard, environment = create_shard(shards.path, shards.manifest, state.following())
+    try:
+        point("roll.created")
+        write_manifest(shards.path, with_shards(shards.manifest, (*shards.manifest.shards, shard)))
+        shards.refresh()
+    finally:
+        release(environment)
+
+
+def put_window(
+    snapshot: Snapshot, state: State, documents: Sequence[Encoded], window: int, *, indexed: bool = True
+) -> State:
+    """Put the blocks of a window behind what is there, and (if `indexed`) its ids; gives the new state."""
+    end, content = state.end, state.content
+    if end + len(documents) > index.MAX_ORDINAL:
+        raise StoreError(f"a store holds at most {index.MAX_ORDINAL} documents")
+    blocks = snapshot.environment.databases["blocks"]
+    entries = [make_entry(document.doc_id, end + place) for place, document in enumerate(documents)]
+    for block in snapshot.format.split(documents):
+        value = snapshot.format.write(block, end, window)
+        point("append.before_put")
+        if not snapshot.transaction.put(struct.pack(">Q", end), value, append=True, db=blocks):
+            raise snapshot.location.damaged("a block with a higher ordinal is there already", end)
+        point("append.after_put")
+        end += len(block)
+    if indexed:
+        put_entries(snapshot, "ids", entries)
+    for document in documents:
+        content = content.append(document.doc_id.decode(), document.digest)
+    return replace(
+        state,
+        end=end,
+        live=state.live + len(documents),
+        tokens=state.tokens + sum(document.rows for document in documents),
+        index=add_digests(state.index, entries_digest(entries)),
+        window=window if documents else state.window,
+        content=content,
+    )
+
+
+def put_entries(snapshot: Snapshot, database: str, entries: Sequence[bytes], *, append: bool = False) -> None:
+    """Insert entries in the index or in the list of deleted documents."""
+    cursor = snapshot.transaction.cursor(snapshot.environment.databases[database])
+    _, added = cursor.putmulti([(index.KEY, entry) for entry in sorted(entries)], dupdata=True, append=append)
+    if added != len(entries):
+        raise snapshot.location.damaged(f"{len(entries) - added} entries of {database!r} are there already")
+
+
+def delete_documents(snapshot: Snapshot, manifest: Manifest, ordinals: Sequence[int]) -> None:
+    """Take live documents (ordinals of this shard, sorted) out of index, counters and content digest."""
+    state = snapshot.state()
+    gone = {int(ordinal) for ordinal in snapshot.deleted()}
+    content = _content_without(snapshot, manifest, gone, ordinals)
+    entries, tokens = [], 0
+    for ordinal in ordinals:
+        head = snapshot.head(ordinal)
+        entries.append(make_entry(head.doc_id, ordinal))
+        tokens += head.rows
+    for entry in entries:
+        if not snapshot.transaction.delete(index.KEY, entry, db=snapshot.environment.databases["ids"]):
+            raise snapshot.location.damaged("an index entry is missing", index.entry_ordinal(entry))
+    put_entries(snapshot, "deleted", entries)
+    digest = entries_digest(entries)
+    state = replace(
+        state,
+        live=state.live - len(entries),
+        tokens=state.tokens - tokens,
+        index=add_digests(state.index, digest, -1),
+        deleted=add_digests(state.deleted, digest),
+        content=content,
+    )
+    put_state(snapshot, state)
+    point("delete.before_commit")
+
+
+def stored_digest(snapshot: Snapshot, manifest: Manifest, ordinal: int) -> tuple[str, bytes]:
+    """Id and content digest of a stored document, from its bytes. Raises: DamagedStore."""
+    document = read_encoded(snapshot, manifest, ordinal)
+    return document.doc_id.decode(), document.digest
+
+
+def read_encoded(snapshot: Snapshot, manifest: Manifest, ordinal: int) -> Encoded:
+    """A stored document as it was encoded, every checksum compared. Raises: DamagedStore."""
+    head = snapshot.head(ordinal)
+    payloads = snapshot.payloads(ordinal, head, range(len(manifest.arrays)))
+    try:
+        arrays = [
+            bytes(manifest.specs[name].unpack(payload, head.rows))
+            for name, payload in zip(manifest.arrays, payloads, strict=True)
+        ]
+    except CodecError as error:
+        raise snapshot.location.damaged(str(error), ordinal, head.doc_id.decode(errors="replace")) from error
+    return Encoded(head.doc_id, head.rows, tuple(payloads), document_digest(head.doc_id, arrays))
+
+
+def _content_without(snapshot: Snapshot, manifest: Manifest, gone: set[int], ordinals: Sequence[int]) -> Content:
+    """The shard's content after deleting `ordinals`: each run of neighbours is cut out, its ends are linked."""
+    state = snapshot.state()
+    content, doomed = state.content, set(ordinals)
+
+    def neighbour(ordinal: int, step: int, skip: set[int]) -> int | None:
+        ordinal += step
+        while ordinal in skip:
+            ordinal += step
+        return ordinal if state.first <= ordinal < state.end else None
+
+    for first in ordinals:
+        before = neighbour(first, -1, gone)
+        if before in doomed:
+            continue
+        last_id = None if before is None else snapshot.head(before).doc_id.decode()
+        old_id, at, inner = last_id, first, content.inner
+        while at is not None and at in doomed:
+            doc_id, digest = stored_digest(snapshot, manifest, at)
+            inner -= link(old_id, digest) if old_id is not None else 0
+            old_id, at = doc_id, neighbour(at, 1, gone)  # type: ignore[assignment]
+        if at is None:
+            content = Content(content.first if last_id is not None else None, last_id, inner % MODULUS)
+            continue
+        _, digest = stored_digest(snapshot, manifest, at)
+        inner -= link(old_id, digest)
+        if last_id is None:
+            content = Content(digest, content.last, inner % MODULUS)
+        else:
+            content = Content(content.first, content.last, (inner + link(last_id, digest)) % MODULUS)
+    return content
