@@ -17,7 +17,7 @@ from typing import Any
 from lateint_store import Entry, create_store
 
 from lateint.compatible import describe
-from lateint.entries import pipelines
+from lateint.entries import by_length, pipelines
 from lateint.errors import InputError, StoreMismatch
 from lateint.model import Document, Model
 from lateint.part import Part
@@ -122,11 +122,7 @@ def encode_window(model: Model, chunk: list[Document], start: int) -> Window:
             _check(model, document, place)
         raise InputError(f"documents {start}..{start + len(chunk) - 1}: {error}") from error
     entries: list[Entry | None] = [None] * len(chunk)
-    order = sorted(range(len(rows)), key=lambda place: (-len(rows[place]), place))
-    at = 0
-    while at < len(order):
-        places = order[at : at + max(1, TOKENS_A_BATCH // len(rows[order[at]]))]
-        at += len(places)
+    for places in by_length([len(row) for row in rows], TOKENS_A_BATCH):
         for place, arrays in zip(places, model.encode([rows[i] for i in places]), strict=True):
             entries[place] = Entry(chunk[place].id, arrays)
     cut = sum(model.texts.is_cut(row, model.method.document) for row in rows)

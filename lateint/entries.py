@@ -89,6 +89,16 @@ def _padded(
     return Candidates(mask=mask, **found)
 
 
+def by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Places in batches of similar length, longest first, each of at most `budget` padded tokens (or one text)."""
+    order = sorted(range(len(lengths)), key=lambda place: (-lengths[place], place))
+    start = 0
+    while start < len(order):
+        size = max(1, budget // max(1, lengths[order[start]]))
+        yield order[start : start + size]
+        start += size
+
+
 def score_all(model: Model, query: Any, arrays: Mapping[str, Ragged], budget: int = TOKENS_A_BATCH) -> NDArray[np.float32]:
     """Scores float32 [n] of all candidates against one query, in the order of the arrays."""
     n = len(next(iter(arrays.values())))

@@ -61,10 +61,14 @@ class Stage:
     """One stage of training: which loss, on which parameters, for how long. All settings are data."""
 
     loss: Part
+    distill: Part | None = None  # a second loss, against the teacher's scores
+    distill_weight: float = 1.0
     train: tuple[str, ...] = ("head",)  # of: head, compressor, layers (the document and query towers)
     rate: float = 1e-4  # peak learning rate of AdamW; warm-up over 10 % of the steps, then linear to zero
+    vector_rate: float = 1.0  # factor of the rate for biases, norms and scalars
     queries: int = 8  # queries a step
     negatives: int = 7  # candidates a query beside the positive
+    pool: int = 0  # draw so many negatives and keep those that the teacher scores highest; 0: keep what is drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +115,7 @@ class Method:
             chosen = getattr(self, key)
             data[key] = None if chosen is None else chosen.to_json()
         data["codecs"] = {name: [step.to_json() for step in steps] for name, steps in self.codecs}
-        data["stages"] = [asdict(stage) | {"loss": stage.loss.to_json(), "train": list(stage.train)} for stage in self.stages]
+        data["stages"] = [_stage_json(stage) for stage in self.stages]
         return data
 
     @classmethod
@@ -129,9 +133,15 @@ class Method:
         return cls(**values)
 
 
+def _stage_json(stage: Stage) -> dict[str, Any]:
+    distill = None if stage.distill is None else stage.distill.to_json()
+    return asdict(stage) | {"loss": stage.loss.to_json(), "distill": distill, "train": list(stage.train)}
+
+
 def _stage(data: dict[str, Any]) -> Stage:
     _check_fields(Stage, data)
-    return Stage(**data | {"loss": Part.from_json(data["loss"]), "train": tuple(data["train"])})
+    parts = {key: None if data[key] is None else Part.from_json(data[key]) for key in ("loss", "distill")}
+    return Stage(**data | parts | {"train": tuple(data["train"])})
 
 
 def _check_fields(cls: type[Any], data: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from lateint_store import Ragged
 from numpy.typing import NDArray
 
 from lateint.compatible import check_model
-from lateint.entries import pipelines, round_trip, score_all
+from lateint.entries import by_length, pipelines, round_trip, score_all
 from lateint.errors import InputError, MissingDocument
 from lateint.model import Document, Model
 from lateint.split import Query
@@ -158,7 +158,7 @@ class Ranker:
         """Arrays of documents that no store holds, through the same codecs as if one did."""
         rows = self.model.document_tokens(documents)
         entries: list[dict[str, NDArray[Any]]] = [{} for _ in rows]
-        for places in _by_length([len(row) for row in rows]):
+        for places in by_length([len(row) for row in rows], TOKENS_AN_ENCODING):
             for place, entry in zip(places, self.model.encode([rows[i] for i in places]), strict=True):
                 entries[place] = {name: entry[name] for name in self.model.head.reads}
         return round_trip(entries, {name: self._through[name] for name in self.model.head.reads})
@@ -233,13 +233,3 @@ def _refuse_repeats(ids: Sequence[str]) -> None:
         seen: set[str] = set()
         repeated = next(i for i in ids if i in seen or seen.add(i))
         raise InputError(f"candidate {repeated!r} is given twice; expected each id once")
-
-
-def _by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Places in batches of similar length, longest first, by a budget of padded tokens."""
-    order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
-    start = 0
-    while start < len(order):
-        size = max(1, TOKENS_AN_ENCODING // lengths[order[start]])
-        yield order[start : start + size]
-        start += size

@@ -1,1 +1,1 @@
-"""Evaluation: formats, measures, significance, reports."""
+"""Evaluation: formats, measures, MS MARCO semantics, significance, audit, gain. Heavy imports wait."""

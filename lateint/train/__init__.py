@@ -1,0 +1,1 @@
+"""Training: sampled lists of candidates, losses one file each, one loop for every method."""

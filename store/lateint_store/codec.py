@@ -33,21 +33,27 @@ class ArrayCodec(Protocol):
 
     def resolve(self, spec: ArraySpec) -> ArraySpec:
         """What `encode` makes of an array of this spec. Raises: SpecError if it does not fit."""
+        ...
 
     def decoded(self, spec: ArraySpec) -> ArraySpec:
         """What `decode` gives back for input of `spec`: the same, or a narrower float dtype."""
+        ...
 
     def encode(self, x: Array) -> Array:
         """Code [r, w] into the shape and dtype of `resolve`. Raises: InputError for a value that does not fit."""
+        ...
 
     def decode(self, y: Array, spec: ArraySpec) -> Array:
         """The nearest inverse; `spec` is the spec of `encode`'s input. Raises: CodecError for impossible codes."""
+        ...
 
     def lossless(self, spec: ArraySpec) -> bool:
         """True if decode(encode(x)) equals x for every x of `spec` that `encode` accepts."""
+        ...
 
     def bound(self, x: Array) -> Bound:
         """Largest possible |x - decode(encode(x))| of each row of x [r, w]: float64 [r, 1]."""
+        ...
 
 
 @runtime_checkable
@@ -59,15 +65,19 @@ class LayoutCodec(Protocol):
 
     def resolve(self, spec: ArraySpec) -> None:
         """Raise SpecError if arrays of this spec cannot be laid out."""
+        ...
 
     def nbytes(self, spec: ArraySpec, rows: int) -> int:
         """Exact size in bytes of a document of `rows` rows."""
+        ...
 
     def encode(self, matrix: Array) -> bytes:
         """Lay out [rows, columns]."""
+        ...
 
     def decode(self, parts: list[Buffer], spec: ArraySpec, rows: list[int]) -> Array:
         """Stack documents of `nbytes` each into [sum(rows), columns]. Sizes were checked by the caller."""
+        ...
 
 
 @runtime_checkable
@@ -79,12 +89,15 @@ class BytesCodec(Protocol):
 
     def encode(self, data: Buffer) -> bytes:
         """Code one document's bytes."""
+        ...
 
     def decode(self, data: Buffer, limit: int) -> Buffer:
         """The inverse. Raises: CodecError if the bytes are not ours or would grow beyond `limit` bytes."""
+        ...
 
     def encoded_limit(self, size: int) -> int:
         """Upper bound on the bytes that `encode` makes of `size` bytes or fewer."""
+        ...
 
 
 Codec = ArrayCodec | LayoutCodec | BytesCodec

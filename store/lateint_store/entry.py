@@ -48,8 +48,10 @@ def encode_entries(manifest: Manifest, entries: Sequence[Entry]) -> list[Encoded
         if encoded in seen:
             raise DuplicateDocument(f"document {entry.id!r} stands twice among the documents to add")
         seen.add(encoded)
-    rows = [_count_rows(manifest, entry) for entry in entries]
+    for entry in entries:
+        _check_names(manifest, entry)
     columns = [_encode_column(manifest, name, entries) for name in manifest.arrays]
+    rows = [_count_rows(manifest, entry) for entry in entries]
     pipelines = [manifest.specs[name] for name in manifest.arrays]
     return [
         Encoded(
@@ -69,13 +71,16 @@ def _entry_id(place: int, entry: Entry) -> bytes:
         raise InputError(f"entry {place} of the documents to add: {error}") from error
 
 
-def _count_rows(manifest: Manifest, entry: Entry) -> int:
-    """Tokens of a document; all arrays with a row a token must agree. 0 if there is none."""
+def _check_names(manifest: Manifest, entry: Entry) -> None:
     if set(entry.arrays) != set(manifest.specs):
         found = ", ".join(sorted(entry.arrays)) or "none"
         raise InputError(f"document {entry.id!r} has arrays {found}; the store holds {', '.join(manifest.arrays)}")
+
+
+def _count_rows(manifest: Manifest, entry: Entry) -> int:
+    """Tokens of a document; all arrays with a row a token must agree. 0 if there is none."""
     names = [name for name in manifest.arrays if manifest.specs[name].spec.rows == "tokens"]
-    lengths = {name: entry.arrays[name].shape[0] if entry.arrays[name].ndim else 0 for name in names}
+    lengths = {name: len(entry.arrays[name]) for name in names}
     if len(set(lengths.values())) > 1:
         raise InputError(f"document {entry.id!r}: arrays with a row a token have different lengths: {lengths}")
     return next(iter(lengths.values()), 0)

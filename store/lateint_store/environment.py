@@ -21,8 +21,9 @@ from lateint_store import pages
 from lateint_store.errors import DamagedStore, StoreError, StoreFull
 from lateint_store.files import FORBIDDEN, FULL, disk_errors
 
-DATA = "data.mdb"
+DATA, LOCK = "data.mdb", "lock.mdb"
 MAX_READERS = 2048
+LOCK_BYTES = 64 * MAX_READERS + 4096  # a cache line a reader, and LMDB's header
 DATABASES: dict[str, dict[str, Any]] = {
     "blocks": {},
     "ids": {"dupsort": True, "dupfixed": True},
@@ -186,6 +187,8 @@ def _open(location: Location, *, write: bool, create: bool = False) -> tuple[Any
     """An LMDB environment and its databases; the caller holds the lock, so no fork comes between."""
     # No spare transactions: a child that closes an inherited environment would free the parent's reader slots.
     size = location.map_size if location.sealed is None else location.sealed[0]
+    if location.sealed is None:
+        _reserve_lock(location)
     try:
         env = lmdb.open(
             str(location.folder), map_size=size, readonly=not write, create=create, readahead=False,
@@ -202,6 +205,27 @@ def _open(location: Location, *, write: bool, create: bool = False) -> tuple[Any
     except BaseException:
         env.close()
         raise
+
+
+def _reserve_lock(location: Location) -> None:
+    """Give LMDB's lock file its space on disk: LMDB maps it sparse, and on a full disk its first write would be SIGBUS.
+
+    Only called when this process does not have the file open, for closing it drops the locks of the process.
+    """
+    path = location.folder / LOCK
+    try:
+        if path.exists() and path.stat().st_blocks * 512 >= LOCK_BYTES:
+            return
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            os.posix_fallocate(descriptor, 0, LOCK_BYTES)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno in FULL:
+            raise StoreFull(f"no space for {path}: {error.strerror}; free some space and run it again") from error
+        if error.errno not in FORBIDDEN:
+            raise StoreError(f"cannot make {path}: {error.strerror}") from error
 
 
 def _register(location: Location, env: Any, databases: dict[str, Any], *, write: bool) -> Environment:

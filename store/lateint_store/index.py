@@ -7,8 +7,6 @@ Seven bytes collide once in 2**28 documents or so; the id inside the record deci
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-
 import numpy as np
 import numpy.typing as npt
 
@@ -43,13 +41,12 @@ def entry_ordinals(entries: bytes) -> npt.NDArray[np.int64]:
     return np.sort(padded.view(">u8")[:, 0].astype(np.int64))
 
 
-def entries_digest(entries: bytes | memoryview | Iterable[bytes]) -> int:
-    """Sum over entries of a 128-bit mix of each: independent of their order, so it is updated entry by entry.
+def entries_digest(entries: bytes) -> int:
+    """Sum over a run of entries of a 128-bit mix of each: independent of their order, so it is kept up entry by entry.
 
-    `entries` is one run of 12-byte entries, or several. Finds damage, not design.
+    It finds accidents, not attacks.
     """
-    joined = entries if isinstance(entries, (bytes, memoryview)) else b"".join(entries)
-    table = np.frombuffer(joined, np.uint8).reshape(-1, ENTRY_SIZE)
+    table = np.frombuffer(entries, np.uint8).reshape(-1, ENTRY_SIZE)
     head = np.ascontiguousarray(table[:, :8]).view("<u8")[:, 0]
     tail = np.ascontiguousarray(table[:, 8:]).view("<u4")[:, 0].astype(np.uint64)
     low = _mix(head ^ _mix(tail + np.uint64(0x9E3779B97F4A7C15)))

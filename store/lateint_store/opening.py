@@ -93,7 +93,10 @@ def _complete(about: About) -> dict[str, Any]:
 
 
 def claim_folder(folder: Path) -> WriterLock:
-    """Make and lock a folder for a new store, remove what an interrupted build left. Raises: StoreError, StoreLocked."""
+    """Make and lock a folder for a new store; remove what an interrupted build left there.
+
+    Raises: StoreError, StoreLocked.
+    """
     with disk_errors(folder, "create"):
         folder.mkdir(parents=True, exist_ok=True)
         known = {locking.FILE, manifests.FILE + ".draft"}

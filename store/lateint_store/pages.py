@@ -14,7 +14,7 @@ from typing import BinaryIO
 try:
     from lmdb.verify import VerifyError, verify
 except ImportError:  # lmdb < 3.0 has no verifier: sizes and meta pages are checked all the same
-    VerifyError, verify = ValueError, None
+    VerifyError, verify = ValueError, None  # type: ignore[assignment,misc]
 
 PAGE_HEADER = struct.Struct("=QHHI")  # page number, pad, flags, pages of an overflow extent
 META = struct.Struct("=IIQQ48s48sQQ")  # magic, version, address, map size, free tree, main tree, last page, txn id

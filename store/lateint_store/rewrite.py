@@ -13,7 +13,7 @@ from pathlib import Path
 from lateint_store import pages
 from lateint_store.block import Encoded
 from lateint_store.content import Content, joined_digest
-from lateint_store.environment import DATA, Location, lmdb_errors, release
+from lateint_store.environment import DATA, LOCK, Location, lmdb_errors, release
 from lateint_store.errors import DamagedStore
 from lateint_store.files import disk_errors, sync_file, sync_folder
 from lateint_store.index import make_entry
@@ -158,7 +158,7 @@ class _Target:
 def _freeze(folder: Path) -> ShardFile:
     """Sync a shard's file, take its digests, make it read-only."""
     data = folder / DATA
-    (folder / "lock.mdb").unlink(missing_ok=True)
+    (folder / LOCK).unlink(missing_ok=True)
     sync_file(data)
     data.chmod(0o444)
     sync_folder(folder)

@@ -26,14 +26,14 @@ def scaled_spec(codec: str, spec: ArraySpec, code_bytes: int, scale: str) -> Arr
 def row_scales(x: Array, largest: int, scale: str) -> Array:
     """Smallest scale of each row with which max|row| / scale <= `largest`: float32 [r, 1], exact in dtype `scale`.
 
-    Raises: InputError where `largest` scales are beyond the dtype of x, or a scale is beyond dtype `scale`.
+    Raises: InputError where `largest` + 1 scales are beyond the dtype of x, or a scale is beyond dtype `scale`.
     """
     peaks = np.abs(x.astype(np.float64)).max(axis=1, keepdims=True, initial=0)
     with np.errstate(over="ignore"):
         scales = (peaks / largest).astype(scale)
         short = scales.astype(np.float64) * largest < peaks
         scales = np.where(short, np.nextafter(scales, np.array(np.inf, scale)), scales).astype(np.float32)
-    beyond = ~(scales.astype(np.float64) * largest <= float(np.finfo(x.dtype).max))
+    beyond = ~(scales.astype(np.float64) * (largest + 1) <= float(np.finfo(x.dtype).max))
     if beyond.any():
         row = int(np.argwhere(beyond)[0][0])
         raise InputError(f"value {peaks[row, 0]:g} in row {row} is too large for a {scale} scale of {x.dtype} numbers")
@@ -47,12 +47,12 @@ def join_scales(codes: Array, scales: Array, scale: str) -> Array:
     return np.concatenate([codes, tail.reshape(len(codes), np.dtype(scale).itemsize)], axis=1)
 
 
-def split_scales(codec: str, y: Array, code_bytes: int, scale: str) -> tuple[Array, Array]:
-    """Codes uint8 [r, code_bytes] and scales float32 [r, 1]. Raises: CodecError for a scale that is not a size."""
+def split_scales(y: Array, code_bytes: int, scale: str, limit: float) -> tuple[Array, Array]:
+    """Codes uint8 [r, code_bytes] and scales float32 [r, 1]. Raises: CodecError for a scale outside [0, limit]."""
     dtype = np.dtype(scale).newbyteorder("<")
     scales = np.ascontiguousarray(y[:, code_bytes:]).view(dtype).reshape(len(y), 1).astype(np.float32)
-    if not (np.isfinite(scales) & (scales >= 0)).all():
-        raise CodecError(f"codec {codec!r}: a scale is negative or not finite")
+    if not ((scales >= 0) & (scales <= limit)).all():
+        raise CodecError(f"a scale is negative, not a number, or above {limit:g}")
     return y[:, :code_bytes], scales
 
 

@@ -219,12 +219,7 @@ class Store:
     def delete(self, ids: Sequence[str]) -> None:
         """Delete documents; their bytes stay until `compact`. Raises: MissingDocument before anything changes."""
         self._check_writable()
-        ordinals = sorted(set(self.fetch(ids, arrays=()).ordinals.tolist()))
-        for number, state in enumerate(self._states()):
-            mine = [ordinal for ordinal in ordinals if state.first <= ordinal < state.end]
-            if mine:
-                with self._shards.writing(number) as snapshot:
-                    delete_documents(snapshot, self.manifest, mine)
+        delete_documents(self._shards, sorted(set(self.fetch(ids, arrays=()).ordinals.tolist())))
 
     def compact(self) -> None:
         """Rewrite the live documents densely, dropping deleted ones and free pages; atomic. Needs room for a copy."""

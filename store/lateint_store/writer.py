@@ -75,7 +75,7 @@ def put_window(
         end=end,
         live=state.live + len(documents),
         tokens=state.tokens + sum(document.rows for document in documents),
-        index=add_digests(state.index, entries_digest(entries)),
+        index=add_digests(state.index, entries_digest(b"".join(entries))),
         window=window if documents else state.window,
         content=content,
     )
@@ -89,8 +89,21 @@ def put_entries(snapshot: Snapshot, database: str, entries: Sequence[bytes], *, 
         raise snapshot.location.damaged(f"{len(entries) - added} entries of {database!r} are there already")
 
 
-def delete_documents(snapshot: Snapshot, manifest: Manifest, ordinals: Sequence[int]) -> None:
-    """Take live documents (ordinals of this shard, sorted) out of index, counters and content digest."""
+def delete_documents(shards: Shards, ordinals: Sequence[int]) -> None:
+    """Delete live documents (sorted ordinals), shard by shard, each in one transaction."""
+    with shards.reading() as snapshots:
+        states = [snapshot.state() for snapshot in snapshots]
+    for number, state in enumerate(states):
+        mine = [ordinal for ordinal in ordinals if state.first <= ordinal < state.end]
+        if mine:
+            with shards.writing(number) as snapshot:
+                _delete(snapshot, shards.manifest, mine)
+                point("delete.before_commit")
+            point("delete.after_commit")
+
+
+def _delete(snapshot: Snapshot, manifest: Manifest, ordinals: Sequence[int]) -> None:
+    """Take documents of one shard out of index, counters and content digest; their bytes stay."""
     state = snapshot.state()
     gone = {int(ordinal) for ordinal in snapshot.deleted()}
     content = _content_without(snapshot, manifest, gone, ordinals)
@@ -103,7 +116,7 @@ def delete_documents(snapshot: Snapshot, manifest: Manifest, ordinals: Sequence[
         if not snapshot.transaction.delete(index.KEY, entry, db=snapshot.environment.databases["ids"]):
             raise snapshot.location.damaged("an index entry is missing", index.entry_ordinal(entry))
     put_entries(snapshot, "deleted", entries)
-    digest = entries_digest(entries)
+    digest = entries_digest(b"".join(entries))
     state = replace(
         state,
         live=state.live - len(entries),
@@ -113,7 +126,6 @@ def delete_documents(snapshot: Snapshot, manifest: Manifest, ordinals: Sequence[
         content=content,
     )
     put_state(snapshot, state)
-    point("delete.before_commit")
 
 
 def stored_digest(snapshot: Snapshot, manifest: Manifest, ordinal: int) -> tuple[str, bytes]:

@@ -23,7 +23,7 @@ class Int4:
     Array -> array. [r, w] float16 or float32 in; uint8 [r, ceil(w / 2) + s] out: codes -7..7 stored as code + 8, the
     even column in the low nibble, an odd width padded with code 0; then the scale, little-endian, s = 4 bytes (float32)
     or 2 (float16). The scale is max|row| / 7 rounded up. Error: half a scale, about max|row| / 14, plus the rounding of
-    the decoded dtype. Raises: InputError where 7 scales are beyond the decoded dtype.
+    the decoded dtype. Raises: InputError where 8 scales are beyond the decoded dtype.
     """
 
     name: ClassVar[str] = "int4"
@@ -51,7 +51,8 @@ class Int4:
 
     def decode(self, y: Array, spec: ArraySpec) -> Array:
         """Codes times scales, in float32, then in the dtype of `spec`."""
-        packed, scales = split_scales(self.name, y, (spec.columns + 1) // 2, self.scale)
+        limit = float(np.finfo(spec.dtype).max) / (LARGEST + 1)
+        packed, scales = split_scales(y, (spec.columns + 1) // 2, self.scale, limit)
         x = np.take(PAIRS, packed).view(np.float32)
         np.multiply(x, scales, out=x)
         return np.ascontiguousarray(x[:, : spec.columns].astype(spec.dtype, copy=False))

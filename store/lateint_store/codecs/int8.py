@@ -21,7 +21,7 @@ class Int8:
     Array -> array. [r, w] float16 or float32 in; uint8 [r, w + s] out: w codes in -127..127 (two's complement), then
     the scale, little-endian, s = 4 bytes (float32) or 2 (float16). The scale is max|row| / 127 rounded up, so no code
     is clipped. Error: half a scale, about max|row| / 254, plus the rounding of the decoded dtype.
-    Raises: InputError where 127 scales are beyond the decoded dtype.
+    Raises: InputError where 128 scales are beyond the decoded dtype.
     """
 
     name: ClassVar[str] = "int8"
@@ -47,7 +47,8 @@ class Int8:
 
     def decode(self, y: Array, spec: ArraySpec) -> Array:
         """Codes times scales, in float32, then in the dtype of `spec`."""
-        codes, scales = split_scales(self.name, y, spec.columns, self.scale)
+        limit = float(np.finfo(spec.dtype).max) / (LARGEST + 1)
+        codes, scales = split_scales(y, spec.columns, self.scale, limit)
         x = np.multiply(codes.view(np.int8), scales, dtype=np.float32)
         return x.astype(spec.dtype, copy=False)
 

@@ -87,6 +87,7 @@ def test_a_fresh_block_head_over_evidence_scores_as_evidence_alone():
 def test_folding_the_compressor_into_keys_and_values_changes_nothing(family):
     model = load(part("cross_blocks", blocks=2, first=2), 8, family)
     with torch.inference_mode():
+        shake(model.head.readout)  # so that scores spread
         query, docs = model.query(QUERY), candidates(model)
         folded = model.score(query, docs)
         expanded = replace(docs, states=model.compressor.expand(docs.states))

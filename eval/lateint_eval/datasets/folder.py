@@ -1,0 +1,102 @@
+"""Ranking data in a folder: a BEIR layout with first-stage runs beside it (`runs/bm25.<split>*.trec.gz`)."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lateint_store.errors import InputError
+
+from lateint_eval.formats import Doc, Qrels, read_candidates, read_corpus, read_qrels, read_queries
+
+if TYPE_CHECKING:
+    from lateint.train.data import TrainingSet
+
+VARIABLE = "LATEINT_DATA"
+SAMPLE_SEED = 2020
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One split of a ranking set: judged queries with their candidates, and the texts of all documents."""
+
+    name: str
+    queries: dict[str, str]
+    qrels: Qrels
+    candidates: dict[str, list[str]]
+    scores: dict[str, list[float]]
+    documents: dict[str, Doc]
+
+    def sample(self, queries: int, depth: int) -> Split:
+        """A fixed sample of judged queries, and the best `depth` candidates of each; the same for every caller."""
+        ids = sorted(self.candidates)
+        chosen = ids if queries >= len(ids) else sorted(random.Random(SAMPLE_SEED).sample(ids, queries))
+        return Split(
+            self.name,
+            {q: self.queries[q] for q in chosen},
+            {q: self.qrels[q] for q in chosen},
+            {q: self.candidates[q][:depth] for q in chosen},
+            {q: self.scores[q][:depth] for q in chosen},
+            self.documents,
+        )
+
+
+def data_folder() -> Path:
+    """The folder that the environment variable LATEINT_DATA names. Raises: InputError if it names none."""
+    value = os.environ.get(VARIABLE, "")
+    if not value or not Path(value).is_dir():
+        raise InputError(f"{VARIABLE}={value!r} is no folder; set it to the folder that holds squad/, medquad/, ...")
+    return Path(value)
+
+
+def read_split(folder: str | Path, split: str, *, run: str | None = None, qrels: str | None = None) -> Split:
+    """Read one split of a set; `run` and `qrels` name other files below `runs/` and `qrels/`.
+
+    Raises: InputError if there is no run for the split; FormatError for a malformed line.
+    """
+    home = Path(folder)
+    judged = read_qrels(_one(home / "qrels", qrels or f"{split}.tsv"))
+    texts = read_queries(_one(home, "queries.jsonl*"))
+    candidates: dict[str, list[str]] = {}
+    scores: dict[str, list[float]] = {}
+    for entry in read_candidates(_one(home / "runs", run or f"bm25.{split}.top*.trec.gz")):
+        if entry.query_id in judged and entry.query_id in texts:
+            candidates[entry.query_id] = entry.doc_ids
+            scores[entry.query_id] = entry.scores or [0.0] * len(entry.doc_ids)
+    documents = {doc.id: doc for doc in read_corpus(_one(home, "corpus.jsonl*"))}
+    return Split(f"{home.name} {split}", {q: texts[q] for q in candidates}, judged, candidates, scores, documents)
+
+
+def training_set(folder: str | Path, split: str = "train") -> TrainingSet:
+    """The same split as the engine's training reads it: level 1 and up is relevant; score-0 lines are not.
+
+    Documents that are judged in another split are left out, so no model ever sees them, not even as negatives.
+    """
+    from lateint.model import Document
+    from lateint.train.data import TrainingSet
+
+    found = read_split(folder, split)
+    hidden = _judged_elsewhere(Path(folder), split) - {d for judged in found.qrels.values() for d in judged}
+    return TrainingSet(
+        name=Path(folder).name,
+        queries=found.queries,
+        positives={q: [d for d, level in found.qrels[q].items() if level > 0] for q in found.queries},
+        candidates=found.candidates,
+        documents={d.id: Document(d.id, d.text, d.title) for d in found.documents.values() if d.id not in hidden},
+    )
+
+
+def _judged_elsewhere(home: Path, split: str) -> set[str]:
+    others = [file for file in (home / "qrels").glob("*.tsv") if file.stem != split]
+    return {d for file in others for judged in read_qrels(str(file)).values() for d in judged}
+
+
+def _one(folder: Path, pattern: str) -> str:
+    found: Sequence[Path] = sorted(folder.glob(pattern))
+    if not found:
+        raise InputError(f"{folder} holds no {pattern}")
+    return str(found[0])

@@ -1,0 +1,31 @@
+"""Readers and writers of ranking data: MS MARCO, TREC, BEIR, JSONL and ir_datasets, told apart by name and content."""
+
+from lateint_eval.formats.candidates import read_candidates
+from lateint_eval.formats.corpora import read_corpus
+from lateint_eval.formats.qrels import read_qrels
+from lateint_eval.formats.queries import read_queries
+from lateint_eval.formats.records import Candidates, Doc, Entry, Qrels, Run, joined_text
+from lateint_eval.formats.run_writer import strictly_decreasing, write_run
+from lateint_eval.formats.runs import iter_run, read_run
+from lateint_eval.formats.writers import write_candidates, write_corpus, write_qrels, write_queries
+
+__all__ = [
+    "Candidates",
+    "Doc",
+    "Entry",
+    "Qrels",
+    "Run",
+    "iter_run",
+    "joined_text",
+    "read_candidates",
+    "read_corpus",
+    "read_qrels",
+    "read_queries",
+    "read_run",
+    "strictly_decreasing",
+    "write_candidates",
+    "write_corpus",
+    "write_qrels",
+    "write_queries",
+    "write_run",
+]

@@ -1,0 +1,57 @@
+"""Corpora: MS MARCO `collection.tsv`, BEIR and plain JSONL, ir_datasets; always streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from lateint_eval.formats.beir import beir_file
+from lateint_eval.formats.irds import irds_docs, is_irds
+from lateint_eval.formats.json_lines import checked_id, parse_record
+from lateint_eval.formats.lines import bare_name, decode, first_line, source_name
+from lateint_eval.formats.records import Doc
+from lateint_store.errors import FormatError
+
+
+def read_corpus(path: str | Path) -> Iterator[Doc]:
+    """Yield the documents of a corpus in file order, one at a time.
+
+    Layouts: `pid<TAB>text`; JSONL with `_id` or `id`, `text` and an optional `title`; a BEIR folder; `irds:ID`; `-`.
+    Repeated ids are not looked for here (that would hold every id in memory): the store refuses them.
+    Raises: FormatError at a malformed line, InputError if there is nothing to read, MissingExtra for `irds:`.
+    """
+    if is_irds(path):
+        yield from irds_docs(str(path))
+        return
+    if str(path) != "-" and Path(path).is_dir():
+        path = beir_file(path, "corpus.jsonl")
+    source = source_name(path)
+    head, lines = first_line(path)
+    if is_json(path, head):
+        for number, raw in lines:
+            record = parse_record(raw, source, number)
+            yield Doc(record.id("_id", "id"), record.text("title", ""), record.text("text"), number)
+        return
+    for number, raw in lines:
+        yield Doc(*_tsv_fields(raw, source, number), number)
+
+
+def is_json(path: str | Path, head: bytes) -> bool:
+    """Whether the input is JSON Lines: by its name, or by its first line where the name does not tell."""
+    name = bare_name(path)
+    if name.endswith((".jsonl", ".json", ".ndjson")):
+        return True
+    return not name.endswith((".tsv", ".tab")) and head.lstrip().startswith(b"{")
+
+
+def _tsv_fields(raw: bytes, source: str, number: int) -> tuple[str, str, str]:
+    doc_id, text = two_fields(raw, source, number, "pid<TAB>text")
+    return doc_id, "", text
+
+
+def two_fields(raw: bytes, source: str, number: int, expected: str) -> tuple[str, str]:
+    """Split an `id<TAB>text` line; raises FormatError."""
+    fields = decode(raw, source, number).split("\t")
+    if len(fields) != 2:
+        raise FormatError(source, number, f"{len(fields)} tab-separated fields; expected 2: {expected}")
+    return checked_id(fields[0], source, number, "the id"), fields[1]

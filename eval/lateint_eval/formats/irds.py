@@ -1,0 +1,83 @@
+"""`irds:ID`: data sets through the ir_datasets package (extra `data`), which downloads on first use."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lateint_eval.formats.records import Doc, Entry, Qrels, Run
+from lateint_store.errors import InputError, LateintError, MissingExtra
+
+_PREFIX = "irds:"
+
+
+def is_irds(path: str | Path) -> bool:
+    """Whether the path is an ir_datasets id."""
+    return str(path).startswith(_PREFIX)
+
+
+def irds_docs(name: str) -> Iterator[Doc]:
+    """Yield the documents; other fields than title and text are joined by the package's own `default_text`."""
+    with _explained(name):
+        for number, doc in enumerate(_dataset(name, "docs").docs_iter(), start=1):
+            yield Doc(str(doc.doc_id), *_title_and_text(doc), number)
+
+
+def irds_queries(name: str) -> dict[str, str]:
+    """Read {query id: text}."""
+    with _explained(name):
+        return {str(query.query_id): _title_and_text(query)[1] for query in _dataset(name, "queries").queries_iter()}
+
+
+def irds_qrels(name: str) -> Qrels:
+    """Read {query id: {document id: label}}."""
+    qrels = Qrels()
+    with _explained(name):
+        for qrel in _dataset(name, "qrels").qrels_iter():
+            qrels.setdefault(str(qrel.query_id), {})[str(qrel.doc_id)] = int(qrel.relevance)
+    return qrels
+
+
+def irds_run(name: str) -> Run:
+    """Read the scored documents that a data set comes with; ranks are the order in which they are given."""
+    run = Run(name)
+    with _explained(name):
+        for number, doc in enumerate(_dataset(name, "scoreddocs").scoreddocs_iter(), start=1):
+            if not math.isfinite(doc.score):
+                raise InputError(f"{name}: score {doc.score} of ({doc.query_id}, {doc.doc_id}) is not finite")
+            entries = run.queries.setdefault(str(doc.query_id), [])
+            entries.append(Entry(str(doc.doc_id), len(entries) + 1, float(doc.score), number))
+    return run
+
+
+def _dataset(name: str, part: str) -> Any:
+    try:
+        import ir_datasets
+    except ImportError as error:
+        raise MissingExtra("ir-datasets", "data") from error
+    dataset = ir_datasets.load(name.removeprefix(_PREFIX))
+    if not getattr(dataset, f"has_{part}")():
+        raise InputError(f"{name} has no {part}; `ir_datasets list` names the data sets")
+    return dataset
+
+
+def _title_and_text(record: Any) -> tuple[str, str]:
+    fields = getattr(record, "_fields", ())
+    if "text" in fields:
+        return (record.title if "title" in fields else ""), record.text
+    return "", record.default_text()
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    try:
+        yield
+    except LateintError:
+        raise
+    except (OSError, RuntimeError, KeyError) as error:
+        raise InputError(
+            f"cannot read {name}: {error}; expected a known ir_datasets id, and on first use a network connection"
+        ) from error

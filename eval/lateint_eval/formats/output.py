@@ -1,0 +1,60 @@
+"""Output files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+from lateint_store.errors import InputError
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Callable[[str], object]]:
+    """Yield a function that writes text; at the end the file takes its name in one step, after an error there is none.
+
+    The name decides the compression (`.gz`, `.bz2`, `.zst`). `-` and things that are no regular files (a pipe,
+    /dev/null) are written directly. Raises InputError if the place cannot be written to.
+    """
+    if str(path) == "-":
+        yield lambda text: sys.stdout.write(text)
+        return
+    target = Path(os.path.realpath(path))
+    direct = target.exists() and not target.is_file()
+    temporary = target if direct else target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        file = temporary.open("wb" if direct else "xb")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    try:
+        with file:
+            stream = _compressing(file, target.suffix.lower())
+            yield lambda text: stream.write(text.encode("utf-8"))
+            if stream is not file:
+                stream.close()
+            file.flush()
+            if not direct:
+                os.fsync(file.fileno())
+        if not direct:
+            temporary.replace(target)
+    except BaseException:
+        if not direct:
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def _compressing(file: IO[bytes], suffix: str) -> IO[bytes]:
+    if suffix == ".gz":
+        return cast(IO[bytes], gzip.GzipFile("", "wb", fileobj=cast(Any, file), mtime=0))
+    if suffix == ".bz2":
+        return cast(IO[bytes], bz2.BZ2File(file, "wb"))
+    if suffix == ".zst":
+        import zstandard
+
+        return cast(IO[bytes], zstandard.ZstdCompressor().stream_writer(file, closefd=False))
+    return file

@@ -1,0 +1,75 @@
+"""Runs: TREC (`qid Q0 docid rank score tag`) and MS MARCO (`qid pid rank`)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from lateint_eval.formats.irds import irds_run, is_irds
+from lateint_eval.formats.lines import decode, first_line, source_name
+from lateint_eval.formats.qrels import parse_integer
+from lateint_eval.formats.records import Entry, Run
+from lateint_store.errors import FormatError
+
+Lines = Iterable[tuple[int, bytes]]
+_EXPECTED = "6 fields `qid Q0 docid rank score tag` (TREC) or 3 fields `qid pid rank` (MS MARCO)"
+
+
+def read_run(path: str | Path) -> Run:
+    """Read a run as it stands: file order, ranks and duplicates kept; the layout is that of the first line.
+
+    Raises: FormatError at a malformed line or a score that is not finite; InputError; MissingExtra for `irds:`.
+    """
+    if is_irds(path):
+        return irds_run(str(path))
+    return parse_run(*first_line(path), source_name(path))
+
+
+def parse_run(head: bytes, lines: Lines, source: str) -> Run:
+    """`read_run` for lines that are open already."""
+    run = Run(source)
+    for query_id, entry in _entries(head, lines, source):
+        if entry.score is not None and not math.isfinite(entry.score):
+            reason = f"score {entry.score} of document {entry.doc_id!r} is not finite; `lateint eval --audit` lists all"
+            raise FormatError(run.source, entry.line, reason)
+        run.queries.setdefault(query_id, []).append(entry)
+    return run
+
+
+def iter_run(path: str | Path) -> Iterator[tuple[str, Entry]]:
+    """Yield (query id, entry) line by line; scores may be nan or infinite here. Raises FormatError."""
+    yield from _entries(*first_line(path), source_name(path))
+
+
+def _entries(head: bytes, lines: Lines, source: str) -> Iterator[tuple[str, Entry]]:
+    width = len(_fields(head.decode("utf-8", "replace")))
+    if head and width not in (3, 6):
+        raise FormatError(source, 1, f"{width} fields; expected {_EXPECTED}")
+    for number, raw in lines:
+        fields = _fields(decode(raw, source, number))
+        if len(fields) != width:
+            raise FormatError(source, number, f"{len(fields)} fields, the first line has {width}; expected {_EXPECTED}")
+        yield _entry(fields, source, number)
+
+
+def _fields(text: str) -> list[str]:
+    # Not str.split(): that also splits at no-break spaces and other Unicode blanks, which ids may hold.
+    return re.split(r"[ \t]+", text.strip(" \t"))
+
+
+def _entry(fields: list[str], source: str, number: int) -> tuple[str, Entry]:
+    if len(fields) == 3:
+        return fields[0], Entry(fields[1], parse_integer(fields[2], source, number, "rank"), None, number)
+    rank = parse_integer(fields[3], source, number, "rank")
+    return fields[0], Entry(fields[2], rank, _score(fields[4], source, number), number)
+
+
+def _score(text: str, source: str, number: int) -> float:
+    try:
+        if "_" in text:
+            raise ValueError
+        return float(text)
+    except ValueError as error:
+        raise FormatError(source, number, f"score {text!r} is not a number") from error

@@ -1,0 +1,65 @@
+"""MS MARCO `top1000` files: `qid<TAB>pid<TAB>query<TAB>passage`, in any order, grouped without holding the texts."""
+
+from __future__ import annotations
+
+import io
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+from lateint_eval.formats.json_lines import checked_id
+from lateint_eval.formats.lines import decode
+from lateint_eval.formats.records import Candidates
+from lateint_store.errors import FormatError
+
+_EXPECTED = "4 tab-separated fields `qid pid query passage`"
+
+
+def looks_like_top1000(head: bytes, source: str) -> bool:
+    """Whether the first line has the four fields of a top1000 file; raises FormatError if they are judgements."""
+    fields = head.split(b"\t")
+    if len(fields) != 4:
+        return False
+    if fields[1] in (b"0", b"Q0") and fields[3].strip().lstrip(b"-").isdigit():
+        raise FormatError(source, 1, f"this looks like qrels; expected candidates: {_EXPECTED}, a run or JSONL")
+    return True
+
+
+def read_top1000(path: Path, source: str) -> Iterator[Candidates]:
+    """Yield one `Candidates` a query from a plain file; `source` is the name for messages. Raises FormatError.
+
+    Cost: the file is read twice; memory is 16 bytes a line and one query's texts.
+    """
+    with path.open("rb") as file:
+        places = _places_by_query(file, source)
+        for query_id, where in places.items():
+            yield _one_query(file, source, query_id, where)
+
+
+def _places_by_query(file: io.BufferedReader, source: str) -> dict[str, array[int]]:
+    """{query id: [offset, line number, offset, line number, ...]} in file order."""
+    places: dict[str, array[int]] = {}
+    offset = 0
+    for number, raw in enumerate(file, start=1):
+        if raw.strip(b" \r\n"):
+            query_id = checked_id(decode(raw.partition(b"\t")[0], source, number), source, number, "the query id")
+            places.setdefault(query_id.removeprefix("\ufeff"), array("q")).extend((offset, number))
+        offset += len(raw)
+    return places
+
+
+def _one_query(file: io.BufferedReader, source: str, query_id: str, where: array[int]) -> Candidates:
+    texts: dict[str, str] = {}
+    query: str | None = None
+    for offset, number in zip(where[::2], where[1::2], strict=True):
+        file.seek(offset)
+        fields = decode(file.readline().rstrip(b"\r\n"), source, number).split("\t")
+        if len(fields) != 4:
+            raise FormatError(source, number, f"{len(fields)} tab-separated fields; expected {_EXPECTED}")
+        doc_id = checked_id(fields[1], source, number, "the passage id")
+        if doc_id in texts:
+            raise FormatError(source, number, f"passage {doc_id!r} of query {query_id!r} for the second time")
+        if query is not None and fields[2] != query:
+            raise FormatError(source, number, f"query {query_id!r} with another text than before")
+        query, texts[doc_id] = fields[2], fields[3]
+    return Candidates(query_id, query, list(texts), list(texts.values()))

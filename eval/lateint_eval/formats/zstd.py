@@ -1,0 +1,59 @@
+"""A reader of zstd frames that notices when the file is cut short (zstandard's own stream reader ends silently)."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+_CHUNK = 1 << 17
+
+
+class ZstdReader(io.RawIOBase):
+    """Raw stream over one or more zstd frames; raises EOFError at a cut frame and OSError at a damaged one."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._file, self._frame, self._ready = file, _new_frame(), b""
+        self._inside = False
+
+    def readable(self) -> bool:
+        """Always true."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer` with the next decoded bytes; 0 at the end."""
+        while not self._ready:
+            compressed = self._next_input()
+            if not compressed:
+                return 0
+            self._decode(compressed)
+        size = min(len(buffer), len(self._ready))
+        buffer[:size] = self._ready[:size]
+        self._ready = self._ready[size:]
+        return size
+
+    def _next_input(self) -> bytes:
+        compressed = self._file.read(_CHUNK)
+        if not compressed and self._inside:
+            raise EOFError("the zstd data ends inside a frame")
+        return compressed
+
+    def _decode(self, compressed: bytes) -> None:
+        from zstandard import ZstdError
+
+        pieces = []
+        while compressed:
+            try:
+                pieces.append(self._frame.decompress(compressed))
+            except ZstdError as error:
+                raise OSError(f"damaged zstd data ({error})") from error
+            self._inside = not self._frame.eof
+            compressed = self._frame.unused_data if self._frame.eof else b""
+            if self._frame.eof:
+                self._frame = _new_frame()
+        self._ready = b"".join(pieces)
+
+
+def _new_frame() -> Any:
+    import zstandard
+
+    return zstandard.ZstdDecompressor().decompressobj()

@@ -1,0 +1,88 @@
+"""What a stage does not train is computed once: stored arrays of documents, and queries up to the head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from lateint_store import Pipeline, Ragged
+from numpy.typing import NDArray
+
+from lateint.entries import batches, by_length, pipelines, round_trip
+from lateint.model import Document, Model
+from lateint.split import Candidates, Query
+
+
+TOKENS_A_BATCH = 4_096
+
+
+class Live:
+    """Documents and queries through the layers at every step: for stages that train them."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def prepare(self, documents: Sequence[Document]) -> None:
+        """Nothing can be computed ahead."""
+
+    def query(self, text: str) -> Query:
+        """The query's part, differentiable."""
+        return self.model.query_from_tokens(self.model.query_tokens(text))
+
+    def candidates(self, documents: Sequence[Document]) -> Candidates:
+        """The arrays of documents in one padded batch, differentiable; codecs are left out."""
+        arrays = self.model.encode_batch(self.model.document_tokens(documents))
+        mask = next((m for name, (_, m) in arrays.items() if name != "vector"), None)
+        return Candidates(mask=mask, **{name: values for name, (values, _) in arrays.items()})
+
+
+class Frozen:
+    """Arrays as a store would give them back, codecs included, kept in memory: for stages that train the head alone.
+
+    Memory: 2·m·c bytes a document seen, and 4·q·h bytes a query.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.through: dict[str, Pipeline] = pipelines(model)
+        self._documents: dict[Document, dict[str, NDArray[Any]]] = {}
+        self._queries: dict[str, Query] = {}
+
+    def query(self, text: str) -> Query:
+        """The query's part, computed the first time."""
+        if text not in self._queries:
+            with torch.no_grad():
+                self._queries[text] = self.model.query_from_tokens(self.model.query_tokens(text))
+        return self._queries[text]
+
+    def candidates(self, documents: Sequence[Document]) -> Candidates:
+        """The arrays of documents in one padded batch, in their order."""
+        self.prepare(documents)
+        arrays = {}
+        for name, pipeline in self.through.items():
+            found = [self._documents[document][name] for document in documents]
+            rows = [1 if pipeline.spec.rows == "one" else len(array) for array in found]
+            stacked = np.stack(found) if pipeline.spec.rows == "one" else np.concatenate(found)
+            arrays[name] = Ragged(stacked, np.concatenate([[0], np.cumsum(rows)]), pipeline.spec_out)
+        (batch,) = batches(arrays, self.model.device, budget=1 << 30)
+        back = torch.from_numpy(np.argsort(batch.places))
+        picked = {n: None if v is None else v[back] for n in Candidates.__slots__ for v in [getattr(batch.docs, n)]}
+        return Candidates(**picked)
+
+    def prepare(self, documents: Sequence[Document]) -> None:
+        """Encode those documents that are not here yet."""
+        new = [document for document in dict.fromkeys(documents) if document not in self._documents]
+        if not new:
+            return
+        rows = self.model.document_tokens(new)
+        for places in by_length([len(row) for row in rows], TOKENS_A_BATCH):
+            decoded = round_trip(self.model.encode([rows[i] for i in places]), self.through)
+            for at, place in enumerate(places):
+                self._documents[new[place]] = {name: _narrow(ragged[at]) for name, ragged in decoded.items()}
+
+
+def _narrow(array: NDArray[Any]) -> NDArray[Any]:
+    """A copy in half precision: what int8 gives back fits, and a corpus of it fits in memory."""
+    return array.astype(np.float16) if array.dtype == np.float32 else np.array(array)

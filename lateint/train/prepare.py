@@ -1,0 +1,77 @@
+"""Starting points that come from data, before any step: the compressor's directions and the evidence's word weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lateint.model import Document, Model
+from lateint.train.data import TrainingSet
+
+SAMPLE = 500  # documents and queries of each source
+FIRST_WORD = 996  # BERT's vocabularies begin with unused and single-character entries; words follow by falling frequency
+
+
+def prepare(model: Model, sets: Sequence[TrainingSet], seed: int = 0) -> dict[str, float]:
+    """Fit what can be fitted without labels, and make the head anew from it.
+
+    A `linear` compressor gets the principal directions of document states, each source counted alike; an evidence term
+    gets word weights from word frequency. Returns: what was fitted, with its quality (share of squared length kept).
+    """
+    found: dict[str, float] = {}
+    if model.compressor is not None and hasattr(model.compressor, "fit"):
+        found["kept"] = model.compressor.fit(_document_states(model, sets, np.random.default_rng(seed)))
+        model.rebuild_head()
+    evidence = _evidence(model)
+    if evidence is not None:
+        states, ids = _query_states(model, sets)
+        evidence.fit_weights(states, ids, FIRST_WORD)
+    return found
+
+
+def _evidence(model: Model) -> Any:
+    return model.head if model.method.head.name == "evidence" else getattr(model.head, "evidence", None)
+
+
+def _document_states(model: Model, sets: Sequence[TrainingSet], random: np.random.Generator) -> Tensor:
+    """Token states after layer L of a sample of documents: [n, h], the same number from every source."""
+    samples = []
+    for source in sets:
+        documents = list(source.documents.values())
+        chosen = [documents[i] for i in random.choice(len(documents), min(SAMPLE, len(documents)), replace=False)]
+        samples.append(_states(model, chosen))
+    smallest = min(map(len, samples))
+    return torch.cat([s[torch.from_numpy(random.choice(len(s), smallest, replace=False))] for s in samples])
+
+
+def _states(model: Model, documents: Sequence[Document]) -> Tensor:
+    compressor, model.compressor = model.compressor, None
+    try:
+        rows = sorted(model.document_tokens(documents), key=len)
+        parts = []
+        with torch.no_grad():
+            for start in range(0, len(rows), 16):
+                states, mask = model.encode_batch(rows[start : start + 16])["states"]
+                parts.append(states.reshape(-1, states.shape[-1]) if mask is None else states[mask])
+    finally:
+        model.compressor = compressor
+    return torch.cat(parts)
+
+
+def _query_states(model: Model, sets: Sequence[TrainingSet]) -> tuple[Tensor, Tensor]:
+    """States [n, h] and ids [n] of the words of some training queries."""
+    states, ids = [], []
+    with torch.no_grad():
+        for source in sets:
+            for text in islice((source.queries[q] for q in source.usable()), SAMPLE):
+                tokens = model.query_tokens(text)
+                query = model.query_from_tokens(tokens)
+                states.append(query.rows.states[0][query.words])
+                ids.append(torch.tensor(tokens)[query.words])
+    kept = torch.cat(ids) >= FIRST_WORD
+    return torch.cat(states)[kept], torch.cat(ids)[kept]

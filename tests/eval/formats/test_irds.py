@@ -1,0 +1,41 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from lateint_eval.formats import read_candidates, read_corpus, read_qrels, read_queries, read_run
+from lateint_store.errors import InputError, MissingExtra
+
+TOY = Path(__file__).parents[2] / "toy"
+STREAMED = [lambda name: list(read_corpus(name)), lambda name: list(read_candidates(name))]
+
+
+@pytest.mark.parametrize("read", [read_queries, read_qrels, read_run, *STREAMED])
+def test_without_the_package_the_error_names_the_extra(monkeypatch, read):
+    monkeypatch.setitem(sys.modules, "ir_datasets", None)
+    with pytest.raises(MissingExtra, match=r"ir-datasets is not installed; run: pip install 'lateint\[data\]'"):
+        read("irds:vaswani")
+
+
+@pytest.fixture(scope="module")
+def registered():
+    ir_datasets = pytest.importorskip("ir_datasets", reason="needs ir-datasets, which the extra `data` brings")
+    files = {"docs_tsv": "collection.tsv", "queries_tsv": "queries.tsv", "qrels_trec": "qrels.tsv"}
+    dataset = ir_datasets.create_dataset(**{key: str(TOY / name) for key, name in files.items()})
+    ir_datasets.registry.register("lateint-toy", dataset)
+    return "irds:lateint-toy"
+
+
+def test_a_data_set_reads_like_its_files(registered):
+    assert [(doc.id, doc.text) for doc in read_corpus(registered)] == [
+        (doc.id, doc.text) for doc in read_corpus(TOY / "collection.tsv")
+    ]
+    assert read_queries(registered) == read_queries(TOY / "queries.tsv")
+    assert read_qrels(registered) == read_qrels(TOY / "qrels.tsv")
+
+
+def test_what_a_data_set_lacks_or_nobody_knows_is_said(registered):
+    with pytest.raises(InputError, match="has no scoreddocs"):
+        read_run(registered)
+    with pytest.raises(InputError, match="expected a known ir_datasets id"):
+        read_queries("irds:no-such-set")

@@ -1,0 +1,63 @@
+import gzip
+import os
+
+import pytest
+
+from lateint_eval.formats.lines import read_lines
+from lateint_eval.formats.output import replacing
+from lateint_store.errors import InputError
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".zst"])
+def test_the_name_decides_the_compression_and_bytes_do_not_depend_on_the_clock(tmp_path, suffix):
+    contents = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        path = tmp_path / folder / f"out{suffix}"
+        with replacing(path) as write:
+            write("eins\n")
+            write("zwei 🍵\n")
+        assert [line.decode() for _, line in read_lines(path)] == ["eins", "zwei 🍵"]
+        contents.append(path.read_bytes())
+    assert contents[0] == contents[1]
+    if suffix == ".gz":
+        assert gzip.decompress(contents[0]).endswith("🍵\n".encode())
+        assert contents[0][4:8] == bytes(4), "no time stamp in the header"
+
+
+def test_after_an_error_the_old_file_stands_and_nothing_else(tmp_path):
+    path = tmp_path / "out"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), replacing(path) as write:
+        write("new")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with replacing(path) as write:
+        write("through\n")
+    assert os.read(reader, 100) == b"through\n" and path.is_fifo()
+    os.close(reader)
+
+
+def test_a_link_keeps_pointing_at_the_new_file(tmp_path):
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with replacing(tmp_path / "link") as write:
+        write("new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_text() == "new"
+
+
+def test_dash_is_stdout(capsys):
+    with replacing("-") as write:
+        write("line\n")
+    assert capsys.readouterr().out == "line\n"
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(InputError, match="cannot write"), replacing(tmp_path / "none" / "out"):
+        pass

@@ -1,0 +1,40 @@
+"""Settings of every codec and inputs that it must handle; a new codec adds a line here."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lateint_store import ArraySpec, Part, part
+
+_FLOATS = [ArraySpec("float32", 5), ArraySpec("float16", 6), ArraySpec("float32", 7, "one")]
+_INTEGERS = [ArraySpec("int64", None), ArraySpec("uint8", 3)]
+
+
+def settings(name: str) -> list[tuple[Part, list[ArraySpec]]]:
+    """Configurations of a codec and the specs that each takes."""
+    known = {
+        "cast": [
+            (part("cast", dtype="float16"), _FLOATS),
+            (part("cast", dtype="float32"), _FLOATS),
+            (part("cast", dtype="uint16"), _INTEGERS),
+            (part("cast", dtype="int32"), _INTEGERS),
+        ],
+        "int8": [(part("int8", scale=scale), _FLOATS) for scale in ("float32", "float16")],
+        "int4": [(part("int4", scale=scale), _FLOATS) for scale in ("float32", "float16")],
+        "raw": [(part("raw"), [*_FLOATS, *_INTEGERS])],
+        "zstd": [(part("zstd", level=level, checksum=level < 5), [*_FLOATS, *_INTEGERS]) for level in (1, 9)],
+        "checksum": [(part("checksum"), [*_FLOATS, *_INTEGERS])],
+    }
+    return known[name]
+
+
+def example(spec: ArraySpec, rows: int, seed: int = 0) -> np.ndarray:
+    """An array of a spec; floats of very different sizes, one row of zeros, integers that fit in 16 bits."""
+    rng = np.random.default_rng(seed)
+    shape = spec.shape(rows)
+    if not spec.is_float:
+        return rng.integers(0, min(40_000, np.iinfo(spec.dtype).max), shape).astype(spec.dtype)
+    values = rng.standard_normal(shape) * 10.0 ** rng.integers(-3, 3, (*shape[:-1], 1))
+    if spec.rows == "tokens" and rows > 1:
+        values[1] = 0
+    return values.astype(spec.dtype)
