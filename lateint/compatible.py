@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lateint.errors import StoreMismatch
 from lateint.fingerprint import PROBES, digest_json, fingerprint, head_digest
 from lateint.model import Document, Model
+from lateint_store.opening import About
 
 CANARY_ROWS, CANARY_NUMBERS = 8, 4
 TOLERANCE = {"float32": 1e-4, "float64": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
@@ -32,7 +33,7 @@ def _project(array: NDArray[Any]) -> list[float]:
     return [round(float(x), 6) for x in projected.ravel()]
 
 
-def describe(model: Model) -> dict[str, dict[str, Any]]:
+def describe(model: Model) -> About:
     """What a new store records of the model that fills it."""
     facts = fingerprint(model)
     return {
@@ -46,21 +47,25 @@ def describe(model: Model) -> dict[str, dict[str, Any]]:
 def check_model(model: Model, store: Any) -> None:
     """Refuse a store whose arrays this model would not make. Another head over the same arrays is welcome.
 
+    Only facts of the arrays that the model's head reads count: a cosine may read the vectors of a richer store.
+
     Raises: StoreMismatch naming both models, both digests and the facts that differ.
     """
     recorded, ours = dict(store.manifest.fingerprint), fingerprint(model)
-    wanted = {name: ours[name] for name in ours}
+    theirs = store.manifest.model.get("name", "an unknown model")
+    made = f"{store.path} was made by {theirs} [{digest_json(recorded)[:12]}]"
     if missing := [name for name in model.head.reads if f"{name}.weights" not in recorded]:
         raise StoreMismatch(
-            f"{store.path} holds no array {missing[0]!r}, which head {model.method.head.name!r} of {model.name} reads"
+            f"{made} and holds no array {missing[0]!r}, which head {model.method.head.name!r} of {model.name} "
+            f"[{digest_json(ours)[:12]}] reads; index again with {model.name}, or load the store's model"
         )
-    shared = {name for name in wanted if name in recorded or not name.endswith(".weights")}
-    differing = sorted(name for name in shared if recorded.get(name) != wanted[name])
+    read = tuple(f"{name}." for name in model.head.reads)
+    checked = (name for name in ours if "." not in name or name.startswith(read))
+    differing = sorted(name for name in checked if recorded.get(name) != ours[name])
     if differing:
-        theirs = store.manifest.model.get("name", "an unknown model")
         raise StoreMismatch(
-            f"{store.path} was made by {theirs} [{digest_json(recorded)[:12]}], not by {model.name} "
-            f"[{digest_json(ours)[:12]}]: {', '.join(differing)} differ; index again with {model.name}, or load the store's model"
+            f"{made}, not by {model.name} [{digest_json(ours)[:12]}]: {', '.join(differing)} differ; "
+            f"index again with {model.name}, or load the store's model"
         )
     _check_canary(model, store)
 
@@ -69,9 +74,11 @@ def _check_canary(model: Model, store: Any) -> None:
     stored = store.manifest.canary or {}
     now = canary(model)
     limit = TOLERANCE[str(next(model.parameters()).dtype).removeprefix("torch.")]
-    for name, values in stored.items():
+    for name in model.head.reads:
+        values = stored.get(name, [])
         expected, found = np.array(values), np.array(now.get(name, []))
-        if expected.shape != found.shape or np.abs(expected - found).max() > limit * max(1.0, np.abs(expected).max()):
+        same = expected.shape == found.shape  # below, the comparison is turned so that NaN fails it
+        if not (same and np.abs(expected - found).max() <= limit * max(1.0, np.abs(expected).max())):
             raise StoreMismatch(
                 f"{store.path}: {model.name} no longer gives the {name} that it gave when the store was built, though its "
                 "weights are equal; torch, transformers or the machine changed: index again"

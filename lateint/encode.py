@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from lateint_store import Entry, create_store
-
 from lateint.compatible import describe
 from lateint.entries import by_length, pipelines
-from lateint.errors import InputError, StoreMismatch
+from lateint.errors import DuplicateDocument, InputError, StoreMismatch
 from lateint.model import Document, Model
 from lateint.part import Part
 from lateint.progress import Progress, ProgressLike, reporter
 from lateint.store import Store
+from lateint_store import Entry, create_store
 
 WINDOW = 512
 TOKENS_A_BATCH = 4_096  # padded tokens run through the layers at once
@@ -49,9 +48,13 @@ def build_store(
     Cost: one forward pass of L layers a document (all T with a `vector`). Memory does not grow with the corpus.
     """
     through = pipelines(model, codecs)
-    store = create_store(path, through, **describe(model), window=window, shard=shard, kind=Store)
-    with reporter(progress, documents) as report:
-        _fill(store, model, _documents(documents), report)
+    store = create_store(path, through, kind=Store, window=window, shard=shard, **describe(model))
+    try:
+        with reporter(progress, documents) as report:
+            _fill(store, model, _documents(documents), report)
+    except BaseException:
+        store.close()  # else its lock would outlive the failure
+        raise
     return store
 
 
@@ -69,9 +72,27 @@ def _fill(store: Any, model: Model, documents: Iterator[Document], report: Any) 
         position += len(chunk)
         digest = source_digest(digest, chunk)
         mine = shard is None or number % shard[1] == shard[0]
+        if mine:
+            _refuse_repeats(store, chunk, position - len(chunk))
         window = encode_window(model, chunk, position - len(chunk)) if mine else Window([], 0, 0)
         store.append(window.entries, source_end=position, source_digest=digest)
-        report(Progress(position, len(chunk), window.tokens, window.cut, store.info()["bytes"]))
+        report(Progress(position, len(window.entries), window.tokens, window.cut, store.info()["bytes"]))
+
+
+def _refuse_repeats(store: Any, chunk: list[Document], start: int) -> None:
+    """Refuse a window with an id that it or the store holds already. Raises: DuplicateDocument, InputError."""
+    first: dict[str, int] = {}
+    for place, document in enumerate(chunk, start):
+        if not isinstance(document.id, str):
+            raise InputError(f"document {place} has the id {document.id!r}, a {type(document.id).__name__}; expected str")
+        if (before := first.setdefault(document.id, place)) != place:
+            raise DuplicateDocument(f"documents {before} and {place} have the same id {document.id!r}; expected each id once")
+    held = store.fetch([document.id for document in chunk], arrays=(), missing="skip")
+    if len(held):
+        place, ordinal = start + int(held.positions[0]), int(held.ordinals[0])
+        raise DuplicateDocument(
+            f"document {place} has the id {held.ids[0]!r} of document {ordinal} in {store.path}; expected each id once"
+        )
 
 
 def _skip(store: Any, documents: Iterator[Document]) -> str:

@@ -17,7 +17,7 @@ PROBES = (
     "naïve café №5 — 東京タワー, Ελλάδα, привет! 🦊",
     "def f(x):\n\treturn x**2  # e\u0301 vs \u00e9",
 )
-"""Fixed texts: their token ids tell two tokenizers apart, whatever their files are called."""
+"""Fixed texts: with the vocabulary, their token ids tell two tokenizers apart, whatever their files are called."""
 
 
 def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
@@ -38,7 +38,7 @@ def digest_json(data: Any) -> str:
 def fingerprint(model: Model) -> dict[str, str]:
     """Every fact that a stored array depends on, each as text or digest; another head changes nothing here.
 
-    Layout and lengths, tokenizer behaviour on fixed texts, precision, pools, and for each array the weights that it
+    Layout and lengths, vocabulary and tokenizer behaviour on fixed texts, precision, pools, and for each array the weights that it
     passed through: embeddings and layers up to its own depth (a `vector` passes all T), and the compressor.
     """
     method = model.method
@@ -49,12 +49,14 @@ def fingerprint(model: Model) -> dict[str, str]:
     facts = {
         "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
         "layout": digest_json(layout),
-        "offline_layers": str(method.depth),
-        "pool": str(method.pool),
-        "tokenizer": digest_json([tokens, model.texts.pad]),
+        "tokenizer": digest_json([tokens, model.texts.pad, model.texts.raw.get_vocab()]),
     }
     for array in model.arrays:
         facts[f"{array}.weights"] = digest_tensors(_passed(model, array))
+    if "states" in model.arrays:
+        facts |= {"states.layers": str(method.depth), "states.pool": str(method.pool)}
+    if "vector" in model.arrays:
+        facts["vector.pool"] = str(method.vector)
     return facts
 
 

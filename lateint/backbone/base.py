@@ -116,14 +116,19 @@ def supported_families() -> list[str]:
     return sorted(f.stem.replace("_", "-") for f in files if f.stem not in own and not f.stem.startswith("_"))
 
 
+def check_family(family: str) -> None:
+    """Raise ModelError for a family without an adapter; the message lists those that have one."""
+    if family not in supported_families():
+        raise ModelError(f"no adapter for encoder family {family!r}; supported: {', '.join(supported_families())}")
+
+
 def adapt(model: Any) -> Backbone:
     """Take a transformers model apart.
 
     Raises: ModelError for a family without an adapter; the message lists those that have one.
     """
     family = str(model.config.model_type)
-    if family not in supported_families():
-        raise ModelError(f"no adapter for encoder family {family!r}; supported: {', '.join(supported_families())}")
+    check_family(family)
     module = importlib.import_module(f"lateint.backbone.{family.replace('-', '_')}")
     backbone: Backbone = module.FAMILY(model)
     return backbone.eval()

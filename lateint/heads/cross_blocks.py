@@ -103,7 +103,7 @@ class CrossBlocks(nn.Module):
         document = self._document(docs)
         rows = query.rows.expand(len(document.states))
         base: Tensor | float = 0.0
-        if self.evidence is not None:
+        if self.evidence is not None and self.matched is not None:
             best = self.evidence.best(query, docs)
             base = self.evidence.combine(query, docs, best)
             rows = rows.with_states(rows.states + (best * query.words)[:, :, None] * self.matched)

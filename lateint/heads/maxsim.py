@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
@@ -31,11 +30,13 @@ class MaxSim(nn.Module):
         if docs.states is None:
             raise InputError("head 'maxsim' reads 'states', which these candidates do not hold")
         compressor, ours = self.compressor[0], query.rows.states[0]
-        return maxsim((ours if compressor is None else compressor.compress(ours)).float(), docs.states.float(), docs.mask)
+        return maxsim(
+            (ours if compressor is None else compressor.compress(ours)).float(), docs.states.float(), docs.mask
+        )
 
 
 def maxsim(query: Tensor, docs: Tensor, mask: Tensor | None) -> Tensor:
-    """query [q, c], docs [n, m, c], mask [n, m] -> [n]. A pad never wins, even if every similarity is negative.
+    """Query [q, c], docs [n, m, c], mask [n, m] -> [n]. A pad never wins, even if every similarity is negative.
 
     >>> maxsim(torch.tensor([[1.0, 0.0]]), torch.tensor([[[-0.5, 0.0], [9.0, 9.0]]]), torch.tensor([[True, False]]))
     tensor([-0.5000])

@@ -45,7 +45,13 @@ class Sampler:
     """
 
     def __init__(
-        self, sets: Sequence[TrainingSet], negatives: int, *, shares: Mapping[str, int] | None = None, depth: int = 30, seed: int = 0
+        self,
+        sets: Sequence[TrainingSet],
+        negatives: int,
+        *,
+        shares: Mapping[str, int] | None = None,
+        depth: int = 30,
+        seed: int = 0,
     ) -> None:
         self.negatives, self.depth = negatives, depth
         self.random = np.random.default_rng(seed)

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from lateint_store import Pipeline, Ragged
 from numpy.typing import NDArray
 
 from lateint.entries import batches, by_length, pipelines, round_trip
 from lateint.model import Document, Model
 from lateint.split import Candidates, Query
-
+from lateint_store import Pipeline, Ragged
 
 TOKENS_A_BATCH = 4_096
 

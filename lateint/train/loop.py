@@ -25,7 +25,7 @@ Score = Callable[[str, Any], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How long a stage trains: `steps`, and no longer than `minutes`; the rate falls to zero at whichever comes first."""
+    """How long a stage trains: `steps`, and no longer than `minutes`; the rate is at zero when the first is used up."""
 
     steps: int
     minutes: float = float("inf")
@@ -63,8 +63,15 @@ def train_stage(
     """
     parameters = _trained(model, stage)
     features = Live(model) if {"layers", "compressor"} & set(stage.train) else Frozen(model)
-    losses = [build("train/losses", stage.loss), None if stage.distill is None else build("train/losses", stage.distill)]
-    guide = _teacher(model, teacher, features) if any(loss and loss.needs_teacher for loss in losses) or stage.pool else None
+    losses = [
+        build("train/losses", stage.loss),
+        None if stage.distill is None else build("train/losses", stage.distill),
+    ]
+    guide = (
+        _teacher(model, teacher, features)
+        if any(loss and loss.needs_teacher for loss in losses) or stage.pool
+        else None
+    )
     optimizer = torch.optim.AdamW(parameters, lr=stage.rate, betas=(0.9, 0.98), weight_decay=0.01)
     rates = [group["lr"] for group in optimizer.param_groups]
     history: list[Step] = []
@@ -80,9 +87,11 @@ def train_stage(
         second = scores.new_zeros(()) if losses[1] is None else losses[1](scores, targets)
         total = first + stage.distill_weight * second
         if not torch.isfinite(total):
-            raise InputError(f"the loss is {float(total.detach())} at step {step}; expected a finite number: lower the rate")
+            raise InputError(
+                f"the loss is {float(total.detach())} at step {step}; expected a finite number: lower the rate"
+            )
         optimizer.zero_grad()
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_([p for group in parameters for p in group["params"]], 1.0)
         optimizer.step()
         history.append(Step(step, float(first.detach()), float(second.detach()), time.monotonic() - started))
@@ -92,7 +101,7 @@ def train_stage(
 
 
 def _trained(model: Model, stage: Stage) -> list[dict[str, Any]]:
-    """Parameter groups of the parts that a stage trains; scalars learn faster than maps, they are few and far from home."""
+    """Parameter groups of the parts that a stage trains: maps, and vectors with scalars, which may learn faster."""
     parts = {"head": model.head, "compressor": model.compressor, "layers": model.backbone}
     if odd := [name for name in stage.train if parts.get(name) is None]:
         raise InputError(f"stage trains {odd[0]!r}, which this model does not have; it has: {', '.join(parts)}")
@@ -102,7 +111,9 @@ def _trained(model: Model, stage: Stage) -> list[dict[str, Any]]:
     if "layers" in stage.train and model.query_backbone is not None:
         chosen += list(model.query_backbone.parameters())
     if not chosen:
-        raise InputError(f"method {model.method.name!r} has nothing to train in {', '.join(stage.train)}; train 'layers'")
+        raise InputError(
+            f"method {model.method.name!r} has nothing to train in {', '.join(stage.train)}; train 'layers'"
+        )
     for parameter in chosen:
         parameter.requires_grad_(True)
     groups = [("maps", 1.0, lambda p: p.dim() > 1), ("vectors", stage.vector_rate, lambda p: p.dim() <= 1)]

@@ -43,7 +43,7 @@ DEFAULT = Recipe(
     method=Method(
         name="default",
         source="lateint",
-        summary="stores 128 int8 numbers a token after layer 4 and the base vector; evidence of matches beside the cosine",
+        summary="stores 128 int8 numbers a token after layer T-2 and the base vector; evidence beside the cosine",
         offline_layers="T-2",
         query_layers="T-2",
         document=Layout(template="alone", max_length=256),

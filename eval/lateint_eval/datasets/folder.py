@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lateint_store.errors import InputError
-
 from lateint_eval.formats import Doc, Qrels, read_candidates, read_corpus, read_qrels, read_queries
+from lateint_store.errors import InputError
 
 if TYPE_CHECKING:
     from lateint.train.data import TrainingSet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,7 +17,7 @@ class Listwise:
 
     def __call__(self, scores: Tensor, teacher: Tensor | None) -> Tensor:
         """Scores [queries, candidates] -> loss []."""
-        return F.cross_entropy(scores, scores.new_zeros(len(scores), dtype=int))
+        return F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.int64, device=scores.device))
 
 
 PART = Listwise

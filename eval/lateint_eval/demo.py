@@ -1,0 +1,143 @@
+"""The demo: the Python standard library's documentation, indexed, ranked and evaluated on the user's machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lateint_eval.datasets.stdlib import build_passages
+from lateint_eval.datasets.stdlib_questions import Questions, load_questions
+from lateint_eval.firststage import Bm25
+from lateint_eval.systems import Outcome, System, cached, cosine, full, measure
+
+if TYPE_CHECKING:
+    from lateint.model import Document, Model
+    from lateint.store import Store
+
+DEPTH = 20
+TOKENS = 96
+MEASURES = ("nDCG@10", "RR@10")
+NAMES = {
+    "bm25": "BM25",
+    "cosine": "base cosine",
+    "full": "full model (states recomputed from text)",
+    "cached": "cached model (states from the store)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What the demo built and measured."""
+
+    outcomes: list[Outcome]
+    questions: Questions
+    passages: int
+    index_seconds: float
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The table as data; numbers with full precision, None where nothing is stored."""
+        systems = [
+            {
+                "name": outcome.system.name,
+                "ndcg10": outcome.evaluation.scores["nDCG@10"].mean,
+                "rr10": outcome.evaluation.scores["RR@10"].mean,
+                "ms_p50": outcome.percentile(0.5),
+                "ms_p95": outcome.percentile(0.95),
+                "bytes_per_passage": outcome.system.bytes_per_document,
+            }
+            for outcome in self.outcomes
+        ]
+        return {
+            "systems": systems,
+            "questions": len(self.questions.kept),
+            "questions_dropped": self.questions.dropped,
+            "passages": self.passages,
+            "index_seconds": self.index_seconds,
+            "seconds": self.seconds,
+        }
+
+
+def home() -> Path:
+    """Where the demo keeps its store: `$LATEINT_HOME/demo`, by default below the user's cache folder."""
+    chosen = (
+        os.environ.get("LATEINT_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lateint"
+    )
+    return Path(chosen) / "demo"
+
+
+def documents() -> dict[str, Document]:
+    """The passages by id, in a fixed order."""
+    from lateint.model import Document
+
+    return {p.id: Document(p.id, p.text, p.title) for p in build_passages()}
+
+
+def load() -> Model:
+    """The default checkpoint, documents cut at the demo's length."""
+    from dataclasses import replace
+
+    from lateint.checkpoint import load_model
+
+    model = load_model()
+    model.method = replace(model.method, document=replace(model.method.document, max_length=TOKENS))
+    return model
+
+
+def build(model: Model, corpus: dict[str, Document], progress: Any = None) -> Store:
+    """Index the passages into a fresh store."""
+    from lateint.encode import build_store
+
+    shutil.rmtree(home(), ignore_errors=True)
+    return build_store(model, list(corpus.values()), home() / "store", progress=progress)
+
+
+def run(split: str = "test", progress: Any = None, say: Callable[[str], None] = lambda _: None) -> Demo:
+    """Index, rank and evaluate; the four systems over the same BM25 top 20."""
+    started = time.perf_counter()
+    corpus = documents()
+    say(f"{len(corpus)} passages of the standard library's documentation")
+    questions = load_questions(split, corpus)  # type: ignore[arg-type]
+    first = Bm25(list(corpus), [document.full_text for document in corpus.values()])
+    model = load()
+    begun = time.perf_counter()
+    with build(model, corpus, progress) as store:
+        index_seconds = time.perf_counter() - begun
+        say(f"indexed in {index_seconds:.0f} s: {store.info()['bytes'] / 1e6:.1f} MB in {store.path}")
+        lists = {q.id: [doc_id for doc_id, _ in first.search(q.text, DEPTH)] for q in questions.kept}
+        outcomes = []
+        for system in (
+            System("bm25", lambda text, _: first.search(text, DEPTH)),
+            cosine(model, store),
+            full(model, corpus),
+            cached(model, store),
+        ):
+            say(f"ranking with {NAMES[system.name]}")
+            texts = {q.id: q.text for q in questions.kept}
+            outcomes.append(measure(system, texts, lists, questions.qrels, MEASURES))
+    return Demo(outcomes, questions, len(corpus), index_seconds, time.perf_counter() - started)
+
+
+def ask(question: str, k: int = 3) -> list[tuple[Document, float]]:
+    """The best passages for a question, from the store that the demo built; it is built if it is not there."""
+    from lateint.errors import StoreMismatch, StoreNotFound
+    from lateint.rank import Ranker
+    from lateint.store import open_store
+
+    corpus, model = documents(), load()
+    first = Bm25(list(corpus), [document.full_text for document in corpus.values()])
+    try:
+        store = open_store(home() / "store")
+        ranker = Ranker(model, store)
+    except (StoreNotFound, StoreMismatch):
+        build(model, corpus).close()
+        store = open_store(home() / "store")
+        ranker = Ranker(model, store)
+    with store:
+        ids = [doc_id for doc_id, _ in first.search(question, 5 * DEPTH)]
+        return [(corpus[hit.doc_id], hit.score) for hit in ranker.rank(question, ids, top_k=k)] if ids else []
