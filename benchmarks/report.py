@@ -67,7 +67,8 @@ def main() -> None:
 def _log(result: dict[str, Any]) -> None:
     """Every run on a test set is written down."""
     tests = ", ".join(f"{t['set']} {t['systems']['cached']['nDCG@10']:.4f}" for t in result["tasks"] if t["test"])
-    line = f"- {datetime.date.today().isoformat()}: `make report` ran `{result['checkpoint']}` [{result['digest'][:12]}] on the test sets: {tests} (nDCG@10, cached).\n"
+    name, today = f"`{result['checkpoint']}` [{result['digest'][:12]}]", datetime.date.today().isoformat()
+    line = f"- {today}: `make report` ran {name} on the test sets: {tests} (nDCG@10, cached).\n"
     log = ROOT / "docs" / "log.md"
     text = log.read_text(encoding="utf-8") if log.exists() else "# Log\n"
     heading = "\n## Runs on test sets\n\n"

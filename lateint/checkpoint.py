@@ -2,7 +2,7 @@
 
 A lateint checkpoint is a folder with `lateint.json`. Full: beside it stands an unmodified transformers checkpoint and
 `lateint.safetensors` with what transformers does not know (head, compressor, the query's own tower). Delta: only
-`lateint.safetensors`, with the tensors in which it differs from a base that is named and checked by digest.
+`lateint.safetensors`, with the tensors in which it differs from a base that is named. Both are checked by digest.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,9 @@ def load_model(
     folder = CHECKPOINTS / name_or_path if (CHECKPOINTS / name_or_path / CONFIG).is_file() else locate(name_or_path)
     chosen = _dtype(dtype)
     if isinstance(folder, Path) and (folder / CONFIG).is_file():
-        if method is not None or changes != Changes():
-            raise InputError(f"{name_or_path} is a lateint checkpoint, its method is part of it; give the name alone")
-        model = _load_ours(folder, str(name_or_path), chosen)
+        if method is not None or offline_layers is not None:
+            raise InputError(f"{name_or_path} is a lateint checkpoint, its method is part of it; leave method and L out")
+        model = _load_ours(folder, str(name_or_path), changes, chosen)
     else:
         wanted = preset(method) if isinstance(method, str) else method
         backbone, texts, settled = pretrained(folder, wanted, changes, chosen)
@@ -76,36 +77,55 @@ def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     return found
 
 
-def _load_ours(folder: Path, name: str, dtype: torch.dtype) -> Model:
+def _load_ours(folder: Path, name: str, changes: Changes, dtype: torch.dtype) -> Model:
     config = _read_config(folder)
-    tensors = _read_tensors(folder / TENSORS, config["tensors"])
-    base = config["base"]
-    source = folder if base is None else locate(base["name"])
-    backbone, texts, settled = pretrained(source, Method.from_json(config["method"]), Changes(), torch.float32)
-    if base is not None and (found := digest_tensors(backbone.model.state_dict())) != base["digest"]:
+    tensors = _read_tensors(folder / TENSORS, config.tensors)
+    source = folder if config.base is None else locate(config.base)
+    backbone, texts, settled = pretrained(source, config.method, changes, torch.float32)
+    if config.weights is not None and (found := digest_tensors(backbone.model.state_dict())) != config.weights:
+        if config.base is None:
+            raise DamagedCheckpoint(
+                f"the weights in {folder} have digest {found[:12]}, its {CONFIG} says {config.weights[:12]}; fetch it again"
+            )
         raise ModelError(
-            f"{name} is a delta over {base['name']} with weights {base['digest'][:12]}, "
-            f"but the {base['name']} found here has {found[:12]}; install the base it was made for"
+            f"{name} is a delta over {config.base} with weights {config.weights[:12]}, "
+            f"but the {config.base} found here has {found[:12]}; install the base it was made for"
         )
     model = Model(backbone, texts, settled, name)
     model.checkpoint = True
-    missing = model.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False)
-    own = {k for k in model.state_dict() if not k.startswith("backbone.")}
-    if missing.unexpected_keys or own & set(missing.missing_keys):
+    shapes = {k: v.shape for k, v in model.state_dict().items()}
+    own = {k for k in shapes if not k.startswith("backbone.")}
+    if own - set(tensors) or any(shapes.get(k) != v.shape for k, v in tensors.items()):
         raise DamagedCheckpoint(f"{folder / TENSORS} does not hold the tensors of method {settled.name!r}")
+    model.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False)
     return model.to(dtype)
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Config:
+    """What `lateint.json` says. `base` None: the weights are in the folder itself; `weights` is their digest."""
+
+    method: Method
+    base: str | None
+    weights: str | None
+    tensors: str
+
+
+def _read_config(folder: Path) -> _Config:
     try:
-        config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        data = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DamagedCheckpoint(f"{folder / CONFIG} is not JSON: {error}") from error
-    if set(config) != {"format", "method", "base", "tensors"}:
-        raise DamagedCheckpoint(f"{folder / CONFIG} has fields {sorted(config)}; expected base, format, method, tensors")
-    if config["format"] != FORMAT:
-        raise ModelError(f"{folder} has checkpoint format {config['format']}; this version reads {FORMAT}")
-    return config
+    fields = sorted(data) if isinstance(data, dict) else []
+    if fields != ["base", "format", "method", "tensors"]:
+        raise DamagedCheckpoint(f"{folder / CONFIG} has fields {fields}; expected base, format, method, tensors")
+    if data["format"] != FORMAT:
+        raise ModelError(f"{folder} has checkpoint format {data['format']}; this version reads {FORMAT}")
+    try:
+        base = data["base"] or {"name": None, "digest": None}
+        return _Config(Method.from_json(data["method"]), base["name"], base["digest"], data["tensors"])
+    except (InputError, TypeError, KeyError, AttributeError) as error:
+        raise DamagedCheckpoint(f"{folder / CONFIG} does not describe a method of this version: {error}") from error
 
 
 def _read_tensors(file: Path, expected: str) -> dict[str, Tensor]:
@@ -131,10 +151,10 @@ def save(model: Model, folder: str | os.PathLike[str], *, base: str | None = Non
     out.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     own = {name: tensor for name, tensor in state.items() if not name.startswith("backbone.")}
-    reference = None
     if base is None:
         model.backbone.model.save_pretrained(out)
         model.texts.save(out)
+        reference = {"name": None, "digest": digest_tensors(_as_loaded(model.backbone.model.state_dict()))}
     else:
         backbone, _, _ = pretrained(locate(base), model.method, Changes(), torch.float32)
         weights = backbone.model.state_dict()
@@ -146,6 +166,11 @@ def save(model: Model, folder: str | os.PathLike[str], *, base: str | None = Non
     _write_json(
         out / CONFIG, {"format": FORMAT, "method": model.method.to_json(), "base": reference, "tensors": digest}
     )
+
+
+def _as_loaded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights in float32, the precision in which a checkpoint is read."""
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
 
 
 def _changed(state: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[str, Tensor]:

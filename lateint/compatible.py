@@ -78,7 +78,7 @@ def _check_canary(model: Model, store: Any) -> None:
         values = stored.get(name, [])
         expected, found = np.array(values), np.array(now.get(name, []))
         same = expected.shape == found.shape  # below, the comparison is turned so that NaN fails it
-        if not (same and np.abs(expected - found).max() <= limit * max(1.0, np.abs(expected).max())):
+        if not (same and np.abs(expected - found).max() <= limit * np.abs(expected).max()):
             raise StoreMismatch(
                 f"{store.path}: {model.name} no longer gives the {name} that it gave when the store was built, though its "
                 "weights are equal; torch, transformers or the machine changed: index again"

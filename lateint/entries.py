@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from lateint_store import ArraySpec, Pipeline, Ragged
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lateint.errors import InputError, ModelError
 from lateint.model import Model
-from lateint.part import Part
+from lateint.part import Part, part
 from lateint.split import Candidates
+from lateint_store import ArraySpec, Pipeline, Ragged
 
 TOKENS_A_BATCH = 16_384  # padded document tokens scored at once; bounds memory whatever the number of candidates
 
@@ -24,9 +25,10 @@ def pipelines(model: Model, codecs: Mapping[str, tuple[Part, ...]] | None = None
 
     Raises: InputError for an array that the model does not store; SpecError for codecs that do not fit.
     """
-    from lateint.errors import InputError
-
-    chosen = dict(model.method.codecs) | dict(codecs or {})
+    chosen = dict(model.method.codecs)
+    if model.backbone.config.vocab_size > 1 << 16 and "token_ids" in chosen:
+        chosen["token_ids"] = (part("cast", dtype="uint32"),)  # ids of a large vocabulary do not fit the methods' uint16
+    chosen |= dict(codecs or {})
     if extra := sorted(set(codecs or {}) - set(model.arrays)):
         raise InputError(f"codecs for array {extra[0]!r}, but method {model.method.name!r} stores: {', '.join(model.arrays)}")
     return {name: Pipeline(_spec(model, name), chosen.get(name, ())) for name in model.arrays}
@@ -100,10 +102,19 @@ def by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
 
 
 def score_all(model: Model, query: Any, arrays: Mapping[str, Ragged], budget: int = TOKENS_A_BATCH) -> NDArray[np.float32]:
-    """Scores float32 [n] of all candidates against one query, in the order of the arrays."""
+    """Scores float32 [n] of all candidates against one query, in the order of the arrays.
+
+    Raises: ModelError for a score that is not finite: it could not be ranked.
+    """
     n = len(next(iter(arrays.values())))
     scores = np.empty(n, dtype=np.float32)
     with torch.inference_mode():
         for batch in batches(arrays, model.device, budget):
             scores[batch.places] = model.score(query, batch.docs).float().cpu().numpy()
+    if not np.isfinite(scores).all():
+        place = int(np.flatnonzero(~np.isfinite(scores))[0])
+        raise ModelError(
+            f"{model.name} gives candidate {place} of {n} the score {scores[place]}; its weights are damaged, or "
+            f"{next(model.parameters()).dtype} is too narrow for it: load it with dtype='float32'"
+        )
     return scores

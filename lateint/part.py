@@ -10,9 +10,8 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from lateint_store.part import Part, Setting, part
-
 from lateint.errors import InputError
+from lateint_store.part import Part, Setting, part
 
 __all__ = ["Part", "Setting", "build", "names", "part"]
 

@@ -12,7 +12,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The state after one window: documents read so far, those of the window, its tokens, how many were cut, bytes stored."""
+    """The state after one window: documents read so far, those encoded now, their tokens, how many were cut, bytes stored.
+
+    A shard passes over the windows of other shards: they encode nothing.
+    """
 
     position: int
     documents: int
@@ -42,17 +45,16 @@ def _bar(documents: Any) -> Iterator[Callable[[Progress], None]]:
 
     total = len(documents) if hasattr(documents, "__len__") else None
     started = time.monotonic()
-    seen = cut = first_bytes = 0
+    seen = cut = 0
+    first_bytes: int | None = None
     with tqdm(total=total, unit=" documents", file=sys.stderr, mininterval=1.0, dynamic_ncols=True) as bar:
 
         def report(now: Progress) -> None:
             nonlocal seen, cut, first_bytes
-            if not seen:
-                bar.update(now.position - now.documents)  # what an earlier run had committed
-                first_bytes = now.bytes_written
+            first_bytes = now.bytes_written if first_bytes is None else first_bytes
             seen, cut = seen + now.documents, cut + now.cut
             speed = (now.bytes_written - first_bytes) / 1e6 / max(1e-9, time.monotonic() - started)
-            bar.set_postfix_str(f"{speed:.1f} MB/s, {100 * cut / seen:.1f} % cut", refresh=False)
-            bar.update(now.documents)
+            bar.set_postfix_str(f"{speed:.1f} MB/s, {100 * cut / max(1, seen):.1f} % cut", refresh=False)
+            bar.update(now.position - bar.n)
 
         yield report

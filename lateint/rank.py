@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from lateint_store import Ragged
 from numpy.typing import NDArray
 
 from lateint.compatible import check_model
@@ -17,6 +16,7 @@ from lateint.errors import InputError, MissingDocument
 from lateint.model import Document, Model
 from lateint.split import Query
 from lateint.store import Store
+from lateint_store import Ragged
 
 Missing = Literal["error", "skip", "encode"]
 TOKENS_AN_ENCODING = 4_096
@@ -91,11 +91,16 @@ class Ranker:
         Args: `doc_ids` candidates, each once; `documents` texts of candidates (a str is given its place as id), used
         alone, or with `doc_ids` and `missing="encode"` for ids that the store lacks; `top_k` keeps the best;
         `missing` what to do with ids that the store lacks: `error`, `skip`, or `encode`.
-        Raises: InputError for a repeated id, an empty query or top_k < 1; MissingDocument; DamagedStore.
+        Raises: InputError for a repeated id, an empty query or top_k < 1; MissingDocument; DamagedStore; ModelError for
+        a score that is not finite.
         """
         start = time.perf_counter()
         if top_k is not None and top_k < 1:
             raise InputError(f"top_k={top_k}; expected at least 1, or None for all")
+        if missing not in ("error", "skip", "encode"):
+            raise InputError(f"missing={missing!r}; expected 'error', 'skip' or 'encode'")
+        if doc_ids is None and documents is None:
+            raise InputError("no candidates: give doc_ids, ids of the store, or documents, their texts")
         texts = _as_documents(documents)
         ids = [d.id for d in texts] if doc_ids is None else list(doc_ids)
         _refuse_repeats(ids)
@@ -120,14 +125,16 @@ class Ranker:
         self, state: Query, ids: list[str], texts: dict[str, Document], missing: Missing, by_text: bool
     ) -> tuple[list[tuple[str, float]], _Clock]:
         clock, scored = _Clock(), []
-        wanted, absent = ([], ids) if by_text else self._split_missing(ids, missing, texts)
-        if wanted:
-            assert self.store is not None
-            raw = clock.time("fetch", lambda: self._store().fetch(wanted, arrays=self.model.head.reads))
+        absent: Sequence[str] = ids
+        if not by_text:
+            store = self._store()
+            raw = clock.time("fetch", lambda: store.fetch(ids, arrays=self.model.head.reads, missing="skip"))
             clock.bytes_read = raw.bytes_read
-            arrays = clock.time("decode", lambda: self._store().decode(raw))
-            scores = clock.time("compute", lambda: score_all(self.model, state, arrays))
-            scored += zip(wanted, scores.tolist(), strict=True)
+            absent = self._to_encode(raw.missing, missing, texts)
+            if len(raw):
+                arrays = clock.time("decode", lambda: store.decode(raw))
+                scores = clock.time("compute", lambda: score_all(self.model, state, arrays))
+                scored += zip(raw.ids, scores.tolist(), strict=True)
         if absent:
             arrays = clock.time("encode", lambda: self._encode([texts[doc_id] for doc_id in absent]))
             scores = clock.time("compute", lambda: score_all(self.model, state, arrays))
@@ -139,20 +146,15 @@ class Ranker:
             raise InputError("candidates by id need a store; give Ranker(model, store) one, or pass documents=")
         return self.store
 
-    def _split_missing(self, ids: list[str], missing: Missing, texts: dict[str, Document]) -> tuple[list[str], list[str]]:
-        if missing not in ("error", "skip", "encode"):
-            raise InputError(f"missing={missing!r}; expected 'error', 'skip' or 'encode'")
-        if not ids:
-            return [], []
-        held = set(self._store().held(ids))
-        absent = [doc_id for doc_id in ids if doc_id not in held]
-        if missing == "skip":
-            absent = []
-        elif absent and missing == "error":
-            raise MissingDocument(f"{len(absent)} of {len(ids)} candidates are not in {self._store().path}: {absent[:3]!r}")
-        elif untold := [doc_id for doc_id in absent if doc_id not in texts]:
+    def _to_encode(self, absent: Sequence[str], missing: Missing, texts: dict[str, Document]) -> Sequence[str]:
+        """Those of the ids that the store lacks which are encoded now."""
+        if missing == "skip" or not absent:
+            return ()
+        if missing == "error":
+            raise MissingDocument(f"{len(absent)} of the candidates are not in {self._store().path}: {list(absent[:3])!r}")
+        if untold := [doc_id for doc_id in absent if doc_id not in texts]:
             raise MissingDocument(f"missing='encode' needs the texts of {untold[:3]!r} in documents=")
-        return [doc_id for doc_id in ids if doc_id in held], absent
+        return absent
 
     def _encode(self, documents: Sequence[Document]) -> dict[str, Ragged]:
         """Arrays of documents that no store holds, through the same codecs as if one did."""
@@ -186,28 +188,35 @@ class Ranker:
         `batch_size` is part of that contract; batches here are sized by tokens.
         Raises: InputError for batch_size < 1.
         """
-        import torch
-
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size}; expected at least 1")
         single = len(pairs) == 2 and isinstance(pairs[0], str)
         chosen: Any = [pairs] if single else pairs
-        activation = torch.sigmoid if activation_fn is None else activation_fn
-        scores = activation(torch.from_numpy(self.logits(chosen))).numpy()
+        scores = self._activated(self.logits(chosen), activation_fn)
         return scores[0] if single else scores
 
     def rank_texts(
         self, query: str, texts: Sequence[str], *, top_k: int | None = None, return_documents: bool = False
     ) -> list[dict[str, Any]]:
         """Rank texts as sentence-transformers' CrossEncoder.rank does: `{"corpus_id", "score", "text"?}`, best first."""
-        hits = self.rank(query, documents=list(texts), top_k=top_k)
+        width = len(str(len(texts)))  # ids of equal length: ties stand in the order of the texts
+        documents = [Document(f"{place:0{width}}", text) for place, text in enumerate(texts)]
+        hits = self.rank(query, documents=documents, top_k=top_k)
+        scores = self._activated(np.array([hit.score for hit in hits], dtype=np.float32), None)
         results: list[dict[str, Any]] = []
-        for hit in hits:
-            score = float(1 / (1 + np.exp(-np.float64(hit.score))))
+        for hit, score in zip(hits, scores.tolist(), strict=True):
             results.append({"corpus_id": int(hit.doc_id), "score": score})
             if return_documents:
                 results[-1]["text"] = texts[int(hit.doc_id)]
         return results
+
+    @staticmethod
+    def _activated(logits: NDArray[np.float32], activation_fn: Callable[[Any], Any] | None) -> NDArray[Any]:
+        import torch
+
+        activation = torch.sigmoid if activation_fn is None else activation_fn
+        found: NDArray[Any] = activation(torch.from_numpy(logits)).numpy()
+        return found
 
 
 class _Clock:

@@ -80,13 +80,9 @@ def documents() -> dict[str, Document]:
 
 def load() -> Model:
     """The default checkpoint, documents cut at the demo's length."""
-    from dataclasses import replace
-
     from lateint.checkpoint import load_model
 
-    model = load_model()
-    model.method = replace(model.method, document=replace(model.method.document, max_length=TOKENS))
-    return model
+    return load_model(doc_max_length=TOKENS)
 
 
 def build(model: Model, corpus: dict[str, Document], progress: Any = None) -> Store:

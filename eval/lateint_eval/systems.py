@@ -51,7 +51,7 @@ def measure(
     qrels: Mapping[str, Mapping[str, int]],
     measures: Sequence[str],
 ) -> Outcome:
-    """Re-rank every query's candidates with a system, timing each call, and evaluate. The first call warms up untimed."""
+    """Re-rank every query's candidates, timing each call, and evaluate. The first call is made twice, to warm up."""
     rankings: dict[str, Scored] = {}
     milliseconds: list[float] = []
     for query_id, text in queries.items():

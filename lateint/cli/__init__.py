@@ -7,6 +7,8 @@ import sys
 from typing import Any
 
 import click
+
+from lateint import __version__
 from lateint_store.errors import LateintError
 
 VERBS = {
@@ -38,7 +40,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"auto_envvar_prefix": "LATEINT", "help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="lateint")
+@click.version_option(__version__)
 def group() -> None:
     """Cross-encoder ranking with document layers computed once, compressed and kept in LMDB.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,7 @@ from lateint.cli.options import ModelChoice, model_options, parse_shard
 
 if TYPE_CHECKING:
     from lateint.model import Document
+    from lateint.progress import Progress
 
 
 @click.command("index")
@@ -34,32 +36,55 @@ def command(
       lateint index --corpus collection.tsv --store my-store
       lateint index --model all-MiniLM-L6-v2 --method mice --corpus beir-folder --store mice-store
     """
+    from lateint.encode import build_store
+    from lateint.progress import reporter
     from lateint_store import parse_codecs
 
-    from lateint.encode import build_store
-
-    chosen = None if codecs is None else parse_codecs(codecs)
-    wanted = sys.stderr.isatty() if progress is None else progress
+    chosen, part = None if codecs is None else parse_codecs(codecs), parse_shard(shard)
     model = choice.load()
-    counts: dict[str, int] = {"documents": 0, "cut": 0}
+    encoded = cut = 0
+    with reporter(sys.stderr.isatty() if progress is None else progress, None) as report:
 
-    def watch(now: Any) -> None:
-        counts["documents"] += now.documents
-        counts["cut"] += now.cut
+        def watch(now: Progress) -> None:
+            nonlocal encoded, cut
+            encoded, cut = encoded + now.documents, cut + now.cut
+            report(now)
 
-    with build_store(model, read_documents(corpus), store, chosen, [wanted, watch], shard=parse_shard(shard)) as built:
-        click.echo(f"{len(built)} documents in {store}, {counts['documents']} of them new", err=True)
-    if counts["cut"]:
-        share = 100 * counts["cut"] / counts["documents"]
+        with explained_duplicates(corpus), build_store(model, read_documents(corpus), store, chosen, watch, shard=part) as built:
+            total = len(built)
+    click.echo(f"{total} documents in {store}, {encoded} of them new", err=True)
+    if cut:
         longest = model.method.document.max_length
-        click.echo(f"{counts['cut']} documents ({share:.1f} %) were cut at {longest} tokens (--doc-max-length)", err=True)
+        click.echo(f"{cut} documents ({100 * cut / encoded:.1f} %) were cut at {longest} tokens (--doc-max-length)", err=True)
+
+
+@contextmanager
+def explained_duplicates(corpus: str) -> Iterator[None]:
+    """Name both lines of a repeated id, found by reading the corpus again; standard input cannot be."""
+    from lateint.errors import DuplicateDocument
+
+    try:
+        yield
+    except DuplicateDocument as error:
+        if corpus != "-" and (places := _repeated(corpus)):
+            raise DuplicateDocument(places) from error
+        raise
+
+
+def _repeated(corpus: str) -> str:
+    from lateint_eval.formats import read_corpus
+
+    lines: dict[str, int] = {}
+    for doc in read_corpus(corpus):
+        if (first := lines.setdefault(doc.id, doc.line)) != doc.line:
+            return f"{corpus}: id {doc.id!r} stands in line {first} and in line {doc.line}; expected each id once"
+    return ""
 
 
 def read_documents(corpus: str) -> Iterator[Document]:
     """Stream the documents of any corpus format."""
-    from lateint_eval.formats import read_corpus
-
     from lateint.model import Document
+    from lateint_eval.formats import read_corpus
 
     for doc in read_corpus(corpus):
         yield Document(doc.id, doc.text, doc.title)

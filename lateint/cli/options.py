@@ -60,6 +60,10 @@ class ModelChoice:
 
         if self.model is not None or self.method is not None:
             return self.load()
+        for name in ("offline_layers", "query_max_length", "doc_max_length"):
+            if getattr(self, name) is not None:
+                option = "--" + name.replace("_", "-")
+                raise click.UsageError(f"{option} belongs to --model or --method; the model that the store records has its own")
         return recorded_model(store, device=self.device, dtype=self.dtype, threads=self.threads)
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -16,6 +15,7 @@ from lateint.cli.options import ModelChoice, model_options
 
 if TYPE_CHECKING:
     from lateint.rank import Ranker, Ranking
+    from lateint_eval.formats import Candidates
 
 
 @click.command("rank")
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--top-k", type=click.IntRange(min=1), help="Keep the best K of each query.")
 @click.option("--timing", metavar="FILE", help="Write the timing of every query as JSON lines.")
 @model_options
-def command(choice: ModelChoice, output: str, layout: str, timing: str | None, **options: Any) -> None:
+def command(choice: ModelChoice, output: str, layout: Literal["trec", "msmarco"], timing: str | None, **options: Any) -> None:
     """Score every candidate of every query and write a run on which all evaluation tools agree.
 
     \b
@@ -36,6 +36,7 @@ def command(choice: ModelChoice, output: str, layout: str, timing: str | None, *
       lateint rank --store my-store --queries queries.tsv --candidates bm25.trec --output mine.trec
     """
     from lateint_eval.formats import write_run
+    from lateint_eval.formats.output import replacing
 
     timings: list[dict[str, Any]] = []
 
@@ -46,7 +47,8 @@ def command(choice: ModelChoice, output: str, layout: str, timing: str | None, *
 
     write_run(output, rankings(), layout)
     if timing is not None:
-        Path(timing).write_text("".join(json.dumps(row) + "\n" for row in timings), encoding="utf-8")
+        with replacing(timing) as write:
+            write("".join(json.dumps(row) + "\n" for row in timings))
     if timings:
         middle = statistics.median(row["total_ms"] for row in timings)
         click.echo(f"{len(timings)} queries, median {middle:.1f} ms a query", err=True)
@@ -55,21 +57,26 @@ def command(choice: ModelChoice, output: str, layout: str, timing: str | None, *
 def _rank_all(
     choice: ModelChoice, store: str | None, corpus: str | None, queries: str | None, candidates: str, top_k: int | None
 ) -> Iterator[tuple[str, Ranking]]:
-    from lateint_eval.formats import read_candidates, read_queries
-
-    from lateint.errors import InputError
+    from lateint.errors import InputError, MissingDocument
     from lateint.model import Document
     from lateint.rank import Ranker
     from lateint.store import open_store
+    from lateint_eval.formats import read_candidates, read_queries
 
     if store is not None and corpus is not None:
         raise click.UsageError("--store and --corpus exclude each other")
+    if [corpus, queries, candidates].count("-") > 1:
+        raise click.UsageError("standard input (-) can be read once")
     with ExitStack() as opened:
         held = None if store is None else opened.enter_context(open_store(store))
         ranker: Ranker = Ranker(choice.load() if held is None else choice.load_for(held), held)
         texts = {} if queries is None else read_queries(queries)
-        documents = None if corpus is None else _wanted(corpus, candidates)
-        for entry in read_candidates(candidates):
+        entries: Iterable[Candidates] = read_candidates(candidates)
+        documents = None
+        if corpus is not None:
+            entries = list(entries)
+            documents = _wanted(corpus, entries)
+        for entry in entries:
             query = texts.get(entry.query_id, entry.query_text)
             if query is None:
                 raise InputError(f"{candidates}: no text for query {entry.query_id!r}; give it in --queries")
@@ -81,18 +88,16 @@ def _rank_all(
                     ranking = ranker.rank(query, documents=found, top_k=top_k)
                 else:
                     raise click.UsageError("candidates carry no text: give --store or --corpus")
-            except InputError as error:
-                raise InputError(f"query {entry.query_id!r}: {error}") from error
+            except (InputError, MissingDocument) as error:
+                raise type(error)(f"query {entry.query_id!r}: {error}") from error
             yield entry.query_id, ranking
 
 
-def _wanted(corpus: str, candidates: str) -> dict[str, Any]:
+def _wanted(corpus: str, entries: Iterable[Candidates]) -> dict[str, Any]:
     """The documents that any query needs; the rest of the corpus is passed over."""
-    from lateint_eval.formats import read_candidates
-
     from lateint.cli.index import read_documents
 
-    ids = {doc_id for entry in read_candidates(candidates) for doc_id in entry.doc_ids}
+    ids = {doc_id for entry in entries for doc_id in entry.doc_ids}
     return {document.id: document for document in read_documents(corpus) if document.id in ids}
 
 
@@ -102,5 +107,5 @@ def _texts(entry: Any, documents: dict[str, Any] | None, make: Any) -> list[Any]
     if documents is None:
         return [make(doc_id, text) for doc_id, text in zip(entry.doc_ids, entry.texts, strict=True)]
     if absent := [doc_id for doc_id in entry.doc_ids if doc_id not in documents]:
-        raise MissingDocument(f"query {entry.query_id!r}: candidates {absent[:3]!r} are not in the corpus")
+        raise MissingDocument(f"candidates {absent[:3]!r} are not in the corpus")
     return [documents[doc_id] for doc_id in entry.doc_ids]

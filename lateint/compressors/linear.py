@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lateint.compressors._orthonormal import orthonormal
+
 
 class Linear(nn.Module):
     """z = A x, x' = W z; h -> c -> h. No bias and no LayerNorm, so that attention can absorb both maps.
@@ -17,7 +19,7 @@ class Linear(nn.Module):
     def __init__(self, states_width: int, *, width: int = 128) -> None:
         super().__init__()
         self.width = width
-        self.down = nn.Parameter(nn.init.orthogonal_(torch.empty(width, states_width)))
+        self.down = nn.Parameter(orthonormal(width, states_width))
         self.up = nn.Parameter(self.down.detach().T.clone())
 
     def compress(self, states: Tensor) -> Tensor:

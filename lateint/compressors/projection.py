@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from lateint.compressors._orthonormal import orthonormal
 
 
 class Projection(nn.Module):
@@ -16,7 +17,7 @@ class Projection(nn.Module):
     def __init__(self, states_width: int, *, width: int = 128) -> None:
         super().__init__()
         self.width = width
-        self.down = nn.Parameter(nn.init.orthogonal_(torch.empty(width, states_width)))
+        self.down = nn.Parameter(orthonormal(width, states_width))
 
     def compress(self, states: Tensor) -> Tensor:
         """States [..., h] -> unit vectors [..., c]."""

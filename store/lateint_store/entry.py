@@ -37,17 +37,26 @@ def encode_id(doc_id: object) -> bytes:
     return encoded
 
 
+def encode_ids(entries: Sequence[Entry]) -> list[bytes]:
+    """Ids of entries as UTF-8. Raises: InputError naming the entry, DuplicateDocument for an id that stands twice."""
+    encoded: dict[bytes, None] = {}
+    for place, entry in enumerate(entries):
+        try:
+            doc_id = encode_id(entry.id)
+        except InputError as error:
+            raise InputError(f"entry {place} of the documents to add: {error}") from error
+        if doc_id in encoded:
+            raise DuplicateDocument(f"document {entry.id!r} stands twice among the documents to add")
+        encoded[doc_id] = None
+    return list(encoded)
+
+
 def encode_entries(manifest: Manifest, entries: Sequence[Entry]) -> list[Encoded]:
     """Check and encode the entries of a window.
 
     Raises: InputError naming document and array, DuplicateDocument for an id that stands twice.
     """
-    ids = [_entry_id(place, entry) for place, entry in enumerate(entries)]
-    seen: set[bytes] = set()
-    for encoded, entry in zip(ids, entries, strict=True):
-        if encoded in seen:
-            raise DuplicateDocument(f"document {entry.id!r} stands twice among the documents to add")
-        seen.add(encoded)
+    ids = encode_ids(entries)
     for entry in entries:
         _check_names(manifest, entry)
     columns = [_encode_column(manifest, name, entries) for name in manifest.arrays]
@@ -62,13 +71,6 @@ def encode_entries(manifest: Manifest, entries: Sequence[Entry]) -> list[Encoded
         )
         for place in range(len(entries))
     ]
-
-
-def _entry_id(place: int, entry: Entry) -> bytes:
-    try:
-        return encode_id(entry.id)
-    except InputError as error:
-        raise InputError(f"entry {place} of the documents to add: {error}") from error
 
 
 def _check_names(manifest: Manifest, entry: Entry) -> None:

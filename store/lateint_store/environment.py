@@ -218,7 +218,8 @@ def _reserve_lock(location: Location) -> None:
             return
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            os.posix_fallocate(descriptor, 0, LOCK_BYTES)
+            if hasattr(os, "posix_fallocate"):  # not on macOS
+                os.posix_fallocate(descriptor, 0, LOCK_BYTES)
         finally:
             os.close(descriptor)
     except OSError as error:

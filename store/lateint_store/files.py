@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lateint_store.errors import StoreError, StoreFull
@@ -66,5 +66,6 @@ def allocated_bytes(folder: Path) -> int:
     """Bytes that a folder and everything in it take on disk (`st_blocks`), the folder's own blocks included."""
     total = folder.stat().st_blocks
     for path in folder.rglob("*"):
-        total += path.lstat().st_blocks
+        with suppress(FileNotFoundError):  # a writer removed it meanwhile
+            total += path.lstat().st_blocks
     return total * 512

@@ -7,6 +7,7 @@ Seven bytes collide once in 2**28 documents or so; the id inside the record deci
 from __future__ import annotations
 
 import hashlib
+
 import numpy as np
 import numpy.typing as npt
 

@@ -47,8 +47,8 @@ def create_store(
 
     `specs`: a pipeline for each array of an entry. `about`: keyword arguments `model`, `fingerprint`, `head` (JSON-able
     mappings), and optionally `canary`, `window` (documents a commit), `shard` ((i, n): this store gets windows k with
-    k % n == i), `documents_per_shard` (a new LMDB file begins after as many) and `map_size` (bytes a shard). `kind`: the
-    class of the result.
+    k % n == i), `documents_per_shard` (a new LMDB file begins after as many) and `map_size` (bytes a shard).
+    `kind`: the class of the result.
     Raises: StoreMismatch for another fingerprint, StoreError for other codecs, window or shard or a folder that holds
     something else, StoreLocked, StoreFull, InputError.
     """

@@ -58,10 +58,10 @@ def check_unsealed(data: Path) -> None:
             return
         try:
             with data.open("rb") as file:
-                moved = before is not None and read_meta(file).transaction != before
+                after = read_meta(file).transaction
         except PageError:
-            moved = False
-        if not moved:
+            raise PageError(problem) from None
+        if after == before:
             raise PageError(problem)
 
 

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import zstandard
 
 from lateint_store.content import joined_digest
-from lateint_store.entry import Entry, encode_entries, encode_id
+from lateint_store.entry import Entry, encode_entries, encode_id, encode_ids
 from lateint_store.environment import lmdb_errors
-from lateint_store.errors import CodecError, InputError, MissingDocument, SealedStore, StoreError
+from lateint_store.errors import CodecError, DuplicateDocument, InputError, MissingDocument, SealedStore, StoreError
 from lateint_store.fetched import Fetched
 from lateint_store.files import allocated_bytes
 from lateint_store.locking import WriterLock
@@ -75,7 +75,10 @@ class Store:
         return sum(state.live for state in self._states())
 
     def __contains__(self, doc_id: object) -> bool:
-        return isinstance(doc_id, str) and not self.fetch([doc_id], arrays=(), missing="skip").missing
+        try:
+            return isinstance(doc_id, str) and not self.fetch([doc_id], arrays=(), missing="skip").missing
+        except InputError:  # no document can have this id
+            return False
 
     def ids(self) -> Iterator[str]:
         """Ids of live documents in order; no transaction is held between them."""
@@ -209,15 +212,24 @@ class Store:
         self._write(entries, max(source_end, states[-1].window + 1), after)
 
     def add(self, entries: Sequence[Entry]) -> None:
-        """Add documents that are not part of the source; as `append`, but the source position stays."""
+        """Add documents that are not part of the source, a window a transaction; the source position stays.
+
+        Raises: DuplicateDocument before anything changes; InputError, StoreFull after the windows before.
+        """
         self._check_writable()
         window = self.manifest.window
+        encode_ids(entries)
+        if there := self.fetch([entry.id for entry in entries], arrays=(), missing="skip").ids:
+            raise DuplicateDocument(f"document {there[0]!r} is already in store {self.path}")
         for start in range(0, len(entries), window):
             last = self._states()[-1]
             self._write(entries[start : start + window], max(ADDED, last.window + 1), last.progress)
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Delete documents; their bytes stay until `compact`. Raises: MissingDocument before anything changes."""
+        """Delete documents; their bytes stay until `compact`. One transaction in each shard that holds some.
+
+        Raises: MissingDocument before anything changes.
+        """
         self._check_writable()
         delete_documents(self._shards, sorted(set(self.fetch(ids, arrays=()).ordinals.tolist())))
 

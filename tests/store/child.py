@@ -1,4 +1,4 @@
-"""What tests do in another process: `child.py VERB PATH ...`; prints one JSON line, or the name of a lateint error."""
+"""What tests do in another process: `child.py VERB PATH ...`; writes one JSON value, or the name of a lateint error."""
 
 import json
 import os
@@ -123,6 +123,6 @@ def read_one(store, doc_id):
 if __name__ == "__main__":
     verb, folder, *rest = sys.argv[1:]
     try:
-        print(json.dumps(globals()["verb_" + verb](Path(folder), *rest)))
+        sys.stdout.write(json.dumps(globals()["verb_" + verb](Path(folder), *rest)))
     except LateintError as error:
-        print(json.dumps({"error": type(error).__name__, "message": str(error)}))
+        sys.stdout.write(json.dumps({"error": type(error).__name__, "message": str(error)}))

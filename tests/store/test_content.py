@@ -30,7 +30,13 @@ def test_the_digest_written_out_by_hand():
         return blake(sized, 16, b"lateint document")
 
     first, second = document(b"d1", b"\x01"), document(b"d2", b"\x02")
-    links = [blake2 for blake2 in (hashlib.blake2b(first, digest_size=32, person=b"lateint link"), hashlib.blake2b(second, digest_size=32, person=b"lateint link"))]
+    links = [
+        blake2
+        for blake2 in (
+            hashlib.blake2b(first, digest_size=32, person=b"lateint link"),
+            hashlib.blake2b(second, digest_size=32, person=b"lateint link"),
+        )
+    ]
     links[1].update(b"\1" + b"d1")
     total = sum(int.from_bytes(link.digest(), "little") for link in links) % (1 << 256)
     assert joined_digest([chain([1, 2])]) == f"{total:064x}"

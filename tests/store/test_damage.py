@@ -63,7 +63,9 @@ def test_damage_is_named_by_shard_ordinal_and_document(tmp_path):
         truth = contents(store)
     data.write_bytes(data.read_bytes().replace(payload, payload[:3] + bytes([payload[3] ^ 4]) + payload[4:]))
     with open_store(tmp_path / "s") as store:
-        with pytest.raises(DamagedStore, match=r"shard 0, ordinal 41, document 'doc41'.*lateint store verify") as caught:
+        with pytest.raises(
+            DamagedStore, match=r"shard 0, ordinal 41, document 'doc41'.*lateint store verify"
+        ) as caught:
             store.get(["doc41"])
         assert (caught.value.shard, caught.value.ordinal, caught.value.doc_id) == (0, 41, "doc41")
         others = [doc_id for doc_id in truth if doc_id != "doc41"]

@@ -13,5 +13,10 @@ def test_opening_a_store_imports_nothing_heavy(tmp_path):
         "with lateint_store.open_store(sys.argv[2]) as store: store.info(); store.get(['doc1'])\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
-    run = subprocess.run([sys.executable, "-c", code, str(ROOT / "store"), str(tmp_path / "s")], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(ROOT / "store"), str(tmp_path / "s")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert run.stdout.strip() == "[]"

@@ -6,7 +6,7 @@ from tests.store.making import build, entries, entry
 
 
 def test_an_entry_holds_prefix_and_ordinal():
-    made = make_entry("doc".encode(), (1 << 40) - 1)
+    made = make_entry(b"doc", (1 << 40) - 1)
     assert len(made) == 12 and entry_ordinal(made) == (1 << 40) - 1
     assert entry_ordinals(make_entry(b"a", 7) + make_entry(b"b", 3)).tolist() == [3, 7]
 
@@ -14,7 +14,11 @@ def test_an_entry_holds_prefix_and_ordinal():
 def test_the_digest_is_a_sum_over_entries():
     made = [make_entry(str(number).encode(), number) for number in range(100)]
     whole = entries_digest(b"".join(made))
-    assert whole == entries_digest(b"".join(reversed(made))) == add_digests(entries_digest(b"".join(made[:40])), entries_digest(b"".join(made[40:])))
+    assert (
+        whole
+        == entries_digest(b"".join(reversed(made)))
+        == add_digests(entries_digest(b"".join(made[:40])), entries_digest(b"".join(made[40:])))
+    )
     assert add_digests(whole, entries_digest(b"".join(made[40:])), -1) == entries_digest(b"".join(made[:40]))
     assert entries_digest(b"") == 0
 
@@ -34,7 +38,9 @@ def test_ids_whose_digests_begin_alike_are_told_apart(tmp_path, monkeypatch):
     monkeypatch.setattr("lateint_store.snapshot.id_prefix", lambda doc_id: bytes(7))
     with build(tmp_path / "s", 40) as store:
         for number in (0, 17, 39):
-            np.testing.assert_array_equal(store.get([f"doc{number}"])[0]["token_ids"], entry(number).arrays["token_ids"])
+            np.testing.assert_array_equal(
+                store.get([f"doc{number}"])[0]["token_ids"], entry(number).arrays["token_ids"]
+            )
         assert "doc40" not in store
         store.delete(["doc0", "doc17"])
         assert "doc17" not in store and "doc18" in store and len(store) == 38

@@ -26,10 +26,17 @@ def killed(*arguments, at):
 @pytest.mark.parametrize(
     "at",
     [
-        "create.shard:1", "manifest.before_rename:1", "manifest.after_rename:1", "append.before_put:3", "append.after_put:1",
-        "append.before_commit:1", "append.before_commit:4", "append.after_commit:1", "append.after_commit:5",
+        "create.shard:1",
+        "manifest.before_rename:1",
+        "manifest.after_rename:1",
+        "append.before_put:3",
+        "append.after_put:1",
+        "append.before_commit:1",
+        "append.before_commit:4",
+        "append.after_commit:1",
+        "append.after_commit:5",
     ],
-)  # fmt: skip
+)
 def test_a_killed_build_goes_on_to_the_same_contents(tmp_path, reference, at):
     path = tmp_path / "s"
     assert killed("build", path, DOCUMENTS, at=at)
@@ -46,7 +53,9 @@ def test_a_killed_build_goes_on_to_the_same_contents(tmp_path, reference, at):
         assert contents(store) == reference[1] and store.verify().ok
 
 
-@pytest.mark.parametrize("at", ["roll.created:1", "manifest.before_rename:2", "manifest.after_rename:2", "create.shard:2"])
+@pytest.mark.parametrize(
+    "at", ["roll.created:1", "manifest.before_rename:2", "manifest.after_rename:2", "create.shard:2"]
+)
 def test_a_build_killed_while_it_begins_a_shard_goes_on(tmp_path, reference, at):
     assert killed("rolling", tmp_path / "s", DOCUMENTS, at=at)
     assert json.loads(run_child("rolling", tmp_path / "s", DOCUMENTS).stdout)["digest"] == reference[0]
@@ -103,7 +112,9 @@ def test_a_killed_merge_leaves_no_store_and_can_be_repeated(tmp_path, reference)
 def test_every_point_in_the_list_is_passed_by_the_code():
     from tests.store.making import ROOT
 
-    source = "".join(path.read_text() for path in (ROOT / "store/lateint_store").glob("*.py") if path.stem != "killpoints")
+    source = "".join(
+        path.read_text() for path in (ROOT / "store/lateint_store").glob("*.py") if path.stem != "killpoints"
+    )
     assert [name for name in POINTS if f'point("{name}")' not in source] == []
 
 

@@ -46,7 +46,7 @@ def test_a_missing_shard_is_named(tmp_path, parts):
 
 def test_an_unfinished_shard_is_refused(tmp_path, parts):
     build(tmp_path / "short", WINDOW * 2, shard=(2, 3)).close()
-    with pytest.raises(StoreError, match="64 .*one is not finished"):
+    with pytest.raises(StoreError, match=r"64 .*one is not finished"):
         merge([*parts[:2], tmp_path / "short"], tmp_path / "out")
 
 
@@ -69,7 +69,7 @@ def test_an_id_in_two_shards_is_named(tmp_path):
     for number, folder in enumerate(folders):
         with create_store(folder, specs(), **ABOUT, window=2, shard=(number, 2)) as store:
             store.append(entries([number * 5, 7]), 4, "same")
-    with pytest.raises(DuplicateDocument, match="'doc7' is in store .*a and in .*b"):
+    with pytest.raises(DuplicateDocument, match=r"'doc7' is in store .*a and in .*b"):
         merge(folders, tmp_path / "out")
 
 

@@ -45,13 +45,19 @@ def test_a_sealed_store_of_the_same_identity_is_opened_for_reading(tmp_path):
 
 def test_another_fingerprint_is_a_mismatch_that_names_both(tmp_path):
     make(tmp_path / "s").close()
-    with pytest.raises(StoreMismatch, match="model toy there, other here; weights abababababab there, cdcdcdcdcdcd here"):
+    with pytest.raises(
+        StoreMismatch, match="model toy there, other here; weights abababababab there, cdcdcdcdcdcd here"
+    ):
         make(tmp_path / "s", fingerprint={"weights": "cd" * 32}, model={"name": "other"})
 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
-    [({"window": 64}, "window 32 there, 64 here"), ({"shard": (0, 2)}, "shard None there"), ({"specs": specs("vector=int4")}, "codecs")],
+    [
+        ({"window": 64}, "window 32 there, 64 here"),
+        ({"shard": (0, 2)}, "shard None there"),
+        ({"specs": specs("vector=int4")}, "codecs"),
+    ],
 )
 def test_other_codecs_window_or_shard_are_refused(tmp_path, changes, named):
     make(tmp_path / "s").close()
@@ -80,7 +86,14 @@ def test_no_store_is_not_found(tmp_path):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"window": 0}, {"shard": (2, 2)}, {"specs": {}}, {"model": {"x": object()}}, {"map_size": -1}, {"canary": {"x": float("nan")}}],
+    [
+        {"window": 0},
+        {"shard": (2, 2)},
+        {"specs": {}},
+        {"model": {"x": object()}},
+        {"map_size": -1},
+        {"canary": {"x": float("nan")}},
+    ],
 )
 def test_impossible_settings_are_input_errors(tmp_path, changes):
     with pytest.raises(InputError):

@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import pytest
 
 from lateint_store import pages
@@ -55,8 +57,6 @@ def test_the_structure_digest_covers_everything_but_overflow_contents(tmp_path):
     unseen = 0
     for place in range(5, len(content), 499):
         data.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-        try:
+        with suppress(pages.PageError):
             unseen += pages.structure_digest(data) == digest
-        except pages.PageError:
-            pass
     assert 0 < unseen < len(content) // 499

@@ -38,7 +38,12 @@ def test_settings_are_written_out():
 
 @pytest.mark.parametrize(
     ("text", "lossless", "dtype"),
-    [("raw", True, "float32"), ("zstd", True, "float32"), ("cast:float16", False, "float16"), ("cast:float16+int8", False, "float16")],
+    [
+        ("raw", True, "float32"),
+        ("zstd", True, "float32"),
+        ("cast:float16", False, "float16"),
+        ("cast:float16+int8", False, "float16"),
+    ],
 )
 def test_what_comes_out_is_known_beforehand(text, lossless, dtype):
     built = pipeline(text)
@@ -46,7 +51,9 @@ def test_what_comes_out_is_known_beforehand(text, lossless, dtype):
     assert str(built.decode(built.encode(np.ones((2, 4), np.float32)), 2).dtype) == dtype
 
 
-@pytest.mark.parametrize("text", ["cast:float16+int8+zstd+checksum", "int4:float16+checksum+zstd", "cast:float16+int4+zstd:level=3"])
+@pytest.mark.parametrize(
+    "text", ["cast:float16+int8+zstd+checksum", "int4:float16+checksum+zstd", "cast:float16+int4+zstd:level=3"]
+)
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(array=arrays.arrays(np.float32, (3, 4), elements=strategies.floats(-1000, 1000, width=32)))
 def test_chains_of_codecs_stay_within_the_sum_of_their_bounds(text, array):
@@ -83,9 +90,15 @@ def test_nothing_decodes_to_nothing():
 
 
 @pytest.mark.parametrize(
-    "data", [{"dtype": "float64", "width": 4, "rows": "tokens"}, {"dtype": "float32", "width": None, "rows": "one"},
-             {"dtype": "float32", "width": 0, "rows": "tokens"}, {"dtype": "float32", "width": 4, "rows": "two"}, {"dtype": "int8"}],
-)  # fmt: skip
+    "data",
+    [
+        {"dtype": "float64", "width": 4, "rows": "tokens"},
+        {"dtype": "float32", "width": None, "rows": "one"},
+        {"dtype": "float32", "width": 0, "rows": "tokens"},
+        {"dtype": "float32", "width": 4, "rows": "two"},
+        {"dtype": "int8"},
+    ],
+)
 def test_specs_that_are_none_are_refused(data):
     with pytest.raises(SpecError):
         ArraySpec.from_json(data)

@@ -6,6 +6,7 @@ import pytest
 from lateint_store import ArraySpec, Entry, Pipeline, create_store
 from tests.store.making import ABOUT
 
+
 @pytest.mark.parametrize(("payload", "documents", "limit"), [(500, 20_000, 1.25), (4_096, 8_000, 1.10)])
 def test_bytes_on_disk_against_encoded_arrays(tmp_path, payload, documents, limit):
     specs = {"states": Pipeline(ArraySpec("uint8", 4)), "vector": Pipeline(ArraySpec("uint8", 100, "one"))}

@@ -33,7 +33,10 @@ def test_values_that_are_not_finite_are_refused_with_the_document_named(store, v
     bad = entry(101, rows=3)
     bad.arrays["states"][1, 4] = value
     unchanged(
-        store, lambda: store.append([entry(100), bad], 66, "x"), InputError, r"'doc101', array 'states': value .* row 1, column 4"
+        store,
+        lambda: store.append([entry(100), bad], 66, "x"),
+        InputError,
+        r"'doc101', array 'states': value .* row 1, column 4",
     )
 
 
@@ -61,6 +64,11 @@ def test_arrays_that_do_not_fit_the_specs_are_refused(store, name, array, match)
 
 def test_a_source_position_does_not_go_back(store):
     unchanged(store, lambda: store.append(entries([100]), 63, "x"), InputError, "63 is before 64")
+
+
+def test_adding_many_checks_all_ids_before_the_first_window(store):
+    unchanged(store, lambda: store.add(entries([*range(100, 170), 5])), DuplicateDocument, "'doc5'")
+    unchanged(store, lambda: store.add(entries([*range(100, 170), 100])), DuplicateDocument, "'doc100'")
 
 
 def test_add_leaves_the_source_position(store):

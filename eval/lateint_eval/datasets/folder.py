@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from lateint.train.data import TrainingSet
 
 VARIABLE = "LATEINT_DATA"
-SAMPLE_SEED = 2020
+SAMPLES = Path(__file__).parent / "samples"  # fixed query ids, 200 a set, so that figures on a CPU can be compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +29,8 @@ class Split:
     scores: dict[str, list[float]]
     documents: dict[str, Doc]
 
-    def sample(self, queries: int, depth: int) -> Split:
-        """A fixed sample of judged queries, and the best `depth` candidates of each; the same for every caller."""
-        ids = sorted(self.candidates)
-        chosen = ids if queries >= len(ids) else sorted(random.Random(SAMPLE_SEED).sample(ids, queries))
+    def only(self, chosen: Sequence[str], depth: int) -> Split:
+        """These queries, and the best `depth` candidates of each."""
         return Split(
             self.name,
             {q: self.queries[q] for q in chosen},
@@ -42,6 +39,11 @@ class Split:
             {q: self.scores[q][:depth] for q in chosen},
             self.documents,
         )
+
+
+def sampled_queries(name: str, split: str) -> list[str]:
+    """The fixed sample of query ids of a set's split."""
+    return (SAMPLES / f"{name}.{split}.txt").read_text(encoding="utf-8").split()
 
 
 def data_folder() -> Path:

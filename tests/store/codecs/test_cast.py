@@ -12,7 +12,7 @@ def test_floats_stay_narrow_and_integers_come_back_wide():
 
 def test_overflow_to_infinity_is_refused_with_the_value():
     pipeline = Pipeline(ArraySpec("float32", 2), (part("cast", dtype="float16"),))
-    with pytest.raises(InputError, match="value 65520.0 at row 1, column 0 does not fit in float16"):
+    with pytest.raises(InputError, match=r"value 65520.0 at row 1, column 0 does not fit in float16"):
         pipeline.encode(np.array([[1, 2], [65520, 0]], np.float32))
     assert pipeline.decode(pipeline.encode(np.array([[65519, -65504]], np.float32)), 1).tolist() == [[65504, -65504]]
 

@@ -38,15 +38,15 @@ def test_round_trip_within_the_bound(chosen, spec, rows):
 
 
 @pytest.mark.parametrize(("chosen", "spec"), CASES)
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(data=strategies.data())
 def test_any_finite_values_come_back_within_the_bound_or_are_refused(chosen, spec, data):
     rows = data.draw(strategies.integers(0, 4))
+    words = np.dtype(f"u{np.dtype(spec.dtype).itemsize}") if spec.is_float else np.dtype(spec.dtype)
+    elements = strategies.integers(int(np.iinfo(words).min), int(np.iinfo(words).max))
+    array = data.draw(arrays.arrays(words, spec.shape(rows), elements=elements)).view(spec.dtype)
     if spec.is_float:
-        elements = strategies.floats(allow_nan=False, allow_infinity=False, width=int(spec.dtype[5:]))
-    else:
-        elements = strategies.integers(int(np.iinfo(spec.dtype).min), int(np.iinfo(spec.dtype).max))
-    array = data.draw(arrays.arrays(spec.dtype, spec.shape(rows), elements=elements))
+        array = np.where(np.isfinite(array), array, np.zeros(1, spec.dtype))
     pipeline = Pipeline(spec, (chosen,))
     try:
         pipeline.encode(array)
@@ -100,7 +100,9 @@ def test_golden_bytes_are_decoded_forever(name):
         pipeline = Pipeline.from_json(case["pipeline"])
         decoded = pipeline.decode(bytes.fromhex(case["encoded"]), case["rows"])
         assert (decoded.tobytes().hex(), str(decoded.dtype)) == (case["decoded"], case["dtype"])
-        array = np.frombuffer(bytes.fromhex(case["input"]), pipeline.spec.dtype).reshape(pipeline.spec.shape(case["rows"]))
+        array = np.frombuffer(bytes.fromhex(case["input"]), pipeline.spec.dtype).reshape(
+            pipeline.spec.shape(case["rows"])
+        )
         if name != "zstd":
             assert pipeline.encode(array).hex() == case["encoded"], "encoding may only change with zstd's version"
 

@@ -1,0 +1,129 @@
+"""`lateint store`: look after a store. Only `add` loads a model; the rest needs no torch."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from lateint.cli.options import ModelChoice, model_options
+
+
+@click.group("store")
+def command() -> None:
+    """Look after a store."""
+
+
+@command.command()
+@click.argument("path")
+@click.option("--json", "as_json", is_flag=True, help="JSON with everything that the store records.")
+def info(path: str, as_json: bool) -> None:
+    """Print what a store holds, which model made it, and its content digest."""
+    from lateint.store import open_store
+
+    with open_store(path) as store:
+        found = store.info()
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    for name, value in found.items():
+        if isinstance(value, dict):
+            value = " ".join(f"{key}={_short(each)}" for key, each in value.items())
+        click.echo(f"{name:<20} {_short(value)}")
+
+
+def _short(value: Any) -> str:
+    """A value on one line; what has a name stands for itself."""
+    if isinstance(value, dict) and "name" in value:
+        return str(value["name"])
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+@command.command()
+@click.argument("path")
+@click.option("--json", "as_json", is_flag=True, help="JSON: documents and blocks that were read, and every problem.")
+def verify(path: str, as_json: bool) -> int:
+    """Read every byte and list what is not what was written; exit code 1 if anything is damaged."""
+    from pathlib import Path
+
+    from lateint_store import verify_store
+
+    report = verify_store(Path(path))
+    if as_json:
+        click.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+    else:
+        for problem in report.problems:
+            places = (("shard", problem.shard), ("ordinal", problem.ordinal), ("document", problem.doc_id))
+            where = ", ".join(f"{name} {value}" for name, value in places if value is not None)
+            click.echo(f"{where or 'store'}: {problem.reason}")
+        click.echo(f"{report.documents} documents in {report.blocks} blocks are sound, {len(report.problems)} problems")
+    return 0 if report.ok else 1
+
+
+@command.command()
+@click.argument("path")
+@click.option("--corpus", required=True, metavar="FILE", help="Documents to add: as for `lateint index`.")
+@model_options
+def add(choice: ModelChoice, path: str, corpus: str) -> None:
+    """Encode more documents into a store, with the model that it records unless another is named."""
+    from lateint.cli.index import explained_duplicates, read_documents
+    from lateint.store import open_store
+
+    with open_store(path, write=True) as store, explained_duplicates(corpus):
+        before = len(store)
+        store.add(read_documents(corpus), choice.load_for(store))
+        click.echo(f"{len(store)} documents in {path}, {len(store) - before} of them new", err=True)
+
+
+@command.command()
+@click.argument("path")
+@click.argument("ids", nargs=-1)
+@click.option("--ids-from", type=click.File(encoding="utf-8"), metavar="FILE", help="A file with one id a line, or -.")
+def delete(path: str, ids: tuple[str, ...], ids_from: Any) -> None:
+    """Delete documents by id; their bytes are freed by `compact`."""
+    from lateint.store import open_store
+
+    listed = [] if ids_from is None else [line.rstrip("\r\n") for line in ids_from]
+    wanted = [*ids, *(line for line in listed if line)]
+    if not wanted:
+        raise click.UsageError("no id to delete: name some, or give --ids-from")
+    with open_store(path, write=True) as store:
+        before = len(store)
+        store.delete(wanted)
+        click.echo(f"{before - len(store)} documents deleted, {len(store)} left in {path}", err=True)
+
+
+@command.command()
+@click.argument("path")
+def compact(path: str) -> None:
+    """Rewrite the documents densely and free the bytes of deleted ones; needs room for a copy."""
+    _rewrite(path, "compact")
+
+
+@command.command()
+@click.argument("path")
+def seal(path: str) -> None:
+    """Make a store immutable: compacted, every byte verified, digests recorded, files read-only."""
+    _rewrite(path, "seal")
+
+
+def _rewrite(path: str, verb: str) -> None:
+    from lateint.store import open_store
+
+    with open_store(path, write=True) as store:
+        before = store.info()["bytes"]
+        getattr(store, verb)()
+        found = store.info()
+    click.echo(f"{found['documents']} documents in {path}, {before:,} bytes before, {found['bytes']:,} now", err=True)
+
+
+@command.command()
+@click.argument("path")
+@click.argument("shards", nargs=-1, required=True)
+def merge(path: str, shards: tuple[str, ...]) -> None:
+    """Join the stores of `lateint index --shard 0/N` to N-1/N into a new one at PATH."""
+    from lateint_store import merge as merge_stores
+
+    with merge_stores(shards, path) as store:
+        click.echo(f"{len(store)} documents in {path}", err=True)

@@ -1,0 +1,84 @@
+"""`python -m tests.campaign`: damage stores and kill writers by the thousand; exit 1 if a promise is broken.
+
+Sections: kills, index, flips, headers, truncations, memory. Every random choice comes from one seed, which is printed.
+`--only flips --case 17 --seed S` repeats one case.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tests.campaign import damage, index, kills, memory
+from tests.campaign.pool import run_cases
+from tests.campaign.stores import make_stores, scratch
+from tests.campaign.summary import summarise
+
+
+def run_damage(name: str, seed: int, scale: float, case: int | None) -> dict[str, Any]:
+    """Flips, headers or truncations."""
+    with scratch(fast=True) as folder:
+        root = folder / "stores"
+        make_stores(root)
+        cases = damage.SECTIONS[name](root, seed, scale if case is None else 1.0)
+        if case is not None:
+            cases = [chosen for chosen in cases if chosen.number == case]
+        return summarise(root, cases, run_cases(root, cases))
+
+
+def run_section(name: str, seed: int, scale: float, case: int | None) -> dict[str, Any]:
+    """One section with its time."""
+    start = time.perf_counter()
+    own = {"kills": kills.run, "index": index.run, "memory": memory.run}
+    result = own[name](seed, scale, case) if name in own else run_damage(name, seed, scale, case)
+    return result | {"seconds": round(time.perf_counter() - start, 1)}
+
+
+def describe(name: str, result: dict[str, Any]) -> str:
+    """One line a section."""
+    shown = {key: value for key, value in result.items() if key not in ("ok", "failures", "seconds")}
+    words = [f"{key} {value}" if not isinstance(value, dict) else _words(value) for key, value in shown.items() if value != {}]
+    return f"{name:<12}{'PASS' if result['ok'] else 'FAIL'}  {'; '.join(words)}; {result['seconds']} s"
+
+
+def _words(counts: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in counts.items())
+
+
+@click.command(help=__doc__)
+@click.option("--scale", default=1.0, show_default=True, help="Share of the cases that are run.")
+@click.option("--seed", type=int, help="Default: a fresh one.")
+@click.option("--only", multiple=True, type=click.Choice(["kills", "index", *damage.SECTIONS, "memory"]))
+@click.option("--case", type=int, help="Run this case of the one section named by --only.")
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Write the result here.")
+def main(scale: float, seed: int | None, only: tuple[str, ...], case: int | None, file: Path | None) -> None:
+    seed = secrets.randbelow(1 << 32) if seed is None else seed
+    if case is not None and len(only) != 1:
+        raise click.UsageError("--case needs exactly one --only")
+    click.echo(f"seed {seed}, scale {scale}")
+    results = {}
+    for name in only or ("kills", "index", *damage.SECTIONS, "memory"):
+        results[name] = run_section(name, seed, scale, case)
+        click.echo(describe(name, results[name]))
+        for failure in results[name]["failures"]:
+            click.echo(f"  {json.dumps(failure)}")
+        sys.stdout.flush()
+    if file is not None:
+        write_result(file, {"seed": seed, "scale": scale, "sections": results})
+    sys.exit(0 if all(result["ok"] for result in results.values()) else 1)
+
+
+def write_result(file: Path, result: dict[str, Any]) -> None:
+    from benchmarks.machine import describe as describe_machine
+
+    file.write_text(json.dumps(describe_machine() | result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""`python -m tests.campaign.builder VERB ...`: the process that is killed. Does what it finds undone, then ends.
+
+Writes `ready` once everything is imported, then the number of documents of each window before it encodes them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+from lateint_store import create_store, merge, open_store
+from lateint_store.manifest import FILE
+from tests.campaign.stores import DELETED
+from tests.store.making import ABOUT, entries, specs
+
+DOCUMENTS, WINDOW, PER_SHARD = 1_280, 64, 512
+
+
+def source_digest(position: int) -> str:
+    """Digest of the source up to a position, as a build keeps it."""
+    return hashlib.blake2b(f"the first {position} documents".encode(), digest_size=16).hexdigest()
+
+
+def build(path: Path, part: str = "") -> None:
+    """Build, or go on; `part` is i/n."""
+    shard = tuple(map(int, part.split("/"))) if part else None
+    with create_store(path, specs(), **ABOUT, window=WINDOW, shard=shard, documents_per_shard=PER_SHARD) as store:
+        begun = store.progress.source_position
+        if begun and store.progress.source_digest != source_digest(begun):
+            raise ValueError(f"{path}: the digest of the source up to {begun} is not the one that was stored")
+        for start in range(begun, DOCUMENTS, WINDOW):
+            mine = shard is None or start // WINDOW % shard[1] == shard[0]
+            numbers = range(start, min(start + WINDOW, DOCUMENTS)) if mine else range(0)
+            say(len(numbers))
+            store.append(entries(numbers), min(start + WINDOW, DOCUMENTS), source_digest(start + WINDOW))
+
+
+def delete(path: Path) -> None:
+    """Delete what is not yet deleted."""
+    with open_store(path, write=True) as store:
+        if there := [doc_id for doc_id in DELETED if doc_id in store]:
+            store.delete(there)
+
+
+def compact(path: Path) -> None:
+    """Compact."""
+    with open_store(path, write=True) as store:
+        store.compact()
+
+
+def seal(path: Path) -> None:
+    """Seal what is not yet sealed."""
+    with open_store(path) as store:
+        if store.sealed:
+            return
+    with open_store(path, write=True) as store:
+        store.seal()
+
+
+def merge_parts(path: Path, *parts: str) -> None:
+    """Merge, unless it is done."""
+    if not (path / FILE).exists():
+        merge([Path(part) for part in parts], path).close()
+
+
+VERBS = {"build": build, "delete": delete, "compact": compact, "seal": seal, "merge": merge_parts}
+
+
+def say(word: object) -> None:
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    say("ready")
+    VERBS[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

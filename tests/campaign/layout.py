@@ -1,0 +1,104 @@
+"""Which bytes of an LMDB file are structure, and which document the others belong to: an own reading of the format.
+
+Sources: store/README.md; the page layout of LMDB 0.9. Blocks of the stores made here fill overflow pages.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+PAGE, PAGE_HEADER, META = 4096, 16, 152
+FREE_TREE, MAIN_TREE = 40, 88  # in a meta page
+BRANCH, OVERFLOW, LEAF2 = 0x01, 0x04, 0x20  # of pages
+BIG_DATA, SUB_TREE = 0x01, 0x02  # of nodes
+NO_PAGE = (1 << 64) - 1
+BLOCK_HEADER, DIGEST = 36, 16
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Where one document lies in the file: its head with id, then its payloads up to `end`."""
+
+    doc_id: str
+    start: int
+    payloads: int
+    end: int
+
+
+def records(data: bytes, arrays: int) -> Iterator[Record]:
+    """All documents in all blocks."""
+    head = 10 + 8 * arrays
+    for start, table in _blocks(data):
+        for begin, end in zip(table, table[1:], strict=False):
+            id_bytes = struct.unpack_from("<H", data, start + begin + 4)[0]
+            payloads = start + begin + head + id_bytes
+            yield Record(data[payloads - id_bytes : payloads].decode(), start + begin, payloads, start + end)
+
+
+def page_structure(data: bytes) -> Iterator[range]:
+    """Meta pages, page headers, node pointers and nodes: databases, state record, short duplicate sets."""
+    for meta in (0, PAGE):
+        yield range(meta, meta + META)
+    for page in live_pages(data):
+        flags, lower, upper = _header(data, page)
+        if flags & (OVERFLOW | LEAF2):
+            yield range(page, page + PAGE_HEADER)
+        else:
+            yield range(page, page + lower)
+            yield range(page + upper, page + PAGE)
+
+
+def block_structure(data: bytes, arrays: int) -> Iterator[range]:
+    """Headers, offset tables and digests of blocks, heads and ids of records."""
+    for start, table in _blocks(data):
+        yield range(start, start + table[0])
+        yield range(start + table[-1], start + table[-1] + DIGEST)
+    for record in records(data, arrays):
+        yield range(record.start, record.payloads)
+
+
+def live_pages(data: bytes) -> Iterator[int]:
+    """Where the pages begin that the newer meta page leads to; an overflow extent is one page."""
+    newer = max((0, PAGE), key=lambda meta: struct.unpack_from("=Q", data, meta + META - 8)[0])
+    waiting = [_root(data, newer + FREE_TREE), _root(data, newer + MAIN_TREE)]
+    while waiting:
+        number = waiting.pop()
+        if number != NO_PAGE:
+            page = number * PAGE
+            yield page
+            flags, lower, _ = _header(data, page)
+            if not flags & (OVERFLOW | LEAF2):
+                pointers = struct.unpack_from(f"={(lower - PAGE_HEADER) // 2}H", data, page + PAGE_HEADER)
+                waiting.extend(_leads_to(data, page + pointer, flags) for pointer in pointers)
+
+
+def _leads_to(data: bytes, node: int, page_flags: int) -> int:
+    """The page that a node of a branch or a leaf refers to."""
+    low, high, flags, key = struct.unpack_from("=4H", data, node)
+    if page_flags & BRANCH:
+        return int(low | high << 16 | flags << 32)
+    value = node + 8 + key
+    if flags & BIG_DATA:
+        return int(struct.unpack_from("=Q", data, value)[0])
+    return _root(data, value) if flags & SUB_TREE else NO_PAGE
+
+
+def _root(data: bytes, tree: int) -> int:
+    return int(struct.unpack_from("=Q", data, tree + 40)[0])
+
+
+def _header(data: bytes, page: int) -> tuple[int, int, int]:
+    """Flags, and where free space begins and ends."""
+    flags, lower, upper = struct.unpack_from("=HHH", data, page + 10)
+    return flags, lower, upper
+
+
+def _blocks(data: bytes) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Start and offset table of every block."""
+    for page in live_pages(data):
+        start = page + PAGE_HEADER
+        if _header(data, page)[0] & OVERFLOW and data[start : start + 4] == b"LTB1":
+            count = struct.unpack_from("<H", data, start + 4)[0]
+            yield start, struct.unpack_from(f"<{count + 1}I", data, start + BLOCK_HEADER)

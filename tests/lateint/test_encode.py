@@ -1,0 +1,249 @@
+"""Building a store: interrupted, killed, in shards, again; and every document that makes trouble."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import making
+import pytest
+import tiny
+from making import DOCUMENTS, IDS, QUERY
+
+from lateint.encode import build_store
+from lateint.errors import (
+    DuplicateDocument,
+    InputError,
+    MissingDocument,
+    StoreError,
+    StoreLocked,
+    StoreMismatch,
+)
+from lateint.model import Document
+from lateint.rank import Ranker
+from lateint.store import open_store
+from lateint_store import Entry, merge
+
+ROOT = Path(__file__).parents[2]
+WINDOW = 8
+POINTS = {"append.after_put:1": 0, "append.before_commit:3": 2, "append.after_commit:4": 4, "manifest.after_rename:1": 0}
+
+
+@pytest.fixture(scope="module")
+def digest(tmp_path_factory):
+    with making.store(tmp_path_factory.mktemp("whole"), window=WINDOW) as store:
+        return store.content_digest()
+
+
+def interrupted(documents, at):
+    yield from documents[:at]
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("at", [0, 1, 8, 9, 31, 39])
+def test_an_interrupted_build_goes_on_to_the_same_content(tmp_path, digest, at):
+    with pytest.raises(KeyboardInterrupt):
+        making.store(tmp_path, documents=interrupted(DOCUMENTS, at), window=WINDOW)
+    with open_store(tmp_path / "store") as begun:
+        assert begun.progress.source_position == len(begun) == at // WINDOW * WINDOW
+    with making.store(tmp_path, window=WINDOW) as store:
+        assert store.content_digest() == digest
+        assert store.info()["encoded_by_last_run"] == len(DOCUMENTS) - at // WINDOW * WINDOW
+        assert store.verify().ok
+
+
+def test_a_build_killed_at_any_point_goes_on_to_the_same_content(tmp_path, digest):
+    paths = [ROOT, ROOT / "store", ROOT / "eval", Path(__file__).parent]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    command = [sys.executable, str(Path(__file__).parent / "child.py"), str(tmp_path), *POINTS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [each["at"] for each in results] == list(POINTS) and all(each["killed"] for each in results)
+    assert {each["digest"] for each in results} == {results[0]["digest"]}
+    assert [each["run"] for each in results] == [len(DOCUMENTS) - WINDOW * kept for kept in POINTS.values()]
+    with open_store(tmp_path / "append.before_commit-3") as store, making.store(tmp_path / "whole", window=WINDOW) as whole:
+        assert list(store.ids()) == list(whole.ids()) and store.verify().ok
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_shards_merge_to_the_content_of_one_build(tmp_path, digest, n):
+    seen = []
+    for i in range(n):
+        making.store(tmp_path / str(i), window=WINDOW, shard=(i, n), progress=seen.append).close()
+    with merge([tmp_path / str(i) / "store" for i in range(n)], tmp_path / "merged") as merged:
+        assert merged.content_digest() == digest and list(merged.ids()) == IDS
+    assert sum(now.documents for now in seen) == len(DOCUMENTS)
+
+
+def test_a_finished_build_encodes_nothing_again(tmp_path, digest):
+    making.store(tmp_path, window=WINDOW).close()
+    seen = []
+    with making.store(tmp_path, window=WINDOW, progress=seen.append) as store:
+        assert store.info()["encoded_by_last_run"] == 0 and store.content_digest() == digest
+    assert seen == []
+
+
+def test_a_longer_corpus_encodes_only_what_is_new(tmp_path):
+    making.store(tmp_path, documents=DOCUMENTS[:16], window=WINDOW).close()
+    with making.store(tmp_path, window=WINDOW) as store:
+        assert store.info()["encoded_by_last_run"] == 24 and list(store.ids()) == IDS
+
+
+CHANGED = {
+    "a text": [Document("d00", "stone"), *DOCUMENTS[1:]],
+    "an id": [Document("other", DOCUMENTS[0].text), *DOCUMENTS[1:]],
+    "a title": [Document("d00", DOCUMENTS[0].text, "title"), *DOCUMENTS[1:]],
+    "the order": DOCUMENTS[::-1],
+    "fewer documents": DOCUMENTS[:12],
+}
+
+
+@pytest.mark.parametrize("changed", CHANGED)
+def test_another_corpus_at_the_same_place_is_refused_and_harms_nothing(tmp_path, digest, changed):
+    making.store(tmp_path, window=WINDOW).close()
+    with pytest.raises(StoreMismatch, match="another path"):
+        making.store(tmp_path, documents=CHANGED[changed], window=WINDOW)
+    with open_store(tmp_path / "store") as store:
+        assert store.content_digest() == digest
+
+
+def test_another_model_or_window_or_codec_at_the_same_place_is_refused(tmp_path):
+    making.store(tmp_path, window=WINDOW).close()
+    for other in (making.model("deformer"), making.model("prettr", "electra")):
+        with pytest.raises(StoreMismatch) as caught:
+            build_store(other, DOCUMENTS, tmp_path / "store", window=WINDOW)
+        assert caught.value.exit_code == 3 and making.model().name in str(caught.value)
+    with pytest.raises(StoreError, match="window 8 there, 9 here"):
+        making.store(tmp_path, window=9)
+    with pytest.raises(StoreError, match="codecs"):
+        making.store(tmp_path, window=WINDOW, codecs={"states": (making.part("int8"),)})
+    with pytest.raises(InputError, match="codecs for array 'vector'"):
+        making.store(tmp_path, codecs={"vector": ()})
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, 2), (0, 7), (3, 30), (0, 39)])
+def test_a_repeated_id_is_refused_naming_both_places(tmp_path, first, second):
+    documents = list(DOCUMENTS)
+    documents[second] = Document(IDS[first], "stone")
+    with pytest.raises(DuplicateDocument, match=rf"\b{first}\b.*") as caught:
+        making.store(tmp_path, documents=documents, window=WINDOW)
+    assert str(second) in str(caught.value) and repr(IDS[first]) in str(caught.value)
+    with open_store(tmp_path / "store", write=True) as store:  # and the lock is free
+        assert len(store) == second // WINDOW * WINDOW and store.verify().ok
+
+
+TROUBLE = [
+    Document("empty", ""), Document("blank", " \t\n "), Document("one", "bread"), Document("emoji", "🥖 🍞 yeast 🏴󠁧󠁢󠁥󠁮󠁧󠁿"),
+    Document("long", "bread " * 100_000), Document("wide", "x" * 100_000), Document("title", "oven", "bread and"),
+    Document("joined", "bread and oven"), Document("only-title", "", "bread"), Document("id 🍞\n'\"", "salt"), Document("zero", "a\0b"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", making.METHODS)
+def test_documents_of_every_length_and_kind_are_stored_and_ranked(tmp_path, method):
+    seen = []
+    with making.store(tmp_path, method, documents=TROUBLE, window=1, progress=seen.append) as store:
+        found = making.scores(Ranker(making.model(method), store).rank(QUERY, [document.id for document in TROUBLE]))
+        rows = dict(zip(found, store.rows(list(found)), strict=True))
+    assert len(found) == len(TROUBLE)
+    assert found["title"] == pytest.approx(found["joined"], abs=1e-5)
+    assert found["one"] == pytest.approx(found["only-title"], abs=1e-5)
+    assert found["empty"] == pytest.approx(found["blank"], abs=1e-5)
+    assert sum(now.cut for now in seen) == 1 and sum(now.documents for now in seen) == len(TROUBLE)
+    if method != "cosine":
+        assert rows["long"] == 48 and rows["empty"] < rows["one"] < rows["title"]
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        (Document("bad", "salt \ud800"), "document 3 .*'bad'.*surrogate"),
+        (Document("bad", "salt", "\udfff"), "document 3 .*'bad'.*surrogate"),
+        (Document("bad", None), "document 3 .*'bad'.*NoneType"),
+        (Document(7, "salt"), "document 3 .*id 7.*int"),
+        (Document("", "salt"), "id '' has 0 bytes"),
+        (Document("b\ud800", "salt"), "surrogate"),
+    ],
+)
+def test_a_document_that_is_no_text_is_refused_by_name_and_the_rest_can_go_on(tmp_path, document, reason):
+    with pytest.raises(InputError, match=reason):
+        making.store(tmp_path, documents=[*DOCUMENTS[:3], document, *DOCUMENTS[4:]], window=2)
+    with making.store(tmp_path, window=2) as store:
+        assert list(store.ids()) == IDS and store.info()["encoded_by_last_run"] == len(IDS) - 2
+
+
+def test_plain_strings_get_their_places_as_ids_and_an_empty_corpus_is_a_store(tmp_path):
+    with making.store(tmp_path / "a", documents=tiny.texts(3)) as store:
+        assert list(store.ids()) == ["0", "1", "2"]
+    with making.store(tmp_path / "b", documents=[]) as store:
+        assert len(store) == 0 and store.verify().ok
+
+
+def test_progress_is_told_after_every_window(tmp_path):
+    seen = []
+    with making.store(tmp_path, window=WINDOW, progress=seen.append) as store:
+        assert [now.position for now in seen] == [8, 16, 24, 32, 40] and {now.documents for now in seen} == {8}
+        assert sum(now.tokens for now in seen) == store.info()["tokens"] and seen[-1].bytes_written > 0
+
+
+def test_a_line_of_progress_goes_to_stderr_only(tmp_path, capsys):
+    making.store(tmp_path, window=WINDOW, progress=True).close()
+    out, err = capsys.readouterr()
+    assert out == "" and "40/40" in err and "documents/s" in err and "% cut" in err
+
+
+def test_documents_are_added_by_the_recorded_model_or_the_one_given(tmp_path):
+    with making.store(tmp_path, documents=DOCUMENTS[:20], window=WINDOW) as store:
+        store.add(DOCUMENTS[20:30], making.model())
+        store.add(DOCUMENTS[30:])
+        store.add([])
+        assert list(store.ids()) == IDS and store.verify().ok
+        added = making.scores(Ranker(making.model(), store).rank(QUERY, IDS))
+    with making.store(tmp_path / "whole") as whole:
+        assert making.close(added, making.scores(Ranker(making.model(), whole).rank(QUERY, IDS)))
+
+
+def test_add_refuses_what_is_there_what_comes_twice_and_what_another_model_made(tmp_path):
+    new = [Document(f"n{i}", text) for i, text in enumerate(tiny.texts(20, seed=2))]
+    with making.store(tmp_path, window=WINDOW) as store:
+        before = store.content_digest()
+        for documents, reason in (([*new, DOCUMENTS[5]], "already holds.*'d05'"), ([*new, new[0]], "'n0'.* twice")):
+            with pytest.raises(DuplicateDocument, match=reason):
+                store.add(documents, making.model())
+        with pytest.raises(StoreMismatch, match="index again"):
+            store.add(new, making.model("deformer"))
+        with pytest.raises(InputError, match="expected Document for all"):
+            store.add([*new, "text"])
+        with pytest.raises(InputError, match="surrogate"):
+            store.add([Document("bad", "\ud800")], making.model())
+        assert store.content_digest() == before
+    with open_store(tmp_path / "store") as store, pytest.raises(StoreError, match="for reading"):
+        store.add(new, making.model())
+
+
+def test_entries_that_are_already_encoded_can_be_added(tmp_path):
+    model = making.model()
+    with making.store(tmp_path, documents=DOCUMENTS[:20]) as store:
+        rows = model.document_tokens(DOCUMENTS[20:22])
+        store.add([Entry(i, arrays) for i, arrays in zip(IDS[20:22], model.encode(rows), strict=True)])
+        assert list(store.ids()) == IDS[:22] and store.verify().ok
+
+
+def test_a_deleted_document_is_missing_and_can_come_back(tmp_path):
+    with making.store(tmp_path) as store:
+        ranker = Ranker(making.model(), store)
+        before = making.scores(ranker.rank(QUERY, IDS))
+        store.delete(["d03"])
+        with pytest.raises(MissingDocument, match="'d03'"):
+            ranker.rank(QUERY, IDS)
+        assert "d03" not in making.scores(ranker.rank(QUERY, IDS, missing="skip"))
+        store.add([DOCUMENTS[3]], making.model())
+        assert making.close(making.scores(ranker.rank(QUERY, IDS)), before)
+
+
+def test_a_second_writer_is_refused_while_the_first_is_at_work(tmp_path):
+    with making.store(tmp_path):
+        with pytest.raises(StoreLocked):
+            making.store(tmp_path)

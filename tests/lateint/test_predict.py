@@ -1,0 +1,82 @@
+"""`logits`, `predict` and `rank_texts` against sentence-transformers' CrossEncoder on the same checkpoint."""
+
+import making
+import numpy as np
+import pytest
+import tiny
+import torch
+from making import DOCUMENTS, QUERIES, QUERY
+
+from lateint.errors import InputError
+from lateint.rank import Ranker
+
+TEXTS = [document.text for document in DOCUMENTS]
+PAIRS = [(query, text) for query in QUERIES[:4] for text in TEXTS[:10]]
+
+
+@pytest.fixture(scope="module", params=["bert", "roberta", "modernbert"])
+def both(request):
+    cross_encoder = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
+    theirs = cross_encoder.CrossEncoder(str(tiny.checkpoint(request.param)), device="cpu", max_length=96)
+    return Ranker(making.model("cross_encoder", request.param)), theirs
+
+
+def test_logits_are_those_of_the_cross_encoder(both):
+    ours, theirs = both
+    wanted = theirs.predict(PAIRS, activation_fn=torch.nn.Identity())
+    found = ours.logits(PAIRS)
+    assert found.dtype == np.float32 and found.shape == wanted.shape == (len(PAIRS),)
+    assert abs(found - wanted).max() <= 1e-5 * max(1.0, float(np.ptp(wanted)))
+    assert np.ptp(wanted) > 0.1
+
+
+def test_predict_is_a_sigmoid_unless_told_otherwise(both):
+    ours, theirs = both
+    wanted, found = theirs.predict(PAIRS), ours.predict(PAIRS)
+    assert type(found) is type(wanted) and found.dtype == wanted.dtype and abs(found - wanted).max() < 1e-5
+    assert np.array_equal(ours.predict(PAIRS, activation_fn=torch.nn.Identity()), ours.logits(PAIRS))
+    assert np.array_equal(ours.predict(PAIRS, activation_fn=torch.tanh), np.tanh(ours.logits(PAIRS))) or np.allclose(
+        ours.predict(PAIRS, activation_fn=torch.tanh), np.tanh(ours.logits(PAIRS)), atol=1e-6
+    )
+
+
+def test_a_single_pair_gives_a_single_number(both):
+    ours, theirs = both
+    for pair in (PAIRS[0], list(PAIRS[0])):
+        wanted, found = theirs.predict(pair), ours.predict(pair)
+        assert np.ndim(found) == np.ndim(wanted) == 0 and abs(found - wanted) < 1e-5
+    assert ours.predict(PAIRS[:2]).shape == (2,) and ours.predict([PAIRS[0]]).shape == (1,)
+    assert len(ours.predict([])) == len(theirs.predict([])) == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"top_k": 3}, {"return_documents": True}])
+def test_rank_texts_has_the_shape_and_the_order_of_their_rank(both, options):
+    ours, theirs = both
+    wanted, found = theirs.rank(QUERY, TEXTS, **options), ours.rank_texts(QUERY, TEXTS, **options)
+    assert [set(hit) for hit in found] == [set(hit) for hit in wanted]
+    assert [hit["corpus_id"] for hit in found] == [hit["corpus_id"] for hit in wanted]
+    assert all(abs(ours["score"] - theirs["score"]) < 1e-5 for ours, theirs in zip(found, wanted, strict=True))
+    assert [hit.get("text") for hit in found] == [hit.get("text") for hit in wanted]
+
+
+def test_pairs_may_come_in_any_order_and_number():
+    ranker = Ranker(making.model("cross_encoder"))
+    whole = ranker.logits(PAIRS)
+    turned = ranker.logits(PAIRS[::-1])[::-1]
+    assert abs(whole - turned).max() < 1e-5
+    assert abs(ranker.logits(PAIRS * 2)[len(PAIRS) :] - whole).max() < 1e-5
+    assert np.array_equal(ranker.predict(PAIRS, batch_size=1), ranker.predict(PAIRS, batch_size=64))
+
+
+@pytest.mark.parametrize("batch_size", [0, -3])
+def test_a_batch_size_below_one_is_refused(batch_size):
+    with pytest.raises(InputError, match="batch_size"):
+        Ranker(making.model("cross_encoder")).predict(PAIRS, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("method", making.METHODS)
+def test_every_method_scores_pairs_as_it_ranks(method):
+    ranker = Ranker(making.model(method))
+    ranked = {hit.doc_id: hit.score for hit in ranker.rank(QUERY, documents=TEXTS)}
+    logits = ranker.logits([(QUERY, text) for text in TEXTS])
+    assert making.close({str(place): float(score) for place, score in enumerate(logits)}, ranked)
