@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lateint.errors import LateintError
     from lateint.method import Layout, Method, Stage
     from lateint.model import Document, Model
-    from lateint.part import Part, part
+    from lateint.parts import Part, part
     from lateint.presets import PRESETS, preset
     from lateint.rank import Hit, Ranker, Ranking, Timing
     from lateint.store import Store, open_store
@@ -54,8 +54,8 @@ _WHERE = {
     "Layout": "method",
     "Method": "method",
     "Stage": "method",
-    "Part": "part",
-    "part": "part",
+    "Part": "parts",
+    "part": "parts",
     "PRESETS": "presets",
     "preset": "presets",
     "Hit": "rank",

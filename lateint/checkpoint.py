@@ -48,8 +48,9 @@ def load_model(
     Args: `name_or_path` "default" (the checkpoint that ships with the package), a lateint checkpoint, a folder or hub
     name of any supported encoder or one-label classifier; `method` a preset name or a `Method`, not needed for a
     lateint checkpoint (default: `cosine` for a bare encoder, `prettr` for a classifier); `offline_layers` replaces the
-    method's L, and the two lengths its longest query and document in tokens; `device` as torch spells it; `dtype` of the weights, float32 unless given (logits are float32 always);
-    `threads` of torch in this process, left alone unless given.
+    method's L, and the two lengths its longest query and document in tokens; `device` as torch spells it; `dtype`
+    of the weights, float32 unless given (logits are float32 always); `threads` of torch in this process, left alone
+    unless given.
     Raises: ModelError, DamagedCheckpoint, InputError.
     """
     if threads is not None:

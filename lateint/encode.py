@@ -18,7 +18,7 @@ from lateint.compatible import describe
 from lateint.entries import by_length, pipelines
 from lateint.errors import DuplicateDocument, InputError, StoreMismatch
 from lateint.model import Document, Model
-from lateint.part import Part
+from lateint.parts import Part
 from lateint.progress import Progress, ProgressLike, reporter
 from lateint.store import Store
 from lateint_store import Entry, create_store
@@ -48,7 +48,8 @@ def build_store(
     Cost: one forward pass of L layers a document (all T with a `vector`). Memory does not grow with the corpus.
     """
     through = pipelines(model, codecs)
-    store = create_store(path, through, kind=Store, window=window, shard=shard, **describe(model))
+    about: Any = {**describe(model), "window": window, "shard": shard}
+    store = create_store(path, through, kind=Store, **about)
     try:
         with reporter(progress, documents) as report:
             _fill(store, model, _documents(documents), report)

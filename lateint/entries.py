@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lateint.errors import InputError, ModelError
 from lateint.model import Model
-from lateint.part import Part, part
+from lateint.parts import Part, part
 from lateint.split import Candidates
 from lateint_store import ArraySpec, Pipeline, Ragged
 
@@ -57,7 +57,12 @@ class Batch:
     docs: Candidates
 
 
-def batches(arrays: Mapping[str, Ragged], device: torch.device, budget: int = TOKENS_A_BATCH) -> Iterator[Batch]:
+def batches(
+    arrays: Mapping[str, Ragged],
+    device: torch.device,
+    budget: int = TOKENS_A_BATCH,
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[Batch]:
     """Padded batches of similar length, longest first, each of at most `budget` padded tokens (or one document)."""
     by_token = [ragged for ragged in arrays.values() if ragged.spec.rows == "tokens"]
     n = len(next(iter(arrays.values())))
@@ -67,14 +72,17 @@ def batches(arrays: Mapping[str, Ragged], device: torch.device, budget: int = TO
     while start < n:
         longest = max(1, int(lengths[order[start]]))
         places = order[start : start + max(1, budget // longest)]
-        yield Batch(places, _padded(arrays, places, lengths[places], device))
+        yield Batch(places, _padded(arrays, places, lengths[places], (device, dtype)))
         start += len(places)
 
 
 def _padded(
-    arrays: Mapping[str, Ragged], places: NDArray[np.int64], lengths: NDArray[np.int64], device: torch.device
+    arrays: Mapping[str, Ragged],
+    places: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    kind: tuple[torch.device, torch.dtype],
 ) -> Candidates:
-    longest = int(lengths.max())
+    longest, (device, dtype) = int(lengths.max()), kind
     columns = np.arange(longest)
     full = bool((lengths == longest).all())
     mask = None if full else torch.from_numpy(columns[None, :] < lengths[:, None]).to(device)
@@ -87,7 +95,7 @@ def _padded(
             inside = np.minimum(columns[None, :], np.maximum(lengths[:, None] - 1, 0))
             taken = ragged.values[ragged.offsets[places][:, None] + inside]
         wide = torch.from_numpy(np.ascontiguousarray(taken))
-        found[name] = wide.to(device, torch.int64 if name == "token_ids" else torch.float32)
+        found[name] = wide.to(device, torch.int64 if name == "token_ids" else dtype)
     return Candidates(mask=mask, **found)
 
 
@@ -109,7 +117,7 @@ def score_all(model: Model, query: Any, arrays: Mapping[str, Ragged], budget: in
     n = len(next(iter(arrays.values())))
     scores = np.empty(n, dtype=np.float32)
     with torch.inference_mode():
-        for batch in batches(arrays, model.device, budget):
+        for batch in batches(arrays, model.device, budget, next(model.parameters()).dtype):
             scores[batch.places] = model.score(query, batch.docs).float().cpu().numpy()
     if not np.isfinite(scores).all():
         place = int(np.flatnonzero(~np.isfinite(scores))[0])

@@ -38,8 +38,8 @@ def digest_json(data: Any) -> str:
 def fingerprint(model: Model) -> dict[str, str]:
     """Every fact that a stored array depends on, each as text or digest; another head changes nothing here.
 
-    Layout and lengths, vocabulary and tokenizer behaviour on fixed texts, precision, pools, and for each array the weights that it
-    passed through: embeddings and layers up to its own depth (a `vector` passes all T), and the compressor.
+    Layout and lengths, vocabulary and tokenizer behaviour on fixed texts, precision, pools, and for each array the weights
+    that it passed through: embeddings and layers up to its own depth (a `vector` passes all T), and the compressor.
     """
     method = model.method
     layout = {"document": method.to_json()["document"]}

@@ -17,7 +17,7 @@ from lateint.backbone.base import Backbone, adapt, check_family
 from lateint.errors import DamagedCheckpoint, ModelError
 from lateint.method import Method
 from lateint.model import PRIVATE_SEED
-from lateint.part import find
+from lateint.parts import find
 from lateint.presets import preset
 from lateint.tokens import TextEncoder
 
@@ -113,9 +113,13 @@ def _check_complete(source: Path | str, backbone: Backbone, missing: set[str], w
     Raises: DamagedCheckpoint.
     """
     needed = set(backbone.tensors(len(backbone.layers)))
-    lost = sorted(name for name in missing if whole or name.removeprefix(f"{backbone.model.base_model_prefix}.") in needed)
+    lost = sorted(
+        name for name in missing if whole or name.removeprefix(f"{backbone.model.base_model_prefix}.") in needed
+    )
     if lost:
-        raise DamagedCheckpoint(f"{source} lacks {len(lost)} of the weights that its config.json promises, such as {lost[0]}")
+        raise DamagedCheckpoint(
+            f"{source} lacks {len(lost)} of the weights that its config.json promises, such as {lost[0]}"
+        )
 
 
 def _texts(source: Path | str) -> TextEncoder:

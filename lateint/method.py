@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from lateint.errors import InputError
-from lateint.part import Part, part
+from lateint.parts import Part, part
 
 Depth = int | str
 """A number of layers: an integer, or an expression in T such as "T", "T/2", "3T/4" or "T-2" (rounded down)."""
@@ -83,7 +83,7 @@ class Method:
     document: Layout = field(default_factory=Layout)
     query: Layout = field(default_factory=lambda: Layout(max_length=32))
     towers: Literal["shared", "copied"] = "shared"  # copied: the query tower has weights of its own
-    pool: Part = part("all_tokens")  # which token vectors of a document survive
+    pool: Part = field(default_factory=lambda: part("all_tokens"))  # which token vectors of a document survive
     compressor: Part | None = None  # learned map h -> c before the codecs
     vector: Part | None = None  # a second stored array: one vector a document, after all T layers
     codecs: tuple[tuple[str, tuple[Part, ...]], ...] = ()  # how each array is packed, in encode order
@@ -141,7 +141,8 @@ def _stage_json(stage: Stage) -> dict[str, Any]:
 def _stage(data: dict[str, Any]) -> Stage:
     _check_fields(Stage, data)
     parts = {key: None if data[key] is None else Part.from_json(data[key]) for key in ("loss", "distill")}
-    return Stage(**data | parts | {"train": tuple(data["train"])})
+    values: dict[str, Any] = data | parts | {"train": tuple(data["train"])}
+    return Stage(**values)
 
 
 def _check_fields(cls: type[Any], data: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from lateint.backbone.base import Backbone, check_positions
 from lateint.backbone.layer import Rows
 from lateint.errors import InputError
 from lateint.method import Method
-from lateint.part import build, find
+from lateint.parts import build, find
 from lateint.split import Candidates, Query, document_start, lower
 from lateint.tokens import TextEncoder
 
@@ -131,11 +131,11 @@ class Model(nn.Module):
             tensors = self.encode_batch(rows)
         entries: list[dict[str, NDArray[Any]]] = [{} for _ in rows]
         for name, (values, mask) in tensors.items():
-            host = values.cpu().numpy()
+            host = (values.float() if values.is_floating_point() else values).cpu().numpy()  # numpy has no bfloat16
             kept = None if mask is None else mask.cpu().numpy()
             for i, entry in enumerate(entries):
                 one = host[i] if kept is None or name == "vector" else host[i][kept[i]]
-                entry[name] = np.ascontiguousarray(one if name == "token_ids" else one.astype(np.float32, copy=False))
+                entry[name] = np.ascontiguousarray(one)
         return entries
 
     def encode_batch(self, rows: Sequence[Sequence[int]]) -> dict[str, tuple[Tensor, Tensor | None]]:
@@ -186,7 +186,8 @@ def _settle(method: Method, backbone: Backbone, texts: TextEncoder) -> Method:
         segment = texts.segment(layout) if backbone.segments else 0
         method = replace(method, **{side: replace(layout, segment=segment)})
     if not backbone.rotary:
-        check_positions(backbone, document_start(method.document, method.query, method.query.max_length) + method.document.max_length)
+        start = document_start(method.document, method.query, method.query.max_length)
+        check_positions(backbone, start + method.document.max_length)
     find("heads", method.head.name)
     return method
 
@@ -195,4 +196,5 @@ def _to(block: Any, device: torch.device) -> Any:
     if device.type == "cpu":
         return block
     mask = None if block.mask is None else block.mask.to(device)
-    return replace(block, ids=block.ids.to(device), segments=block.segments.to(device), positions=block.positions.to(device), mask=mask)
+    moved = {name: getattr(block, name).to(device) for name in ("ids", "segments", "positions")}
+    return replace(block, **moved, mask=mask)

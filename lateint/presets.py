@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lateint.errors import InputError
 from lateint.method import Layout, Method, Stage
-from lateint.part import Part, part
+from lateint.parts import Part, part
 
 FLOAT16 = (part("cast", dtype="float16"),)
 UINT16 = (part("cast", dtype="uint16"),)

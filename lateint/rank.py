@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -94,59 +95,50 @@ class Ranker:
         Raises: InputError for a repeated id, an empty query or top_k < 1; MissingDocument; DamagedStore; ModelError for
         a score that is not finite.
         """
-        start = time.perf_counter()
         if top_k is not None and top_k < 1:
             raise InputError(f"top_k={top_k}; expected at least 1, or None for all")
         if missing not in ("error", "skip", "encode"):
             raise InputError(f"missing={missing!r}; expected 'error', 'skip' or 'encode'")
         if doc_ids is None and documents is None:
             raise InputError("no candidates: give doc_ids, ids of the store, or documents, their texts")
+        clock = _Clock()
         texts = _as_documents(documents)
         ids = [d.id for d in texts] if doc_ids is None else list(doc_ids)
         _refuse_repeats(ids)
-        state = self.model.query(query)
-        encoded = time.perf_counter()
-        scored, clock = self._score(state, ids, {d.id: d for d in texts}, missing, by_text=doc_ids is None)
-        hits = sorted((Hit(doc_id, score) for doc_id, score in scored), key=lambda hit: (-hit.score, hit.doc_id))
-        total = time.perf_counter() - start
-        timing = Timing(
-            fetch_ms=1e3 * clock.fetch,
-            decode_ms=1e3 * clock.decode,
-            encode_ms=1e3 * clock.encode,
-            compute_ms=1e3 * (clock.compute + encoded - start),
-            total_ms=1e3 * total,
-            bytes_read=clock.bytes_read,
-            candidates=len(hits),
-            head=self.model.method.head.name,
-        )
-        return Ranking(tuple(hits[:top_k]), timing)
-
-    def _score(
-        self, state: Query, ids: list[str], texts: dict[str, Document], missing: Missing, by_text: bool
-    ) -> tuple[list[tuple[str, float]], _Clock]:
-        clock, scored = _Clock(), []
+        state = clock.time("compute", lambda: self.model.query(query))
         absent: Sequence[str] = ids
-        if not by_text:
-            store = self._store()
-            raw = clock.time("fetch", lambda: store.fetch(ids, arrays=self.model.head.reads, missing="skip"))
-            clock.bytes_read = raw.bytes_read
-            absent = self._to_encode(raw.missing, missing, texts)
-            if len(raw):
-                arrays = clock.time("decode", lambda: store.decode(raw))
-                scores = clock.time("compute", lambda: score_all(self.model, state, arrays))
-                scored += zip(raw.ids, scores.tolist(), strict=True)
+        scored: list[tuple[str, float]] = []
+        if doc_ids is not None:
+            scored, lacking = self._score_stored(clock, state, ids)
+            absent = self._to_encode(lacking, missing, {d.id for d in texts})
         if absent:
-            arrays = clock.time("encode", lambda: self._encode([texts[doc_id] for doc_id in absent]))
-            scores = clock.time("compute", lambda: score_all(self.model, state, arrays))
-            scored += zip(absent, scores.tolist(), strict=True)
-        return scored, clock
+            scored += self._score_texts(clock, state, [d for d in texts if d.id in set(absent)])
+        hits = sorted((Hit(doc_id, score) for doc_id, score in scored), key=lambda hit: (-hit.score, hit.doc_id))
+        return Ranking(tuple(hits[:top_k]), clock.timing(len(hits), self.model.method.head.name))
+
+    def _score_stored(self, clock: _Clock, state: Query, ids: Sequence[str]) -> tuple[list[tuple[str, float]], Sequence[str]]:
+        """Scores of the candidates that the store holds, and the ids that it lacks."""
+        store = self._store()
+        raw = clock.time("fetch", lambda: store.fetch(ids, arrays=self.model.head.reads, missing="skip"))
+        clock.bytes_read = raw.bytes_read
+        if not len(raw):
+            return [], raw.missing
+        arrays = clock.time("decode", lambda: store.decode(raw))
+        scores = clock.time("compute", lambda: score_all(self.model, state, arrays))
+        return list(zip(raw.ids, scores.tolist(), strict=True)), raw.missing
+
+    def _score_texts(self, clock: _Clock, state: Query, documents: Sequence[Document]) -> list[tuple[str, float]]:
+        """Scores of candidates that are encoded now."""
+        arrays = clock.time("encode", lambda: self._encode(documents))
+        scores = clock.time("compute", lambda: score_all(self.model, state, arrays))
+        return [(document.id, score) for document, score in zip(documents, scores.tolist(), strict=True)]
 
     def _store(self) -> Store:
         if self.store is None:
             raise InputError("candidates by id need a store; give Ranker(model, store) one, or pass documents=")
         return self.store
 
-    def _to_encode(self, absent: Sequence[str], missing: Missing, texts: dict[str, Document]) -> Sequence[str]:
+    def _to_encode(self, absent: Sequence[str], missing: Missing, texts: set[str]) -> Sequence[str]:
         """Those of the ids that the store lacks which are encoded now."""
         if missing == "skip" or not absent:
             return ()
@@ -220,9 +212,10 @@ class Ranker:
 
 
 class _Clock:
-    """Adds up seconds by phase."""
+    """Adds up seconds by phase, from the moment it is made."""
 
     def __init__(self) -> None:
+        self.started = time.perf_counter()
         self.fetch = self.decode = self.encode = self.compute = 0.0
         self.bytes_read = 0
 
@@ -232,6 +225,19 @@ class _Clock:
         setattr(self, phase, getattr(self, phase) + time.perf_counter() - start)
         return result
 
+    def timing(self, candidates: int, head: str) -> Timing:
+        """What was added up, in milliseconds."""
+        return Timing(
+            fetch_ms=1e3 * self.fetch,
+            decode_ms=1e3 * self.decode,
+            encode_ms=1e3 * self.encode,
+            compute_ms=1e3 * self.compute,
+            total_ms=1e3 * (time.perf_counter() - self.started),
+            bytes_read=self.bytes_read,
+            candidates=candidates,
+            head=head,
+        )
+
 
 def _as_documents(documents: Iterable[Document | str] | None) -> list[Document]:
     return [d if isinstance(d, Document) else Document(str(i), d) for i, d in enumerate(documents or ())]
@@ -239,6 +245,5 @@ def _as_documents(documents: Iterable[Document | str] | None) -> list[Document]:
 
 def _refuse_repeats(ids: Sequence[str]) -> None:
     if len(set(ids)) != len(ids):
-        seen: set[str] = set()
-        repeated = next(i for i in ids if i in seen or seen.add(i))
+        repeated = next(doc_id for doc_id, times in Counter(ids).items() if times > 1)
         raise InputError(f"candidate {repeated!r} is given twice; expected each id once")

@@ -33,7 +33,7 @@ class Task:
 def tasks(data: Path, depth: int = 50) -> list[Task]:
     """The sets of the evaluation protocol: fixed samples of queries, the same candidates for every system."""
     found = []
-    for name, split in (("squad", "dev"), ("medquad", "dev"), ("selqa", "dev"), ("squad", "test"), ("medquad", "test")):
+    for name, split in (("squad", "dev"), ("squad", "test"), ("medquad", "test")):
         chosen = read_split(data / name, split).only(sampled_queries(name, split), depth)
         found.append(Task(f"{name} {split}", chosen, BINARY, test=split == "test"))
     pool = read_split(data / "msmarco-dl21", "dev", run="firststage.bm25.top100.trec.gz")

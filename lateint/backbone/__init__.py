@@ -1,0 +1,1 @@
+"""Encoder families: one adapter a file, named after the `model_type` of transformers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +92,8 @@ class Backbone(nn.Module):
         kept = {}
         for name, tensor in self.bare.state_dict().items():
             number = _layer_number(name)
-            if number is None:
-                keep = name.startswith("embeddings") or (last and "final_norm" in name)
-            else:
-                keep = number < depth
-            if keep:
+            below = name.startswith("embeddings") or (last and "final_norm" in name)
+            if below if number is None else number < depth:
                 kept[name] = tensor
         return kept
 
@@ -103,7 +101,7 @@ class Backbone(nn.Module):
 def _layer_number(name: str) -> int | None:
     """The layer that a weight belongs to: 3 for `encoder.layer.3.output.dense.weight`."""
     pieces = name.split(".")
-    for before, piece in zip(pieces, pieces[1:], strict=False):
+    for before, piece in pairwise(pieces):
         if before in ("layer", "layers") and piece.isdecimal():
             return int(piece)
     return None

@@ -26,15 +26,18 @@ class LazyGroup(click.Group):
     """Verbs by name; `--help` imports none of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs, in the order of a first tour."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one verb; None for a word that is none."""
         if cmd_name not in VERBS:
             return None
         command: click.Command = importlib.import_module(f"lateint.cli.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(VERBS.items()))
 

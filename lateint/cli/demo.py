@@ -43,14 +43,18 @@ def _print_table(found: Demo) -> None:
     from lateint_eval.demo import NAMES
 
     questions = found.questions
-    click.echo(f"\n{len(questions.kept)} test questions ({questions.dropped} dropped), {found.passages} passages,", nl=False)
+    click.echo(
+        f"\n{len(questions.kept)} test questions ({questions.dropped} dropped), {found.passages} passages,", nl=False
+    )
     click.echo(f" indexed in {found.index_seconds:.0f} s; all re-rank BM25's top 20")
     click.echo(f"{'system':<42} {'nDCG@10':>8} {'RR@10':>7} {'ms p50':>8} {'ms p95':>8} {'bytes/passage':>14}")
     for row in found.to_json()["systems"]:
         stored = "-" if row["bytes_per_passage"] is None else f"{row['bytes_per_passage']:,.0f}"
         scores = f"{row['ndcg10']:8.3f} {row['rr10']:7.3f} {row['ms_p50']:8.1f} {row['ms_p95']:8.1f} {stored:>14}"
         click.echo(f"{NAMES[row['name']]:<42} {scores}")
-    click.echo("bytes: what is allocated on disk, everything included (cosine: its vector alone); ms: one query, re-ranking only")
+    click.echo(
+        "bytes: what is allocated on disk, everything included (cosine: its vector alone); ms: one query, re-ranking only"
+    )
     click.echo(f"{found.seconds:.0f} s in all\n")
 
 

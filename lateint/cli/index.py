@@ -50,7 +50,8 @@ def command(
             encoded, cut = encoded + now.documents, cut + now.cut
             report(now)
 
-        with explained_duplicates(corpus), build_store(model, read_documents(corpus), store, chosen, watch, shard=part) as built:
+        documents = read_documents(corpus)
+        with explained_duplicates(corpus), build_store(model, documents, store, chosen, watch, shard=part) as built:
             total = len(built)
     click.echo(f"{total} documents in {store}, {encoded} of them new", err=True)
     if cut:

@@ -10,7 +10,12 @@ import click
 @click.command("methods")
 @click.option("--json", "as_json", is_flag=True, help="Every preset with all its settings.")
 def command(as_json: bool) -> None:
-    """List the published methods, what each stores and runs, and its source."""
+    """List the published methods, what each stores and runs, and its source.
+
+    \b
+    Example:
+      lateint methods
+    """
     from lateint.presets import PRESETS
 
     if as_json:

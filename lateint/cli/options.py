@@ -64,7 +64,8 @@ class ModelChoice:
             if getattr(self, name) is not None:
                 option = "--" + name.replace("_", "-")
                 raise click.UsageError(f"{option} belongs to --model or --method; the model that the store records has its own")
-        return recorded_model(store, device=self.device, dtype=self.dtype, threads=self.threads)
+        model: Model = recorded_model(store, device=self.device, dtype=self.dtype, threads=self.threads)
+        return model
 
 
 def model_options(command: F) -> F:

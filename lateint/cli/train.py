@@ -26,11 +26,19 @@ if TYPE_CHECKING:
 @click.option("--query-max-length", type=click.IntRange(min=3), metavar="N")
 @click.option("--doc-max-length", type=click.IntRange(min=3), metavar="N")
 @click.option("--steps", type=click.IntRange(min=1), help="Steps of every stage.  [default: 500, or the recipe's]")
-@click.option("--minutes", type=float, default=float("inf"), help="Stop a stage after so long; the rate is at zero then.")
-@click.option("--teacher", metavar="NAME", help="A model whose scores guide losses that need one. Default: the start itself.")
+@click.option(
+    "--minutes", type=float, default=float("inf"), help="Stop a stage after so long; the rate is at zero then."
+)
+@click.option(
+    "--teacher", metavar="NAME", help="A model whose scores guide losses that need one. Default: the start itself."
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads of torch.")
-@click.option("--delta/--full", default=None, help="Save a delta over the base, or everything.  [default: delta if the base is a name]")
+@click.option(
+    "--delta/--full",
+    default=None,
+    help="Save a delta over the base, or everything.  [default: delta if the base is a name]",
+)
 def command(data: tuple[str, ...], split: str, output: str, seed: int, **options: Any) -> None:
     """Train a method and save a checkpoint with its loss curve.
 
@@ -39,9 +47,8 @@ def command(data: tuple[str, ...], split: str, output: str, seed: int, **options
       lateint train --recipe default --data squad --data medquad --data selqa --output my-default
       lateint train --method mice --base all-MiniLM-L6-v2 --data squad --steps 300 --output mice-squad
     """
-    from lateint_eval.datasets.folder import training_set
-
     from lateint.train.prepare import prepare
+    from lateint_eval.datasets.folder import training_set
 
     model, shares, steps = _start(options)
     sets = [training_set(folder, split) for folder in data]
@@ -70,7 +77,12 @@ def _start(options: dict[str, Any]) -> tuple[Model, dict[str, int], tuple[int, .
 
 
 def _train(
-    model: Model, sets: list[TrainingSet], shares: dict[str, int], steps: tuple[int, ...], seed: int, options: dict[str, Any]
+    model: Model,
+    sets: list[TrainingSet],
+    shares: dict[str, int],
+    steps: tuple[int, ...],
+    seed: int,
+    options: dict[str, Any],
 ) -> list[list[Step]]:
     from tqdm import tqdm
 
@@ -88,10 +100,14 @@ def _train(
                 bar.set_postfix_str(f"loss {step.loss:.3f} distill {step.distill:.3f}", refresh=False)
                 bar.update()
 
-            history.append(train_stage(model, stage, sampler, Budget(count, options["minutes"]), teacher=teacher, watch=watch))
+            history.append(
+                train_stage(model, stage, sampler, Budget(count, options["minutes"]), teacher=teacher, watch=watch)
+            )
         last = history[-1][-20:]
         mean = sum(step.loss for step in last) / len(last)
-        click.echo(f"stage {number}: {len(history[-1])} steps in {history[-1][-1].seconds:.0f} s, loss {mean:.4f}", err=True)
+        click.echo(
+            f"stage {number}: {len(history[-1])} steps in {history[-1][-1].seconds:.0f} s, loss {mean:.4f}", err=True
+        )
     return history
 
 

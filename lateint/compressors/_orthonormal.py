@@ -14,4 +14,5 @@ def orthonormal(rows: int, columns: int) -> Tensor:
     flat = torch.empty(rows, columns).normal_().double()
     q, r = torch.linalg.qr(flat.T if rows < columns else flat)
     q = q * r.diagonal().sign()
-    return (q.T if rows < columns else q).float().contiguous()
+    found: Tensor = (q.T if rows < columns else q).float().contiguous()
+    return found

@@ -1,0 +1,1 @@
+"""Heads: what runs with the query. One module a name."""

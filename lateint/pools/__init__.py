@@ -1,0 +1,1 @@
+"""Pools: which token vectors of a text survive. One module a name."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from lateint.errors import InputError
 from lateint.method import Stage
 from lateint.model import Model
-from lateint.part import build
+from lateint.parts import build
 from lateint.split import Candidates, Query
 from lateint.train.data import Example, Sampler
 from lateint.train.features import Frozen, Live
@@ -61,18 +61,11 @@ def train_stage(
     Returns: the losses of every step.
     Raises: InputError for a part of the model that does not exist, or if a loss is not finite.
     """
-    parameters = _trained(model, stage)
+    groups = _trained(model, stage)
     features = Live(model) if {"layers", "compressor"} & set(stage.train) else Frozen(model)
-    losses = [
-        build("train/losses", stage.loss),
-        None if stage.distill is None else build("train/losses", stage.distill),
-    ]
-    guide = (
-        _teacher(model, teacher, features)
-        if any(loss and loss.needs_teacher for loss in losses) or stage.pool
-        else None
-    )
-    optimizer = torch.optim.AdamW(parameters, lr=stage.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    objective = _Objective(stage)
+    guide = _teacher(model, teacher, features) if objective.needs_teacher or stage.pool else None
+    optimizer = torch.optim.AdamW(groups, lr=stage.rate, betas=(0.9, 0.98), weight_decay=0.01)
     rates = [group["lr"] for group in optimizer.param_groups]
     history: list[Step] = []
     started = time.monotonic()
@@ -83,21 +76,40 @@ def train_stage(
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * min(1.0, (step + 1) / max(1.0, WARM_UP * budget.steps)) * (1 - used)
         scores, targets = _scores(model, stage, features, [sampler.draw() for _ in range(stage.queries)], guide)
-        first = losses[0](scores, targets)
-        second = scores.new_zeros(()) if losses[1] is None else losses[1](scores, targets)
-        total = first + stage.distill_weight * second
-        if not torch.isfinite(total):
-            raise InputError(
-                f"the loss is {float(total.detach())} at step {step}; expected a finite number: lower the rate"
-            )
-        optimizer.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_([p for group in parameters for p in group["params"]], 1.0)
-        optimizer.step()
-        history.append(Step(step, float(first.detach()), float(second.detach()), time.monotonic() - started))
+        loss, distill = objective(scores, targets)
+        _descend(optimizer, loss + stage.distill_weight * distill, step)
+        history.append(Step(step, float(loss.detach()), float(distill.detach()), time.monotonic() - started))
         if watch is not None:
             watch(history[-1])
     return history
+
+
+def _descend(optimizer: torch.optim.Optimizer, total: Tensor, step: int) -> None:
+    """One step down, with gradients clipped to length 1. Raises: InputError if the loss is not finite."""
+    if not torch.isfinite(total):
+        raise InputError(
+            f"the loss is {float(total.detach())} at step {step}; expected a finite number: lower the rate"
+        )
+    optimizer.zero_grad()
+    total.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
+    optimizer.step()
+
+
+class _Objective:
+    """The losses of a stage."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.loss = build("train/losses", stage.loss)
+        self.distill = None if stage.distill is None else build("train/losses", stage.distill)
+
+    @property
+    def needs_teacher(self) -> bool:
+        return any(loss is not None and loss.needs_teacher for loss in (self.loss, self.distill))
+
+    def __call__(self, scores: Tensor, targets: Tensor | None) -> tuple[Tensor, Tensor]:
+        distill = scores.new_zeros(()) if self.distill is None else self.distill(scores, targets)
+        return self.loss(scores, targets), distill
 
 
 def _trained(model: Model, stage: Stage) -> list[dict[str, Any]]:

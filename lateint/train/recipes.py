@@ -7,7 +7,7 @@ from typing import Any
 
 from lateint.errors import InputError
 from lateint.method import Layout, Method, Stage
-from lateint.part import part
+from lateint.parts import part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

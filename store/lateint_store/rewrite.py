@@ -104,7 +104,7 @@ def rewrite(
     try:
         for number, documents in windows:
             target = targets[-1]
-            if target.state.end - target.state.first >= manifest.documents_per_shard:
+            if target.end - target.state.first >= manifest.documents_per_shard:
                 target.finish()
                 files = tuple(done.file for done in targets)
                 targets.append(_Target(path, manifest, files, target.state.following()))
@@ -129,9 +129,14 @@ class _Target:
         self._pending: list[Window] = []
         self._bytes = 0
 
+    @property
+    def end(self) -> int:
+        """The ordinal behind all documents that were put, also behind those that wait."""
+        return self.state.end + sum(len(waiting) for _, waiting in self._pending)
+
     def put(self, number: int, documents: list[Encoded]) -> None:
         """Write a window, now or with the next ones."""
-        first = self.state.end + sum(len(waiting) for _, waiting in self._pending)
+        first = self.end
         self._entries.extend(make_entry(document.doc_id, first + at) for at, document in enumerate(documents))
         self._pending.append((number, documents))
         self._bytes += sum(len(payload) for document in documents for payload in document.payloads)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 PAGE, PAGE_HEADER, META = 4096, 16, 152
 FREE_TREE, MAIN_TREE = 40, 88  # in a meta page
@@ -31,7 +32,7 @@ def records(data: bytes, arrays: int) -> Iterator[Record]:
     """All documents in all blocks."""
     head = 10 + 8 * arrays
     for start, table in _blocks(data):
-        for begin, end in zip(table, table[1:], strict=False):
+        for begin, end in pairwise(table):
             id_bytes = struct.unpack_from("<H", data, start + begin + 4)[0]
             payloads = start + begin + head + id_bytes
             yield Record(data[payloads - id_bytes : payloads].decode(), start + begin, payloads, start + end)

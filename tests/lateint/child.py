@@ -42,7 +42,8 @@ def main(root, points):
         with build(folder) as store:
             info = store.info()
         found = {"at": at, "killed": was_killed, "digest": info["content_digest"], "run": info["encoded_by_last_run"]}
-        print(json.dumps(found), flush=True)
+        sys.stdout.write(json.dumps(found) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

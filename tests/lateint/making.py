@@ -1,14 +1,16 @@
 """Small models, documents and stores that the tests of the engine share."""
 
 import functools
+import json
 from dataclasses import replace
 
 import tiny
+import torch
 
 from lateint.checkpoint import load_model
 from lateint.encode import build_store
 from lateint.model import Document
-from lateint.part import part
+from lateint.parts import part
 from lateint.presets import PRESETS, preset
 
 METHODS = sorted(PRESETS)
@@ -57,3 +59,30 @@ def close(left, right):
     spread = max(right.values()) - min(right.values())
     assert left.keys() == right.keys() and spread > 1e-3
     return max(abs(left[i] - right[i]) for i in right) <= 1e-5 * max(1.0, spread)
+
+
+def flip(file, at):
+    """Change one bit of a file."""
+    data = bytearray(file.read_bytes())
+    data[at] ^= 1
+    file.write_bytes(data)
+
+
+def cut(file, size):
+    """Keep the first `size` bytes of a file."""
+    file.write_bytes(file.read_bytes()[:size])
+
+
+def edit(file, **fields):
+    """Change fields of a JSON file."""
+    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+
+
+def shaken(method, family="bert"):
+    """A model whose every weight moved, as training would move it."""
+    model = fresh_model(method, family)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    return model

@@ -16,7 +16,7 @@ from lateint.encode import build_store
 from lateint.errors import StoreMismatch
 from lateint.fingerprint import digest_json, fingerprint, head_digest
 from lateint.model import Model
-from lateint.part import part
+from lateint.parts import part
 from lateint.presets import preset
 from lateint.rank import Ranker
 
@@ -52,7 +52,7 @@ def below(name, method, total):
     """Whether a stored array passed through the tensor of this name: an independent statement of the rule."""
     if name.startswith("compressor."):
         return method.compressor is not None and method.compressor.name == "bottleneck" and ".down." in name
-    if not name.startswith("backbone.") or method.head.name == "joint_layers" and method.depth == 0:
+    if not name.startswith("backbone.") or (method.head.name == "joint_layers" and method.depth == 0):
         return False
     if "pooler" in name or "classifier" in name or "pre_classifier" in name or ".model.head." in name:
         return False
@@ -178,7 +178,7 @@ def test_the_canary_finds_other_arithmetic_over_equal_weights(tmp_path, method):
     drift(other)
     with build(tmp_path, model) as store:
         assert fingerprint(other) == fingerprint(model) and not stale(model, store)
-        with pytest.raises(StoreMismatch, match="no longer gives the (states|vector)"):
+        with pytest.raises(StoreMismatch, match=r"no longer gives the (states|vector)"):
             Ranker(other, store)
 
 

@@ -4,11 +4,13 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 
 import making
+import numpy as np
 import pytest
 import torch
 from making import DOCUMENTS, IDS, METHODS, QUERIES, QUERY
 
-from lateint.entries import round_trip, score_all
+from lateint.encode import build_store
+from lateint.entries import pipelines, round_trip, score_all
 from lateint.errors import InputError, MissingDocument, ModelError
 from lateint.model import Document
 from lateint.rank import Ranker
@@ -53,6 +55,17 @@ def test_company_and_batch_shape_do_not_move_a_score(tmp_path, method, family):
         together = making.scores(stored.rank(QUERY, IDS))
         assert making.close(together, making.scores(plain.rank(QUERY, documents=DOCUMENTS)))
         assert making.close(together, {i: stored.rank(QUERY, [i])[0].score for i in IDS})
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+@pytest.mark.parametrize("method", METHODS)
+def test_other_precisions_rank_nearly_alike_with_and_without_a_store(tmp_path, method, dtype):
+    model = making.model(method, dtype=dtype)
+    exact = making.scores(Ranker(making.model(method)).rank(QUERY, documents=DOCUMENTS))
+    with build_store(model, DOCUMENTS, tmp_path / "store") as store:
+        stored = making.scores(Ranker(model, store).rank(QUERY, IDS))
+    spread = max(exact.values()) - min(exact.values())
+    assert max(abs(stored[i] - exact[i]) for i in IDS) < {"float16": 0.02, "bfloat16": 0.15, "float64": 1e-5}[dtype] * spread
 
 
 def test_the_budget_of_a_batch_does_not_move_a_score(ranker):
@@ -188,9 +201,18 @@ def test_timing_says_where_the_time_went_and_what_was_read(ranker):
     assert texts.encode_ms > 0 and texts.bytes_read == 0 and texts.fetch_ms == 0
 
 
-def test_only_the_arrays_that_the_head_reads_are_fetched(tmp_path):
-    from lateint.encode import build_store
+def test_token_ids_of_a_large_vocabulary_are_stored_whole(tmp_path, monkeypatch):
+    model = making.fresh_model("cross_encoder")
+    monkeypatch.setattr(model.backbone.config, "vocab_size", 70_000)
+    model.method = making.preset("cross_encoder")
+    pipeline = pipelines(model)["token_ids"]
+    ids = np.array([5, 69_999], dtype=np.int64)
+    assert pipeline.decode(pipeline.encode(ids), 2).tolist() == ids.tolist()
+    with pytest.raises(InputError, match="does not fit in uint16"):
+        pipelines(making.fresh_model("cross_encoder"), dict(model.method.codecs))["token_ids"].encode(ids)
 
+
+def test_only_the_arrays_that_the_head_reads_are_fetched(tmp_path):
     rich = making.fresh_model(making.replace(making.preset("prettr"), vector=making.part("mean")))
     with making.store(tmp_path) as plain, build_store(rich, DOCUMENTS, tmp_path / "rich") as store:
         assert rich.arrays == ("states", "vector")
@@ -211,5 +233,5 @@ def test_a_score_that_is_no_number_is_never_returned(value):
         lambda: ranker.predict((QUERY, "bread")),
         lambda: ranker.rank_texts(QUERY, ["bread"]),
     ):
-        with pytest.raises(ModelError, match="the score (nan|inf)"):
+        with pytest.raises(ModelError, match=r"the score (nan|inf)"):
             call()

@@ -17,9 +17,10 @@ from transformers import (
     XLMRobertaConfig,
 )
 
-WORDS = """a an the of in to and is are was how what which when river stone bread oven yeast flour water salt engine wheel
+_TEXT = """a an the of in to and is are was how what which when river stone bread oven yeast flour water salt engine wheel
 brake oil filter bolt garden rose soil seed rain sun moon star orbit planet comet music violin string bow note chord tempo
-python list sort file path read write open close thread lock queue socket server client , . ; : ! ? ( )""".split()
+python list sort file path read write open close thread lock queue socket server client , . ; : ! ? ( )"""
+WORDS = _TEXT.split()
 SHAPE = {"vocab_size": 128, "num_labels": 1, "initializer_range": 0.25, "pad_token_id": 0}
 WIDE = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 64}
 CONFIGS = {
@@ -75,4 +76,5 @@ def texts(n: int, seed: int = 0, longest: int = 30) -> list[str]:
     """Random texts of 1..longest known words."""
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.randint(1, longest + 1, (n,), generator=generator).tolist()
-    return [" ".join(WORDS[i] for i in torch.randint(0, len(WORDS), (length,), generator=generator).tolist()) for length in lengths]
+    draws = (torch.randint(0, len(WORDS), (length,), generator=generator).tolist() for length in lengths)
+    return [" ".join(WORDS[i] for i in draw) for draw in draws]

@@ -21,6 +21,12 @@ def test_compacting_drops_deleted_documents_and_nothing_else(tmp_path, per_shard
         assert store.progress.source_position == 300
 
 
+def test_compacting_keeps_the_number_of_documents_a_shard(tmp_path):
+    with build(tmp_path / "s", 300, documents_per_shard=64) as store:
+        store.compact()
+        assert len(store.manifest.shards) == 5 and store.verify().ok
+
+
 def test_compacting_an_emptied_store_works(tmp_path):
     with build(tmp_path / "s", 10) as store:
         store.delete(list(store.ids()))

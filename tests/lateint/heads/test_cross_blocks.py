@@ -9,7 +9,7 @@ from lateint.checkpoint import load_model
 from lateint.errors import InputError
 from lateint.heads.cross_blocks import CrossBlocks
 from lateint.model import Document
-from lateint.part import part
+from lateint.parts import part
 from lateint.presets import preset
 from lateint.split import Candidates
 
@@ -124,7 +124,10 @@ def test_fresh_parameters_are_the_same_in_every_load():
     assert torch.equal(load().head.readout.weight, load().head.readout.weight)
 
 
-@pytest.mark.parametrize("settings", [{"blocks": 0}, {"blocks": 5}, {"first": "T-9"}, {"order": "both"}, {"readout": "max"}, {"residual": "x"}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"blocks": 0}, {"blocks": 5}, {"first": "T-9"}, {"order": "both"}, {"readout": "max"}, {"residual": "x"}],
+)
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(InputError, match="expected"):
         load(**settings)

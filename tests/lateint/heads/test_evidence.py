@@ -9,7 +9,7 @@ import torch
 
 from lateint.checkpoint import load_model
 from lateint.model import Document
-from lateint.part import part
+from lateint.parts import part
 from lateint.presets import preset
 from lateint.split import Candidates
 

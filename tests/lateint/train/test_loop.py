@@ -10,7 +10,7 @@ from lateint.checkpoint import load_model
 from lateint.errors import InputError
 from lateint.method import Stage
 from lateint.model import Document
-from lateint.part import part
+from lateint.parts import part
 from lateint.presets import preset
 from lateint.train.data import Sampler, TrainingSet
 from lateint.train.features import Frozen, Live

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lateint.errors import InputError
-from lateint.part import build, names, part
+from lateint.parts import build, names, part
 
 SCORES = torch.tensor([[2.0, 1.0, 0.0], [0.5, 0.5, -1.0]])
 TEACHER = torch.tensor([[3.0, 1.0, 0.5], [1.0, 2.0, 0.0]])

@@ -43,5 +43,7 @@ def build(kind: str, chosen: Part, *context: Any) -> Any:
     settings = dict(chosen.settings)
     known = [p.name for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
     if unknown := sorted(set(settings) - set(known)):
-        raise InputError(f"{kind.rstrip('s')} {chosen.name!r} has no setting {unknown[0]!r}; it takes: {', '.join(known)}")
+        raise InputError(
+            f"{kind.rstrip('s')} {chosen.name!r} has no setting {unknown[0]!r}; it takes: {', '.join(known)}"
+        )
     return cls(*context, **settings)
