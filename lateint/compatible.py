@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from lateint.errors import StoreMismatch
 from lateint.fingerprint import PROBES, digest_json, fingerprint, head_digest
 from lateint.model import Document, Model
-from lateint_store.opening import About
 
 CANARY_ROWS, CANARY_NUMBERS = 8, 4
 TOLERANCE = {"float32": 1e-4, "float64": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
@@ -33,7 +32,7 @@ def _project(array: NDArray[Any]) -> list[float]:
     return [round(float(x), 6) for x in projected.ravel()]
 
 
-def describe(model: Model) -> About:
+def describe(model: Model) -> dict[str, Any]:
     """What a new store records of the model that fills it."""
     facts = fingerprint(model)
     return {

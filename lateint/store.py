@@ -15,9 +15,6 @@ from lateint_store import Entry
 class Store(lateint_store.Store):
     """An open store of document arrays; everything but `add_documents` works without torch."""
 
-    def __enter__(self) -> Store:
-        return self
-
     def held(self, ids: Sequence[str]) -> set[str]:
         """Those of the ids that the store holds."""
         return set(ids) - set(self.fetch(ids, arrays=(), missing="skip").missing)

@@ -128,9 +128,9 @@ def _trained(model: Model, stage: Stage) -> list[dict[str, Any]]:
         )
     for parameter in chosen:
         parameter.requires_grad_(True)
-    groups = [("maps", 1.0, lambda p: p.dim() > 1), ("vectors", stage.vector_rate, lambda p: p.dim() <= 1)]
-    found = [{"params": [p for p in chosen if kind(p)], "lr": stage.rate * factor} for _, factor, kind in groups]
-    return [group for group in found if group["params"]]
+    maps, vectors = ([p for p in chosen if (p.dim() > 1) == wide] for wide in (True, False))
+    groups = [{"params": maps, "lr": stage.rate}, {"params": vectors, "lr": stage.rate * stage.vector_rate}]
+    return [group for group in groups if group["params"]]
 
 
 def _teacher(model: Model, teacher: Model | None, features: Frozen | Live) -> Score:
