@@ -19,7 +19,12 @@ def command() -> None:
 @click.argument("path")
 @click.option("--json", "as_json", is_flag=True, help="JSON with everything that the store records.")
 def info(path: str, as_json: bool) -> None:
-    """Print what a store holds, which model made it, and its content digest."""
+    """Print what a store holds, which model made it, and its content digest.
+
+    \b
+    Example:
+      lateint store info my-store
+    """
     from lateint.store import open_store
 
     with open_store(path) as store:
@@ -44,7 +49,12 @@ def _short(value: Any) -> str:
 @click.argument("path")
 @click.option("--json", "as_json", is_flag=True, help="JSON: documents and blocks that were read, and every problem.")
 def verify(path: str, as_json: bool) -> int:
-    """Read every byte and list what is not what was written; exit code 1 if anything is damaged."""
+    """Read every byte and list what is not what was written; exit code 1 if anything is damaged.
+
+    \b
+    Example:
+      lateint store verify my-store
+    """
     from pathlib import Path
 
     from lateint_store import verify_store
@@ -66,7 +76,12 @@ def verify(path: str, as_json: bool) -> int:
 @click.option("--corpus", required=True, metavar="FILE", help="Documents to add: as for `lateint index`.")
 @model_options
 def add(choice: ModelChoice, path: str, corpus: str) -> None:
-    """Encode more documents into a store, with the model that it records unless another is named."""
+    """Encode more documents into a store, with the model that it records unless another is named.
+
+    \b
+    Example:
+      lateint store add my-store --corpus new.jsonl
+    """
     from lateint.cli.index import explained_duplicates, read_documents
     from lateint.store import open_store
 
@@ -81,7 +96,12 @@ def add(choice: ModelChoice, path: str, corpus: str) -> None:
 @click.argument("ids", nargs=-1)
 @click.option("--ids-from", type=click.File(encoding="utf-8"), metavar="FILE", help="A file with one id a line, or -.")
 def delete(path: str, ids: tuple[str, ...], ids_from: Any) -> None:
-    """Delete documents by id; their bytes are freed by `compact`."""
+    """Delete documents by id; their bytes are freed by `compact`.
+
+    \b
+    Example:
+      lateint store delete my-store id17 id18
+    """
     from lateint.store import open_store
 
     listed = [] if ids_from is None else [line.rstrip("\r\n") for line in ids_from]
@@ -97,14 +117,24 @@ def delete(path: str, ids: tuple[str, ...], ids_from: Any) -> None:
 @command.command()
 @click.argument("path")
 def compact(path: str) -> None:
-    """Rewrite the documents densely and free the bytes of deleted ones; needs room for a copy."""
+    """Rewrite the documents densely and free the bytes of deleted ones; needs room for a copy.
+
+    \b
+    Example:
+      lateint store compact my-store
+    """
     _rewrite(path, "compact")
 
 
 @command.command()
 @click.argument("path")
 def seal(path: str) -> None:
-    """Make a store immutable: compacted, every byte verified, digests recorded, files read-only."""
+    """Make a store immutable: compacted, every byte verified, digests recorded, files read-only.
+
+    \b
+    Example:
+      lateint store seal my-store
+    """
     _rewrite(path, "seal")
 
 
@@ -122,7 +152,12 @@ def _rewrite(path: str, verb: str) -> None:
 @click.argument("path")
 @click.argument("shards", nargs=-1, required=True)
 def merge(path: str, shards: tuple[str, ...]) -> None:
-    """Join the stores of `lateint index --shard 0/N` to N-1/N into a new one at PATH."""
+    """Join the stores of `lateint index --shard 0/N` to N-1/N into a new one at PATH.
+
+    \b
+    Example:
+      lateint store merge whole shard-0 shard-1
+    """
     from lateint_store import merge as merge_stores
 
     with merge_stores(shards, path) as store:
