@@ -26,12 +26,8 @@ if TYPE_CHECKING:
 @click.option("--query-max-length", type=click.IntRange(min=3), metavar="N")
 @click.option("--doc-max-length", type=click.IntRange(min=3), metavar="N")
 @click.option("--steps", type=click.IntRange(min=1), help="Steps of every stage.  [default: 500, or the recipe's]")
-@click.option(
-    "--minutes", type=float, default=float("inf"), help="Stop a stage after so long; the rate is at zero then."
-)
-@click.option(
-    "--teacher", metavar="NAME", help="A model whose scores guide losses that need one. Default: the start itself."
-)
+@click.option("--minutes", type=float, default=float("inf"), help="Stop a stage after so long; the rate is at zero then.")
+@click.option("--teacher", metavar="NAME", help="A model whose scores guide losses that need one. Default: the start itself.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads of torch.")
 @click.option(
@@ -86,11 +82,10 @@ def _train(
 ) -> list[list[Step]]:
     from tqdm import tqdm
 
-    from lateint.checkpoint import load_model
     from lateint.train.data import Sampler
     from lateint.train.loop import Budget, train_stage
 
-    teacher = None if options["teacher"] is None else load_model(options["teacher"])
+    teacher = None if options["teacher"] is None else _teacher(options)
     history = []
     for number, (stage, count) in enumerate(zip(model.method.stages, steps, strict=True)):
         sampler = Sampler(sets, stage.pool or stage.negatives, shares=shares, seed=seed + number)
@@ -100,15 +95,21 @@ def _train(
                 bar.set_postfix_str(f"loss {step.loss:.3f} distill {step.distill:.3f}", refresh=False)
                 bar.update()
 
-            history.append(
-                train_stage(model, stage, sampler, Budget(count, options["minutes"]), teacher=teacher, watch=watch)
-            )
+            history.append(train_stage(model, stage, sampler, Budget(count, options["minutes"]), teacher=teacher, watch=watch))
         last = history[-1][-20:]
         mean = sum(step.loss for step in last) / len(last)
-        click.echo(
-            f"stage {number}: {len(history[-1])} steps in {history[-1][-1].seconds:.0f} s, loss {mean:.4f}", err=True
-        )
+        click.echo(f"stage {number}: {len(history[-1])} steps in {history[-1][-1].seconds:.0f} s, loss {mean:.4f}", err=True)
     return history
+
+
+def _teacher(options: dict[str, Any]) -> Model:
+    """The model that guides: a lateint checkpoint as it is, a classifier unsplit, a bare encoder by its cosine."""
+    from lateint.checkpoint import load_model
+
+    lengths = {key: options[key] for key in ("query_max_length", "doc_max_length")}
+    found = load_model(options["teacher"], **lengths)
+    split = not found.checkpoint and found.method.head.name == "joint_layers"
+    return load_model(options["teacher"], "cross_encoder", **lengths) if split else found
 
 
 def _save(model: Model, output: Path, history: list[list[Step]], options: dict[str, Any]) -> None:

@@ -61,9 +61,9 @@ def train_stage(
     Returns: the losses of every step.
     Raises: InputError for a part of the model that does not exist, or if a loss is not finite.
     """
+    objective = _Objective(stage, taught=teacher is not None)
     groups = _trained(model, stage)
     features = Live(model) if {"layers", "compressor"} & set(stage.train) else Frozen(model)
-    objective = _Objective(stage)
     guide = _teacher(model, teacher, features) if objective.needs_teacher or stage.pool else None
     optimizer = torch.optim.AdamW(groups, lr=stage.rate, betas=(0.9, 0.98), weight_decay=0.01)
     rates = [group["lr"] for group in optimizer.param_groups]
@@ -99,8 +99,12 @@ def _descend(optimizer: torch.optim.Optimizer, total: Tensor, step: int) -> None
 class _Objective:
     """The losses of a stage."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, taught: bool) -> None:
         self.loss = build("train/losses", stage.loss)
+        if self.loss.needs_teacher and not taught:
+            raise InputError(
+                f"loss {stage.loss.name!r} learns from a teacher alone, and the model cannot be its own: name one (--teacher)"
+            )
         self.distill = None if stage.distill is None else build("train/losses", stage.distill)
 
     @property

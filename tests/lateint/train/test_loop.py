@@ -29,9 +29,7 @@ def source(name="toy"):
     documents = {
         f"{name}{i}": Document(f"{name}{i}", f"{words} {text}")
         for i, (words, text) in enumerate(
-            (topic_words, text)
-            for topic_words in TOPICS.values()
-            for text in tiny.texts(4, seed=len(topic_words), longest=8)
+            (topic_words, text) for topic_words in TOPICS.values() for text in tiny.texts(4, seed=len(topic_words), longest=8)
         )
     }
     ids = list(documents)

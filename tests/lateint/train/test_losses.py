@@ -23,9 +23,7 @@ def test_listwise_is_the_cross_entropy_of_the_first():
 
 def test_margin_mse_is_the_mean_squared_difference_of_margins():
     margins = [
-        (row[0] - s, t[0] - u)
-        for row, t in zip(SCORES, TEACHER, strict=True)
-        for s, u in zip(row[1:], t[1:], strict=True)
+        (row[0] - s, t[0] - u) for row, t in zip(SCORES, TEACHER, strict=True) for s, u in zip(row[1:], t[1:], strict=True)
     ]
     wanted = sum(float(a - b) ** 2 for a, b in margins) / len(margins)
     assert abs(float(loss("margin_mse")(SCORES, TEACHER)) - wanted) < 1e-6
