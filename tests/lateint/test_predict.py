@@ -16,8 +16,9 @@ PAIRS = [(query, text) for query in QUERIES[:4] for text in TEXTS[:10]]
 
 @pytest.fixture(scope="module", params=["bert", "roberta", "modernbert"])
 def both(request):
-    cross_encoder = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
-    theirs = cross_encoder.CrossEncoder(str(tiny.checkpoint(request.param)), device="cpu", max_length=96)
+    from sentence_transformers import CrossEncoder
+
+    theirs = CrossEncoder(str(tiny.checkpoint(request.param)), device="cpu", max_length=96)
     return Ranker(making.model("cross_encoder", request.param)), theirs
 
 
