@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -51,7 +51,7 @@ def build_store(
     about: Any = {**describe(model), "window": window, "shard": shard}
     store = create_store(path, through, kind=Store, **about)
     try:
-        with reporter(progress, documents) as report:
+        with reporter(progress, len(documents) if isinstance(documents, Sized) else None) as report:
             _fill(store, model, _documents(documents), report)
     except BaseException:
         store.close()  # else its lock would outlive the failure

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +27,21 @@ ProgressLike = bool | Callable[[Progress], None] | None
 
 
 @contextlib.contextmanager
-def reporter(wanted: ProgressLike, documents: Any) -> Iterator[Callable[[Progress], None]]:
-    """What to call after every window."""
+def reporter(wanted: ProgressLike, total: int | None) -> Iterator[Callable[[Progress], None]]:
+    """What to call after every window; `total` documents, where known, give the time left."""
     if callable(wanted):
         yield wanted
     elif wanted:
-        with _bar(documents) as report:
+        with _bar(total) as report:
             yield report
     else:
         yield lambda _: None
 
 
 @contextlib.contextmanager
-def _bar(documents: Any) -> Iterator[Callable[[Progress], None]]:
+def _bar(total: int | None) -> Iterator[Callable[[Progress], None]]:
     from tqdm import tqdm
 
-    total = len(documents) if hasattr(documents, "__len__") else None
     started = time.monotonic()
     seen = cut = 0
     first_bytes: int | None = None

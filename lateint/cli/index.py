@@ -43,7 +43,8 @@ def command(
     chosen, part = None if codecs is None else parse_codecs(codecs), parse_shard(shard)
     model = choice.load()
     encoded = cut = 0
-    with reporter(sys.stderr.isatty() if progress is None else progress, None) as report:
+    wanted = sys.stderr.isatty() if progress is None else progress
+    with reporter(wanted, _count(corpus) if wanted else None) as report:
 
         def watch(now: Progress) -> None:
             nonlocal encoded, cut
@@ -57,6 +58,13 @@ def command(
     if cut:
         longest = model.method.document.max_length
         click.echo(f"{cut} documents ({100 * cut / encoded:.1f} %) were cut at {longest} tokens (--doc-max-length)", err=True)
+
+
+def _count(corpus: str) -> int | None:
+    """How many documents there are, for the time left; None where a second pass is not possible or too slow."""
+    if corpus == "-" or corpus.startswith("irds:"):
+        return None
+    return sum(1 for _ in read_documents(corpus))
 
 
 @contextmanager
