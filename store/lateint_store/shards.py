@@ -29,6 +29,7 @@ from lateint_store.killpoints import point
 from lateint_store.manifest import Manifest, ShardFile, read_manifest
 from lateint_store.snapshot import Snapshot
 from lateint_store.state import State
+from lateint_store.trees import STORED, TRANSACTION
 
 FOLDER = "shard-{:04d}"
 ATTEMPTS = 5
@@ -147,6 +148,7 @@ def writing(environment: Environment, location: Location, format: BlockFormat) -
     """One write transaction; LMDB's default durability: when this returns, the data is on disk."""
     with active(), lmdb_errors(location, writing=True), environment.env.begin(write=True, buffers=True) as transaction:
         yield Snapshot(environment, location, format, transaction)
+        transaction.put(TRANSACTION, STORED.pack(transaction.id()), db=environment.databases["state"])
 
 
 def create_shard(path: Path, manifest: Manifest, state: State) -> tuple[ShardFile, Environment]:

@@ -37,12 +37,12 @@ def run_section(name: str, seed: int, scale: float, case: int | None) -> dict[st
     start = time.perf_counter()
     own = {"kills": kills.run, "index": index.run, "memory": memory.run}
     result = own[name](seed, scale, case) if name in own else run_damage(name, seed, scale, case)
-    return result | {"seconds": round(time.perf_counter() - start, 1)}
+    return result | {"seed": seed, "scale": scale, "seconds": round(time.perf_counter() - start, 1)}
 
 
 def describe(name: str, result: dict[str, Any]) -> str:
     """One line a section."""
-    shown = {key: value for key, value in result.items() if key not in ("ok", "failures", "seconds")}
+    shown = {key: value for key, value in result.items() if key not in ("ok", "failures", "seconds", "seed", "scale")}
     words = [f"{key} {value}" if not isinstance(value, dict) else _words(value) for key, value in shown.items() if value != {}]
     return f"{name:<12}{'PASS' if result['ok'] else 'FAIL'}  {'; '.join(words)}; {result['seconds']} s"
 
@@ -56,7 +56,7 @@ def _words(counts: dict[str, Any]) -> str:
 @click.option("--seed", type=int, help="Default: a fresh one.")
 @click.option("--only", multiple=True, type=click.Choice(["kills", "index", *damage.SECTIONS, "memory"]))
 @click.option("--case", type=int, help="Run this case of the one section named by --only.")
-@click.option("--json", "file", type=click.Path(path_type=Path), help="Write the result here.")
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Put the sections that were run in this file.")
 def main(scale: float, seed: int | None, only: tuple[str, ...], case: int | None, file: Path | None) -> None:
     seed = secrets.randbelow(1 << 32) if seed is None else seed
     if case is not None and len(only) != 1:
@@ -70,14 +70,17 @@ def main(scale: float, seed: int | None, only: tuple[str, ...], case: int | None
             click.echo(f"  {json.dumps(failure)}")
         sys.stdout.flush()
     if file is not None:
-        write_result(file, {"seed": seed, "scale": scale, "sections": results})
+        write_results(file, results)
     sys.exit(0 if all(result["ok"] for result in results.values()) else 1)
 
 
-def write_result(file: Path, result: dict[str, Any]) -> None:
+def write_results(file: Path, results: dict[str, dict[str, Any]]) -> None:
+    """Each section says which commit and machine it was run on; sections that were not run stay as they are."""
     from benchmarks.machine import describe as describe_machine
 
-    file.write_text(json.dumps(describe_machine() | result, indent=2) + "\n", encoding="utf-8")
+    before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    after = before | {name: describe_machine() | result for name, result in results.items()}
+    file.write_text(json.dumps(after, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -30,23 +30,6 @@ def test_a_file_that_lost_its_last_commit_is_noticed(data):
         pages.check_unsealed(data)
 
 
-def test_a_set_of_duplicates_whose_header_is_damaged_is_noticed(data):
-    content = bytearray(data.read_bytes())
-    with data.open("rb") as file:
-        meta = pages.read_meta(file)
-        trees = [value for flags, value in pages._nodes(file, meta, meta.root) if flags & pages.SUB_TREE]
-        roots = [pages.PAGE_NUMBER.unpack_from(tree, pages.TREE_ROOT)[0] for tree in trees]
-        sets = [(root, value) for root in roots for flags, value in pages._nodes(file, meta, root) if flags & pages.DUPLICATES]
-    assert len(sets) == 1, "the index of 100 documents is one short set, no document is deleted"
-    root, value = sets[0]
-    flags = (root + 1) * meta.page_size - len(value) + 10
-    assert content[flags] & ~pages.DIRTY == pages.SUBPAGE
-    content[flags] ^= pages.LEAF
-    data.write_bytes(content)
-    with pytest.raises(pages.PageError, match="set of duplicates"):
-        pages.check_unsealed(data)
-
-
 @pytest.mark.parametrize("content", [b"", b"\0" * 8192, b"x" * 100_000])
 def test_what_is_no_lmdb_file_is_noticed(data, content):
     data.write_bytes(content)

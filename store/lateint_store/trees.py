@@ -1,0 +1,122 @@
+"""Three checks that the verifier of lmdb 3.0 leaves out, each of a bit that would mislead LMDB or make it abort.
+
+They read the pages of a file that the verifier found in order. Source: the page layout of LMDB 0.9, 64 bits.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple
+
+HEADER = struct.Struct("=QHHHH")  # page number, bytes of a key without node, flags, lower and upper end of free space
+POINTER = struct.Struct("=H")  # place of a node in its page
+NODE = struct.Struct("=HHHH")  # bytes of the value, low and high half; flags, bytes of the key
+NUMBER = struct.Struct("=Q")
+ROOT = 40  # where the record of a tree names its first page
+BRANCH, LEAF, DIRTY, LEAF2 = 0x01, 0x02, 0x10, 0x20  # flags of pages
+SUBPAGE = 0x62  # flags of a short set of duplicates, which lies inside a node
+SUB_TREE, DUPLICATES = 0x02, 0x04  # flags of nodes
+
+STATE, TRANSACTION = b"state", b"transaction"  # database and key of the number that each transaction writes
+STORED = struct.Struct("<Q")
+
+
+class TreeError(ValueError):
+    """A tree of an LMDB file is not what was written."""
+
+
+class Node(NamedTuple):
+    """One node of a page: its flags (of a branch: with the two halves the child's page), key, and what follows."""
+
+    flags: int
+    child: int
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """Reads the pages of a file with pages of `size` bytes, the last of which has the number `last`."""
+
+    file: BinaryIO
+    size: int
+    last: int
+
+    def check(self, main: int) -> None:
+        """Check all trees that the page `main` names: sub-pages and separators. Raises: TreeError."""
+        for _, tree in self.databases(main):
+            for node in self.nodes(tree):
+                if node.flags & DUPLICATES:
+                    self._check_duplicates(node)
+            self._check_order(tree, b"", None)
+
+    def check_transaction(self, main: int, transaction: int) -> None:
+        """Compare the number of a meta page with that which its transaction wrote, if it wrote one. Raises: TreeError."""
+        for name, tree in self.databases(main):
+            stored = [node.value for node in self.nodes(tree) if node.key == TRANSACTION] if name == STATE else []
+            if stored and STORED.unpack_from(stored[0])[0] != transaction:
+                raise TreeError(f"a meta page says transaction {transaction}, its state another one")
+
+    def databases(self, main: int) -> Iterator[tuple[bytes, int]]:
+        """Name and first page of each named database."""
+        for node in self.nodes(main):
+            if node.flags & SUB_TREE:
+                yield node.key, NUMBER.unpack_from(node.value, ROOT)[0]
+
+    def nodes(self, number: int) -> Iterator[Node]:
+        """Nodes of a leaf page; none of another page, none of an empty tree."""
+        page = self._read(number)
+        if page and HEADER.unpack_from(page)[2] == LEAF:
+            yield from _nodes(page)
+
+    def _check_duplicates(self, node: Node) -> None:
+        """Duplicates of one key: a tree of their own, or a page inside the node; at other flags of that LMDB aborts."""
+        if node.flags & SUB_TREE:
+            self._check_order(NUMBER.unpack_from(node.value, ROOT)[0], b"", None)
+        elif HEADER.unpack_from(node.value)[2] & ~DIRTY != SUBPAGE:
+            raise TreeError("the header of a set of duplicates is damaged")
+
+    def _check_order(self, number: int, low: bytes, high: bytes | None) -> None:
+        """Keys below a page lie between the separators that lead to it; else a look-up would miss some."""
+        page = self._read(number)
+        if not page:
+            return
+        if HEADER.unpack_from(page)[2] & BRANCH:
+            nodes = list(_nodes(page))
+            lows = [low, *(node.key for node in nodes[1:])]
+            for node, first, behind in zip(nodes, lows, [*lows[1:], high], strict=True):
+                self._check_order(node.child, first, behind)
+        elif (keys := _outer_keys(page)) and (keys[0] < low or (high is not None and keys[1] >= high)):
+            raise TreeError(f"a branch page does not lead to all keys of page {number}")
+
+    def _read(self, number: int) -> bytes:
+        if number > self.last:  # an empty tree has a page number that no page has
+            return b""
+        self.file.seek(number * self.size)
+        return self.file.read(self.size)
+
+
+def _nodes(page: bytes) -> Iterator[Node]:
+    for place in range(HEADER.size, HEADER.unpack_from(page)[3], POINTER.size):
+        yield _node(page, place)
+
+
+def _node(page: bytes, place: int) -> Node:
+    at = POINTER.unpack_from(page, place)[0]
+    low, high, flags, size = NODE.unpack_from(page, at)
+    value = at + NODE.size + size
+    return Node(flags, low | high << 16 | flags << 32, page[value - size : value], page[value:])
+
+
+def _outer_keys(page: bytes) -> tuple[bytes, bytes] | None:
+    """First and last key of a leaf page; None if it has none."""
+    _, size, flags, lower, _ = HEADER.unpack_from(page)
+    count = (lower - HEADER.size) // POINTER.size
+    if not count:
+        return None
+    if flags & LEAF2:
+        last = HEADER.size + size * (count - 1)
+        return page[HEADER.size : HEADER.size + size], page[last : last + size]
+    return _node(page, HEADER.size).key, _node(page, lower - POINTER.size).key
