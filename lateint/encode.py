@@ -74,26 +74,32 @@ def _fill(store: Any, model: Model, documents: Iterator[Document], report: Any) 
         digest = source_digest(digest, chunk)
         mine = shard is None or number % shard[1] == shard[0]
         if mine:
-            _refuse_repeats(store, chunk, position - len(chunk))
+            _refuse_repeats(chunk, position - len(chunk))
         window = encode_window(model, chunk, position - len(chunk)) if mine else Window([], 0, 0)
-        store.append(window.entries, source_end=position, source_digest=digest)
+        try:
+            store.append(window.entries, source_end=position, source_digest=digest)
+        except DuplicateDocument as error:
+            raise _explained(store, chunk, position - len(chunk)) from error
         report(Progress(position, len(window.entries), window.tokens, window.cut, store.info()["bytes"]))
 
 
-def _refuse_repeats(store: Any, chunk: list[Document], start: int) -> None:
-    """Refuse a window with an id that it or the store holds already. Raises: DuplicateDocument, InputError."""
+def _refuse_repeats(chunk: list[Document], start: int) -> None:
+    """Refuse a window that holds an id twice. Raises: DuplicateDocument, InputError."""
     first: dict[str, int] = {}
     for place, document in enumerate(chunk, start):
         if not isinstance(document.id, str):
             raise InputError(f"document {place} has the id {document.id!r}, a {type(document.id).__name__}; expected str")
         if (before := first.setdefault(document.id, place)) != place:
             raise DuplicateDocument(f"documents {before} and {place} have the same id {document.id!r}; expected each id once")
+
+
+def _explained(store: Any, chunk: list[Document], start: int) -> DuplicateDocument:
+    """Which document of a window has the id of which one in the store."""
     held = store.fetch([document.id for document in chunk], arrays=(), missing="skip")
-    if len(held):
-        place, ordinal = start + int(held.positions[0]), int(held.ordinals[0])
-        raise DuplicateDocument(
-            f"document {place} has the id {held.ids[0]!r} of document {ordinal} in {store.path}; expected each id once"
-        )
+    place, ordinal = start + int(held.positions[0]), int(held.ordinals[0])
+    return DuplicateDocument(
+        f"document {place} has the id {held.ids[0]!r} of document {ordinal} in {store.path}; expected each id once"
+    )
 
 
 def _skip(store: Any, documents: Iterator[Document]) -> str:
