@@ -1,6 +1,6 @@
 """What a codec is, and how one is found by name.
 
-Three kinds, applied in this order: array -> array (`cast`, `int8`), exactly one array -> bytes (`raw`),
+Three kinds, applied in this order: array -> array (`cast`, `int8`), exactly one array -> bytes (`raw`, `drive`),
 bytes -> bytes (`zstd`, `checksum`). A codec is a frozen dataclass in `codecs/<name>.py`; its fields are its JSON
 configuration, its class is the name in capitals (`int8` -> `Int8`). Adding a codec is adding a file: no list to edit.
 """
@@ -58,7 +58,7 @@ class ArrayCodec(Protocol):
 
 @runtime_checkable
 class LayoutCodec(Protocol):
-    """Array -> bytes: how the numbers of one document lie in memory. Lossless."""
+    """Array -> bytes: how the numbers of one document lie in memory; it sees the document as a whole."""
 
     name: ClassVar[str]
     kind: ClassVar[Literal["layout"]]
@@ -72,11 +72,22 @@ class LayoutCodec(Protocol):
         ...
 
     def encode(self, matrix: Array) -> bytes:
-        """Lay out [rows, columns]."""
+        """Lay out [rows, columns]. Raises: InputError for a value that does not fit."""
         ...
 
     def decode(self, parts: list[Buffer], spec: ArraySpec, rows: list[int]) -> Array:
-        """Stack documents of `nbytes` each into [sum(rows), columns]. Sizes were checked by the caller."""
+        """Stack documents of `nbytes` each into [sum(rows), columns], in the dtype of `spec`.
+
+        Sizes were checked by the caller. Raises: CodecError for impossible codes.
+        """
+        ...
+
+    def lossless(self, spec: ArraySpec) -> bool:
+        """True if every document of `spec` that `encode` accepts comes back equal."""
+        ...
+
+    def bound(self, x: Array) -> Bound:
+        """Largest possible error of each row of the document x [r, w]: float64 [r, 1]."""
         ...
 
 

@@ -54,7 +54,8 @@ class Pipeline:
     @property
     def lossless(self) -> bool:
         """True if every array comes back equal."""
-        return all(codec.lossless(spec) for codec, spec in zip(self._array, self._specs, strict=False))
+        steps: tuple[ArrayCodec | LayoutCodec, ...] = (*self._array, self._layout)
+        return all(codec.lossless(spec) for codec, spec in zip(steps, self._specs, strict=True))
 
     @property
     def spec_out(self) -> ArraySpec:
@@ -76,7 +77,7 @@ class Pipeline:
         for codec in self._array:
             total = total + codec.bound(matrix)
             matrix = codec.encode(matrix)
-        return total
+        return total + self._layout.bound(matrix)
 
     def encode(self, array: Array) -> bytes:
         """Encode one array. Raises: InputError for another dtype or shape, or a value that does not fit."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -37,3 +38,15 @@ class Ragged:
 
     def __iter__(self) -> Iterator[Array]:
         return (self[index] for index in range(len(self)))
+
+
+def unfilled(numbers: Array, columns: int, rows: Sequence[int], group: int) -> Array:
+    """Stack documents whose numbers, row by row, were each filled up to whole groups, without the filling.
+
+    Args: numbers [total], all documents one after the other; `rows` of each. Returns: [sum(rows), columns].
+    """
+    sizes = [count * columns for count in rows]
+    if any(size % group for size in sizes):
+        starts = accumulate((-(-size // group) * group for size in sizes), initial=0)
+        numbers = np.concatenate([numbers[start : start + size] for start, size in zip(starts, sizes, strict=False)])
+    return numbers.reshape(sum(rows), columns)

@@ -24,6 +24,7 @@ from lateint_store.locking import WriterLock
 from lateint_store.manifest import VERSION, Manifest
 from lateint_store.ragged import Ragged
 from lateint_store.rewrite import compact_store, seal_store
+from lateint_store.scan import scan
 from lateint_store.shards import Shards, put_state, remove_leftovers
 from lateint_store.snapshot import Snapshot
 from lateint_store.spec import Array
@@ -31,7 +32,6 @@ from lateint_store.state import Progress, State
 from lateint_store.verify import Report, verify_store
 from lateint_store.writer import append_window, delete_documents
 
-IDS_AT_ONCE = 4096
 ADDED = 1 << 63  # documents that are not of the source come behind those of all shards
 
 
@@ -81,14 +81,9 @@ class Store:
             return False
 
     def ids(self) -> Iterator[str]:
-        """Ids of live documents in order; no transaction is held between them."""
-        ordinal = 0
-        while True:
-            page, following = self._page_of_ids(ordinal)
-            yield from page
-            if following is None:
-                return
-            ordinal = following
+        """Ids of live documents in order, as `scan` reads them."""
+        for page in self.scan(arrays=()):
+            yield from page.ids
 
     def content_digest(self) -> str:
         """Digest over ids and arrays of the live documents in order: 64 hex digits.
@@ -184,6 +179,16 @@ class Store:
         except CodecError:
             self._name_damaged(fetched)
             raise
+
+    def scan(self, arrays: Sequence[str] | None = None) -> Iterator[Fetched]:
+        """Copy the encoded bytes of all live documents out of the store in order, some thousand at a time, for `decode`.
+
+        `arrays` as in `fetch`. These are the documents of the moment when the first page is asked for; one that is
+        deleted meanwhile may come or not, none comes twice. No transaction is held between two pages.
+        Raises: InputError, DamagedStore; StoreError if the store is compacted meanwhile.
+        """
+        names = self.manifest.arrays if arrays is None else tuple(arrays)
+        return scan(self._shards, {name: self._column(name) for name in names})
 
     def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """Tokens of each document, int64 [len(ids)], nothing decoded. Raises: MissingDocument."""
@@ -284,23 +289,6 @@ class Store:
         if name not in self.manifest.specs:
             raise InputError(f"store {self.path} has no array {name!r}; it holds {', '.join(self.manifest.arrays)}")
         return self.manifest.arrays.index(name)
-
-    def _page_of_ids(self, start: int) -> tuple[list[str], int | None]:
-        """Ids of the next blocks from ordinal `start`, and where to go on (None: nowhere)."""
-        page: list[str] = []
-        with self._shards.reading() as snapshots:
-            for snapshot in snapshots:
-                with lmdb_errors(snapshot.location):
-                    if snapshot.state().end <= start:
-                        continue
-                    gone = set(snapshot.deleted().tolist())
-                    for block in snapshot.blocks(start):
-                        start = block.first + block.count
-                        live = (at for at in range(block.first, start) if at not in gone)
-                        page.extend(snapshot.head(at).doc_id.decode() for at in live)
-                        if len(page) >= IDS_AT_ONCE:
-                            return page, start
-        return page, None
 
     def _name_damaged(self, fetched: Fetched) -> None:
         """Find the document that cannot be decoded. Raises: DamagedStore."""

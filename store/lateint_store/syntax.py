@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 
 from lateint_store.codec import codec_class, make_codec
@@ -38,19 +38,28 @@ def format_codecs(codecs: Mapping[str, tuple[Part, ...]]) -> str:
     return ";".join(f"{name}={'+'.join(map(_format_codec, parts))}" for name, parts in codecs.items())
 
 
-def _parse_codec(word: str) -> Part:
-    """One codec, its settings checked."""
+def parse_part(word: str, settings_of: Callable[[str], Sequence[str]]) -> Part:
+    """Parse one part: `name`, `name:key=value,...` or, first setting, `name:value`.
+
+    `settings_of` lists the settings of a name, and refuses a name that it does not know.
+    Raises: SpecError naming the setting that cannot be read.
+    """
     name, colon, rest = word.partition(":")
-    allowed = [field.name for field in fields(codec_class(name))]
+    allowed = settings_of(name)
     settings: dict[str, Setting] = {}
     for place, item in enumerate(rest.split(",") if colon else []):
         key, equals, value = item.partition("=")
         if not equals:
             if place > 0 or not allowed:
-                raise SpecError(f"cannot read setting {item!r} of codec {word!r}; expected name:key=value,key=value")
+                raise SpecError(f"cannot read setting {item!r} of {word!r}; expected name:key=value,key=value")
             key, value = allowed[0], item
         settings[key.strip()] = _parse_value(value.strip())
-    chosen = part(name, **settings)
+    return part(name, **settings)
+
+
+def _parse_codec(word: str) -> Part:
+    """One codec, its settings checked."""
+    chosen = parse_part(word, lambda name: [field.name for field in fields(codec_class(name))])
     make_codec(chosen)
     return chosen
 

@@ -8,6 +8,7 @@ from lateint_store import ArraySpec, Part, part
 
 _FLOATS = [ArraySpec("float32", 5), ArraySpec("float16", 6), ArraySpec("float32", 7, "one")]
 _INTEGERS = [ArraySpec("int64", None), ArraySpec("uint8", 3)]
+_BLOCKS = [ArraySpec("float32", 70), ArraySpec("float16", 100), ArraySpec("float32", 7, "one")]
 
 
 def settings(name: str) -> list[tuple[Part, list[ArraySpec]]]:
@@ -21,6 +22,17 @@ def settings(name: str) -> list[tuple[Part, list[ArraySpec]]]:
         ],
         "int8": [(part("int8", scale=scale), _FLOATS) for scale in ("float32", "float16")],
         "int4": [(part("int4", scale=scale), _FLOATS) for scale in ("float32", "float16")],
+        "drive": [
+            (part("drive", bits=1), _BLOCKS),
+            (part("drive", bits=1, scale="unbiased", seed=1), _BLOCKS),
+            (part("drive", bits=6), _BLOCKS),
+            (part("drive", bits=3, scale="unbiased", scale_dtype="float16"), _BLOCKS),
+        ],
+        "pack": [
+            (part("pack", bits=8), [ArraySpec("uint8", 3)]),
+            (part("pack", bits=17), [ArraySpec("int64", None), ArraySpec("uint32", 3), ArraySpec("int32", 5, "one")]),
+            (part("pack", bits=63), [ArraySpec("int64", 2), ArraySpec("uint64", None)]),
+        ],
         "raw": [(part("raw"), [*_FLOATS, *_INTEGERS])],
         "zstd": [(part("zstd", level=level, checksum=level < 5), [*_FLOATS, *_INTEGERS]) for level in (1, 9)],
         "checksum": [(part("checksum"), [*_FLOATS, *_INTEGERS])],

@@ -1,0 +1,67 @@
+"""Whole numbers of a few bits each, without the bits that are always zero."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from lateint_store.bits import GROUP, pack_bits, unpack_bits
+from lateint_store.codec import Bound, Buffer, check_choice
+from lateint_store.errors import InputError, SpecError
+from lateint_store.ragged import unfilled
+from lateint_store.spec import Array, ArraySpec
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """`bits` bits a number, row by row, lowest bit first, the last byte of a document filled with zeros.
+
+    Array -> bytes, [m, w] integers in 0..2**bits - 1; ceil(m w bits / 8) bytes a document. Error: none.
+    Raises: InputError naming the first number that does not fit.
+    """
+
+    name: ClassVar[str] = "pack"
+    kind: ClassVar[Literal["layout"]] = "layout"
+    bits: int
+
+    def __post_init__(self) -> None:
+        check_choice(self.name, "bits", self.bits, tuple(range(1, 65)))
+
+    def resolve(self, spec: ArraySpec) -> None:
+        """Integers, of a dtype that holds `bits` bits."""
+        if spec.is_float:
+            raise SpecError(f"codec 'pack' needs integers, got {spec.dtype}; 'drive' packs floats")
+        if (largest := int(np.iinfo(spec.dtype).max)) < (1 << self.bits) - 1:
+            raise SpecError(f"codec 'pack': bits={self.bits}, but {spec.dtype} numbers end at {largest}")
+
+    def nbytes(self, spec: ArraySpec, rows: int) -> int:
+        """Numbers times bits, rounded up to a byte."""
+        return -(-rows * spec.columns * self.bits // 8)
+
+    def encode(self, matrix: Array) -> bytes:
+        """Pack, or raise InputError naming the first number that does not fit."""
+        wrong = (matrix < 0) | (matrix > (1 << self.bits) - 1)
+        if wrong.any():
+            row, column = (int(place) for place in np.argwhere(wrong)[0])
+            raise InputError(f"value {matrix[row, column]} at row {row}, column {column} does not fit in {self.bits} bits")
+        numbers = np.zeros(-(-matrix.size // GROUP) * GROUP, np.min_scalar_type((1 << self.bits) - 1))
+        numbers[: matrix.size] = matrix.ravel()
+        packed = pack_bits(numbers.reshape(-1, GROUP).T, self.bits)
+        return packed.T.tobytes()[: -(-matrix.size * self.bits // 8)]
+
+    def decode(self, parts: list[Buffer], spec: ArraySpec, rows: list[int]) -> Array:
+        """All documents at once: each is filled up to whole groups of 8 numbers, and cut after unpacking."""
+        filled = b"".join(piece for part in parts for piece in (part, bytes(-len(part) % self.bits)))
+        groups = np.frombuffer(filled, np.uint8).reshape(-1, self.bits)
+        numbers = unpack_bits(groups.T, self.bits).T.reshape(-1).astype(spec.dtype, copy=False)
+        return unfilled(numbers, spec.columns, rows, GROUP)
+
+    def lossless(self, spec: ArraySpec) -> bool:
+        """Always."""
+        return True
+
+    def bound(self, x: Array) -> Bound:
+        """Nothing is lost, [r, 1]."""
+        return np.zeros((len(x), 1))

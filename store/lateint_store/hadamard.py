@@ -1,0 +1,45 @@
+"""The randomised Walsh-Hadamard transform: a rotation that makes any block of numbers look like Gaussian noise.
+
+Additions and subtractions in a fixed order: the same bits on every machine, whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from lateint_store.spec import Array
+
+
+@cache
+def signs(seed: int, size: int) -> npt.NDArray[np.int8]:
+    """The random diagonal of a seed: +1 or -1, int8 [size], `size` a multiple of 8.
+
+    Bit i (lowest first) of SHAKE-256 of `lateint drive <seed>` says whether sign i is negative.
+    """
+    stream = hashlib.shake_256(f"lateint drive {seed}".encode()).digest(size // 8)
+    negative = np.unpackbits(np.frombuffer(stream, np.uint8), bitorder="little").astype(np.int8)
+    drawn: npt.NDArray[np.int8] = 1 - 2 * negative
+    drawn.setflags(write=False)
+    return drawn
+
+
+def hadamard(x: Array) -> Array:
+    """H x for the Hadamard matrix of +1 and -1 in natural order, H H = k: float [k, n] -> [k, n], k a power of two.
+
+    The memory of `x` may be written over. Cost: n k log2(k) additions.
+
+    >>> hadamard(np.array([[1.0], [2.0], [3.0], [4.0]]))[:, 0].tolist()
+    [10.0, -2.0, -4.0, 0.0]
+    """
+    x = np.ascontiguousarray(x)
+    size, spare, half = len(x), np.empty_like(x), 1
+    while half < size:
+        before, after = (memory.reshape(size // (2 * half), 2, half * x.shape[1]) for memory in (x, spare))
+        np.add(before[:, 0], before[:, 1], out=after[:, 0])
+        np.subtract(before[:, 0], before[:, 1], out=after[:, 1])
+        x, spare, half = spare, x, 2 * half
+    return x

@@ -1,0 +1,86 @@
+"""Reading a store from end to end, a page at a time; no transaction is held between pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lateint_store.environment import lmdb_errors
+from lateint_store.errors import StoreError
+from lateint_store.fetched import Fetched
+from lateint_store.shards import Shards
+from lateint_store.snapshot import Snapshot
+
+PAGE_DOCUMENTS = 4096
+PAGE_BYTES = 16 << 20
+
+
+def scan(shards: Shards, columns: Mapping[str, int]) -> Iterator[Fetched]:
+    """Documents in the order of their ordinals, with the arrays of `columns` (name -> number) alone.
+
+    They are those of the moment when the first page is asked for; one deleted meanwhile may come or not, none comes twice.
+    A page is one transaction: whole blocks, until there are 4,096 documents or 16 MiB.
+    Raises: DamagedStore; StoreError if a compaction numbers the documents anew between two pages.
+    """
+    before: list[Path] = []
+    start, end = 0, None
+    while end is None or start < end:
+        page = _Page(columns)
+        with shards.reading() as snapshots:
+            folders = [snapshot.location.folder for snapshot in snapshots]
+            if folders[: len(before)] != before:
+                raise StoreError(f"store {shards.path} was compacted or sealed while it was scanned; scan it again")
+            end = snapshots[-1].state().end if end is None else end
+            start = _fill(page, snapshots, start, end)
+        before = folders
+        if page.ids:
+            yield page.fetched()
+
+
+class _Page:
+    """The documents of one page, as they come."""
+
+    def __init__(self, columns: Mapping[str, int]) -> None:
+        self.numbers = tuple(columns.values())
+        self.payloads: dict[str, list[bytes]] = {name: [] for name in columns}
+        self.ids: list[str] = []
+        self.ordinals: list[int] = []
+        self.rows: list[int] = []
+        self.size = 0
+
+    @property
+    def full(self) -> bool:
+        """True once no block should follow."""
+        return len(self.ids) >= PAGE_DOCUMENTS or self.size >= PAGE_BYTES
+
+    def put(self, snapshot: Snapshot, ordinal: int) -> None:
+        head = snapshot.head(ordinal)
+        payloads = snapshot.payloads(ordinal, head, self.numbers)
+        self.ids.append(head.doc_id.decode())
+        self.ordinals.append(ordinal)
+        self.rows.append(head.rows)
+        for kept, payload in zip(self.payloads.values(), payloads, strict=True):
+            kept.append(payload)
+        self.size += snapshot.format.head.size + len(head.doc_id) + sum(map(len, payloads))
+
+    def fetched(self) -> Fetched:
+        ordinals, rows = np.array(self.ordinals, np.int64), np.array(self.rows, np.int64)
+        positions = np.arange(len(self.ids), dtype=np.int64)
+        return Fetched(tuple(self.ids), positions, ordinals, rows, self.payloads, (), self.size)
+
+
+def _fill(page: _Page, snapshots: Sequence[Snapshot], start: int, end: int) -> int:
+    """Put the documents from ordinal `start` on into a page until it is full; the ordinal behind them."""
+    for snapshot in snapshots:
+        with lmdb_errors(snapshot.location):
+            last = min(snapshot.state().end, end)
+            gone = set(snapshot.deleted().tolist()) if start < last else set()
+            while start < last and not page.full:
+                block = snapshot.block(start)
+                start = block.first + block.count
+                for ordinal in range(block.first, start):
+                    if ordinal not in gone:
+                        page.put(snapshot, ordinal)
+    return start
