@@ -2,6 +2,7 @@
 
 from lateint_eval.formats.candidates import read_candidates
 from lateint_eval.formats.corpora import read_corpus
+from lateint_eval.formats.pairs import Pair, read_pairs
 from lateint_eval.formats.qrels import read_qrels
 from lateint_eval.formats.queries import read_queries
 from lateint_eval.formats.records import Candidates, Doc, Entry, Qrels, Run, joined_text
@@ -13,12 +14,14 @@ __all__ = [
     "Candidates",
     "Doc",
     "Entry",
+    "Pair",
     "Qrels",
     "Run",
     "iter_run",
     "joined_text",
     "read_candidates",
     "read_corpus",
+    "read_pairs",
     "read_qrels",
     "read_queries",
     "read_run",

@@ -72,6 +72,30 @@ def test_a_tsv_text_may_look_like_json_and_may_be_empty(tmp_path):
     assert [(doc.id, doc.text) for doc in read_corpus(path)] == [('{"a"', '{"b"}'), ("2", "")]
 
 
+def test_msmarco_documents_have_four_fields_and_the_url_is_left_out(tmp_path):
+    path = tmp_path / "docs.tsv"
+    path.write_text("D1\thttp://a/b\tA title\tThe body.\nD2\thttp://c\t\t\n")
+    assert list(read_corpus(path)) == [Doc("D1", "A title", "The body.", 1), Doc("D2", "", "", 2)]
+    assert next(read_corpus(path)).full_text == "A title The body."
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("D1\tu\tt\tb\nD2\tbody\n", "2 tab-separated fields; expected 4: docid<TAB>url"),
+        ("D1\tu\tt\tb\nD2\tu\tt\tb\tc\n", "5 tab-separated fields; expected 4"),
+        ("D1\tu\tt\tb\n\tu\tt\tb\n", "id is empty"),
+        ("1\tpassage\nD2\tu\tt\tb\n", "4 tab-separated fields; expected 2: pid<TAB>text .or 4 in every line"),
+    ],
+)
+def test_documents_and_passages_do_not_mix(tmp_path, text, reason):
+    path = tmp_path / "docs.tsv"
+    path.write_text(text)
+    with pytest.raises(FormatError, match=reason) as caught:
+        list(read_corpus(path))
+    assert caught.value.line == 2
+
+
 def test_corpus_is_streamed(tmp_path):
     path = tmp_path / "c.tsv"
     path.write_text("1\ta\nbroken\n")

@@ -1,0 +1,176 @@
+"""`lateint eval-pairs`: scores of sentence pairs against labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lateint.cli.options import ModelChoice, model_options
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lateint.model import Model
+    from lateint.rank import Ranker
+    from lateint_eval.formats import Pair
+    from lateint_eval.pairs import PairEvaluation, Threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The options of one call, without the model's."""
+
+    pairs: str
+    split: tuple[str, ...]
+    columns: str | None
+    tune: str | None
+    tune_split: tuple[str, ...]
+    threshold: float | None
+    as_json: bool
+    scores: str | None
+
+    def check(self) -> None:
+        """Refuse options that contradict each other (usage error, exit code 2)."""
+        if self.tune is not None and self.threshold is not None:
+            raise click.UsageError("--tune and --threshold exclude each other")
+        if self.tune_split and self.tune is None:
+            raise click.UsageError("--tune-split belongs to --tune")
+        if self.pairs == self.tune == "-":
+            raise click.UsageError("standard input (-) can be read once")
+        if self.scores == "-":
+            raise click.UsageError("--scores takes a file; standard output holds the measures")
+        if self.columns is not None and len(self.columns.split(",")) != 3:
+            raise click.UsageError(f"--columns {self.columns!r}; expected three names, FIRST,SECOND,LABEL")
+
+    def read(self, path: str, split: Sequence[str]) -> list[Pair]:
+        """The chosen pairs of a file."""
+        from lateint_eval.formats import read_pairs
+
+        where: dict[str, set[str]] = {}
+        for text in split:
+            column, equals, word = text.partition("=")
+            where.setdefault(column if equals else "split", set()).add(word if equals else text)
+        columns = None if self.columns is None else [name.strip() for name in self.columns.split(",")]
+        return read_pairs(path, columns, where)
+
+    def read_tune(self, tested: Sequence[Pair]) -> list[Pair]:
+        """The pairs that choose the threshold: none that is tested. Raises: InputError if none is left."""
+        from lateint.errors import InputError
+
+        if self.tune is None:
+            return []
+        forbidden = {(pair.first, pair.second) for pair in tested}
+        found = self.read(self.tune, self.tune_split)
+        kept = [pair for pair in found if (pair.first, pair.second) not in forbidden]
+        if not kept:
+            raise InputError(f"every pair of --tune {self.tune} is a tested one; choose the threshold on other pairs")
+        if len(kept) < len(found):
+            click.echo(f"{len(found) - len(kept)} of {len(found)} pairs in {self.tune} are tested ones: left out", err=True)
+        return kept
+
+
+@click.command("eval-pairs")
+@click.option("--pairs", required=True, metavar="FILE", help="TSV or CSV with a header: two texts and a label; or -.")
+@click.option("--split", multiple=True, metavar="WORD", help="Rows whose column `split` says so; COLUMN=WORD; repeatable.")
+@click.option("--columns", metavar="A,B,LABEL", help="Header names; without them common names are looked for.")
+@click.option("--threshold", type=float, metavar="T", help="Binary labels: positive from this logit on. Default: 0.")
+@click.option("--tune", metavar="FILE", help="Binary labels: choose the threshold on these pairs, by accuracy.")
+@click.option("--tune-split", multiple=True, metavar="WORD", help="As --split, for --tune.")
+@click.option("--scores", metavar="OUT", help="Write line, label and logit of every pair, tab-separated.")
+@click.option("--json", "as_json", is_flag=True, help="JSON with full precision.")
+@model_options
+def command(choice: ModelChoice, **options: Any) -> None:
+    """Score sentence pairs and measure them against labels.
+
+    The first text of a pair is read as the query, the second as the document. Graded labels: Pearson, Spearman. Labels 0
+    and 1: accuracy and F1 at a threshold, AUC. With 95 % bootstrap intervals over pairs.
+
+    \b
+    Examples:
+      lateint eval-pairs --model all-MiniLM-L6-v2 --method cosine --pairs stsb.tsv.gz --split test
+      lateint eval-pairs --pairs mrpc.tsv --split test --tune mrpc.tsv --tune-split dev
+    """
+    request = Request(**options)
+    request.check()
+    pairs = request.read(request.pairs, request.split)
+    tune = _check_labels(request, pairs)
+    from lateint.rank import Ranker
+    from lateint_eval.pairs import evaluate_pairs
+
+    ranker = Ranker(choice.load())
+    _tell_what_is_cut(ranker.model, pairs)
+    threshold = _threshold(request, ranker, tune)
+    scores = _scores(ranker, pairs)
+    if request.scores is not None:
+        _write(request.scores, pairs, scores)
+    _print(request, ranker.model, evaluate_pairs(scores, _labels(pairs), threshold))
+
+
+def _check_labels(request: Request, pairs: Sequence[Pair]) -> list[Pair]:
+    """Refuse labels of no kind, or of the wrong one, before a model is loaded; the pairs that choose the threshold."""
+    from lateint.errors import InputError
+    from lateint_eval.pairs import label_kind
+
+    if label_kind(_labels(pairs)) == "graded" and (request.tune is not None or request.threshold is not None):
+        raise InputError(f"{request.pairs} has graded labels; --tune and --threshold belong to labels 0 and 1")
+    tune = request.read_tune(pairs)
+    if tune and label_kind(_labels(tune)) == "graded":
+        raise InputError(f"--tune {request.tune} has graded labels; expected 0 and 1, as in {request.pairs}")
+    return tune
+
+
+def _labels(pairs: Sequence[Pair]) -> NDArray[np.float64]:
+    import numpy as np
+
+    return np.array([pair.label for pair in pairs])
+
+
+def _threshold(request: Request, ranker: Ranker, tune: Sequence[Pair]) -> Threshold | None:
+    from lateint_eval.pairs import Threshold, best_threshold
+
+    if request.threshold is not None:
+        return Threshold(request.threshold, "given")
+    if request.tune is None:
+        return None
+    value = best_threshold(_scores(ranker, tune), _labels(tune))
+    where = " ".join([request.tune, *request.tune_split])
+    return Threshold(value, f"best accuracy on {len(tune)} pairs of {where}")
+
+
+def _scores(ranker: Ranker, pairs: Sequence[Pair]) -> NDArray[np.float64]:
+    return ranker.logits([(pair.first, pair.second) for pair in pairs]).astype("float64")
+
+
+def _tell_what_is_cut(model: Model, pairs: Sequence[Pair]) -> None:
+    """Say on stderr how many texts lost their end: the short default length of queries is for ranking."""
+    sides = (("first", model.method.query, "--query-max-length"), ("second", model.method.document, "--doc-max-length"))
+    for side, layout, option in sides:
+        rows = model.texts.tokens([getattr(pair, side) for pair in pairs], layout)
+        if cut := sum(model.texts.is_cut(row, layout) for row in rows):
+            share = 100 * cut / len(pairs)
+            click.echo(f"{cut} {side} texts ({share:.1f} %) were cut at {layout.max_length} tokens ({option})", err=True)
+
+
+def _write(path: str, pairs: Sequence[Pair], scores: NDArray[np.float64]) -> None:
+    from lateint_eval.formats.output import replacing
+
+    with replacing(path) as write:
+        write("line\tlabel\tscore\n")
+        for pair, score in zip(pairs, scores.tolist(), strict=True):
+            write(f"{pair.line}\t{pair.label:g}\t{score:.9g}\n")
+
+
+def _print(request: Request, model: Model, found: PairEvaluation) -> None:
+    for warning in found.warnings():
+        click.secho(f"warning: {warning}", fg="red", err=True)
+    if request.as_json:
+        of = {"pairs": request.pairs, "split": list(request.split), "model": model.name, "method": model.method.name}
+        click.echo(json.dumps({**of, **found.to_json()}, ensure_ascii=False, indent=2, allow_nan=False))
+    else:
+        click.echo(f"{' '.join([request.pairs, *request.split])}: {model.name} ({model.method.name})")
+        click.echo(found.to_text(), nl=False)
