@@ -1,0 +1,85 @@
+"""`lateint retrieve`: the documents of a store that are nearest to queries, into a run file."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import click
+
+from lateint.cli.options import ModelChoice, model_options
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The options of one call, but for those of the model."""
+
+    store: str
+    queries: str
+    k: int
+    output: str
+    format: Literal["trec", "msmarco"]
+    index: Literal["exact", "hnsw"]
+    index_file: str | None
+    progress: bool | None
+
+    def check(self) -> None:
+        """Refuse options that contradict each other (usage error, exit code 2)."""
+        if self.index_file is not None and self.index != "hnsw":
+            raise click.UsageError("--index-file belongs to --index hnsw")
+        if self.format == "msmarco" and self.k > 1000:
+            raise click.UsageError(f"--k {self.k}: an MS MARCO run holds 1000 documents a query; use --format trec")
+
+
+@click.command("retrieve")
+@click.option("--store", required=True, type=click.Path(), help="A store whose entries hold a vector.")
+@click.option("--queries", required=True, metavar="FILE", help="MS MARCO TSV, BEIR folder or file, JSONL, irds:ID, or -.")
+@click.option("--k", type=click.IntRange(min=1), default=1000, show_default=True, help="Documents a query.")
+@click.option("--output", required=True, metavar="RUN", help="Run file to write.")
+@click.option("--format", type=click.Choice(["trec", "msmarco"]), default="trec", show_default=True)
+@click.option("--index", type=click.Choice(["exact", "hnsw"]), default="exact", show_default=True, help="hnsw: approximate.")
+@click.option("--index-file", metavar="FILE", type=click.Path(dir_okay=False), help="Keep the graph of hnsw here.")
+@click.option("--progress/--no-progress", default=None, help="Default: on at a terminal.")
+@model_options
+def command(choice: ModelChoice, **options: Any) -> None:
+    """Find the documents of a store whose vectors are nearest to each query's, and write a run.
+
+    All vectors are read into memory once: 4 bytes a number. The run is a list of candidates for `lateint rank`, which
+    may use the same store: one entry's vector retrieves, its states re-rank.
+
+    \b
+    Example:
+      lateint retrieve --store my-store --queries queries.tsv --k 1000 --output first.trec
+      lateint rank --store my-store --queries queries.tsv --candidates first.trec --output mine.trec
+    """
+    from lateint_eval.formats import write_run
+
+    request = Request(**options)
+    request.check()
+    times: list[float] = []
+    write_run(request.output, _rankings(choice, request, times), request.format)
+    if times:
+        click.echo(f"{len(times)} queries, median {statistics.median(times):.1f} ms a query", err=True)
+
+
+def _rankings(choice: ModelChoice, request: Request, times: list[float]) -> Iterator[tuple[str, list[tuple[str, float]]]]:
+    from tqdm import tqdm
+
+    from lateint.retrieve import Retriever
+    from lateint.store import open_store
+    from lateint_eval.formats import read_queries
+
+    texts = read_queries(request.queries)
+    with open_store(request.store) as store:
+        model, begun = choice.load_for(store), time.perf_counter()
+        retriever = Retriever(model, store, request.index, index_file=request.index_file)
+    click.echo(f"{len(retriever)} vectors from {request.store} in {time.perf_counter() - begun:.1f} s", err=True)
+    rankings = zip(texts, retriever.retrieve_many(list(texts.values()), request.k), strict=True)
+    wanted = sys.stderr.isatty() if request.progress is None else request.progress
+    for query_id, ranking in tqdm(rankings, total=len(texts), unit=" queries", file=sys.stderr, disable=not wanted):
+        times.append(ranking.timing.total_ms)
+        yield query_id, [(hit.doc_id, hit.score) for hit in ranking]
