@@ -2,7 +2,7 @@
 
 A window of W consecutive source documents is the unit of sorting, batching and commit. An interrupted build restarts at
 a window's edge, a shard takes whole windows, and so neither changes which documents share a batch: the content digest of
-an interrupted, an uninterrupted and a sharded build is the same.
+an interrupted, an uninterrupted and a sharded build is the same. Documents that are cut into chunks stay in one window.
 """
 
 from __future__ import annotations
@@ -14,16 +14,21 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
+from lateint import chunks as chunking
+from lateint.chunks import Chunks
 from lateint.compatible import describe
 from lateint.entries import by_length, pipelines
 from lateint.errors import DuplicateDocument, InputError, StoreMismatch
 from lateint.model import Document, Model
-from lateint.parts import Part
+from lateint.parts import Part, part
 from lateint.progress import Progress, ProgressLike, reporter
 from lateint.store import Store
-from lateint_store import Entry, create_store
+from lateint_store import ArraySpec, Entry, Pipeline, create_store
 
 WINDOW = 512
+WINDOW_OF_CHUNKED = 64  # a long document has many chunks, and a window is in memory at once
 TOKENS_A_BATCH = 4_096  # padded tokens run through the layers at once
 
 
@@ -34,21 +39,28 @@ def build_store(
     codecs: Mapping[str, tuple[Part, ...]] | None = None,
     progress: ProgressLike = None,
     *,
+    chunks: Chunks | None = None,
     shard: tuple[int, int] | None = None,
-    window: int = WINDOW,
+    window: int | None = None,
 ) -> Store:
     """Encode documents into a store; run again after an interruption, it continues.
 
     Args: `documents`, streamed, never held: `Document`s, or str whose id is the place in the stream; `codecs` replaces
     the method's codecs by array name; `progress` True for a line on stderr, or a callable that is given a `Progress`;
-    `shard` (i, n) encodes every n-th window only, for `merge`.
+    `chunks` cuts documents into entries `id#0`, `id#1`, ...; `shard` (i, n) encodes every n-th window only, for `merge`;
+    `window` documents are committed at once (default 512, with chunks 64).
     Returns: the store, open for `add`.
-    Raises: DuplicateDocument naming both places; StoreMismatch if `path` was begun with another model or corpus;
-    InputError for a document that cannot be encoded, naming it; StoreFull.
+    Raises: DuplicateDocument naming both places; StoreMismatch if `path` was begun with another model, corpus or chunks;
+    InputError for a document that cannot be encoded, naming it, and for chunks that do not fit the model; StoreFull.
     Cost: one forward pass of L layers a document (all T with a `vector`). Memory does not grow with the corpus.
     """
-    through = pipelines(model, codecs)
-    about: Any = {**describe(model), "window": window, "shard": shard}
+    through, about = pipelines(model, codecs), describe(model)
+    if chunks is not None:
+        chunking.check_fits(chunks, model)
+        through[chunking.COUNT] = Pipeline(ArraySpec("int64", 1, rows="one"), (part("cast", dtype="uint32"),))
+        about["fingerprint"][chunking.COUNT] = str(chunks)
+    usual = WINDOW if chunks is None else WINDOW_OF_CHUNKED
+    about |= {"window": usual if window is None else window, "shard": shard}
     store = create_store(path, through, kind=Store, **about)
     try:
         with reporter(progress, len(documents) if isinstance(documents, Sized) else None) as report:
@@ -64,41 +76,43 @@ def _documents(documents: Iterable[Document | str]) -> Iterator[Document]:
         yield document if isinstance(document, Document) else Document(str(place), document)
 
 
-def _fill(store: Any, model: Model, documents: Iterator[Document], report: Any) -> None:
+def _fill(store: Store, model: Model, documents: Iterator[Document], report: Any) -> None:
     """Encode what the store does not hold yet of this stream."""
     digest = _skip(store, documents)
     position, shard = store.progress.source_position, store.manifest.shard
-    while chunk := list(islice(documents, store.manifest.window)):
-        number = position // store.manifest.window
-        position += len(chunk)
-        digest = source_digest(digest, chunk)
+    while taken := list(islice(documents, store.manifest.window)):
+        start, number = position, position // store.manifest.window
+        position += len(taken)
+        digest = source_digest(digest, taken)
         mine = shard is None or number % shard[1] == shard[0]
         if mine:
-            _refuse_repeats(chunk, position - len(chunk))
-        window = encode_window(model, chunk, position - len(chunk)) if mine else Window([], 0, 0)
+            _refuse_repeats(taken, start)
+        window = encode_window(model, taken, start, store.chunks) if mine else Window([], 0, 0)
         try:
             store.append(window.entries, source_end=position, source_digest=digest)
         except DuplicateDocument as error:
-            raise _explained(store, chunk, position - len(chunk)) from error
-        report(Progress(position, len(window.entries), window.tokens, window.cut, store.info()["bytes"]))
+            raise _explained(store, taken, start) from error
+        read = len(taken) if mine else 0
+        report(Progress(position, read, window.tokens, window.cut, store.info()["bytes"]))
 
 
-def _refuse_repeats(chunk: list[Document], start: int) -> None:
+def _refuse_repeats(documents: list[Document], start: int) -> None:
     """Refuse a window that holds an id twice. Raises: DuplicateDocument, InputError."""
     first: dict[str, int] = {}
-    for place, document in enumerate(chunk, start):
+    for place, document in enumerate(documents, start):
         if not isinstance(document.id, str):
             raise InputError(f"document {place} has the id {document.id!r}, a {type(document.id).__name__}; expected str")
         if (before := first.setdefault(document.id, place)) != place:
             raise DuplicateDocument(f"documents {before} and {place} have the same id {document.id!r}; expected each id once")
 
 
-def _explained(store: Any, chunk: list[Document], start: int) -> DuplicateDocument:
+def _explained(store: Store, documents: list[Document], start: int) -> DuplicateDocument:
     """Which document of a window has the id of which one in the store."""
-    held = store.fetch([document.id for document in chunk], arrays=(), missing="skip")
-    place, ordinal = start + int(held.positions[0]), int(held.ordinals[0])
+    held = store.fetch([store.first_id(document.id) for document in documents], arrays=(), missing="skip")
+    place, ordinal = int(held.positions[0]), int(held.ordinals[0])
     return DuplicateDocument(
-        f"document {place} has the id {held.ids[0]!r} of document {ordinal} in {store.path}; expected each id once"
+        f"document {start + place} has the id {documents[place].id!r} of {'document' if store.chunks is None else 'entry'} "
+        f"{ordinal} in {store.path}; expected each id once"
     )
 
 
@@ -106,23 +120,23 @@ def _skip(store: Any, documents: Iterator[Document]) -> str:
     """Pass over the documents that earlier runs committed, and check that they are the same documents."""
     done, digest, position = store.progress, "", 0
     while position < done.source_position:
-        chunk = list(islice(documents, min(store.manifest.window, done.source_position - position)))
-        if not chunk:
+        taken = list(islice(documents, min(store.manifest.window, done.source_position - position)))
+        if not taken:
             raise StoreMismatch(
                 f"{store.path} was built from {done.source_position} documents, this corpus has {position}; "
                 "use `add` for new documents, or another path"
             )
-        position += len(chunk)
-        digest = source_digest(digest, chunk)
+        position += len(taken)
+        digest = source_digest(digest, taken)
     if digest != done.source_digest:
         raise StoreMismatch(f"the first {position} documents are not those that {store.path} was built from; use another path")
     return digest
 
 
-def source_digest(before: str, chunk: list[Document]) -> str:
+def source_digest(before: str, documents: list[Document]) -> str:
     """Running digest over windows of source documents: ids, titles and texts."""
     state = hashlib.blake2b(before.encode(), digest_size=16)
-    for document in chunk:
+    for document in documents:
         for field in (document.id, document.title, document.text):
             data = str(field).encode(errors="surrogatepass")
             state.update(len(data).to_bytes(8, "little") + data)
@@ -138,23 +152,30 @@ class Window:
     cut: int  # documents whose end did not fit
 
 
-def encode_window(model: Model, chunk: list[Document], start: int) -> Window:
+def encode_window(model: Model, documents: list[Document], start: int, chunks: Chunks | None = None) -> Window:
     """Encode consecutive documents in batches of similar length; `start` is the first one's place in the source.
 
+    With `chunks`, an entry is a chunk, and says how many its document has.
     Raises: InputError naming the document that cannot be encoded.
     """
+    pieces = chunking.Pieces(documents, [1] * len(documents))
     try:
-        rows = model.document_tokens(chunk)
+        if chunks is not None:
+            pieces = chunking.cut(chunks, model, documents)
+        rows = model.document_tokens(pieces.documents)
     except InputError as error:
-        for place, document in enumerate(chunk, start):
+        for place, document in enumerate(documents, start):
             _check(model, document, place)
-        raise InputError(f"documents {start}..{start + len(chunk) - 1}: {error}") from error
-    entries: list[Entry | None] = [None] * len(chunk)
+        raise InputError(f"documents {start}..{start + len(documents) - 1}: {error}") from error
+    entries: dict[int, Entry] = {}
+    counts = np.repeat(pieces.sizes, pieces.sizes)
     for places in by_length([len(row) for row in rows], TOKENS_A_BATCH):
         for place, arrays in zip(places, model.encode([rows[i] for i in places]), strict=True):
-            entries[place] = Entry(chunk[place].id, arrays)
-    cut = sum(model.texts.is_cut(row, model.method.document) for row in rows)
-    return Window([entry for entry in entries if entry is not None], sum(map(len, rows)), cut)
+            if chunks is not None:
+                arrays[chunking.COUNT] = counts[place : place + 1].astype(np.int64)
+            entries[place] = Entry(pieces.documents[place].id, arrays)
+    lost = pieces.cut if chunks else sum(model.texts.is_cut(row, model.method.document) for row in rows)
+    return Window([entries[place] for place in range(len(rows))], sum(map(len, rows)), lost)
 
 
 def _check(model: Model, document: Document, place: int) -> None:

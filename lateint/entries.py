@@ -25,9 +25,9 @@ def pipelines(model: Model, codecs: Mapping[str, tuple[Part, ...]] | None = None
 
     Raises: InputError for an array that the model does not store; SpecError for codecs that do not fit.
     """
-    chosen = dict(model.method.codecs)
-    if model.backbone.config.vocab_size > 1 << 16 and "token_ids" in chosen:
-        chosen["token_ids"] = (part("cast", dtype="uint32"),)  # ids of a large vocabulary do not fit the methods' uint16
+    wide = model.backbone.config.vocab_size > 1 << 16  # then ids do not fit the methods' uint16
+    ids = (part("cast", dtype="uint32" if wide else "uint16"),)
+    chosen = {"token_ids": ids} | dict(model.method.codecs) | ({"token_ids": ids} if wide else {})
     chosen |= dict(codecs or {})
     if extra := sorted(set(codecs or {}) - set(model.arrays)):
         raise InputError(f"codecs for array {extra[0]!r}, but method {model.method.name!r} stores: {', '.join(model.arrays)}")
@@ -119,10 +119,15 @@ def score_all(model: Model, query: Any, arrays: Mapping[str, Ragged], budget: in
     with torch.inference_mode():
         for batch in batches(arrays, model.device, budget, next(model.parameters()).dtype):
             scores[batch.places] = model.score(query, batch.docs).float().cpu().numpy()
+    return check_scores(model, scores)
+
+
+def check_scores(model: Model, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The scores, if all are finite. Raises: ModelError for one that is not: it could not be ranked."""
     if not np.isfinite(scores).all():
         place = int(np.flatnonzero(~np.isfinite(scores))[0])
         raise ModelError(
-            f"{model.name} gives candidate {place} of {n} the score {scores[place]}; its weights are damaged, or "
+            f"{model.name} gives candidate {place} of {len(scores)} the score {scores[place]}; its weights are damaged, or "
             f"{next(model.parameters()).dtype} is too narrow for it: load it with dtype='float32'"
         )
     return scores

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lateint.aggregate import Aggregate, score_documents
+from lateint.chunks import Chunks, check_fits
 from lateint.compatible import check_model
-from lateint.entries import by_length, pipelines, round_trip, score_all
-from lateint.errors import InputError, MissingDocument
+from lateint.entries import pipelines
+from lateint.errors import InputError, MissingDocument, StoreMismatch
 from lateint.model import Document, Model
 from lateint.split import Query
 from lateint.store import Store
-from lateint_store import Ragged
+from lateint.timing import Clock, Timing
+from lateint.unstored import Encoded, encode_now
 
 Missing = Literal["error", "skip", "encode"]
-TOKENS_AN_ENCODING = 4_096
+TEXTS_AT_ONCE = 1_024  # texts of pairs that are held encoded, and queries; bounds memory whatever the number of pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +32,6 @@ class Hit:
 
     doc_id: str
     score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Where the time of one call went, in milliseconds, and what was read.
-
-    fetch: bytes out of LMDB; decode: bytes to arrays; encode: documents that were not stored; compute: query and head.
-    """
-
-    fetch_ms: float
-    decode_ms: float
-    encode_ms: float
-    compute_ms: float
-    total_ms: float
-    bytes_read: int
-    candidates: int
-    head: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +54,26 @@ class Ranking(Sequence[Hit]):
 class Ranker:
     """Scores the candidates of a query. Safe to use from many threads at once.
 
-    Args: `model`; `store`, opened, whose entries the model's head reads.
-    Raises: StoreMismatch if the store holds arrays of other weights, tokenizer, layout or codecs than the model makes.
+    Args: `model`; `store`, opened, whose entries the model's head reads; `chunks` cuts texts that no store holds, a store
+    says itself how its documents were cut; `aggregate` makes a document's score from those of its chunks: `max` (the
+    default), `first`, `mean_top:K`, or `mean_cls`, which averages the CLS rows before they are classified.
+    Raises: StoreMismatch if the store holds arrays of other weights, tokenizer, layout, codecs or chunks than these;
+    InputError for chunks that do not fit the model, and an `aggregate` without chunks or unknown to the head.
     """
 
-    def __init__(self, model: Model, store: Store | None = None) -> None:
+    def __init__(
+        self, model: Model, store: Store | None = None, *, chunks: Chunks | None = None, aggregate: str | None = None
+    ) -> None:
         self.model, self.store = model, store
         if store is not None:
             check_model(model, store)
+        self.chunks = _agreed(chunks, store)
+        if self.chunks is not None:
+            check_fits(self.chunks, model)
+        elif aggregate is not None:
+            raise InputError(f"aggregate={aggregate!r}, but there are no chunks: documents are ranked whole")
+        self._aggregate = Aggregate.parse(aggregate or "max")
+        self._aggregate.check(model)
         self._through = pipelines(model) if store is None else dict(store.manifest.specs)
 
     def rank(
@@ -87,7 +85,7 @@ class Ranker:
         top_k: int | None = None,
         missing: Missing = "error",
     ) -> Ranking:
-        """Rank candidates by id (from the store), by text (`documents`), or both.
+        """Rank candidates by id (from the store), by text (`documents`), or both. Ids are those of documents, not chunks.
 
         Args: `doc_ids` candidates, each once; `documents` texts of candidates (a str is given its place as id), used
         alone, or with `doc_ids` and `missing="encode"` for ids that the store lacks; `top_k` keeps the best;
@@ -101,7 +99,7 @@ class Ranker:
             raise InputError(f"missing={missing!r}; expected 'error', 'skip' or 'encode'")
         if doc_ids is None and documents is None:
             raise InputError("no candidates: give doc_ids, ids of the store, or documents, their texts")
-        clock = _Clock()
+        clock = Clock()
         texts = _as_documents(documents)
         ids = [d.id for d in texts] if doc_ids is None else list(doc_ids)
         _refuse_repeats(ids)
@@ -116,22 +114,29 @@ class Ranker:
         hits = sorted((Hit(doc_id, score) for doc_id, score in scored), key=lambda hit: (-hit.score, hit.doc_id))
         return Ranking(tuple(hits[:top_k]), clock.timing(len(hits), self.model.method.head.name))
 
-    def _score_stored(self, clock: _Clock, state: Query, ids: Sequence[str]) -> tuple[list[tuple[str, float]], Sequence[str]]:
+    def _score_stored(self, clock: Clock, state: Query, ids: Sequence[str]) -> tuple[list[tuple[str, float]], Sequence[str]]:
         """Scores of the candidates that the store holds, and the ids that it lacks."""
-        store = self._store()
-        raw = clock.time("fetch", lambda: store.fetch(ids, arrays=self.model.head.reads, missing="skip"))
-        clock.bytes_read = raw.bytes_read
-        if not len(raw):
-            return [], raw.missing
+        store, reads = self._store(), self.model.head.reads
+        if self.chunks is None:
+            raw = clock.time("fetch", lambda: store.fetch(ids, arrays=reads, missing="skip"))
+            sizes = dict.fromkeys(raw.ids, 1)
+        else:
+            sizes, clock.bytes_read = clock.time("fetch", lambda: store.sizes(ids))
+            raw = clock.time("fetch", lambda: store.fetch(store.entry_ids(sizes), arrays=reads))
+        clock.bytes_read += raw.bytes_read
+        lacking = [doc_id for doc_id in ids if doc_id not in sizes]
+        if not sizes:
+            return [], lacking
         arrays = clock.time("decode", lambda: store.decode(raw))
-        scores = clock.time("compute", lambda: score_all(self.model, state, arrays))
-        return list(zip(raw.ids, scores.tolist(), strict=True)), raw.missing
+        docs = Encoded(arrays, list(sizes.values()))
+        found = clock.time("compute", lambda: self._scores(state, docs))
+        return list(zip(sizes, found, strict=True)), lacking
 
-    def _score_texts(self, clock: _Clock, state: Query, documents: Sequence[Document]) -> list[tuple[str, float]]:
+    def _score_texts(self, clock: Clock, state: Query, documents: Sequence[Document]) -> list[tuple[str, float]]:
         """Scores of candidates that are encoded now."""
-        arrays = clock.time("encode", lambda: self._encode(documents))
-        scores = clock.time("compute", lambda: score_all(self.model, state, arrays))
-        return [(document.id, score) for document, score in zip(documents, scores.tolist(), strict=True)]
+        docs = clock.time("encode", lambda: self._encode(documents))
+        scores = clock.time("compute", lambda: self._scores(state, docs))
+        return [(document.id, score) for document, score in zip(documents, scores, strict=True)]
 
     def _store(self) -> Store:
         if self.store is None:
@@ -148,24 +153,31 @@ class Ranker:
             raise MissingDocument(f"missing='encode' needs the texts of {untold[:3]!r} in documents=")
         return absent
 
-    def _encode(self, documents: Sequence[Document]) -> dict[str, Ragged]:
-        """Arrays of documents that no store holds, through the same codecs as if one did."""
-        rows = self.model.document_tokens(documents)
-        entries: list[dict[str, NDArray[Any]]] = [{} for _ in rows]
-        for places in by_length([len(row) for row in rows], TOKENS_AN_ENCODING):
-            for place, entry in zip(places, self.model.encode([rows[i] for i in places]), strict=True):
-                entries[place] = {name: entry[name] for name in self.model.head.reads}
-        return round_trip(entries, {name: self._through[name] for name in self.model.head.reads})
+    def _encode(self, documents: Sequence[Document]) -> Encoded:
+        return encode_now(self.model, documents, self._through, self.chunks)
+
+    def _scores(self, state: Query, docs: Encoded) -> list[float]:
+        return score_documents(self.model, state, docs.arrays, docs.sizes, self._aggregate)
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
-        """Raw scores [n] float32 of (query, text) pairs, in their order: what `rank` sorts on."""
+        """Raw scores [n] float32 of (query, text) pairs, in their order: what `rank` sorts on.
+
+        Cost: every text is encoded once, however often it stands there; every query once for 1,024 texts.
+        """
         out = np.empty(len(pairs), dtype=np.float32)
-        groups: dict[str, list[int]] = {}
-        for place, (query, _) in enumerate(pairs):
-            groups.setdefault(query, []).append(place)
-        for query, places in groups.items():
-            arrays = self._encode([Document(str(place), pairs[place][1]) for place in places])
-            out[places] = score_all(self.model, self.model.query(query), arrays)
+        places: dict[str, list[int]] = {}
+        for place, (_, text) in enumerate(pairs):
+            places.setdefault(text, []).append(place)
+        for texts in _batched(places, TEXTS_AT_ONCE):
+            docs = self._encode([Document(str(at), text) for at, text in enumerate(texts)])
+            groups: dict[str, list[tuple[int, int]]] = {}
+            for at, text in enumerate(texts):
+                for place in places[text]:
+                    groups.setdefault(pairs[place][0], []).append((at, place))
+            for queries in _batched(groups, TEXTS_AT_ONCE):
+                for query, state in zip(queries, self.model.queries(queries), strict=True):
+                    chosen, own = zip(*groups[query], strict=True)
+                    out[list(own)] = self._scores(state, docs.take(chosen))
         return out
 
     def predict(
@@ -211,32 +223,13 @@ class Ranker:
         return found
 
 
-class _Clock:
-    """Adds up seconds by phase, from the moment it is made."""
-
-    def __init__(self) -> None:
-        self.started = time.perf_counter()
-        self.fetch = self.decode = self.encode = self.compute = 0.0
-        self.bytes_read = 0
-
-    def time(self, phase: str, work: Callable[[], Any]) -> Any:
-        start = time.perf_counter()
-        result = work()
-        setattr(self, phase, getattr(self, phase) + time.perf_counter() - start)
-        return result
-
-    def timing(self, candidates: int, head: str) -> Timing:
-        """What was added up, in milliseconds."""
-        return Timing(
-            fetch_ms=1e3 * self.fetch,
-            decode_ms=1e3 * self.decode,
-            encode_ms=1e3 * self.encode,
-            compute_ms=1e3 * self.compute,
-            total_ms=1e3 * (time.perf_counter() - self.started),
-            bytes_read=self.bytes_read,
-            candidates=candidates,
-            head=head,
-        )
+def _agreed(chunks: Chunks | None, store: Store | None) -> Chunks | None:
+    """How documents are cut: what the store says, if there is one. Raises: StoreMismatch if it says something else."""
+    recorded = chunks if store is None else store.chunks
+    if store is not None and chunks not in (None, recorded):
+        held = "whole documents" if recorded is None else f"chunks {recorded}"
+        raise StoreMismatch(f"{store.path} holds {held}, not chunks {chunks}; leave chunks out, or index again")
+    return recorded
 
 
 def _as_documents(documents: Iterable[Document | str] | None) -> list[Document]:
@@ -247,3 +240,10 @@ def _refuse_repeats(ids: Sequence[str]) -> None:
     if len(set(ids)) != len(ids):
         repeated = next(doc_id for doc_id, times in Counter(ids).items() if times > 1)
         raise InputError(f"candidate {repeated!r} is given twice; expected each id once")
+
+
+def _batched(items: Iterable[str], n: int) -> Iterator[tuple[str, ...]]:
+    """The items, n at a time."""
+    waiting = iter(items)
+    while some := tuple(islice(waiting, n)):
+        yield some

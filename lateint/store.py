@@ -8,16 +8,53 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import lateint_store
-from lateint.errors import DuplicateDocument, InputError, StoreMismatch
+from lateint.chunks import COUNT, Chunks, chunk_id
+from lateint.errors import DuplicateDocument, InputError, MissingDocument, StoreMismatch
 from lateint_store import Entry
 
 
 class Store(lateint_store.Store):
     """An open store of document arrays; everything but `add_documents` works without torch."""
 
+    @property
+    def chunks(self) -> Chunks | None:
+        """How documents were cut into entries `id#k`; None if an entry is a document."""
+        recorded = self.manifest.fingerprint.get(COUNT)
+        return None if recorded is None else Chunks.parse(recorded)
+
+    def first_id(self, doc_id: str) -> str:
+        """The id of a document's first entry."""
+        return doc_id if self.chunks is None else chunk_id(doc_id, 0)
+
     def held(self, ids: Sequence[str]) -> set[str]:
-        """Those of the ids that the store holds."""
-        return set(ids) - set(self.fetch(ids, arrays=(), missing="skip").missing)
+        """Those of the documents that the store holds."""
+        return set(self.sizes(ids)[0])
+
+    def sizes(self, ids: Sequence[str]) -> tuple[dict[str, int], int]:
+        """How many entries each of some documents has, for those that the store holds, and the bytes read for it.
+
+        Cost: a look-up of the first entry of each, which records it.
+        """
+        raw = self.fetch([self.first_id(i) for i in ids], arrays=() if self.chunks is None else (COUNT,), missing="skip")
+        counts = [1] * len(raw) if self.chunks is None else self.decode(raw)[COUNT].values.reshape(-1).tolist()
+        return {ids[place]: n for place, n in zip(raw.positions.tolist(), counts, strict=True)}, raw.bytes_read
+
+    def entry_ids(self, sizes: dict[str, int]) -> list[str]:
+        """Ids of the entries of documents whose sizes are known, document by document."""
+        return list(sizes) if self.chunks is None else [chunk_id(doc_id, k) for doc_id, n in sizes.items() for k in range(n)]
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete documents, with all their chunks; their bytes stay until `compact`.
+
+        Raises: MissingDocument before anything changes.
+        """
+        if self.chunks is None:
+            super().delete(ids)
+            return
+        sizes, _ = self.sizes(ids)
+        if absent := [doc_id for doc_id in ids if doc_id not in sizes]:
+            raise MissingDocument(f"store {self.path} holds no document {absent[0]!r} ({len(absent)} of {len(ids)} missing)")
+        super().delete(self.entry_ids(sizes))
 
     def add(self, documents: Iterable[Any], model: Any = None) -> None:
         """Add documents, encoded by `model` (default: the model that the store records), a window a transaction.
@@ -45,7 +82,7 @@ class Store(lateint_store.Store):
         if known := self.held(ids):
             raise DuplicateDocument(f"{self.path} already holds {sorted(known)[:3]!r}; delete them first")
         for start in range(0, len(waiting), self.manifest.window):
-            super().add(encode_window(model, waiting[start : start + self.manifest.window], start).entries)
+            super().add(encode_window(model, waiting[start : start + self.manifest.window], start, self.chunks).entries)
 
 
 def open_store(path: str | os.PathLike[str], *, write: bool = False) -> Store:

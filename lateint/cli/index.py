@@ -9,55 +9,77 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lateint.cli.options import ModelChoice, model_options, parse_shard
+from lateint.cli.options import ChunkChoice, ModelChoice, chunk_options, model_options, parse_shard
 
 if TYPE_CHECKING:
-    from lateint.model import Document
+    from lateint.chunks import Chunks
+    from lateint.model import Document, Model
     from lateint.progress import Progress
 
 
 @click.command("index")
-@click.option("--corpus", required=True, metavar="FILE", help="MS MARCO TSV, BEIR folder or file, JSONL, irds:ID, or -.")
+@click.option(
+    "--corpus", required=True, metavar="FILE", help="MS MARCO TSV (passages or documents), BEIR, JSONL, irds:ID or -."
+)
 @click.option("--store", required=True, type=click.Path(), help="Folder of the store; an unfinished one is continued.")
 @click.option("--codecs", metavar="SPEC", help='E.g. "states=cast:float16+zstd;vector=int8".')
 @click.option("--shard", metavar="I/N", help="Encode every N-th window from window I; `lateint store merge` joins them.")
 @click.option("--progress/--no-progress", default=None, help="Default: on at a terminal.")
 @click.option("--yes", is_flag=True, help="Do not stop to ask. (This command never asks without a terminal.)")
+@chunk_options
 @model_options
 def command(
-    choice: ModelChoice, corpus: str, store: str, codecs: str | None, shard: str | None, progress: bool | None, yes: bool
+    choice: ModelChoice,
+    cutting: ChunkChoice,
+    corpus: str,
+    store: str,
+    codecs: str | None,
+    shard: str | None,
+    progress: bool | None,
+    yes: bool,
 ) -> None:
     """Run the document layers once over a corpus and keep what comes out.
 
-    Killed at any point, the same command continues where the last window was committed.
+    Killed at any point, the same command continues where the last window was committed. With --chunk-tokens a long
+    document becomes several entries, each with the title in front; `lateint rank` makes one score of theirs.
 
     \b
     Example:
       lateint index --corpus collection.tsv --store my-store
       lateint index --model all-MiniLM-L6-v2 --method mice --corpus beir-folder --store mice-store
+      lateint index --corpus msmarco-docs.tsv.gz --store docs --chunk-tokens 256 --chunk-overlap 64
     """
     from lateint.encode import build_store
     from lateint.progress import reporter
     from lateint_store import parse_codecs
 
-    chosen, part = None if codecs is None else parse_codecs(codecs), parse_shard(shard)
+    chosen, part, chunks = None if codecs is None else parse_codecs(codecs), parse_shard(shard), cutting.make()
     model = choice.load()
-    encoded = cut = 0
+    seen: list[Progress] = []
     wanted = sys.stderr.isatty() if progress is None else progress
-    with reporter(wanted, _count(corpus) if wanted else None) as report:
+    with reporter(wanted, _count(corpus) if wanted else None) as report, explained_duplicates(corpus):
 
         def watch(now: Progress) -> None:
-            nonlocal encoded, cut
-            encoded, cut = encoded + now.documents, cut + now.cut
+            seen.append(now)
             report(now)
 
-        documents = read_documents(corpus)
-        with explained_duplicates(corpus), build_store(model, documents, store, chosen, watch, shard=part) as built:
+        with build_store(model, read_documents(corpus), store, chosen, watch, chunks=chunks, shard=part) as built:
             total = len(built)
-    click.echo(f"{total} documents in {store}, {encoded} of them new", err=True)
+    for line in _summary(f"in {store}", total, seen, chunks, model):
+        click.echo(line, err=True)
+
+
+def _summary(where: str, total: int, seen: list[Progress], chunks: Chunks | None, model: Model) -> Iterator[str]:
+    """What was done, and how many documents lost their end."""
+    encoded, cut = sum(now.documents for now in seen), sum(now.cut for now in seen)
+    if chunks is None:
+        yield f"{total} documents {where}, {encoded} of them new"
+    else:
+        yield f"{total} chunks {where}; {encoded} documents are new"
     if cut:
-        longest = model.method.document.max_length
-        click.echo(f"{cut} documents ({100 * cut / encoded:.1f} %) were cut at {longest} tokens (--doc-max-length)", err=True)
+        longest = f"at {model.method.document.max_length} tokens (--doc-max-length)"
+        place = longest if chunks is None else f"after {chunks.limit} chunks (--max-chunks)"
+        yield f"{cut} documents ({100 * cut / encoded:.1f} %) were cut {place}"
 
 
 def _count(corpus: str) -> int | None:

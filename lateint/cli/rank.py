@@ -6,27 +6,42 @@ import json
 import statistics
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from lateint.cli.options import ModelChoice, model_options
+from lateint.cli.options import ChunkChoice, ModelChoice, chunk_options, model_options
 
 if TYPE_CHECKING:
-    from lateint.rank import Ranker, Ranking
+    from lateint.model import Document
+    from lateint.rank import Missing, Ranking
+    from lateint.store import Store
     from lateint_eval.formats import Candidates
 
 
 @click.command("rank")
 @click.option("--store", type=click.Path(), help="A store to fetch document states from.")
-@click.option("--corpus", metavar="FILE", help="Document texts instead of a store: they are encoded for every query.")
+@click.option(
+    "--corpus", metavar="FILE", help="Document texts, encoded for every query: instead of a store, or of what it lacks."
+)
 @click.option("--queries", metavar="FILE", help="Query texts; not needed where the candidates carry them.")
 @click.option("--candidates", required=True, metavar="FILE", help="TREC or MS MARCO run, top1000 file, or JSONL.")
 @click.option("--output", required=True, metavar="RUN", help="Run file to write.")
 @click.option("--format", "layout", type=click.Choice(["trec", "msmarco"]), default="trec", show_default=True)
 @click.option("--top-k", type=click.IntRange(min=1), help="Keep the best K of each query.")
+@click.option(
+    "--missing",
+    type=click.Choice(["error", "skip", "encode"]),
+    default="error",
+    show_default=True,
+    help="What to do with candidates that the store (or corpus) lacks; encode takes them from --corpus.",
+)
+@click.option(
+    "--aggregate", metavar="HOW", help="Score of a document cut into chunks: max (default), first, mean_top:K or mean_cls."
+)
 @click.option("--timing", metavar="FILE", help="Write the timing of every query as JSON lines.")
+@chunk_options
 @model_options
 def command(choice: ModelChoice, output: str, layout: Literal["trec", "msmarco"], timing: str | None, **options: Any) -> None:
     """Score every candidate of every query and write a run on which all evaluation tools agree.
@@ -34,6 +49,7 @@ def command(choice: ModelChoice, output: str, layout: Literal["trec", "msmarco"]
     \b
     Example:
       lateint rank --store my-store --queries queries.tsv --candidates bm25.trec --output mine.trec
+      lateint rank --store docs --queries queries.tsv --candidates top100.trec --output mine.trec --aggregate first
     """
     from lateint_eval.formats import write_run
     from lateint_eval.formats.output import replacing
@@ -55,57 +71,89 @@ def command(choice: ModelChoice, output: str, layout: Literal["trec", "msmarco"]
 
 
 def _rank_all(
-    choice: ModelChoice, store: str | None, corpus: str | None, queries: str | None, candidates: str, top_k: int | None
+    choice: ModelChoice, cutting: ChunkChoice, aggregate: str | None, store: str | None, **inputs: Any
 ) -> Iterator[tuple[str, Ranking]]:
     from lateint.errors import InputError, MissingDocument
-    from lateint.model import Document
     from lateint.rank import Ranker
     from lateint.store import open_store
-    from lateint_eval.formats import read_candidates, read_queries
 
-    if store is not None and corpus is not None:
-        raise click.UsageError("--store and --corpus exclude each other")
-    if [corpus, queries, candidates].count("-") > 1:
-        raise click.UsageError("standard input (-) can be read once")
+    request = Request(store=store, **inputs)
+    request.check()
+    chunks = cutting.make()
+    if store is not None and chunks is not None:
+        raise click.UsageError("--chunk-tokens does not go with --store: a store says itself how its documents were cut")
     with ExitStack() as opened:
         held = None if store is None else opened.enter_context(open_store(store))
-        ranker: Ranker = Ranker(choice.load() if held is None else choice.load_for(held), held)
-        texts = {} if queries is None else read_queries(queries)
-        entries: Iterable[Candidates] = read_candidates(candidates)
-        documents = None
-        if corpus is not None:
-            entries = list(entries)
-            documents = _wanted(corpus, entries)
-        for entry in entries:
-            query = texts.get(entry.query_id, entry.query_text)
-            if query is None:
-                raise InputError(f"{candidates}: no text for query {entry.query_id!r}; give it in --queries")
+        model = choice.load() if held is None else choice.load_for(held)
+        ranker = Ranker(model, held, chunks=chunks, aggregate=aggregate)
+        for query, entry, documents in request.read(held):
+            by_id = None if held is None else entry.doc_ids
             try:
-                if held is not None:
-                    ranking = ranker.rank(query, entry.doc_ids, top_k=top_k)
-                elif documents is not None or entry.texts is not None:
-                    found = _texts(entry, documents, Document)
-                    ranking = ranker.rank(query, documents=found, top_k=top_k)
-                else:
-                    raise click.UsageError("candidates carry no text: give --store or --corpus")
+                ranking = ranker.rank(query, by_id, documents=documents, top_k=request.top_k, missing=request.missing)
             except (InputError, MissingDocument) as error:
                 raise type(error)(f"query {entry.query_id!r}: {error}") from error
             yield entry.query_id, ranking
 
 
-def _wanted(corpus: str, entries: Iterable[Candidates]) -> dict[str, Any]:
-    """The documents that any query needs; the rest of the corpus is passed over."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is ranked: the inputs of one call."""
+
+    store: str | None
+    corpus: str | None
+    queries: str | None
+    candidates: str
+    top_k: int | None
+    missing: Missing
+
+    def check(self) -> None:
+        """Refuse inputs that contradict each other (usage error, exit code 2)."""
+        if self.store is not None and self.corpus is not None and self.missing != "encode":
+            raise click.UsageError("--store and --corpus exclude each other, but for --missing encode")
+        if self.missing == "encode" and self.store is None:
+            raise click.UsageError("--missing encode belongs to --store; without one, everything is encoded")
+        if [self.corpus, self.queries, self.candidates].count("-") > 1:
+            raise click.UsageError("standard input (-) can be read once")
+
+    def read(self, held: Store | None) -> Iterator[tuple[str, Candidates, list[Document] | None]]:
+        """Text of each query, its candidates, and the texts of those that have to be encoded, if there are any."""
+        from lateint.errors import InputError
+        from lateint_eval.formats import read_candidates, read_queries
+
+        texts = {} if self.queries is None else read_queries(self.queries)
+        entries: Iterable[Candidates] = read_candidates(self.candidates)
+        corpus = None
+        if self.corpus is not None:
+            entries = list(entries)
+            corpus = _wanted(self.corpus, entries, held)
+        for entry in entries:
+            query = texts.get(entry.query_id, entry.query_text)
+            if query is None:
+                raise InputError(f"{self.candidates}: no text for query {entry.query_id!r}; give it in --queries")
+            yield query, entry, self._documents(entry, corpus)
+
+    def _documents(self, entry: Candidates, corpus: dict[str, Document] | None) -> list[Document] | None:
+        """Texts of a query's candidates: from the corpus, else as they stand in the candidates."""
+        from lateint.errors import MissingDocument
+        from lateint.model import Document
+
+        if self.store is not None and self.missing != "encode":
+            return None
+        if corpus is not None:
+            absent = [doc_id for doc_id in entry.doc_ids if doc_id not in corpus]
+            if absent and self.store is None and self.missing == "error":
+                raise MissingDocument(f"query {entry.query_id!r}: candidates {absent[:3]!r} are not in the corpus")
+            return [corpus[doc_id] for doc_id in entry.doc_ids if doc_id in corpus]
+        if entry.texts is None:
+            raise click.UsageError(f"candidates carry no text: give {'--store or ' if self.store is None else ''}--corpus")
+        return [Document(doc_id, text) for doc_id, text in zip(entry.doc_ids, entry.texts, strict=True)]
+
+
+def _wanted(corpus: str, entries: Iterable[Candidates], held: Store | None) -> dict[str, Document]:
+    """The documents that any query needs and the store lacks; the rest of the corpus is passed over."""
     from lateint.cli.index import read_documents
 
     ids = {doc_id for entry in entries for doc_id in entry.doc_ids}
+    if held is not None:
+        ids -= held.held(sorted(ids))
     return {document.id: document for document in read_documents(corpus) if document.id in ids}
-
-
-def _texts(entry: Any, documents: dict[str, Any] | None, make: Any) -> list[Any]:
-    from lateint.errors import MissingDocument
-
-    if documents is None:
-        return [make(doc_id, text) for doc_id, text in zip(entry.doc_ids, entry.texts, strict=True)]
-    if absent := [doc_id for doc_id in entry.doc_ids if doc_id not in documents]:
-        raise MissingDocument(f"candidates {absent[:3]!r} are not in the corpus")
-    return [documents[doc_id] for doc_id in entry.doc_ids]

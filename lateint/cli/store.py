@@ -88,7 +88,7 @@ def add(choice: ModelChoice, path: str, corpus: str) -> None:
     with open_store(path, write=True) as store, explained_duplicates(corpus):
         before = len(store)
         store.add(read_documents(corpus), choice.load_for(store))
-        click.echo(f"{len(store)} documents in {path}, {len(store) - before} of them new", err=True)
+        click.echo(f"{len(store)} {_entries(store)} in {path}, {len(store) - before} of them new", err=True)
 
 
 @command.command()
@@ -111,7 +111,12 @@ def delete(path: str, ids: tuple[str, ...], ids_from: Any) -> None:
     with open_store(path, write=True) as store:
         before = len(store)
         store.delete(wanted)
-        click.echo(f"{before - len(store)} documents deleted, {len(store)} left in {path}", err=True)
+        click.echo(f"{before - len(store)} {_entries(store)} deleted, {len(store)} left in {path}", err=True)
+
+
+def _entries(store: Any) -> str:
+    """What the entries of a store are."""
+    return "documents" if store.chunks is None else "chunks"
 
 
 @command.command()

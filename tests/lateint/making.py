@@ -8,6 +8,7 @@ import tiny
 import torch
 
 from lateint.checkpoint import load_model
+from lateint.chunks import Chunks
 from lateint.encode import build_store
 from lateint.model import Document
 from lateint.parts import part
@@ -20,6 +21,8 @@ QUERY = "how is bread and yeast in the oven"
 QUERIES = [QUERY, *tiny.texts(9, seed=12, longest=9)]
 DOCUMENTS = [Document(f"d{i:02}", text) for i, text in enumerate(tiny.texts(40, seed=11))]
 IDS = [document.id for document in DOCUMENTS]
+CHUNKS = Chunks(20, 6)
+LONG = [Document(f"D{i}", text, "bread" * (i % 3 == 0)) for i, text in enumerate(tiny.texts(20, seed=21, longest=90))]
 
 
 def lossless(method):

@@ -81,3 +81,44 @@ def test_every_method_scores_pairs_as_it_ranks(method):
     ranked = {hit.doc_id: hit.score for hit in ranker.rank(QUERY, documents=TEXTS)}
     logits = ranker.logits([(QUERY, text) for text in TEXTS])
     assert making.close({str(place): float(score) for place, score in enumerate(logits)}, ranked)
+
+
+DISTINCT = [(f"{query} {word}", text) for (query, text), word in zip(PAIRS, tiny.WORDS * 2, strict=False)]
+
+
+@pytest.mark.parametrize(("method", "family"), [*((name, "bert") for name in making.METHODS), ("prettr", "modernbert")])
+def test_queries_together_are_as_each_alone(method, family, monkeypatch):
+    model = making.model(method, family)
+    texts = [*QUERIES, *QUERIES[:2], *(query for query, _ in DISTINCT)]
+    monkeypatch.setattr("lateint.model.QUERIES_AT_ONCE", 7)
+    for text, found in zip(texts, model.queries(texts), strict=True):
+        alone = model.query(text)
+        assert found.rows.mask is None and found.rows.states.shape == alone.rows.states.shape
+        assert torch.equal(found.rows.positions, alone.rows.positions) and torch.equal(found.words, alone.words)
+        assert (found.rows.states - alone.rows.states).abs().max() < 1e-5
+        assert (found.vector is None) == (alone.vector is None)
+        assert found.vector is None or (found.vector - alone.vector).abs().max() < 1e-5
+    first, last = model.queries(texts[:1] + texts[-1:])
+    assert first.rows.states.shape != last.rows.states.shape or not torch.equal(first.rows.states, last.rows.states)
+    assert model.queries([]) == []
+    with pytest.raises(InputError, match="holds no token"):
+        model.queries(["bread", " "])
+
+
+@pytest.mark.parametrize("method", making.METHODS)
+def test_pairs_score_alike_however_they_are_grouped(method, monkeypatch):
+    ranker = Ranker(making.model(method))
+    pairs = [*DISTINCT, *PAIRS, *DISTINCT[::3]]
+    expected = np.array([ranker.rank(query, documents=[text])[0].score for query, text in pairs], dtype=np.float32)
+    assert abs(ranker.logits(pairs) - expected).max() <= 1e-5 * max(1.0, float(np.ptp(expected)))
+    monkeypatch.setattr("lateint.rank.TEXTS_AT_ONCE", 3)
+    assert abs(ranker.logits(pairs) - expected).max() <= 1e-5 * max(1.0, float(np.ptp(expected)))
+    assert abs(ranker.logits(pairs)[::-1] - expected).max() > 1e-2
+
+
+def test_every_text_is_encoded_once(monkeypatch):
+    ranker, rows = Ranker(making.model()), []
+    encode = ranker.model.encode
+    monkeypatch.setattr(ranker.model, "encode", lambda some: rows.extend(some) or encode(some))
+    ranker.logits([(f"{query} {word}", text) for query, text in PAIRS for word in tiny.WORDS[:3]])
+    assert len(rows) == len({text for _, text in PAIRS}) == 10

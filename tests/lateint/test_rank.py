@@ -39,7 +39,7 @@ def test_a_stored_document_scores_as_an_unstored_one_bit_for_bit(tmp_path, metho
 def test_a_lossy_codec_gives_the_same_score_with_and_without_a_store(tmp_path, method):
     documents = DOCUMENTS[:6]
     model = making.model(method)
-    codecs = {name: (making.part("int8"),) for name in model.arrays}
+    codecs = {name: (making.part("int8"),) for name in model.arrays if name != "token_ids"}
     with making.store(tmp_path, method, documents=documents, window=1, codecs=codecs) as store:
         ranker, exact = Ranker(model, store), Ranker(model)
         stored = [ranker.rank(QUERY, [document.id])[0].score for document in documents]

@@ -1,4 +1,4 @@
-"""Corpora: MS MARCO `collection.tsv`, BEIR and plain JSONL, ir_datasets; always streamed."""
+"""Corpora: MS MARCO `collection.tsv` and `msmarco-docs.tsv`, BEIR and plain JSONL, ir_datasets; always streamed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from lateint_store.errors import FormatError
 def read_corpus(path: str | Path) -> Iterator[Doc]:
     """Yield the documents of a corpus in file order, one at a time.
 
-    Layouts: `pid<TAB>text`; JSONL with `_id` or `id`, `text` and an optional `title`; a BEIR folder; `irds:ID`; `-`.
+    Layouts: `pid<TAB>text`; `docid<TAB>url<TAB>title<TAB>body` (the first line tells; the URL is left out, rankers read
+    title and body); JSONL with `_id` or `id`, `text` and an optional `title`; a BEIR folder; `irds:ID`; `-`.
     Repeated ids are not looked for here (that would hold every id in memory): the store refuses them.
     Raises: FormatError at a malformed line, InputError if there is nothing to read, MissingExtra for `irds:`.
     """
@@ -32,8 +33,9 @@ def read_corpus(path: str | Path) -> Iterator[Doc]:
             record = parse_record(raw, source, number)
             yield Doc(record.id("_id", "id"), record.text("title", ""), record.text("text"), number)
         return
+    read = _document_fields if head.count(b"\t") == 3 else _passage_fields
     for number, raw in lines:
-        yield Doc(*_tsv_fields(raw, source, number), number)
+        yield Doc(*read(raw, source, number), number)
 
 
 def is_json(path: str | Path, head: bytes) -> bool:
@@ -44,9 +46,17 @@ def is_json(path: str | Path, head: bytes) -> bool:
     return not name.endswith((".tsv", ".tab")) and head.lstrip().startswith(b"{")
 
 
-def _tsv_fields(raw: bytes, source: str, number: int) -> tuple[str, str, str]:
-    doc_id, text = two_fields(raw, source, number, "pid<TAB>text")
+def _passage_fields(raw: bytes, source: str, number: int) -> tuple[str, str, str]:
+    doc_id, text = two_fields(raw, source, number, "pid<TAB>text (or 4 in every line: docid<TAB>url<TAB>title<TAB>body)")
     return doc_id, "", text
+
+
+def _document_fields(raw: bytes, source: str, number: int) -> tuple[str, str, str]:
+    fields = decode(raw, source, number).split("\t")
+    if len(fields) != 4:
+        expected = "docid<TAB>url<TAB>title<TAB>body, as in the first line"
+        raise FormatError(source, number, f"{len(fields)} tab-separated fields; expected 4: {expected}")
+    return checked_id(fields[0], source, number, "the id"), fields[2], fields[3]
 
 
 def two_fields(raw: bytes, source: str, number: int, expected: str) -> tuple[str, str]:

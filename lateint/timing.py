@@ -1,0 +1,55 @@
+"""Where the time of one ranking went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where the time of one call went, in milliseconds, and what was read.
+
+    fetch: bytes out of LMDB; decode: bytes to arrays; encode: documents that were not stored; compute: query and head.
+    candidates: documents that were scored, however many chunks they have.
+    """
+
+    fetch_ms: float
+    decode_ms: float
+    encode_ms: float
+    compute_ms: float
+    total_ms: float
+    bytes_read: int
+    candidates: int
+    head: str
+
+
+class Clock:
+    """Adds up seconds by phase, from the moment it is made."""
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.fetch = self.decode = self.encode = self.compute = 0.0
+        self.bytes_read = 0
+
+    def time(self, phase: str, work: Callable[[], Any]) -> Any:
+        """Do the work and add what it took to a phase."""
+        start = time.perf_counter()
+        result = work()
+        setattr(self, phase, getattr(self, phase) + time.perf_counter() - start)
+        return result
+
+    def timing(self, candidates: int, head: str) -> Timing:
+        """What was added up, in milliseconds."""
+        return Timing(
+            fetch_ms=1e3 * self.fetch,
+            decode_ms=1e3 * self.decode,
+            encode_ms=1e3 * self.encode,
+            compute_ms=1e3 * self.compute,
+            total_ms=1e3 * (time.perf_counter() - self.started),
+            bytes_read=self.bytes_read,
+            candidates=candidates,
+            head=head,
+        )
