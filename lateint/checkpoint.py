@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ from lateint.fingerprint import digest_tensors
 from lateint.hub import Changes, locate, pretrained
 from lateint.method import Method
 from lateint.model import Model
+from lateint.parts import Part
 from lateint.presets import preset
+from lateint.rebase import rebase
 
 FORMAT = 1
 CONFIG, TENSORS = "lateint.json", "lateint.safetensors"
@@ -40,32 +42,35 @@ def load_model(
     device: str | None = None,
     query_max_length: int | None = None,
     doc_max_length: int | None = None,
+    compressor: str | Part | None = None,
     dtype: str | torch.dtype | None = None,
     threads: int | None = None,
 ) -> Model:
     """Load a model for indexing and ranking.
 
     Args: `name_or_path` "default" (the checkpoint that ships with the package), a lateint checkpoint, a folder or hub
-    name of any supported encoder or one-label classifier; `method` a preset name or a `Method`, not needed for a
-    lateint checkpoint (default: `cosine` for a bare encoder, `prettr` for a classifier); `offline_layers` replaces the
-    method's L, and the two lengths its longest query and document in tokens; `device` as torch spells it; `dtype`
-    of the weights, float32 unless given (logits are float32 always); `threads` of torch in this process, left alone
-    unless given.
+    name of any supported encoder or one-label classifier; `method` a preset name or a `Method` (default: a lateint
+    checkpoint's own, `cosine` for a bare encoder, `prettr` for a classifier; another method over a lateint checkpoint
+    takes its encoder and whatever else fits, the rest is fresh); `offline_layers` replaces the
+    method's L, and the two lengths its longest query and document in tokens; `compressor` its compressor, a part or text
+    such as "bottleneck:width=128" (fresh weights, to be trained), or "none"; `device` as torch spells it; `dtype` of the
+    weights, float32 unless given (logits are float32 always); `threads` of torch in this process, left alone unless given.
     Raises: ModelError, DamagedCheckpoint, InputError.
     """
     if threads is not None:
         if threads < 1:
             raise InputError(f"threads={threads}; expected at least 1")
         torch.set_num_threads(threads)
-    changes = Changes(offline_layers, query_max_length, doc_max_length)
+    changes = Changes(offline_layers, query_max_length, doc_max_length, compressor)
     folder = CHECKPOINTS / name_or_path if (CHECKPOINTS / name_or_path / CONFIG).is_file() else locate(name_or_path)
     chosen = _dtype(dtype)
+    wanted = preset(method) if isinstance(method, str) else method
     if isinstance(folder, Path) and (folder / CONFIG).is_file():
-        if method is not None or offline_layers is not None:
-            raise InputError(f"{name_or_path} is a lateint checkpoint, its method is part of it; leave method and L out")
-        model = _load_ours(folder, str(name_or_path), changes, chosen)
+        as_saved = replace(changes, offline_layers=None, compressor=None)
+        model, source = _load_ours(folder, str(name_or_path), as_saved, chosen)
+        if wanted is not None or offline_layers is not None or compressor is not None:
+            model = rebase(model, source, wanted, changes)
     else:
-        wanted = preset(method) if isinstance(method, str) else method
         backbone, texts, settled = pretrained(folder, wanted, changes, chosen)
         model = Model(backbone, texts, settled, str(name_or_path)).to(chosen)
     return model.to(device) if device is not None else model
@@ -78,7 +83,7 @@ def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     return found
 
 
-def _load_ours(folder: Path, name: str, changes: Changes, dtype: torch.dtype) -> Model:
+def _load_ours(folder: Path, name: str, changes: Changes, dtype: torch.dtype) -> tuple[Model, Path | str]:
     config = _read_config(folder)
     tensors = _read_tensors(folder / TENSORS, config.tensors)
     source = folder if config.base is None else locate(config.base)
@@ -99,7 +104,7 @@ def _load_ours(folder: Path, name: str, changes: Changes, dtype: torch.dtype) ->
     if own - set(tensors) or any(shapes.get(k) != v.shape for k, v in tensors.items()):
         raise DamagedCheckpoint(f"{folder / TENSORS} does not hold the tensors of method {settled.name!r}")
     model.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False)
-    return model.to(dtype)
+    return model.to(dtype), source
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from lateint.parts import Part, part
 Depth = int | str
 """A number of layers: an integer, or an expression in T such as "T", "T/2", "3T/4" or "T-2" (rounded down)."""
 
+PARTS = ("pool", "compressor", "vector", "vector_map", "head")  # fields of a method that hold one part
 _DEPTH = re.compile(r"(?P<times>\d*)T(?:/(?P<over>[1-9]\d*))?(?:-(?P<minus>\d+))?")
 
 
@@ -58,17 +59,18 @@ class Layout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One stage of training: which loss, on which parameters, for how long. All settings are data."""
+    """One stage of training: which losses, on which parameters, from which lists. All settings are data."""
 
-    loss: Part
-    distill: Part | None = None  # a second loss, against the teacher's scores
-    distill_weight: float = 1.0
-    train: tuple[str, ...] = ("head",)  # of: head, compressor, layers (the document and query towers)
+    losses: tuple[tuple[Part, float], ...]  # each with its weight
+    train: tuple[str, ...] = ("head",)  # of: head, compressor, vector_map, layers (the document and query towers)
     rate: float = 1e-4  # peak learning rate of AdamW; warm-up over 10 % of the steps, then linear to zero
     vector_rate: float = 1.0  # factor of the rate for biases, norms and scalars
-    queries: int = 8  # queries a step
+    queries: int = 8  # queries, or pairs, a step
     negatives: int = 7  # candidates a query beside the positive
     pool: int = 0  # draw so many negatives and keep those that the teacher scores highest; 0: keep what is drawn
+    in_batch: bool = False  # the positives of a step's other queries are negatives too
+    dropout: bool = False  # the layers' own dropout, where layers are trained
+    compressed: bool = True  # False: states pass the compressor by in this stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,17 +87,20 @@ class Method:
     towers: Literal["shared", "copied"] = "shared"  # copied: the query tower has weights of its own
     pool: Part = field(default_factory=lambda: part("all_tokens"))  # which token vectors of a document survive
     compressor: Part | None = None  # learned map h -> c before the codecs
-    vector: Part | None = None  # a second stored array: one vector a document, after all T layers
+    vector: Part | None = None  # a second stored array: the pool that makes one vector of a document
+    vector_layers: Depth = "T"  # layers that a vector passes, of both sides; L where the head reads vectors alone
+    vector_map: Part | None = None  # learned map of the pooled vectors of both sides
     codecs: tuple[tuple[str, tuple[Part, ...]], ...] = ()  # how each array is packed, in encode order
     head: Part  # what runs with the query
     stages: tuple[Stage, ...] = ()
 
     def resolve(self, layers: int) -> Method:
-        """The same method with both depths as numbers for a backbone of T = `layers`."""
+        """The same method with its depths as numbers for a backbone of T = `layers`."""
         return replace(
             self,
             offline_layers=resolve_depth(self.offline_layers, layers),
             query_layers=resolve_depth(self.query_layers, layers),
+            vector_layers=resolve_depth(self.vector_layers, layers),
         )
 
     @property
@@ -108,10 +113,15 @@ class Method:
         """Layers of the query's own tower as a number. Raises: InputError before `resolve`."""
         return resolve_depth(self.query_layers, 0) if isinstance(self.query_layers, str) else self.query_layers
 
+    @property
+    def vector_depth(self) -> int:
+        """Layers that a vector passes as a number. Raises: InputError before `resolve`."""
+        return resolve_depth(self.vector_layers, 0) if isinstance(self.vector_layers, str) else self.vector_layers
+
     def to_json(self) -> dict[str, Any]:
         """Plain data; parts as `{"name", "configuration"}`."""
         data = asdict(self)
-        for key in ("pool", "compressor", "vector", "head"):
+        for key in PARTS:
             chosen = getattr(self, key)
             data[key] = None if chosen is None else chosen.to_json()
         data["codecs"] = {name: [step.to_json() for step in steps] for name, steps in self.codecs}
@@ -120,11 +130,14 @@ class Method:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Method:
-        """The inverse of `to_json`. Raises: InputError on an unknown or missing field."""
-        _check_fields(cls, data)
-        values = dict(data)
-        for key in ("pool", "compressor", "vector", "head"):
-            values[key] = None if data.get(key) is None else Part.from_json(data[key])
+        """The inverse of `to_json`; `vector_layers` and `vector_map` may be missing, as in files from before they were.
+
+        Raises: InputError on an unknown or missing field.
+        """
+        values = {"vector_layers": "T", "vector_map": None} | data
+        _check_fields(cls, values)
+        for key in PARTS:
+            values[key] = None if values[key] is None else Part.from_json(values[key])
         for key in ("document", "query"):
             _check_fields(Layout, data[key])
             values[key] = Layout(**data[key])
@@ -134,14 +147,13 @@ class Method:
 
 
 def _stage_json(stage: Stage) -> dict[str, Any]:
-    distill = None if stage.distill is None else stage.distill.to_json()
-    return asdict(stage) | {"loss": stage.loss.to_json(), "distill": distill, "train": list(stage.train)}
+    return asdict(stage) | {"losses": [[loss.to_json(), weight] for loss, weight in stage.losses], "train": list(stage.train)}
 
 
 def _stage(data: dict[str, Any]) -> Stage:
     _check_fields(Stage, data)
-    parts = {key: None if data[key] is None else Part.from_json(data[key]) for key in ("loss", "distill")}
-    values: dict[str, Any] = data | parts | {"train": tuple(data["train"])}
+    losses = tuple((Part.from_json(loss), float(weight)) for loss, weight in data["losses"])
+    values: dict[str, Any] = data | {"losses": losses, "train": tuple(data["train"])}
     return Stage(**values)
 
 

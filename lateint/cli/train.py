@@ -1,9 +1,10 @@
-"""`lateint train`: a method, or a recipe of ours, on ranking data."""
+"""`lateint train`: a method, or a recipe of ours, on ranking lists or sentence pairs."""
 
 from __future__ import annotations
 
-import json
+import shutil
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,115 +12,171 @@ import click
 
 if TYPE_CHECKING:
     from lateint.model import Model
-    from lateint.train.data import TrainingSet
-    from lateint.train.loop import Step
+    from lateint.train.run import Setup
+    from lateint.train.trainer import Step
+
+STEPS = 500
+PRECISIONS = ("float32", "bfloat16")
 
 
 @click.command("train")
 @click.option("--method", metavar="NAME", help="A preset; see `lateint methods`.")
-@click.option("--recipe", metavar="NAME", help="A recipe of ours (`default`): method, base, steps and shares in one.")
-@click.option("--base", "--model", metavar="NAME", help="Encoder to start from.  [default: all-MiniLM-L6-v2]")
-@click.option("--data", multiple=True, required=True, metavar="DIR", help="BEIR-like folder with runs/; repeatable.")
+@click.option("--recipe", metavar="NAME", help="A recipe of ours: method, base, teacher, steps and shares in one.")
+@click.option("--base", "--model", metavar="NAME", help="Encoder or checkpoint to start from.  [default: all-MiniLM-L6-v2]")
+@click.option(
+    "--data", multiple=True, required=True, metavar="PATH", help="BEIR-like folder with runs/, or a file of pairs; repeatable."
+)
 @click.option("--split", default="train", show_default=True, help="Split of the data.")
 @click.option("--output", required=True, type=click.Path(), help="Folder of the checkpoint.")
 @click.option("--offline-layers", metavar="L", help="Layers run per document.")
+@click.option("--compressor", metavar="PART", help='Such as "bottleneck:width=128", or none.')
 @click.option("--query-max-length", type=click.IntRange(min=3), metavar="N")
 @click.option("--doc-max-length", type=click.IntRange(min=3), metavar="N")
-@click.option("--steps", type=click.IntRange(min=1), help="Steps of every stage.  [default: 500, or the recipe's]")
+@click.option("--steps", type=click.IntRange(min=1), help=f"Steps of every stage.  [default: {STEPS}, or the recipe's]")
 @click.option("--minutes", type=float, default=float("inf"), help="Stop a stage after so long; the rate is at zero then.")
 @click.option("--teacher", metavar="NAME", help="A model whose scores guide losses that need one. Default: the start itself.")
+@click.option("--scores", type=click.Path(), help="File that keeps the teacher's scores, for every student after.")
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--precision", type=click.Choice(PRECISIONS), help="Of the layers while training.  [default: float32]")
+@click.option("--save-every", type=click.IntRange(min=1), default=100, show_default=True, help="Steps between saved states.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads of torch.")
+@click.option("--device", metavar="NAME", help="cpu or cuda.  [default: cpu]")
 @click.option(
     "--delta/--full",
     default=None,
     help="Save a delta over the base, or everything.  [default: delta if the base is a name]",
 )
-def command(data: tuple[str, ...], split: str, output: str, seed: int, **options: Any) -> None:
-    """Train a method and save a checkpoint with its loss curve.
+def command(data: tuple[str, ...], split: str, output: str, **options: Any) -> None:
+    """Train a method and save a checkpoint with its loss curves.
+
+    A run that was interrupted goes on when the same command is repeated.
 
     \b
     Example:
       lateint train --recipe default --data squad --data medquad --data selqa --output my-default
-      lateint train --method mice --base all-MiniLM-L6-v2 --data squad --steps 300 --output mice-squad
+      lateint train --method mice --base all-MiniLM-L6-v2 --teacher default --data squad --steps 300 --output mice-squad
     """
     from lateint.train.prepare import prepare
-    from lateint_eval.datasets.folder import training_set
+    from lateint.train.run import check
+    from lateint_eval.datasets.sources import training_source
 
-    model, shares, steps = _start(options)
-    sets = [training_set(folder, split) for folder in data]
-    fitted = prepare(model, sets, seed)
-    for name, value in fitted.items():
+    model, shares, budgets = _start(options)
+    sets = [training_source(path, split, options["seed"]) for path in data]
+    check(model, sets, taught=options["teacher"] is not None)
+    setup = _setup(Path(output), budgets, shares, options)
+    _announce(_claim(setup.folder, model, data, split, options), setup)
+    for name, value in prepare(model, sets, options["seed"]).items():
         click.echo(f"prepared: {name} {value:.4f}", err=True)
-    history = _train(model, sets, shares, steps, seed, options)
+    history = _train(model, sets, setup, options)
     _save(model, Path(output), history, options)
+    shutil.rmtree(setup.folder)
 
 
-def _start(options: dict[str, Any]) -> tuple[Model, dict[str, int], tuple[int, ...]]:
-    """The model at step 0, the sources' shares, and steps for every stage."""
+def _start(options: dict[str, Any]) -> tuple[Model, dict[str, int] | None, tuple[Any, ...]]:
+    """The model at step 0, the sources' shares, and a budget for every stage."""
     from lateint.checkpoint import load_model
     from lateint.train.recipes import recipe
+    from lateint.train.trainer import Budget
 
     if (options["method"] is None) == (options["recipe"] is None):
         raise click.UsageError("name one of --method and --recipe")
     chosen = None if options["recipe"] is None else recipe(options["recipe"])
-    options["base"] = options["base"] or ("all-MiniLM-L6-v2" if chosen is None else chosen.base)
-    lengths = {key: options[key] for key in ("offline_layers", "query_max_length", "doc_max_length", "threads")}
-    model = load_model(options["base"], options["method"] if chosen is None else chosen.method, **lengths)
+    if chosen is not None:
+        options["base"] = options["base"] or chosen.base
+        options["teacher"] = options["teacher"] or chosen.teacher
+        options["precision"] = options["precision"] or chosen.precision
+    options["base"] = options["base"] or "all-MiniLM-L6-v2"
+    keys = ("offline_layers", "query_max_length", "doc_max_length", "compressor", "threads", "device")
+    changes = {key: options[key] for key in keys if options[key] is not None}
+    model = load_model(options["base"], options["method"] if chosen is None else chosen.method, **changes)
     stages = len(model.method.stages)
-    planned = chosen.steps if chosen is not None else (500,) * stages
+    planned = chosen.steps if chosen is not None else (STEPS,) * stages
     steps = (options["steps"],) * stages if options["steps"] is not None else planned
-    return model, {} if chosen is None else chosen.shares, steps
+    budgets = tuple(Budget(count, options["minutes"]) for count in steps)
+    return model, None if chosen is None else chosen.shares, budgets
 
 
-def _train(
-    model: Model,
-    sets: list[TrainingSet],
-    shares: dict[str, int],
-    steps: tuple[int, ...],
-    seed: int,
-    options: dict[str, Any],
-) -> list[list[Step]]:
+def _setup(output: Path, budgets: tuple[Any, ...], shares: dict[str, int] | None, options: dict[str, Any]) -> Setup:
+    from lateint.train.run import Setup
+
+    return Setup(
+        folder=output / ".training",
+        budgets=budgets,
+        shares=shares,
+        seed=options["seed"],
+        precision=options["precision"] or "float32",
+        save_every=options["save_every"],
+        on_gpu=str(options["device"] or "cpu") != "cpu",
+    )
+
+
+def _claim(folder: Path, model: Model, data: tuple[str, ...], split: str, options: dict[str, Any]) -> bool:
+    from lateint.fingerprint import digest_tensors
+    from lateint.train.run import claim
+
+    keys = ("method", "recipe", "base", "teacher", "steps", "minutes", "seed", "precision")
+    settings: dict[str, Any] = {key: str(options[key]) for key in keys} | {"data": sorted(map(str, data)), "split": split}
+    settings |= {"design": model.method.to_json(), "start": digest_tensors(model.state_dict())}
+    return claim(folder, settings)
+
+
+def _announce(resumed: bool, setup: Setup) -> None:
+    if resumed:
+        click.echo(f"going on with the interrupted run in {setup.folder}", err=True)
+
+
+def _train(model: Model, sets: list[Any], setup: Setup, options: dict[str, Any]) -> list[list[Step]]:
     from tqdm import tqdm
 
-    from lateint.train.data import Sampler
-    from lateint.train.loop import Budget, train_stage
+    from lateint.train.run import train
+    from lateint.train.scores import Scores, identity
 
     teacher = None if options["teacher"] is None else _teacher(options)
-    history = []
-    for number, (stage, count) in enumerate(zip(model.method.stages, steps, strict=True)):
-        sampler = Sampler(sets, stage.pool or stage.negatives, shares=shares, seed=seed + number)
-        with tqdm(total=count, unit=" steps", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
+    if options["scores"] is not None and teacher is None:
+        raise click.UsageError("--scores keeps the scores of a teacher; name one with --teacher")
+    kept: Any = nullcontext() if options["scores"] is None else Scores(options["scores"], identity(teacher))  # type: ignore[arg-type]
+    total = sum(budget.steps for budget in setup.budgets)
+    with kept as scores, tqdm(total=total, unit=" steps", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
 
-            def watch(step: Step, bar: Any = bar) -> None:
-                bar.set_postfix_str(f"loss {step.loss:.3f} distill {step.distill:.3f}", refresh=False)
-                bar.update()
+        def watch(number: int, step: Step) -> None:
+            bar.set_postfix_str(" ".join(f"{name} {value:.3f}" for name, value in step.losses.items()), refresh=False)
+            bar.update()
 
-            history.append(train_stage(model, stage, sampler, Budget(count, options["minutes"]), teacher=teacher, watch=watch))
-        last = history[-1][-20:]
-        mean = sum(step.loss for step in last) / len(last)
-        click.echo(f"stage {number}: {len(history[-1])} steps in {history[-1][-1].seconds:.0f} s, loss {mean:.4f}", err=True)
+        history = train(model, sets, setup, teacher=teacher, scores=scores, watch=watch)
+    for number, steps in enumerate(history):
+        _summarise(number, steps)
     return history
+
+
+def _summarise(number: int, steps: list[Step]) -> None:
+    if not steps:
+        click.echo(f"stage {number}: no step fitted its budget", err=True)
+        return
+    last = steps[-20:]
+    means = {name: sum(step.losses[name] for step in last) / len(last) for name in last[0].losses}
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in means.items()) + f" (mean of the last {len(last)})"
+    click.echo(f"stage {number}: {len(steps)} steps in {steps[-1].seconds:.0f} s, {shown}", err=True)
 
 
 def _teacher(options: dict[str, Any]) -> Model:
     """The model that guides: a lateint checkpoint as it is, a classifier unsplit, a bare encoder by its cosine."""
     from lateint.checkpoint import load_model
 
-    lengths = {key: options[key] for key in ("query_max_length", "doc_max_length")}
+    chosen = {key: options[key] for key in ("query_max_length", "doc_max_length", "device")}
+    lengths = {key: value for key, value in chosen.items() if value is not None}
     found = load_model(options["teacher"], **lengths)
     split = not found.checkpoint and found.method.head.name == "joint_layers"
     return load_model(options["teacher"], "cross_encoder", **lengths) if split else found
 
 
 def _save(model: Model, output: Path, history: list[list[Step]], options: dict[str, Any]) -> None:
-    from dataclasses import asdict
-
     from lateint.checkpoint import save
+    from lateint.train.curves import write_json, write_png
 
     delta = options["delta"] if options["delta"] is not None else not Path(options["base"]).exists()
     save(model, output, base=options["base"] if delta else None)
-    curve = [[asdict(step) for step in stage] for stage in history]
-    (output / "history.json").write_text(json.dumps(curve), encoding="utf-8")
-    size = sum(file.stat().st_size for file in output.iterdir())
+    write_json(history, output / "history.json")
+    if not write_png(history, output / "history.png"):
+        click.echo("no picture of the loss curves: pip install 'lateint[train]' brings matplotlib", err=True)
+    size = sum(file.stat().st_size for file in output.iterdir() if file.is_file())
     click.echo(f"saved {output} ({size / 1e6:.1f} MB)", err=True)

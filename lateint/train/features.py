@@ -23,7 +23,7 @@ class Live:
     def __init__(self, model: Model) -> None:
         self.model = model
 
-    def prepare(self, documents: Sequence[Document]) -> None:
+    def prepare(self, texts: Sequence[str], documents: Sequence[Document]) -> None:
         """Nothing can be computed ahead."""
 
     def query(self, text: str) -> Query:
@@ -32,7 +32,11 @@ class Live:
 
     def candidates(self, documents: Sequence[Document]) -> Candidates:
         """The arrays of documents in one padded batch, differentiable; codecs are left out."""
-        arrays = self.model.encode_batch(self.model.document_tokens(documents))
+        return self.arrays(self.model.document_tokens(documents))
+
+    def arrays(self, rows: Sequence[Sequence[int]]) -> Candidates:
+        """The same from token rows."""
+        arrays = self.model.encode_batch(rows)
         mask = next((m for name, (_, m) in arrays.items() if name != "vector"), None)
         return Candidates(mask=mask, **{name: values for name, (values, _) in arrays.items()})
 
@@ -51,14 +55,12 @@ class Frozen:
 
     def query(self, text: str) -> Query:
         """The query's part, computed the first time."""
-        if text not in self._queries:
-            with torch.no_grad():
-                self._queries[text] = self.model.query_from_tokens(self.model.query_tokens(text))
+        self._prepare_queries([text])
         return self._queries[text]
 
     def candidates(self, documents: Sequence[Document]) -> Candidates:
         """The arrays of documents in one padded batch, in their order."""
-        self.prepare(documents)
+        self._prepare_documents(documents)
         arrays = {}
         for name, pipeline in self.through.items():
             found = [self._documents[document][name] for document in documents]
@@ -70,8 +72,18 @@ class Frozen:
         picked = {n: None if v is None else v[back] for n in Candidates.__slots__ for v in [getattr(batch.docs, n)]}
         return Candidates(**picked)
 
-    def prepare(self, documents: Sequence[Document]) -> None:
-        """Encode those documents that are not here yet."""
+    def prepare(self, texts: Sequence[str], documents: Sequence[Document]) -> None:
+        """Compute what is not here yet, in batches."""
+        self._prepare_queries(texts)
+        self._prepare_documents(documents)
+
+    def _prepare_queries(self, texts: Sequence[str]) -> None:
+        new = [text for text in dict.fromkeys(texts) if text not in self._queries]
+        if new:
+            with torch.no_grad():
+                self._queries |= dict(zip(new, self.model.queries(new), strict=True))
+
+    def _prepare_documents(self, documents: Sequence[Document]) -> None:
         new = [document for document in dict.fromkeys(documents) if document not in self._documents]
         if not new:
             return

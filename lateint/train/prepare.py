@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lateint.model import Document, Model
-from lateint.train.data import TrainingSet
+from lateint.train.data import Source
 
 SAMPLE = 500  # documents and queries of each source
 FIRST_WORD = (
@@ -19,7 +18,7 @@ FIRST_WORD = (
 )
 
 
-def prepare(model: Model, sets: Sequence[TrainingSet], seed: int = 0) -> dict[str, float]:
+def prepare(model: Model, sets: Sequence[Source], seed: int = 0) -> dict[str, float]:
     """Fit what can be fitted without labels, and make the head anew from it.
 
     A `linear` compressor gets the principal directions of document states, each source counted alike; an evidence term
@@ -31,7 +30,7 @@ def prepare(model: Model, sets: Sequence[TrainingSet], seed: int = 0) -> dict[st
         model.rebuild_head()
     evidence = _evidence(model)
     if evidence is not None:
-        states, ids = _query_states(model, sets)
+        states, ids = _query_states(model, sets, np.random.default_rng(seed))
         evidence.fit_weights(states, ids, FIRST_WORD)
     return found
 
@@ -40,37 +39,31 @@ def _evidence(model: Model) -> Any:
     return model.head if model.method.head.name == "evidence" else getattr(model.head, "evidence", None)
 
 
-def _document_states(model: Model, sets: Sequence[TrainingSet], random: np.random.Generator) -> Tensor:
+def _document_states(model: Model, sets: Sequence[Source], random: np.random.Generator) -> Tensor:
     """Token states after layer L of a sample of documents: [n, h], the same number from every source."""
     samples = []
     for source in sets:
-        documents = list(source.documents.values())
-        chosen = [documents[i] for i in random.choice(len(documents), min(SAMPLE, len(documents)), replace=False)]
-        samples.append(_states(model, chosen))
+        samples.append(_states(model, source.sample(SAMPLE, random)[1]))
     smallest = min(map(len, samples))
     return torch.cat([s[torch.from_numpy(random.choice(len(s), smallest, replace=False))] for s in samples])
 
 
 def _states(model: Model, documents: Sequence[Document]) -> Tensor:
-    compressor, model.compressor = model.compressor, None
-    try:
-        rows = sorted(model.document_tokens(documents), key=len)
-        parts = []
-        with torch.no_grad():
-            for start in range(0, len(rows), 16):
-                states, mask = model.encode_batch(rows[start : start + 16])["states"]
-                parts.append(states.reshape(-1, states.shape[-1]) if mask is None else states[mask])
-    finally:
-        model.compressor = compressor
+    rows = sorted(model.document_tokens(documents), key=len)
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(rows), 16):
+            kept, _ = model.document_rows(rows[start : start + 16])
+            parts.append(kept.states.reshape(-1, kept.states.shape[-1]) if kept.mask is None else kept.states[kept.mask])
     return torch.cat(parts)
 
 
-def _query_states(model: Model, sets: Sequence[TrainingSet]) -> tuple[Tensor, Tensor]:
+def _query_states(model: Model, sets: Sequence[Source], random: np.random.Generator) -> tuple[Tensor, Tensor]:
     """States [n, h] and ids [n] of the words of some training queries."""
     states, ids = [], []
     with torch.no_grad():
         for source in sets:
-            for text in islice((source.queries[q] for q in source.usable()), SAMPLE):
+            for text in source.sample(SAMPLE, random)[0]:
                 tokens = model.query_tokens(text)
                 query = model.query_from_tokens(tokens)
                 states.append(query.rows.states[0][query.words])

@@ -19,17 +19,18 @@ class Recipe:
     method: Method
     shares: dict[str, int]
     steps: tuple[int, ...]
+    teacher: str | None = None  # None: the start itself
+    precision: str = "float32"
     seed: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """For model cards and results."""
-        own = {key: getattr(self, key) for key in ("name", "base", "shares", "steps", "seed")}
+        own = {key: getattr(self, key) for key in ("name", "base", "shares", "steps", "teacher", "precision", "seed")}
         return own | {"method": self.method.to_json()}
 
 
 EVIDENCE_STAGE = Stage(
-    loss=part("listwise"),
-    distill=part("kl"),
+    losses=((part("listwise"), 1.0), (part("kl"), 1.0)),
     rate=3e-4,
     vector_rate=10.0,
     queries=12,

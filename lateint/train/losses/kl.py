@@ -6,26 +6,30 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lateint.errors import InputError
+from lateint.train.outcome import Loss, Outcome
 
 
-class Kl:
-    """temperature² · KL(softmax(teacher / temperature) || softmax(scores / temperature)), mean over queries.
+class Kl(Loss):
+    """temperature² · KL(softmax(teacher / temperature) || softmax(scale · scores / temperature)), mean over queries.
 
     The factor keeps the size of the gradient independent of the temperature, to first order. Zero at equal scores.
+    `scale`: a student whose scores are cosines needs about 20 to meet a teacher's logits. A single candidate is a yes or
+    no: its softmax runs over (score, 0), as for a classifier of two labels.
     """
 
     needs_teacher = True
 
-    def __init__(self, *, temperature: float = 1.0) -> None:
+    def __init__(self, *, temperature: float = 1.0, scale: float = 1.0) -> None:
         if temperature <= 0:
             raise InputError(f"temperature={temperature}; expected a positive number")
-        self.temperature = temperature
+        self.temperature, self.scale = temperature, scale
 
-    def __call__(self, scores: Tensor, teacher: Tensor | None) -> Tensor:
-        """Scores and teacher scores [queries, candidates] -> loss []."""
-        if teacher is None:
-            raise InputError("loss 'kl' needs a teacher's scores; name a teacher for this stage")
-        ours, theirs = (F.log_softmax(x / self.temperature, dim=-1) for x in (scores, teacher))
+    def __call__(self, outcome: Outcome) -> Tensor:
+        """The loss []."""
+        both = self.scale * outcome.scores, outcome.taught("kl")
+        if outcome.scores.shape[1] == 1:
+            both = F.pad(both[0], (0, 1)), F.pad(both[1], (0, 1))
+        ours, theirs = (F.log_softmax(x / self.temperature, dim=-1) for x in both)
         return self.temperature**2 * F.kl_div(ours, theirs, log_target=True, reduction="batchmean")
 
 

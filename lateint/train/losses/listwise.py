@@ -1,4 +1,4 @@
-"""Listwise softmax: the positive against all other candidates of its query."""
+"""Listwise softmax: the relevant candidate against all others of its query."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lateint.train.outcome import Loss, Outcome
 
-class Listwise:
-    """Cross-entropy of the positive, which stands first in each list: -log softmax(scores)[0], mean over queries.
 
-    Zero only in the limit of an infinitely better positive. Invariant to adding a constant to all scores of a query.
+class Listwise(Loss):
+    """Cross-entropy of the relevant candidate, which stands first: -log softmax(scale · scores)[0], mean over queries.
+
+    `scale`: cosines lie in -1..1 and need about 20, logits none. Zero only in the limit of an infinitely better
+    candidate. Invariant to adding a constant to all scores of a query.
     """
 
-    needs_teacher = False
+    def __init__(self, *, scale: float = 1.0) -> None:
+        self.scale = scale
 
-    def __call__(self, scores: Tensor, teacher: Tensor | None) -> Tensor:
-        """Scores [queries, candidates] -> loss []."""
+    def __call__(self, outcome: Outcome) -> Tensor:
+        """The loss []."""
+        scores = self.scale * outcome.scores
         return F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.int64, device=scores.device))
 
 

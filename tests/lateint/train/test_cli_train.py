@@ -1,8 +1,6 @@
 """Every preset through the command line: train, index, rank, evaluate, on the toy collection with a tiny encoder."""
 
-import gzip
 import json
-import shutil
 
 import pytest
 import tiny
@@ -13,28 +11,32 @@ from lateint.presets import PRESETS
 LENGTHS = ("--query-max-length", "24", "--doc-max-length", "48")
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """The toy collection as training data: its test split serves as train split here."""
-    folder = tmp_path_factory.mktemp("data") / "toy"
-    (folder / "qrels").mkdir(parents=True)
-    (folder / "runs").mkdir()
-    for name in ("corpus.jsonl", "queries.jsonl"):
-        shutil.copy(TOY / name, folder / name)
-    shutil.copy(TOY / "qrels" / "test.tsv", folder / "qrels" / "train.tsv")
-    with gzip.open(folder / "runs" / "bm25.train.top15.trec.gz", "wt") as run:
-        run.write((TOY / "run.beir.trec").read_text())
+def classifier(tmp_path, data, call):
+    """A cross-encoder as a transformers checkpoint: loaded unsplit when it teaches."""
+    return tiny.checkpoint("bert")
+
+
+def vectors(tmp_path, data, call):
+    """A sentence encoder, trained for a step."""
+    folder = tmp_path / "teacher"
+    common = ("--method", "cosine", "--base", tiny.checkpoint("bert"), "--data", data, "--steps", 1, *LENGTHS)
+    assert call("train", *common, "--output", folder)[0] == 0
     return folder
+
+
+TEACHERS = dict.fromkeys(("mice", "sdr", "deformer", "dipair", "dse", "early_layers"), classifier) | {"hpd": vectors}
 
 
 @pytest.mark.parametrize("method", list(PRESETS))
 def test_a_preset_trains_indexes_ranks_and_is_evaluated(method, data, tmp_path, call):
     base, model, store, run = tiny.checkpoint("bert"), tmp_path / "model", tmp_path / "store", tmp_path / "run.trec"
-    teacher = ("--teacher", base) if method == "mice" else ()
+    teacher = ("--teacher", TEACHERS[method](tmp_path, data, call)) if method in TEACHERS else ()
     common = ("--method", method, "--base", base, "--data", data, "--steps", 2, *LENGTHS, *teacher)
-    assert call("train", *common, "--output", model)[0] == 0
+    code, _, err = call("train", *common, "--output", model)
+    assert code == 0, err
     history = json.loads((model / "history.json").read_text())
-    assert [step["step"] for step in history[0]] == [0, 1]
+    assert [step["step"] for step in history[-1]] == [0, 1] and (model / "history.png").stat().st_size > 10_000
+    assert not (model / ".training").exists()
     assert call("index", "--corpus", data / "corpus.jsonl", "--store", store, "--model", model)[0] == 0
     shared = ("--queries", data / "queries.jsonl", "--candidates", TOY / "run.beir.trec")
     assert call("rank", "--store", store, *shared, "--output", run)[0] == 0

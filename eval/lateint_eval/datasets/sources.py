@@ -1,0 +1,44 @@
+"""What `lateint train --data` names: a ranking folder, or a file of labelled sentence pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lateint_eval.datasets.folder import training_set
+from lateint_eval.formats.pairs import pair_columns, read_pairs
+from lateint_store.errors import InputError
+
+if TYPE_CHECKING:
+    from lateint.train.data import PairSet, Source
+
+
+def training_source(path: str | Path, split: str = "train", seed: int = 0) -> Source:
+    """Read a source of training examples: a folder as ranking lists, a file as pairs.
+
+    Raises: InputError if there is no such path, or nothing in it to train on; FormatError for a malformed line.
+    """
+    if Path(path).is_dir():
+        return training_set(path, split)
+    if not Path(path).is_file():
+        raise InputError(f"{path} is neither a ranking folder nor a file of sentence pairs")
+    return training_pairs(path, split, seed)
+
+
+def training_pairs(path: str | Path, split: str = "train", seed: int = 0) -> PairSet:
+    """Labelled pairs of a file; graded labels are scaled to 0..1.
+
+    Where it has a column `split`, those of `split`; `column=word` names another column.
+    Raises: InputError for labels that are all equal: nothing can be learned from them.
+    """
+    from lateint.train.data import PairSet
+
+    column, named, word = split.rpartition("=")
+    marked = named or "split" in map(str.lower, pair_columns(path))
+    pairs = read_pairs(path, where={column or "split": {word}} if marked else None)
+    labels = [pair.label for pair in pairs]
+    low, high = min(labels), max(labels)
+    if low == high:
+        raise InputError(f"all {len(labels)} labels of {path} are {low:g}; expected at least two different ones")
+    scaled = [(label - low) / (high - low) for label in labels]
+    return PairSet(Path(path).name, [(pair.first, pair.second) for pair in pairs], scaled, seed)

@@ -1,0 +1,37 @@
+"""Another method over the weights of a lateint checkpoint: how a student starts from its teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from lateint.hub import Changes, pretrained
+from lateint.method import Method
+from lateint.model import Model
+
+
+def rebase(checkpoint: Model, source: Path | str, method: Method | None, changes: Changes) -> Model:
+    """The encoder of a checkpoint under another method (None: its own, with changes such as another L).
+
+    Weights of the encoder, and of every other part that has the same name and shape in both methods (a classifier, a
+    readout, a compressor), carry over; the rest is fresh. `source` is where the checkpoint's base comes from.
+    """
+    dtype = next(checkpoint.parameters()).dtype
+    backbone, texts, settled = pretrained(source, method or checkpoint.method, changes, dtype)
+    _carry(checkpoint.backbone.bare.state_dict(), backbone.bare)
+    if checkpoint.backbone.has_classifier and backbone.has_classifier:
+        _carry(checkpoint.backbone.model.state_dict(), backbone.model)
+    model = Model(backbone, texts, settled, checkpoint.name)  # heads that copy layers copy the trained ones
+    if model.query_backbone is not None and checkpoint.query_backbone is not None:
+        _carry(checkpoint.query_backbone.bare.state_dict(), model.query_backbone.bare)
+    own = {key: value for key, value in checkpoint.state_dict().items() if "backbone." not in key}
+    _carry(own, model)
+    return model.to(dtype)
+
+
+def _carry(weights: Mapping[str, Tensor], into: nn.Module) -> None:
+    held = into.state_dict()
+    fitting = {key: value for key, value in weights.items() if key in held and held[key].shape == value.shape}
+    into.load_state_dict(fitting, strict=False)

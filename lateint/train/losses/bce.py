@@ -1,0 +1,30 @@
+"""Binary cross-entropy: every candidate on its own."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from lateint.train.outcome import Loss, Outcome
+
+
+class Bce(Loss):
+    """Cross-entropy of sigmoid(score) with the label, which may be graded in 0..1; mean over candidates.
+
+    `balanced` weighs positives and negatives of a list alike, for lists of one positive and many negatives.
+    """
+
+    def __init__(self, *, balanced: bool = False) -> None:
+        self.balanced = balanced
+
+    def __call__(self, outcome: Outcome) -> Tensor:
+        """The loss []."""
+        scores, labels = outcome.scores, outcome.labels
+        weight = None
+        if self.balanced:
+            share = labels.mean()
+            weight = labels / (2 * share) + (1 - labels) / (2 * (1 - share))
+        return F.binary_cross_entropy_with_logits(scores, labels, weight)
+
+
+PART = Bce

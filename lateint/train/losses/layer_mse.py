@@ -1,0 +1,63 @@
+"""Layer-wise representation similarity: DeFormer's second distillation term."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from lateint.backbone.layer import Rows
+from lateint.errors import InputError
+from lateint.model import Model
+from lateint.train.data import Example
+from lateint.train.features import Live
+from lateint.train.outcome import Loss, Outcome
+
+
+class LayerMse(Loss):
+    """MSE of token states after each layer above L, the student's against the unsplit teacher's; mean over layers.
+
+    The two must lay out the same tokens: one tokenizer, one backbone size, equal lengths. Zero if nothing is split and
+    the weights are equal. Source: arXiv:2005.00697, Sec. 2.3, with the mean of its code in place of the paper's sum.
+    """
+
+    needs_guide = True
+    reads_trace = True
+
+    def __call__(self, outcome: Outcome) -> Tensor:
+        """The loss []."""
+        teacher, losses = outcome.guided("layer_mse"), []
+        _check(outcome.model, teacher)
+        depth = outcome.model.method.depth
+        for example, ours in zip(outcome.examples, outcome.traces, strict=True):
+            with torch.no_grad():
+                theirs = _trace(teacher, example)[depth:]
+            for found, wanted in zip(ours[1:], theirs[1:], strict=True):
+                difference = (found.states - wanted.states).pow(2).mean(dim=-1)
+                losses.append(difference.mean() if found.mask is None else difference[found.mask].mean())
+        return torch.stack(losses).mean()
+
+
+def _trace(teacher: Model, example: Example) -> Sequence[Rows]:
+    rows = teacher.document_tokens(example.documents)
+    query = teacher.query_from_tokens(teacher.query_tokens(example.query))
+    trace: Sequence[Rows] = teacher.head.trace(query, Live(teacher).arrays(rows))
+    return trace
+
+
+def _check(student: Model, teacher: Model) -> None:
+    same = {"template", "max_length", "marker", "fill"}
+    sides = [(getattr(m.method, side)) for side in ("query", "document") for m in (student, teacher)]
+    plain = [replace(layout, positions="restart", segment=None) for layout in sides]
+    fits = all(hasattr(m.head, "trace") for m in (student, teacher)) and teacher.method.depth == 0
+    equal = all(getattr(a, f) == getattr(b, f) for a, b in zip(plain[::2], plain[1::2], strict=True) for f in same)
+    if not (fits and equal and len(student.backbone.layers) == len(teacher.backbone.layers)):
+        raise InputError(
+            "loss 'layer_mse' compares joint layers of one layout: expected a cross_encoder teacher with the student's "
+            f"number of layers and lengths, found {teacher.name} ({teacher.method.name}) for {student.method.name}"
+        )
+
+
+PART = LayerMse

@@ -1,0 +1,23 @@
+"""Logit MSE: every score against the teacher's."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lateint.train.outcome import Loss, Outcome
+
+
+class LogitMse(Loss):
+    """Mean of (s - t)² over candidates. Source: arXiv:1908.05161, Sec. 3 (DSE); DiPair regresses scores the same way.
+
+    Unlike Margin-MSE it sees a constant added to all scores, as a pair task with a threshold must.
+    """
+
+    needs_teacher = True
+
+    def __call__(self, outcome: Outcome) -> Tensor:
+        """The loss []."""
+        return (outcome.scores - outcome.taught("logit_mse")).pow(2).mean()
+
+
+PART = LogitMse

@@ -1,0 +1,33 @@
+"""Autoencoder MSE: what a compressor gives back against what went in."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lateint.errors import InputError
+from lateint.train.outcome import Loss, Outcome
+
+
+class ReconstructionMse(Loss):
+    """Mean of (expand(compress(v)) - v)² over the real tokens of documents; the layers below get no gradient.
+
+    Source: arXiv:2110.02065, Sec. 3.2 (SDR trains its autoencoder so, with the ranker frozen).
+    """
+
+    needs_scores = False
+
+    def __call__(self, outcome: Outcome) -> Tensor:
+        """The loss []."""
+        model = outcome.model
+        if model.compressor is None or not hasattr(model.compressor, "expand"):
+            raise InputError("loss 'reconstruction_mse' needs a compressor with a way back, such as aesi or bottleneck")
+        documents = list(dict.fromkeys(d for example in outcome.examples for d in example.documents))
+        with torch.no_grad():
+            rows, side = model.document_rows(model.document_tokens(documents))
+        back = model.compressor.expand(model.compressor.compress(rows.states, side), side)
+        error: Tensor = (back - rows.states).pow(2).mean(dim=-1)
+        return error.mean() if rows.mask is None else error[rows.mask].mean()
+
+
+PART = ReconstructionMse

@@ -1,0 +1,67 @@
+"""An interrupted run goes on as if it had not been interrupted."""
+
+from dataclasses import replace
+
+import pytest
+import students
+import torch
+from students import BLOCKS, STAGE
+
+from lateint.errors import InputError
+from lateint.train.run import claim
+
+
+class Interrupted(Exception):
+    pass
+
+
+def interrupt_after(step, stage=0):
+    def watch(number, seen):
+        if number == stage and seen.step == step:
+            raise Interrupted
+
+    return watch
+
+
+CLOSE = 1e-3  # frozen documents are encoded in other batches after a restart; Adam's first steps amplify last bits
+STAGES = (replace(STAGE, train=("head", "layers")), STAGE)
+
+
+@pytest.mark.parametrize(("stage", "step"), [(0, 0), (0, 3), (1, 2)])
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, stage, step):
+    whole, cut = students.student(head=BLOCKS), students.student(head=BLOCKS)
+    told = students.run(whole, tmp_path / "whole", STAGES, steps=6)
+    with pytest.raises(Interrupted):
+        students.run(cut, tmp_path / "cut", STAGES, steps=6, save_every=2, watch=interrupt_after(step, stage))
+    again = students.student(head=BLOCKS)  # a new process starts from the same weights
+    resumed = students.run(again, tmp_path / "cut", STAGES, steps=6, save_every=2)
+    for ours, theirs in zip(resumed, told, strict=True):
+        assert [s.losses["listwise"] for s in ours] == pytest.approx([s.losses["listwise"] for s in theirs], abs=1e-4)
+    compared = ["head.readout.weight"] if stage else whole.state_dict()
+    for name in compared:
+        assert torch.allclose(whole.state_dict()[name], again.state_dict()[name], atol=CLOSE if stage else 0, rtol=0), name
+
+
+def test_another_seed_does_not_end_there(tmp_path):
+    one, two = students.student(head=BLOCKS), students.student(head=BLOCKS)
+    students.run(one, tmp_path / "one", STAGES, steps=6)
+    students.run(two, tmp_path / "two", STAGES, steps=6, seed=1)
+    assert not torch.allclose(one.head.readout.weight, two.head.readout.weight, atol=CLOSE, rtol=0)
+
+
+def test_a_state_that_was_cut_off_while_it_was_written_is_passed_over(tmp_path):
+    with pytest.raises(Interrupted):
+        students.run(students.student(head=BLOCKS), tmp_path, steps=6, save_every=2, watch=interrupt_after(4))
+    (tmp_path / "stage0" / "checkpoint-4" / "trainer_state.json").unlink()
+    student, whole = students.student(head=BLOCKS), students.student(head=BLOCKS)
+    students.run(student, tmp_path, steps=6, save_every=2)
+    students.run(whole, tmp_path / "whole", steps=6)
+    assert torch.allclose(student.head.readout.weight, whole.head.readout.weight, atol=CLOSE, rtol=0)
+
+
+def test_a_folder_belongs_to_one_run(tmp_path):
+    settings = {"method": "mice", "seed": 0, "design": {"layers": (1, 2)}}
+    assert claim(tmp_path, settings) is False
+    assert claim(tmp_path, settings) is True
+    with pytest.raises(InputError, match=r"another seed: 0, now 1"):
+        claim(tmp_path, settings | {"seed": 1})

@@ -1,0 +1,137 @@
+"""Training on a tiny model: what is trained moves, what is not stays, and the ranking gets better."""
+
+from dataclasses import replace
+
+import pytest
+import students
+import torch
+from students import BLOCKS, LISTWISE, STAGE
+
+from lateint.errors import InputError
+from lateint.parts import part
+from lateint.train.features import Frozen, Live
+from lateint.train.prepare import prepare
+
+RECONSTRUCTION = ((part("reconstruction_mse"), 1.0),)
+
+
+def state(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def moved(before, module):
+    return {name for name, tensor in module.state_dict().items() if not torch.equal(tensor, before[name])}
+
+
+def test_the_head_learns_and_the_backbone_stays(tmp_path):
+    student = students.student(head=BLOCKS)
+    before, backbone = state(student.head), state(student.backbone)
+    (history,) = students.run(student, tmp_path, [replace(STAGE, rate=3e-3)], steps=120)
+    assert sum(step.total for step in history[-20:]) < 0.7 * sum(step.total for step in history[:20])
+    assert moved(before, student.head) and not moved(backbone, student.backbone)
+
+
+def test_layers_learn_where_the_stage_says_so(tmp_path):
+    student = students.student(head=BLOCKS)
+    before = state(student.backbone)
+    students.run(student, tmp_path, [replace(STAGE, train=("head", "layers"))], steps=2)
+    changed = moved(before, student.backbone)
+    assert any("layer.0." in name for name in changed) and any("embeddings" in name for name in changed)
+    assert not any("layer.3." in name for name in changed)  # above L and above the query's layers: only copied from
+
+
+def test_two_runs_with_one_seed_are_equal_and_another_seed_differs(tmp_path):
+    weights = []
+    for number, seed in enumerate((1, 1, 2)):
+        student = students.student(head=BLOCKS)
+        torch.manual_seed(number)  # what the caller draws has no say
+        students.run(student, tmp_path / str(number), seed=seed)
+        weights.append(student.head.readout.weight.clone())
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+def test_dropout_is_on_only_where_a_stage_says_so(tmp_path):
+    ends = []
+    for number, dropout in enumerate((False, False, True)):
+        student = students.student(head=BLOCKS)
+        stage = replace(STAGE, train=("head", "layers"), dropout=dropout)
+        for layer in student.backbone.layers:
+            layer.attention.dropout = layer.feed_forward.dropout = 0.5
+        ends.append(students.run(student, tmp_path / str(number), [stage])[0][0].total)
+        assert not student.training
+    assert ends[0] == ends[1] != ends[2]
+
+
+def test_a_teacher_at_the_start_holds_the_student_back(tmp_path):
+    ends = []
+    for weight in (0.0, 100.0):
+        student = students.student(head=BLOCKS)
+        before = student.head.readout.weight.clone()
+        stage = replace(STAGE, losses=(LISTWISE, (part("kl"), weight)), pool=6)
+        (history,) = students.run(student, tmp_path / str(weight), [stage], steps=10)
+        ends.append(sum(step.losses["kl"] for step in history[-3:]))
+        assert not torch.equal(before, student.head.readout.weight)
+    assert ends[1] < 0.5 * ends[0]
+
+
+def test_in_batch_negatives_lengthen_every_list(tmp_path):
+    alone, together = (
+        students.run(students.student(head=BLOCKS), tmp_path / str(flag), [replace(STAGE, in_batch=flag)], steps=1)[0][0].total
+        for flag in (False, True)
+    )
+    assert together > alone + 0.1  # a fresh head gives every candidate about the same score: log 5 against log 7
+
+
+def test_frozen_features_are_what_live_ones_are_after_the_codecs():
+    student = students.student(head=BLOCKS, codecs=(("states", ()),))
+    documents = list(students.source().documents.values())[:5]
+    with torch.inference_mode():
+        frozen, live = Frozen(student).candidates(documents), Live(student).candidates(documents)
+    assert (frozen.states.float() - live.states)[live.mask].abs().max() < 5e-3  # kept in half precision
+    assert torch.equal(frozen.mask, live.mask)
+
+
+def test_preparing_fits_the_compressor_and_the_word_weights():
+    student = students.student(head=part("evidence"), vector=part("mean"), compressor=part("linear", width=8))
+    down, weight = student.compressor.down.clone(), student.head.weight.weight.clone()
+    kept = prepare(student, [students.source()])["kept"]
+    assert 0.5 < kept < 1 and not torch.equal(down, student.compressor.down)
+    assert torch.equal(student.head.query_map.weight, student.compressor.down)
+    assert torch.isfinite(student.head.weight.weight).all() and weight.shape == student.head.weight.weight.shape
+
+
+def test_what_cannot_be_trained_is_refused(tmp_path):
+    with pytest.raises(InputError, match="nothing to train"):
+        students.run(students.student("cosine", depth=None), tmp_path)
+    with pytest.raises(InputError, match="'vector_map'"):
+        students.run(students.student(head=BLOCKS), tmp_path, [replace(STAGE, train=("vector_map",))])
+    with pytest.raises(InputError, match="no loss"):
+        students.run(students.student(head=BLOCKS), tmp_path, [replace(STAGE, losses=())])
+    with pytest.raises(InputError, match="no query"):
+        students.run(students.student(head=BLOCKS), tmp_path, sets=[replace(students.source(), candidates={})])
+
+
+def test_a_stage_of_the_compressor_is_passed_over_without_one(tmp_path):
+    alone, first = replace(STAGE, train=("compressor",)), replace(STAGE, train=("head", "compressor"))
+    assert [len(steps) for steps in students.run(students.student(head=BLOCKS), tmp_path, [alone, first])] == [0, 3]
+    narrow = students.student(head=BLOCKS, compressor=part("linear", width=8))
+    assert [len(steps) for steps in students.run(narrow, tmp_path / "narrow", [replace(alone, losses=RECONSTRUCTION)])] == [3]
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_a_clear_error(tmp_path):
+    student = students.student(head=BLOCKS)
+    with torch.no_grad():
+        student.head.readout.bias.fill_(float("nan"))
+    with pytest.raises(InputError, match="the loss is nan at step 0"):
+        students.run(student, tmp_path)
+
+
+def test_a_budget_in_minutes_ends_a_stage(tmp_path):
+    (history,) = students.run(students.student(head=BLOCKS), tmp_path, steps=1000, minutes=1e-9)
+    assert len(history) == 1  # the time is looked at after each step
+
+
+def test_mixed_precision_keeps_weights_and_scores_in_float32(tmp_path):
+    student = students.student(head=BLOCKS)
+    (history,) = students.run(student, tmp_path, precision="bfloat16", steps=2)
+    assert all(p.dtype == torch.float32 for p in student.parameters()) and history[-1].total > 0
