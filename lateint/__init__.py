@@ -13,19 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lateint.checkpoint import load_model
+    from lateint.chunks import Chunks
     from lateint.encode import build_store
     from lateint.errors import LateintError
     from lateint.method import Layout, Method, Stage
     from lateint.model import Document, Model
     from lateint.parts import Part, part
     from lateint.presets import PRESETS, preset
-    from lateint.rank import Hit, Ranker, Ranking, Timing
+    from lateint.rank import Hit, Ranker, Ranking
+    from lateint.retrieve import Retriever
     from lateint.store import Store, open_store
+    from lateint.timing import Timing
 
 __version__ = "0.1.0"
 
 __all__ = [
     "PRESETS",
+    "Chunks",
     "Document",
     "Hit",
     "LateintError",
@@ -35,6 +39,7 @@ __all__ = [
     "Part",
     "Ranker",
     "Ranking",
+    "Retriever",
     "Stage",
     "Store",
     "Timing",
@@ -47,6 +52,7 @@ __all__ = [
 
 _WHERE = {
     "LateintError": "errors",
+    "Chunks": "chunks",
     "Document": "model",
     "Model": "model",
     "load_model": "checkpoint",
@@ -61,7 +67,8 @@ _WHERE = {
     "Hit": "rank",
     "Ranker": "rank",
     "Ranking": "rank",
-    "Timing": "rank",
+    "Timing": "timing",
+    "Retriever": "retrieve",
     "Store": "store",
     "open_store": "store",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,22 +44,24 @@ def describe(model: Model) -> dict[str, Any]:
     }
 
 
-def check_model(model: Model, store: Any) -> None:
+def check_model(model: Model, store: Any, arrays: Sequence[str] | None = None) -> None:
     """Refuse a store whose arrays this model would not make. Another head over the same arrays is welcome.
 
-    Only facts of the arrays that the model's head reads count: a cosine may read the vectors of a richer store.
+    Only facts of `arrays` count, by default those that the model's head reads: a cosine may read the vectors of a richer
+    store.
 
     Raises: StoreMismatch naming both models, both digests and the facts that differ.
     """
+    reads = tuple(model.head.reads if arrays is None else arrays)
     recorded, ours = dict(store.manifest.fingerprint), fingerprint(model)
     theirs = store.manifest.model.get("name", "an unknown model")
     made = f"{store.path} was made by {theirs} [{digest_json(recorded)[:12]}]"
-    if missing := [name for name in model.head.reads if f"{name}.weights" not in recorded]:
+    if missing := [name for name in reads if f"{name}.weights" not in recorded]:
         raise StoreMismatch(
             f"{made} and holds no array {missing[0]!r}, which head {model.method.head.name!r} of {model.name} "
             f"[{digest_json(ours)[:12]}] reads; index again with {model.name}, or load the store's model"
         )
-    read = tuple(f"{name}." for name in model.head.reads)
+    read = tuple(f"{name}." for name in reads)
     checked = (name for name in ours if "." not in name or name.startswith(read))
     differing = sorted(name for name in checked if recorded.get(name) != ours[name])
     if differing:
@@ -66,14 +69,14 @@ def check_model(model: Model, store: Any) -> None:
             f"{made}, not by {model.name} [{digest_json(ours)[:12]}]: {', '.join(differing)} differ; "
             f"index again with {model.name}, or load the store's model"
         )
-    _check_canary(model, store)
+    _check_canary(model, store, reads)
 
 
-def _check_canary(model: Model, store: Any) -> None:
+def _check_canary(model: Model, store: Any, arrays: Sequence[str]) -> None:
     stored = store.manifest.canary or {}
     now = canary(model)
     limit = TOLERANCE[str(next(model.parameters()).dtype).removeprefix("torch.")]
-    for name in model.head.reads:
+    for name in arrays:
         values = stored.get(name, [])
         expected, found = np.array(values), np.array(now.get(name, []))
         same = expected.shape == found.shape  # below, the comparison is turned so that NaN fails it

@@ -39,7 +39,8 @@ def fingerprint(model: Model) -> dict[str, str]:
     """Every fact that a stored array depends on, each as text or digest; another head changes nothing here.
 
     Layout and lengths, vocabulary and tokenizer behaviour on fixed texts, precision, pools, and for each array the weights
-    that it passed through: embeddings and layers up to its own depth (a `vector` passes all T), and the compressor.
+    that it passed through: embeddings and layers up to its own depth, the compressor or the map of vectors, and what a
+    head does before it stores states.
     """
     method = model.method
     layout = {"document": method.to_json()["document"]}
@@ -57,16 +58,22 @@ def fingerprint(model: Model) -> dict[str, str]:
         facts |= {"states.layers": str(method.depth), "states.pool": str(method.pool)}
     if "vector" in model.arrays:
         facts["vector.pool"] = str(method.vector)
+    if "vector" in model.arrays and method.vector_map is not None:
+        facts["vector.map"] = str(method.vector_map)
     return facts
 
 
 def _passed(model: Model, array: str) -> dict[str, Tensor]:
     if array == "token_ids":
         return {}
-    depth = len(model.backbone.layers) if array == "vector" else model.method.depth
+    depth = model.method.vector_depth if array == "vector" else model.method.depth
     tensors = dict(model.backbone.tensors(depth))
     if array == "states" and model.compressor is not None:
         tensors |= {f"compressor.{name}": tensor for name, tensor in model.compressor.state_dict().items()}
+    if array == "states" and hasattr(model.head, "stored_tensors"):
+        tensors |= {f"head.{name}": tensor for name, tensor in model.head.stored_tensors().items()}
+    if array == "vector" and model.vector_map is not None:
+        tensors |= {f"vector_map.{name}": tensor for name, tensor in model.vector_map.state_dict().items()}
     return tensors
 
 

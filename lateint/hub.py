@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 
 from lateint.backbone.base import Backbone, adapt, check_family
-from lateint.errors import DamagedCheckpoint, ModelError
+from lateint.errors import DamagedCheckpoint, LateintError, ModelError
 from lateint.method import Method
 from lateint.model import PRIVATE_SEED
-from lateint.parts import find
+from lateint.parts import Part, find, parse
 from lateint.presets import preset
 from lateint.tokens import TextEncoder
 
@@ -54,11 +54,12 @@ def locate(name: str | os.PathLike[str]) -> Path | str:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a caller changes in a preset."""
+    """What a caller changes in a preset; `compressor` as a part, as the command line writes it, or "none"."""
 
     offline_layers: int | str | None = None
     query_max_length: int | None = None
     doc_max_length: int | None = None
+    compressor: str | Part | None = None
 
     def apply(self, method: Method) -> Method:
         """The method with these changes; a query tower as deep as L stays so."""
@@ -70,6 +71,11 @@ class Changes:
             method = replace(method, query=replace(method.query, max_length=self.query_max_length))
         if self.doc_max_length is not None:
             method = replace(method, document=replace(method.document, max_length=self.doc_max_length))
+        if self.compressor == "none":
+            return replace(method, compressor=None)
+        if self.compressor is not None:
+            chosen = parse("compressors", self.compressor) if isinstance(self.compressor, str) else self.compressor
+            method = replace(method, compressor=chosen)
         return method
 
 
@@ -84,7 +90,7 @@ def pretrained(
 
     if isinstance(source, Path):
         _check_folder(source)
-    with _quiet(), _explained(source):
+    with quiet(), _explained(source):
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
         if getattr(config, "auto_map", None):
             raise ModelError(f"{source} wants to run code of its own (auto_map); lateint never runs remote code")
@@ -93,7 +99,7 @@ def pretrained(
         if method is None:
             method = preset("prettr" if classifier else "cosine")
         method = changes.apply(method)
-        wants = find("heads", method.head.name).needs_classifier
+        wants = _needs_classifier(method.head)
         if wants and not classifier:
             config.num_labels = 1
         loader = AutoModelForSequenceClassification if wants else AutoModel
@@ -105,6 +111,11 @@ def pretrained(
     backbone = adapt(loaded)
     _check_complete(source, backbone, set(found["missing_keys"]), whole=wants and classifier)
     return backbone, texts, method
+
+
+def _needs_classifier(head: Part) -> bool:
+    """Whether a head reads the checkpoint's classification head; with a readout of its own it does not."""
+    return bool(find("heads", head.name).needs_classifier) and dict(head.settings).get("readout", "cls") == "cls"
 
 
 def _check_complete(source: Path | str, backbone: Backbone, missing: set[str], whole: bool) -> None:
@@ -161,6 +172,8 @@ def _explained(source: Path | str) -> Iterator[None]:
 
     try:
         yield
+    except LateintError:
+        raise  # it says so already
     except SafetensorError as error:
         raise DamagedCheckpoint(f"weights of {source} cannot be read: {error}") from error
     except OSError as error:
@@ -175,7 +188,7 @@ def _explained(source: Path | str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers' load reports and progress bars off the user's terminal."""
     from transformers.utils import logging
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,12 @@ from lateint.backbone.layer import Rows
 from lateint.errors import InputError
 from lateint.method import Method
 from lateint.parts import build, find
-from lateint.split import Candidates, Query, document_start, lower
-from lateint.tokens import TextEncoder
+from lateint.pools._vector import build_vector_map, vector_width
+from lateint.split import Candidates, Query, document_start, states_after
+from lateint.tokens import Block, TextEncoder
 
 PRIVATE_SEED = 20_040_714  # fresh parameters start from here, in every process alike
+QUERIES_AT_ONCE = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +61,15 @@ class Model(nn.Module):
             self.compressor: Any = None
             if method.compressor is not None:
                 self.compressor = build("compressors", method.compressor, backbone.width)
+            self.vector_map = build_vector_map(self.method, backbone.width)
+        self.pool = build("pools", method.pool, texts)
+        self.pool.check(self.method.document, 1)
+        self.vector_pool: Any = None if method.vector is None else build("pools", method.vector, texts)
+        if self.vector_pool is not None:
+            self.vector_pool.check(self.method.document, self.method.vector_depth)
         self.head: Any = None
         self.rebuild_head()
-        self.pool = build("pools", method.pool, texts)
-        self.vector_pool = None if method.vector is None else build("pools", method.vector, texts)
+        _check_side(self)
         self.eval()
 
     def rebuild_head(self) -> None:
@@ -85,14 +94,22 @@ class Model(nn.Module):
         """Numbers a row of a stored array; None where a row is one number."""
         if array == "token_ids":
             return None
-        return self.compressor.width if array == "states" and self.compressor is not None else self.backbone.width
+        if array == "vector":
+            return vector_width(self.method, self.backbone.width)
+        return getattr(self.head, "stored_width", None) or (self.compressor or self.backbone).width
+
+    @property
+    def vector_depths(self) -> range:
+        """The numbers of layers after which the pool of vectors reads states."""
+        last = self.method.vector_depth
+        return range(0) if self.vector_pool is None else range(last - self.vector_pool.layers + 1, last + 1)
 
     @torch.inference_mode()
     def query(self, text: str) -> Query:
         """Run the query's own part, once a query.
 
         Raises: InputError for a query without a single token.
-        Cost: (query layers)·(12·q·h² + 2·q²·h), all T layers if the method has vectors.
+        Cost: (query layers)·(12·q·h² + 2·q²·h), to the depth of the vector if that is more.
         """
         return self.query_from_tokens(self.query_tokens(text))
 
@@ -106,17 +123,38 @@ class Model(nn.Module):
 
     def query_from_tokens(self, tokens: Sequence[int]) -> Query:
         """The query's part from token ids; differentiable where the caller allows it."""
+        return self._queries_of_one_length([tokens])[0]
+
+    @torch.inference_mode()
+    def queries(self, texts: Sequence[str]) -> list[Query]:
+        """Run the query's own part of many queries, those of equal length at once: no pads, so each is as `query` gives it.
+
+        Raises: InputError for a query without a single token.
+        """
+        rows = [self.query_tokens(text) for text in texts]
+        found: dict[int, Query] = {}
+        order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+        for _, equal in groupby(order, key=lambda place: len(rows[place])):
+            places = list(equal)
+            for start in range(0, len(places), QUERIES_AT_ONCE):
+                some = places[start : start + QUERIES_AT_ONCE]
+                found |= zip(some, self._queries_of_one_length([rows[place] for place in some]), strict=True)
+        return [found[place] for place in range(len(rows))]
+
+    def _queries_of_one_length(self, rows: Sequence[Sequence[int]]) -> list[Query]:
+        """As `query_from_tokens`, of token rows [n, q]."""
         method = self.method
-        block = _to(self.texts.block([tokens], method.query), self.device)
-        tower = self.query_backbone or self.backbone
-        rows = lower(tower, block, method.query_depth)
-        vector = None
-        if self.vector_pool is not None:
-            below = rows if self.query_backbone is None else lower(self.backbone, block, method.query_depth)
-            vector = self._vectors(below, method.query_depth, block.ids)[0]
-        if method.query_depth == len(tower.layers):
-            rows = rows.with_states(tower.final(rows.states))
-        return Query(rows, self.texts.words(len(tokens), method.query).to(self.device), vector)
+        block = _to(self.texts.block(rows, method.query), self.device)
+        if self.query_backbone is None:
+            own_tower = after = states_after(self.backbone, block, {method.query_depth, *self.vector_depths})
+        else:
+            own_tower = states_after(self.query_backbone, block, {method.query_depth})
+            after = states_after(self.backbone, block, self.vector_depths) if self.vector_depths else {}
+        every = own_tower[method.query_depth]
+        vectors = None if self.vector_pool is None else self._vectors(after, block.ids)
+        words = self.texts.words(len(rows[0]), method.query).to(self.device)
+        own = (Rows(every.states[i : i + 1], every.positions[i : i + 1]) for i in range(len(rows)))
+        return [Query(each, words, None if vectors is None else vectors[i]) for i, each in enumerate(own)]
 
     def document_tokens(self, documents: Sequence[Document]) -> list[list[int]]:
         """Token ids of each document in its layout."""
@@ -125,7 +163,7 @@ class Model(nn.Module):
     def encode(self, rows: Sequence[Sequence[int]]) -> list[dict[str, NDArray[Any]]]:
         """Token rows of n documents -> their arrays: states [m, c], vector [h] float32, token_ids [m] int64.
 
-        One padded batch; pads are not stored. Cost: L·(12·t·h² + 2·t²·h) a document, T layers if there are vectors.
+        One padded batch; pads are not stored. Cost: L·(12·t·h² + 2·t²·h) a document, more if its vector is deeper.
         """
         with torch.inference_mode():
             tensors = self.encode_batch(rows)
@@ -140,31 +178,67 @@ class Model(nn.Module):
 
     def encode_batch(self, rows: Sequence[Sequence[int]]) -> dict[str, tuple[Tensor, Tensor | None]]:
         """The arrays of one padded batch as tensors [n, m, ...] with their masks; differentiable."""
-        method = self.method
-        start = document_start(method.document, method.query, 0)
-        block = _to(self.texts.block(rows, method.document, start), self.device)
-        if "token_ids" in self.arrays:
-            return {"token_ids": (block.ids, block.mask)}
-        below = lower(self.backbone, block, method.depth)
+        method, arrays, block = self.method, self.arrays, self._document_block(rows)
         out: dict[str, tuple[Tensor, Tensor | None]] = {}
-        if "states" in self.arrays:
-            states = below
-            if method.depth == len(self.backbone.layers):
-                states = below.with_states(self.backbone.final(below.states))
-            kept = self.pool(states, block.ids)
-            codes = kept.states if self.compressor is None else self.compressor.compress(kept.states)
-            out["states"] = (codes, kept.mask)
-        if "vector" in self.arrays:
-            out["vector"] = (self._vectors(below, method.depth, block.ids), None)
+        if set(arrays) == {"token_ids"}:
+            return {"token_ids": (block.ids, block.mask)}
+        after = states_after(self.backbone, block, {method.depth, *self.vector_depths})
+        if "states" in arrays:
+            kept, side = self._kept(after[method.depth], block)
+            codes = kept.states if self.compressor is None else self.compressor.compress(kept.states, side)
+            out["states"] = (self.head.store(codes) if hasattr(self.head, "store") else codes, kept.mask)
+        if "token_ids" in arrays:
+            out["token_ids"] = (block.ids, block.mask)
+        if "vector" in arrays:
+            out["vector"] = (self._vectors(after, block.ids), None)
         return out
 
-    def _vectors(self, below: Rows, depth: int, ids: Tensor) -> Tensor:
-        """The base model's own vectors [n, h]: the remaining layers, then the pool."""
-        top = self.backbone.run(below, depth, len(self.backbone.layers))
-        top = top.with_states(self.backbone.final(top.states))
-        assert self.vector_pool is not None
-        vectors: Tensor = self.vector_pool(top, ids).states[:, 0]
-        return vectors
+    @contextmanager
+    def uncompressed(self) -> Iterator[None]:
+        """Within it states pass the compressor by, in encoding and in the head: a ranker is trained before its autoencoder.
+
+        Raises: InputError for a compressor below a head other than `joint_layers`, whose own weights stand on codes.
+        """
+        if self.compressor is None:
+            yield
+            return
+        if self.method.head.name != "joint_layers":
+            raise InputError(f"head {self.method.head.name!r} stands on codes; only 'joint_layers' can do without a compressor")
+        held = self.compressor
+        self.compressor, self.head.compressor = None, (None,)
+        try:
+            yield
+        finally:
+            self.compressor, self.head.compressor = held, (held,)
+
+    def document_rows(self, rows: Sequence[Sequence[int]]) -> tuple[Rows, Tensor | None]:
+        """What the compressor is given: rows [n, m, h] after L layers and the pool, and side information [n, m, h].
+
+        Side information: None where the compressor takes none. Differentiable.
+        """
+        block = self._document_block(rows)
+        depth = self.method.depth
+        return self._kept(states_after(self.backbone, block, {depth})[depth], block)
+
+    def _document_block(self, rows: Sequence[Sequence[int]]) -> Block:
+        method = self.method
+        start = document_start(method.document, method.query, 0)
+        block: Block = _to(self.texts.block(rows, method.document, start), self.device)
+        return block
+
+    def _kept(self, below: Rows, block: Block) -> tuple[Rows, Tensor | None]:
+        """Rows that survive the pool, and the static embeddings of their tokens if the compressor takes them."""
+        side = None
+        if self.compressor is not None and self.compressor.needs_side:
+            side = self.backbone.embed(block.ids, block.segments, block.positions)
+        return self.pool(below, block.ids), side
+
+    def _vectors(self, after: Mapping[int, Rows], ids: Tensor) -> Tensor:
+        """One vector a text [n, w]: the states of the layers that the pool reads, side by side; the pool; the map."""
+        rows = after[self.method.vector_depth]
+        states = torch.cat([after[depth].states for depth in self.vector_depths], dim=-1)
+        vectors: Tensor = self.vector_pool(rows.with_states(states), ids).states[:, 0]
+        return vectors if self.vector_map is None else self.vector_map.compress(vectors)
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Scores [n] float32 of n candidates against one query; a head takes stored codes as they are."""
@@ -181,15 +255,42 @@ class Model(nn.Module):
 def _settle(method: Method, backbone: Backbone, texts: TextEncoder) -> Method:
     """Depths as numbers, segments as the tokenizer has them, and a check that the text fits the encoder's positions."""
     method = method.resolve(len(backbone.layers))
+    if getattr(find("heads", method.head.name), "reads", ()) == ("vector",):
+        # L is the depth of the vector: nothing else is stored.
+        method = replace(method, query_layers=method.offline_layers, vector_layers=method.offline_layers)
     for side in ("document", "query"):
         layout = getattr(method, side)
         segment = texts.segment(layout) if backbone.segments else 0
+        _check_segment(method, backbone, side, segment)
         method = replace(method, **{side: replace(layout, segment=segment)})
     if not backbone.rotary:
         start = document_start(method.document, method.query, method.query.max_length)
         check_positions(backbone, start + method.document.max_length)
-    find("heads", method.head.name)
     return method
+
+
+def _check_segment(method: Method, backbone: Backbone, side: str, segment: int) -> None:
+    """Refuse a segment that the encoder has no embedding for. Raises: InputError."""
+    known = int(getattr(backbone.config, "type_vocab_size", 1))
+    if segment >= known and backbone.segments:
+        raise InputError(
+            f"method {method.name!r} gives the {side} segment {segment}, but this encoder has {known} segment embeddings; "
+            "set another `segment` in the method's layout, or take another encoder"
+        )
+
+
+def _check_side(model: Model) -> None:
+    """Refuse side information that the head could not compute again. Raises: InputError."""
+    if model.compressor is None or not model.compressor.needs_side:
+        return
+    method, name = model.method, str(model.method.compressor)
+    if "token_ids" not in model.head.reads:
+        raise InputError(
+            f"compressor {name} needs the token ids of documents, which head {method.head.name!r} does not read; "
+            "use it below 'joint_layers'"
+        )
+    if method.pool.name != "all_tokens":
+        raise InputError(f"compressor {name} needs every token, but pool {method.pool} drops some; use 'all_tokens'")
 
 
 def _to(block: Any, device: torch.device) -> Any:

@@ -12,8 +12,9 @@ from typing import Any
 
 from lateint.errors import InputError
 from lateint_store.part import Part, Setting, part
+from lateint_store.syntax import parse_part
 
-__all__ = ["Part", "Setting", "build", "names", "part"]
+__all__ = ["Part", "Setting", "build", "names", "parse", "part"]
 
 
 def names(kind: str) -> list[str]:
@@ -39,11 +40,26 @@ def build(kind: str, chosen: Part, *context: Any) -> Any:
 
     Raises: InputError if the part is unknown or has a setting that its constructor does not take.
     """
-    cls = find(kind, chosen.name)
-    settings = dict(chosen.settings)
-    known = [p.name for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    settings, known = dict(chosen.settings), _settings(kind, chosen.name)
     if unknown := sorted(set(settings) - set(known)):
         raise InputError(
             f"{kind.rstrip('s')} {chosen.name!r} has no setting {unknown[0]!r}; it takes: {', '.join(known)}"
         )
-    return cls(*context, **settings)
+    return find(kind, chosen.name)(*context, **settings)
+
+
+def parse(kind: str, text: str) -> Part:
+    """Read a part as the command line writes it: `name`, `name:key=value,...` or, first setting, `name:value`.
+
+    Raises: InputError if the part is unknown, SpecError for settings that cannot be read.
+
+    >>> str(parse("compressors", "bottleneck:128"))
+    'bottleneck(width=128)'
+    """
+    return parse_part(text.strip(), lambda name: _settings(kind, name))
+
+
+def _settings(kind: str, name: str) -> list[str]:
+    """The settings that a part takes: the keyword-only parameters of its constructor."""
+    parameters = inspect.signature(find(kind, name)).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -39,10 +40,17 @@ class Candidates:
     token_ids: Tensor | None = None
 
 
-def lower(backbone: Backbone, block: Block, depth: int) -> Rows:
-    """Token block -> states after `depth` layers: [n, t, h]. Cost: depth·(12·t·h² + 2·t²·h) a text."""
-    states = backbone.embed(block.ids, block.segments, block.positions)
-    return backbone.run(Rows(states, block.positions, block.mask), 0, depth)
+def states_after(backbone: Backbone, block: Block, depths: Iterable[int]) -> dict[int, Rows]:
+    """Token block -> rows [n, t, h] after each of these numbers of layers, every layer run once.
+
+    After all T layers comes the family's final norm. Cost: (largest depth)·(12·t·h² + 2·t²·h) a text.
+    """
+    rows = Rows(backbone.embed(block.ids, block.segments, block.positions), block.positions, block.mask)
+    found, done = {}, 0
+    for depth in sorted(set(depths)):
+        rows, done = backbone.run(rows, done, depth), depth
+        found[depth] = rows.with_states(backbone.final(rows.states)) if depth == len(backbone.layers) else rows
+    return found
 
 
 def document_start(document: Layout, query: Layout, query_tokens: int) -> int:

@@ -60,6 +60,18 @@ class Backbone(nn.Module):
         """Token ids, segments and positions [n, t] int64 (positions counted from 0) -> states [n, t, h]."""
         raise ModelError(f"{type(self).__name__} does not say how tokens are embedded")
 
+    def position_table(self) -> Tensor | None:
+        """Position embeddings [positions, h] as states get them; None under rotary positions."""
+        return None if self.rotary else self.widen(self.bare.embeddings.position_embeddings.weight[self.first_position :])
+
+    def segment_table(self) -> Tensor | None:
+        """Segment embeddings [segments, h] as states get them; None for a family without segments."""
+        return self.widen(self.bare.embeddings.token_type_embeddings.weight) if self.segments else None
+
+    def widen(self, embeddings: Tensor) -> Tensor:
+        """Embeddings [n, e] at the width of the layers, [n, h]."""
+        return embeddings
+
     def train(self, mode: bool = True) -> Backbone:
         """Set training mode, of the views too: they hold the dropout switches but own no weights."""
         super().train(mode)

@@ -15,6 +15,10 @@ class Electra(Bert):
         project = getattr(self.bare, "embeddings_project", None)
         return states if project is None else project(states)
 
+    def widen(self, embeddings: Tensor) -> Tensor:
+        project = getattr(self.bare, "embeddings_project", None)
+        return embeddings if project is None else embeddings @ project.weight.T
+
     def classify(self, states: Tensor, mask: Tensor | None) -> Tensor:
         logits: Tensor = self.model.classifier(states)
         return logits

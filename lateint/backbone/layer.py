@@ -7,6 +7,7 @@ ordinary layers (rows = context), a last layer for the CLS row only, and cross-a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -56,27 +57,52 @@ class Attention(nn.Module):
         self.pre_norm = False
         self.rotary: Rotary | None = None
         self.window: int | None = None  # tokens further apart than this do not see each other
+        self.cached = False  # a context is given as its `keys_values`, not as states
         self.dropout = 0.0
 
     def forward(self, rows: Rows, context: Rows) -> Tensor:
         """States of the rows after attention to the context: [n, t, h]. Cost: 2·t·h² + 2·m·h² + 2·t·m·h."""
-        x, y = rows.states, context.states
-        if self.pre_norm:
-            normed = self.norm(x)
-            y = normed if y is x else self.norm(y)
-            attended = self._attend(normed, y, rows, context)
-            return x + F.dropout(self.output(attended), self.dropout, self.training)
-        attended = self._attend(x, y, rows, context)
-        normed_out: Tensor = self.norm(F.dropout(self.output(attended), self.dropout, self.training) + x)
-        return normed_out
+        x = rows.states
+        q, k, v = self._projected(rows, context)
+        mask = _visible(rows, context, self.window)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0)
+        out = F.dropout(self.output(attended.transpose(1, 2).reshape(x.shape)), self.dropout, self.training)
+        states: Tensor = x + out if self.pre_norm else self.norm(out + x)
+        return states
 
-    def _attend(self, x: Tensor, y: Tensor, rows: Rows, context: Rows) -> Tensor:
-        q, k, v = (self._split(project(z)) for project, z in ((self.query, x), (self.key, y), (self.value, y)))
+    def probabilities(self, rows: Rows, context: Rows) -> Tensor:
+        """How each row shares its attention among the context: [n, heads, t, m], masked tokens 0; without dropout.
+
+        Rows add up to 1. Cost: t·h² + m·h² + t·m·h a text, and n·heads·t·m numbers of memory.
+        """
+        q, k, _ = self._projected(rows, context)
+        logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+        mask = _visible(rows, context, self.window)
+        if mask is not None:
+            logits = logits.masked_fill(~mask, float("-inf"))
+        return logits.softmax(dim=-1)
+
+    def _projected(self, rows: Rows, context: Rows) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries [n, heads, t, h / heads], keys and values [n, heads, m, h / heads]; positions are in them if rotary."""
+        x, y = rows.states, context.states
+        own = self.norm(x) if self.pre_norm else x
+        if self.cached:
+            keys, values = y.chunk(2, dim=-1)
+        else:
+            other = own if y is x else (self.norm(y) if self.pre_norm else y)
+            keys, values = self.key(other), self.value(other)
+        q, k, v = self._split(self.query(own)), self._split(keys), self._split(values)
         if self.rotary is not None:
             q, k = _rotate(q, *self.rotary(rows.positions)), _rotate(k, *self.rotary(context.positions))
-        mask = _visible(rows, context, self.window)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0)
-        return out.transpose(1, 2).reshape(x.shape)
+        return q, k, v
+
+    def keys_values(self, context: Tensor) -> Tensor:
+        """What a context [n, m, h] gives to attention whatever the rows are: keys beside values, [n, m, 2h].
+
+        Without rotary positions. Cost: 2·m·h² a text.
+        """
+        states = self.norm(context) if self.pre_norm else context
+        return torch.cat([self.key(states), self.value(states)], dim=-1)
 
     def _split(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:-1], self.heads, -1).transpose(1, 2)

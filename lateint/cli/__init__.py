@@ -17,7 +17,9 @@ VERBS = {
     "train": "Train a method on ranking data.",
     "index": "Encode a corpus into a store.",
     "rank": "Rank the candidates of queries.",
+    "retrieve": "Find the nearest documents of a store, by their vectors.",
     "eval": "Evaluate runs against judgements.",
+    "eval-pairs": "Score sentence pairs and measure them against labels.",
     "store": "Look after a store: info, verify, add, delete, compact, seal, merge.",
 }
 
@@ -33,7 +35,7 @@ class LazyGroup(click.Group):
         """Import one verb; None for a word that is none."""
         if cmd_name not in VERBS:
             return None
-        command: click.Command = importlib.import_module(f"lateint.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"lateint.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

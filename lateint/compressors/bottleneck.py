@@ -5,25 +5,32 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lateint.compressors._check import check_width
+
 
 class Bottleneck(nn.Module):
     """z = GELU(A x + a), x' = LayerNorm(W z + b); h -> c -> h. Source: arXiv:2004.14255, Sec. 3.2.
 
+    `width`: ours for h = 384; the paper has 128, 256 and 384 of 768. `both_sides`: the query's rows pass there and back
+    too, as every position does in the graph that the authors released; False leaves them alone. The rounding to float16
+    between the halves is a codec of the store, and concerns documents only.
     Cost: h·c multiply-adds a token and direction.
     """
 
-    def __init__(self, states_width: int, *, width: int = 128) -> None:
+    needs_side = False
+
+    def __init__(self, states_width: int, *, width: int = 128, both_sides: bool = True) -> None:
         super().__init__()
-        self.width = width
+        self.width, self.both_sides = check_width("bottleneck", width), both_sides
         self.down = nn.Linear(states_width, width)
         self.up = nn.Linear(width, states_width)
         self.norm = nn.LayerNorm(states_width)
 
-    def compress(self, states: Tensor) -> Tensor:
+    def compress(self, states: Tensor, side: Tensor | None = None) -> Tensor:
         """States [..., h] -> codes [..., c]."""
         return F.gelu(self.down(states))
 
-    def expand(self, codes: Tensor) -> Tensor:
+    def expand(self, codes: Tensor, side: Tensor | None = None) -> Tensor:
         """Codes [..., c] -> states [..., h]."""
         out: Tensor = self.norm(self.up(codes))
         return out

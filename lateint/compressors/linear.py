@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lateint.compressors._check import check_width
 from lateint.compressors._orthonormal import orthonormal
+from lateint.compressors._pca import principal
 
 
 class Linear(nn.Module):
@@ -16,17 +18,19 @@ class Linear(nn.Module):
     Cost: h·c multiply-adds a token and direction.
     """
 
+    needs_side = False
+
     def __init__(self, states_width: int, *, width: int = 128) -> None:
         super().__init__()
-        self.width = width
+        self.width = check_width("linear", width)
         self.down = nn.Parameter(orthonormal(width, states_width))
-        self.up = nn.Parameter(self.down.detach().T.clone())
+        self.up = nn.Parameter(self.down.detach().T.clone(memory_format=torch.contiguous_format))
 
-    def compress(self, states: Tensor) -> Tensor:
+    def compress(self, states: Tensor, side: Tensor | None = None) -> Tensor:
         """States [..., h] -> codes [..., c]."""
         return F.linear(states, self.down)
 
-    def expand(self, codes: Tensor) -> Tensor:
+    def expand(self, codes: Tensor, side: Tensor | None = None) -> Tensor:
         """Codes [..., c] -> states [..., h]."""
         return F.linear(codes, self.up)
 
@@ -38,11 +42,11 @@ class Linear(nn.Module):
         Returns: the share of the squared length that is kept.
         """
         unit = F.normalize(states.double(), dim=-1)
-        values, vectors = torch.linalg.eigh(unit.T @ unit / len(unit))
-        basis = vectors[:, -self.width :].flip(1).to(self.up)
+        h = unit.shape[1]
+        basis = F.pad(principal(unit, min(self.width, h)), (0, max(0, self.width - h)))  # beyond h there is no direction
         self.down.copy_(basis.T)
         self.up.copy_(basis)
-        return float(values[-self.width :].sum() / values.sum())
+        return float((unit @ basis).square().sum() / unit.square().sum())
 
 
 PART = Linear

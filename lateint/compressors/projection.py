@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lateint.compressors._check import check_width
 from lateint.compressors._orthonormal import orthonormal
 
 
@@ -14,12 +15,14 @@ class Projection(nn.Module):
     Fresh: a random orthonormal map. Cost: h·c multiply-adds a token.
     """
 
+    needs_side = False
+
     def __init__(self, states_width: int, *, width: int = 128) -> None:
         super().__init__()
-        self.width = width
+        self.width = check_width("projection", width)
         self.down = nn.Parameter(orthonormal(width, states_width))
 
-    def compress(self, states: Tensor) -> Tensor:
+    def compress(self, states: Tensor, side: Tensor | None = None) -> Tensor:
         """States [..., h] -> unit vectors [..., c]."""
         return F.normalize(states @ self.down.T, dim=-1)
 

@@ -5,32 +5,43 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lateint.backbone.base import Backbone
 from lateint.errors import InputError
+from lateint.heads._precision import in_float32
 from lateint.method import Method
 from lateint.split import Candidates, Query
 
 
 class Cosine(nn.Module):
-    """Dot product of unit vectors. Cost a candidate: h multiply-adds."""
+    """Dot product of unit vectors. Cost a candidate: h multiply-adds.
+
+    `normalise`: stored vectors are not of length 1 (HPD's are bounded by a tanh), so they are normalised here.
+    """
 
     needs_classifier = False
     reads = ("vector",)
 
-    def __init__(self, backbone: Backbone, method: Method, compressor: Any = None) -> None:
+    def __init__(self, backbone: Backbone, method: Method, compressor: Any = None, *, normalise: bool = False) -> None:
         super().__init__()
+        self.normalise = normalise
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Cosines [n] float32 of n candidates."""
-        return cosine(query, docs)
+        return cosine(query, docs, self.normalise)
 
 
-def cosine(query: Query, docs: Candidates) -> Tensor:
-    """Cosines [n] float32; both vectors have length 1 but for what a codec lost."""
+def cosine(query: Query, docs: Candidates, normalise: bool = False) -> Tensor:
+    """Cosines [n] float32; unless they are normalised here, both vectors have length 1 but for what a codec lost."""
     if query.vector is None or docs.vector is None:
         raise InputError("a cosine needs the array 'vector' of both sides; set `vector` in the method")
-    return docs.vector.float() @ query.vector.float()
+    return _product(query.vector.float(), docs.vector.float(), normalise)
+
+
+@in_float32
+def _product(ours: Tensor, theirs: Tensor, normalise: bool) -> Tensor:
+    return F.normalize(theirs, dim=-1) @ F.normalize(ours, dim=-1) if normalise else theirs @ ours
 
 
 PART = Cosine

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from lateint.backbone.base import Backbone
 from lateint.backbone.layer import Attention, FeedForward, Layer, Rows
 from lateint.errors import InputError
+from lateint.heads._codes import check_expands
 from lateint.heads.cosine import cosine
 from lateint.heads.evidence import Evidence
 from lateint.method import Depth, Method, resolve_depth
@@ -19,6 +19,7 @@ from lateint.split import Candidates, Query
 
 Order = Literal["cross_then_self", "self_then_cross"]
 Residual = Literal["none", "cosine", "evidence"]
+Cache = Literal["states", "keys_values"]
 
 
 class CrossBlock(nn.Module):
@@ -61,6 +62,9 @@ class CrossBlocks(nn.Module):
     Settings: `blocks` X; `first`, the layer that block 0 is copied from (a depth such as "T-2"); `order`,
     `cross_then_self` (MORES) or `self_then_cross` (MICE); `readout`, the `cls` row or the `mean` of the rows; `residual`,
     what the readout, zero when fresh, is added to. With `evidence` each row also learns how well it matched.
+    `cache`: what a store holds of a token, its `states` (S1 in the paper, h numbers) or every block's `keys_values` (S2,
+    2·X·h numbers; nothing of the document is projected online, and another head's blocks need another store). Train with
+    `states`: the scores are the same.
     A linear compressor is folded into keys and values of post-norm families, exactly; elsewhere codes are expanded.
     Source: arXiv:2004.13313, Sec. 3 and arXiv:2602.16299, Sec. 3; the residual is ours.
     """
@@ -78,14 +82,20 @@ class CrossBlocks(nn.Module):
         order: Order = "cross_then_self",
         readout: Literal["cls", "mean"] = "cls",
         residual: Residual = "none",
+        cache: Cache = "states",
     ) -> None:
         super().__init__()
-        chosen = _check(backbone, blocks, first, (order, readout, residual))
+        check_expands(compressor, "cross_blocks")
+        _check_choices(order=order, readout=readout, residual=residual, cache=cache)
+        chosen = _copied(backbone, blocks, first)
         self.backbone, self.compressor = (backbone,), (compressor,)
         up = getattr(compressor, "up", None)
         self.on_codes = isinstance(up, Tensor) and not chosen[0].attention.pre_norm
-        self.blocks = nn.ModuleList(CrossBlock(layer, order, up if self.on_codes else None) for layer in chosen)
-        self.readout_rows, self.residual = readout, residual
+        made = [CrossBlock(layer, order, up if self.on_codes else None) for layer in chosen]
+        for block in made:
+            block.cross.cached = cache == "keys_values"
+        self.blocks = nn.ModuleList(made)
+        self.readout_rows, self.residual, self.cache = readout, residual, cache
         self.readout = nn.Linear(backbone.width, 1)
         nn.init.zeros_(self.readout.bias)
         nn.init.normal_(self.readout.weight, std=0.02 if residual == "none" else 0.0)
@@ -98,10 +108,29 @@ class CrossBlocks(nn.Module):
         """Stored arrays that scoring needs."""
         return ("states",) if self.residual == "none" else ("states", "vector")
 
+    @property
+    def stored_width(self) -> int | None:
+        """Numbers a token of `states` where that is not what the compressor, or the backbone, gives."""
+        return 2 * len(self.blocks) * self.backbone[0].width if self.cache == "keys_values" else None
+
+    def store(self, states: Tensor) -> Tensor:
+        """What is stored of states or codes [n, m, c]: themselves, or keys and values of block after block [n, m, 2·X·h]."""
+        if self.cache == "states":
+            return states
+        context, blocks = self._expanded(states), cast(list[CrossBlock], self.blocks)
+        return torch.cat([block.cross.keys_values(context) for block in blocks], dim=-1)
+
+    def stored_tensors(self) -> dict[str, Tensor]:
+        """The weights of this head that stored states pass through, by their names in it."""
+        if self.cache == "states":
+            return {}
+        used = ("cross.key.", "cross.value.", "cross.norm.")
+        return {name: t for name, t in self.blocks.state_dict(prefix="blocks.").items() if any(part in name for part in used)}
+
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Scores [n] float32 of n candidates."""
-        document = self._document(docs)
-        rows = query.rows.expand(len(document.states))
+        documents = self._documents(docs)
+        rows = query.rows.expand(len(documents[0].states))
         base: Tensor | float = 0.0
         if self.evidence is not None and self.matched is not None:
             best = self.evidence.best(query, docs)
@@ -109,34 +138,51 @@ class CrossBlocks(nn.Module):
             rows = rows.with_states(rows.states + (best * query.words)[:, :, None] * self.matched)
         elif self.scale is not None:
             base = self.scale.float() * cosine(query, docs)
-        for block in self.blocks:
+        for block, document in zip(self.blocks, documents, strict=True):
             rows = block(rows, document)
         states = self.backbone[0].final(rows.states)
         pooled = states[:, 0] if self.readout_rows == "cls" else states.mean(dim=1)
         scores: Tensor = base + self.readout(pooled)[:, 0].float()
         return scores
 
-    def _document(self, docs: Candidates) -> Rows:
+    def _documents(self, docs: Candidates) -> list[Rows]:
+        """What each block attends to: the same states, or keys and values of its own."""
         if docs.states is None:
             raise InputError("head 'cross_blocks' reads 'states', which these candidates do not hold")
-        compressor = self.compressor[0]
-        if compressor is not None and not self.on_codes:
-            docs = replace(docs, states=compressor.expand(docs.states))
-        assert docs.states is not None
         n, m = docs.states.shape[:2]
-        return Rows(docs.states, torch.arange(m, device=docs.states.device).expand(n, m), docs.mask)
+        positions = torch.arange(m, device=docs.states.device).expand(n, m)
+        if self.cache == "keys_values":
+            return [Rows(own, positions, docs.mask) for own in docs.states.chunk(len(self.blocks), dim=-1)]
+        return [Rows(self._expanded(docs.states), positions, docs.mask)] * len(self.blocks)
+
+    def _expanded(self, stored: Tensor) -> Tensor:
+        """Codes as states, unless the blocks' own maps read codes."""
+        compressor = self.compressor[0]
+        states: Tensor = stored if compressor is None or self.on_codes else compressor.expand(stored)
+        return states
 
 
-def _check(backbone: Backbone, blocks: int, first: Depth, choices: tuple[str, str, str]) -> tuple[Layer, ...]:
+def _copied(backbone: Backbone, blocks: int, first: Depth) -> tuple[Layer, ...]:
     """The layers that the blocks are copied from. Raises: InputError for settings out of range."""
     start, total = resolve_depth(first, len(backbone.layers)), len(backbone.layers)
     if not 1 <= blocks <= total - start:
         raise InputError(f"{blocks} blocks from layer {start} of {total}; expected 1..{total - start}")
-    known = (("cross_then_self", "self_then_cross"), ("cls", "mean"), ("none", "cosine", "evidence"))
-    for name, choice, allowed in zip(("order", "readout", "residual"), choices, known, strict=True):
-        if choice not in allowed:
-            raise InputError(f"{name}={choice!r}; expected one of {', '.join(allowed)}")
     return backbone.layers[start : start + blocks]
+
+
+def _check_choices(**choices: str) -> None:
+    """Raises: InputError for a setting that is none of its values, and for two that exclude each other."""
+    known = {
+        "order": ("cross_then_self", "self_then_cross"),
+        "readout": ("cls", "mean"),
+        "residual": ("none", "cosine", "evidence"),
+        "cache": ("states", "keys_values"),
+    }
+    for name, choice in choices.items():
+        if choice not in known[name]:
+            raise InputError(f"{name}={choice!r}; expected one of {', '.join(known[name])}")
+    if choices["cache"] == "keys_values" and choices["residual"] == "evidence":
+        raise InputError("residual='evidence' compares states, which cache='keys_values' does not store; use cache='states'")
 
 
 PART = CrossBlocks

@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lateint.backbone.base import Backbone
 from lateint.errors import InputError
+from lateint.heads._codes import check_compares
+from lateint.heads._matches import best_matches, word_mean
 from lateint.heads.cosine import cosine
 from lateint.method import Method
 from lateint.split import Candidates, Query
@@ -34,6 +35,7 @@ class Evidence(nn.Module):
 
     def __init__(self, backbone: Backbone, method: Method, compressor: Any = None) -> None:
         super().__init__()
+        check_compares(compressor, "evidence")
         width = backbone.width if compressor is None else compressor.width
         self.query_map = nn.Linear(backbone.width, width, bias=False)
         self.document_map = nn.Linear(width, width, bias=False)
@@ -54,18 +56,11 @@ class Evidence(nn.Module):
         """The best similarity [n, q] of every query token with each candidate; a pad never wins."""
         if docs.states is None:
             raise InputError("this head reads 'states', which these candidates do not hold")
-        ours = F.normalize(self.query_map(query.rows.states[0]), dim=-1)
-        theirs = F.normalize(self.document_map(docs.states), dim=-1)
-        similar = theirs @ ours.T  # [n, m, q]
-        if docs.mask is not None:
-            similar = similar.masked_fill(~docs.mask[:, :, None], -1.0)
-        found: Tensor = similar.amax(dim=1)
-        return found
+        return best_matches(self.query_map(query.rows.states[0]), self.document_map(docs.states), docs.mask)
 
     def combine(self, query: Query, docs: Candidates, best: Tensor) -> Tensor:
         """tau·cosine + eps·weighted mean of the best similarities."""
-        weight = F.softplus(self.weight(query.rows.states[0])[:, 0]) * query.words
-        evidence = (best * weight).sum(dim=1) / weight.sum().clamp_min(1e-6)
+        evidence = word_mean(best, self.weight(query.rows.states[0])[:, 0], query.words)
         scores: Tensor = self.log_cosine.exp() * cosine(query, docs) + self.log_evidence.exp() * evidence
         return scores.float()
 

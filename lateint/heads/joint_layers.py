@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,59 +11,145 @@ from torch import Tensor, nn
 from lateint.backbone.base import Backbone
 from lateint.backbone.layer import Rows
 from lateint.errors import InputError, ModelError
+from lateint.heads._codes import check_expands
+from lateint.heads._matches import Matches
 from lateint.method import Method
 from lateint.split import Candidates, Query, document_start, join
 
+Watch = Callable[[int, Rows], None]
+"""Given the number of a layer and the joint rows before it; T with the rows after the last."""
+
 
 class JointLayers(nn.Module):
-    """Full attention over q + m tokens; the last layer computes the CLS row alone where the classifier reads only that.
+    """Full attention over q + m tokens, then a readout.
 
-    Cost a candidate: (T - L)·(12·(q+m)·h² + 2·(q+m)²·h) multiply-adds, the last layer 2·(q+m)·h².
+    Settings: `readout`, `cls`: the checkpoint's classifier, as published, the last layer for the CLS row alone where it
+    reads only that; `matches`, ours: means and best matches of all joint rows, see `heads/_matches.py`, no classifier.
+    Reads token ids at L = 0, states at L > 0, and both where the compressor takes side information.
+    Cost a candidate: (T - L)·(12·(q+m)·h² + 2·(q+m)²·h) multiply-adds, the last layer 2·(q+m)·h² with `cls`.
     """
 
-    needs_classifier = True
+    needs_classifier = True  # with readout `cls`
 
-    def __init__(self, backbone: Backbone, method: Method, compressor: Any = None) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        method: Method,
+        compressor: Any = None,
+        *,
+        readout: Literal["cls", "matches"] = "cls",
+    ) -> None:
         super().__init__()
         self.backbone = (backbone,)  # in a tuple: its weights belong to the model
         self.compressor = (compressor,)
         self.method = method
-        self.reads = ("states",) if method.depth else ("token_ids",)
-        if method.document.positions == "follow" and method.depth and not backbone.rotary:
-            raise InputError(
-                f"method {method.name!r}: document positions 'follow' the query, so states after layer {method.depth} "
-                "cannot be stored for this encoder; use 'offset' or 'restart'"
-            )
-        if int(backbone.config.num_labels) > 2:
-            raise ModelError(f"a classifier with {backbone.config.num_labels} labels gives no score; expected 1 or 2")
+        if readout not in ("cls", "matches"):
+            raise InputError(f"readout={readout!r}; expected one of cls, matches")
+        self.needs_classifier = readout == "cls"
+        self.matches = None if self.needs_classifier else Matches(backbone.width)
+        _check(backbone, method, compressor, self.needs_classifier)
 
-    def score(self, query: Query, docs: Candidates) -> Tensor:
-        """Logits [n] float32 of n candidates."""
-        backbone, method = self.backbone[0], self.method
-        rows = join(query.rows, self._document_rows(query, docs))
-        depth = len(backbone.layers)
-        if not backbone.reads_cls_only:
-            rows = backbone.run(rows, method.depth, depth)
-        elif method.depth < depth:
-            rows = backbone.run(rows, method.depth, depth - 1)
-            first = rows.first()
-            rows = first.with_states(backbone.layers[-1](first, rows))
-        logits = backbone.classify(backbone.final(rows.states), rows.mask).float()
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Stored arrays that scoring needs."""
+        if not self.method.depth:
+            return ("token_ids",)
+        return ("states", "token_ids") if self._needs_side else ("states",)
+
+    @property
+    def _needs_side(self) -> bool:
+        return self.compressor[0] is not None and bool(self.compressor[0].needs_side)
+
+    def score(self, query: Query, docs: Candidates, watch: Watch | None = None) -> Tensor:
+        """Scores [n] float32 of n candidates; `watch` sees the joint rows layer by layer, and then no layer is cut short."""
+        rows = self._top_rows(query, docs, watch)
+        if self.matches is None:
+            return self.classify(rows.states, rows.mask)
+        q = query.rows.states.shape[1]
+        mask = None if rows.mask is None else rows.mask[:, q:]
+        scores: Tensor = self.matches(rows.states[:, :q], query.words, rows.states[:, q:], mask)
+        return scores
+
+    def cls(self, query: Query, docs: Candidates) -> Tensor:
+        """Last CLS rows [n, h] of n candidates: what a classifier that reads the CLS alone makes its logit from."""
+        return self._top_rows(query, docs).states[:, 0]
+
+    def classify(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Logits [n] float32 of last states [n, t, h]; t may be 1 where the classifier reads the CLS alone."""
+        logits = self.backbone[0].classify(states, mask).float()
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits[:, 0]
 
-    def _document_rows(self, query: Query, docs: Candidates) -> Rows:
-        stored = docs.states if docs.token_ids is None else docs.token_ids
-        if stored is None:
-            raise InputError(f"head 'joint_layers' reads {self.reads[0]!r}, which these candidates do not hold")
+    def trace(self, query: Query, docs: Candidates, *, compressed: bool = True) -> list[Rows]:
+        """The joint rows before each layer from L on, and after the last: T - L + 1 of them.
+
+        Not `compressed`: `docs.states` are states themselves, and both sides pass the compressor by.
+        """
+        seen: list[Rows] = []
+        self._run(self._joined(query, docs, compressed), lambda _, rows: seen.append(rows))
+        return seen
+
+    def _top_rows(self, query: Query, docs: Candidates, watch: Watch | None = None) -> Rows:
+        return self._run(self._joined(query, docs, compressed=True), watch)
+
+    def _run(self, rows: Rows, watch: Watch | None) -> Rows:
+        """The last layer's rows, of the CLS alone where nothing else is read and a layer is left to save on."""
+        backbone, start = self.backbone[0], self.method.depth
+        stop = len(backbone.layers)
+        cls_only = watch is None and self.matches is None and backbone.reads_cls_only and start < stop
+        for number in range(start, stop - cls_only):
+            if watch is not None:
+                watch(number, rows)
+            rows = backbone.run(rows, number, number + 1)
+        if watch is not None:
+            watch(stop, rows)
+        if cls_only:
+            first = rows.first()
+            rows = first.with_states(backbone.layers[-1](first, rows))
+        return rows if start == stop else rows.with_states(backbone.final(rows.states))
+
+    def _joined(self, query: Query, docs: Candidates, compressed: bool) -> Rows:
+        """The query's rows before each document's: both through the compressor and back, where it is for both sides."""
+        compressor: Any = self.compressor[0] if compressed else None
+        rows = query.rows
+        if getattr(compressor, "both_sides", False):
+            rows = rows.with_states(compressor.expand(compressor.compress(rows.states)))
+        return join(rows, self._document_rows(query, docs, compressor))
+
+    def _document_rows(self, query: Query, docs: Candidates, compressor: Any) -> Rows:
+        """Stored arrays as rows [n, m, h]: embedded token ids at L = 0, else states, expanded if they are codes."""
+        for name in self.reads:
+            if getattr(docs, name) is None:
+                raise InputError(f"head 'joint_layers' reads {name!r}, which these candidates do not hold")
+        stored: Any = docs.states if self.method.depth else docs.token_ids
         n, m = stored.shape[:2]
         start = document_start(self.method.document, self.method.query, query.rows.states.shape[1])
         positions = (torch.arange(m, device=stored.device) + start).expand(n, m)
-        if docs.token_ids is None:
-            compressor = self.compressor[0]
-            return Rows(stored if compressor is None else compressor.expand(stored), positions, docs.mask)
-        segment = self.method.document.segment or 0
-        segments = torch.full_like(docs.token_ids, segment)
-        return Rows(self.backbone[0].embed(docs.token_ids, segments, positions), positions, docs.mask)
+        side = self._embedded(docs.token_ids, positions) if "token_ids" in self.reads else None
+        if side is not None and not self.method.depth:
+            return Rows(side, positions, docs.mask)
+        return Rows(stored if compressor is None else compressor.expand(stored, side), positions, docs.mask)
+
+    def _embedded(self, ids: Any, positions: Tensor) -> Tensor:
+        """What the embedding layer gives for document tokens [n, m]: the same offline and here."""
+        segments = torch.full_like(ids, self.method.document.segment or 0)
+        return self.backbone[0].embed(ids, segments, positions)
+
+
+def _check(backbone: Backbone, method: Method, compressor: Any, classifies: bool) -> None:
+    """Refuse what does not fit together. Raises: InputError, ModelError for a classifier that gives no score."""
+    check_expands(compressor, "joint_layers")
+    if compressor is not None and not method.depth:
+        raise InputError(
+            f"method {method.name!r} stores token ids at L = 0, which no compressor takes; leave the compressor out, or L > 0"
+        )
+    if method.document.positions == "follow" and method.depth and not backbone.rotary:
+        raise InputError(
+            f"method {method.name!r}: document positions 'follow' the query, so states after layer {method.depth} "
+            "cannot be stored for this encoder; use 'offset' or 'restart'"
+        )
+    labels = int(backbone.config.num_labels)
+    if classifies and labels > 2:
+        raise ModelError(f"a classifier with {labels} labels gives no score; expected 1 or 2")
 
 
 PART = JointLayers

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
 from lateint.errors import InputError
+from lateint.heads._codes import check_compares
+from lateint.heads._precision import in_float32
 from lateint.method import Method
 from lateint.split import Candidates, Query
 
@@ -23,6 +25,7 @@ class MaxSim(nn.Module):
 
     def __init__(self, backbone: Backbone, method: Method, compressor: Any = None) -> None:
         super().__init__()
+        check_compares(compressor, "maxsim")
         self.compressor = (compressor,)
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
@@ -30,11 +33,10 @@ class MaxSim(nn.Module):
         if docs.states is None:
             raise InputError("head 'maxsim' reads 'states', which these candidates do not hold")
         compressor, ours = self.compressor[0], query.rows.states[0]
-        return maxsim(
-            (ours if compressor is None else compressor.compress(ours)).float(), docs.states.float(), docs.mask
-        )
+        return maxsim((ours if compressor is None else compressor.compress(ours)).float(), docs.states.float(), docs.mask)
 
 
+@in_float32
 def maxsim(query: Tensor, docs: Tensor, mask: Tensor | None) -> Tensor:
     """Query [q, c], docs [n, m, c], mask [n, m] -> [n]. A pad never wins, even if every similarity is negative.
 

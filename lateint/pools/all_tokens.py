@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from lateint.backbone.layer import Rows
-from lateint.tokens import TextEncoder
+from lateint.pools._base import Pool
 
 
-class AllTokens:
+class AllTokens(Pool):
     """The identity: rows [n, t, h] -> rows [n, t, h]."""
-
-    def __init__(self, texts: TextEncoder) -> None:
-        self.texts = texts
-
-    def __call__(self, rows: Rows, ids: Tensor) -> Rows:
-        """The rows as they are."""
-        return rows
 
 
 PART = AllTokens

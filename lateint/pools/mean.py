@@ -1,4 +1,4 @@
-"""One vector a text: the normalised mean of its token states."""
+"""One vector a text: the mean of its token states."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lateint.backbone.layer import Rows
+from lateint.pools._base import Pool
 from lateint.tokens import TextEncoder
 
 
-class Mean:
-    """Rows [n, t, h] -> one row [n, 1, h] of length 1: the mean over real tokens, special tokens included.
+class Mean(Pool):
+    """Rows [n, t, h] -> one row [n, 1, h]: the mean over real tokens, special tokens included; `normalise`: of length 1.
 
     Source: arXiv:1908.10084, Sec. 3 (mean pooling).
     """
 
-    def __init__(self, texts: TextEncoder) -> None:
-        self.texts = texts
+    def __init__(self, texts: TextEncoder, *, normalise: bool = True) -> None:
+        super().__init__(texts)
+        self.normalise = normalise
 
     def __call__(self, rows: Rows, ids: Tensor) -> Rows:
         """The mean, as a text of one row."""
@@ -25,7 +27,7 @@ class Mean:
         else:
             weight = rows.mask.unsqueeze(-1).to(rows.states.dtype)
             mean = (rows.states * weight).sum(dim=1, keepdim=True) / weight.sum(dim=1, keepdim=True)
-        return Rows(F.normalize(mean, dim=-1), rows.positions[:, :1], None)
+        return Rows(F.normalize(mean, dim=-1) if self.normalise else mean, rows.positions[:, :1], None)
 
 
 PART = Mean

@@ -8,16 +8,18 @@ import torch
 from torch import Tensor
 
 from lateint.backbone.layer import Rows
+from lateint.pools._base import Pool
 from lateint.tokens import TextEncoder
 
 
-class NoPunctuation:
+class NoPunctuation(Pool):
     """Rows [n, t, h] -> the same rows, with ASCII punctuation masked out; special tokens stay.
 
     Source: arXiv:2004.12832, Sec. 3.2.
     """
 
     def __init__(self, texts: TextEncoder) -> None:
+        super().__init__(texts)
         found = (texts.raw.token_to_id(mark) for mark in string.punctuation)
         self.dropped = torch.tensor(sorted(i for i in found if i is not None))
 

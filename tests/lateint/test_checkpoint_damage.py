@@ -105,7 +105,7 @@ def test_a_name_that_leads_nowhere_names_the_three_ways(name):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"method": "prettr2"}, "there are: cross_encoder, prettr"), ({"offline_layers": 5}, "expected 0..4"),
+        ({"method": "prettr2"}, "there are: prettr, deformer"), ({"offline_layers": 5}, "expected 0..4"),
         ({"offline_layers": "T/0"}, "expected 0..4"), ({"threads": 0}, "at least 1"), ({"dtype": "int8"}, "expected float32"),
     ],
 )  # fmt: skip
@@ -114,7 +114,3 @@ def test_options_that_cannot_be_meant_are_refused(options, reason):
         load_model(tiny.checkpoint("bert"), **(LENGTHS | options))
 
 
-def test_a_checkpoint_of_ours_takes_no_method(tmp_path):
-    making.shaken("mores").save_pretrained(tmp_path)
-    with pytest.raises(InputError, match="its method is part of it"):
-        load_model(tmp_path, "prettr")

@@ -33,3 +33,10 @@ def test_error_falls_with_width_and_equals_the_share_that_was_dropped():
         errors.append(error(compressor, x))
         assert abs(errors[-1] * 16 - (1 - kept)) < 1e-5  # unit rows: squared length lost = 1 - share kept
     assert errors == sorted(errors, reverse=True)
+
+
+def test_more_numbers_than_the_states_have_keep_everything_and_the_rest_are_zero():
+    x = states()
+    wide = Linear(16, width=20)
+    assert abs(wide.fit(x) - 1) < 1e-6 and error(wide, x) < 1e-8
+    assert (wide.compress(x)[:, 16:] == 0).all() and wide.compress(x)[:, :16].abs().min() > 0

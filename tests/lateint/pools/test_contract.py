@@ -5,6 +5,8 @@ import tiny
 import torch
 
 from lateint.backbone.layer import Rows
+from lateint.errors import InputError
+from lateint.method import Layout
 from lateint.parts import build, names, part
 from lateint.tokens import TextEncoder
 
@@ -45,3 +47,45 @@ def test_mean_is_the_normalised_mean_of_real_rows():
     wanted = torch.stack([STATES[0].mean(0), STATES[1, :3].mean(0)])
     assert rows.states.shape == (2, 1, 8)
     assert torch.allclose(rows.states[:, 0], wanted / wanted.norm(dim=-1, keepdim=True), atol=1e-6)
+
+
+def test_mean_without_normalising_keeps_the_length():
+    pool = build("pools", part("mean", normalise=False), TEXTS)
+    mean = pool(Rows(STATES, POSITIONS, MASK), IDS).states[:, 0]
+    assert torch.allclose(mean, torch.stack([STATES[0].mean(0), STATES[1, :3].mean(0)]), atol=1e-6)
+    assert (mean.norm(dim=-1) - 1).abs().min() > 1e-2
+
+
+@pytest.mark.parametrize("tokens", [1, 3, 5])
+def test_first_keeps_the_first_rows_with_their_mask(tokens):
+    pool = build("pools", part("first", tokens=tokens), TEXTS)
+    rows = pool(Rows(STATES, POSITIONS, MASK), IDS)
+    assert torch.equal(rows.states, STATES[:, :tokens]) and torch.equal(rows.mask, MASK[:, :tokens])
+    assert pool(Rows(STATES, POSITIONS, None), IDS).mask is None
+
+
+def test_top_layers_mean_leaves_out_the_first_row_and_pads():
+    rows = pooled("top_layers_mean")
+    wanted = torch.stack([STATES[0, 1:].mean(0), STATES[1, 1:3].mean(0)])
+    assert torch.allclose(rows.states[:, 0], wanted, atol=1e-6) and rows.states.shape == (2, 1, 8)
+    assert (rows.states - pooled("top_layers_mean", mask=None).states)[1].abs().max() > 1e-3
+    alone = Rows(STATES[:, :1], POSITIONS[:, :1], None)
+    assert not build("pools", part("top_layers_mean"), TEXTS)(alone, IDS[:, :1]).states.any()
+
+
+@pytest.mark.parametrize("name", names("pools"))
+def test_the_stated_width_is_that_of_the_rows(name):
+    pool = build("pools", part(name), TEXTS)
+    wide = torch.cat([STATES] * pool.layers, dim=-1)
+    assert pool(Rows(wide, POSITIONS, MASK), IDS).states.shape[-1] == pool.width(8)
+
+
+@pytest.mark.parametrize("name", names("pools"))
+def test_a_pool_fits_if_it_reads_no_more_than_there_is(name):
+    pool, layout = build("pools", part(name), TEXTS), Layout(max_length=16)
+    pool.check(layout, 4)
+    for attribute, message in (("layers", "reads the last 5 layers"), ("tokens", "keeps the first 17 tokens")):
+        spoilt = build("pools", part(name), TEXTS)
+        setattr(spoilt, attribute, 5 if attribute == "layers" else 17)
+        with pytest.raises(InputError, match=f"pool '{name}' {message}"):
+            spoilt.check(layout, 4)

@@ -1,0 +1,80 @@
+"""More layers over both sides, after all T layers of each alone: DC-BERT."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lateint.backbone.base import Backbone, check_positions
+from lateint.backbone.layer import Rows
+from lateint.errors import InputError
+from lateint.heads._codes import check_expands
+from lateint.method import Method
+from lateint.split import Candidates, Query, join
+
+
+class ExtraLayers(nn.Module):
+    """Positions and segments added again to the joint rows, K more layers, and a linear map of both CLS rows.
+
+    The joint rows are counted from 0 to q + m - 1, the query's are segment 0 and the document's segment 1. Position and
+    segment embeddings start as copies of the backbone's, the layers as copies of its last K (`layers`). What a family does
+    not have is not added: RoBERTa and DistilBERT tell the sides apart by position alone; rotary layers turn queries and
+    keys by the joint positions, which is how they give positions again.
+    Source: arXiv:2002.12591, Sec. 2; adding without another norm is ours.
+    Cost a candidate: K·(12·(q+m)·h² + 2·(q+m)²·h) multiply-adds, the last layer 2·(q+m)·h².
+    """
+
+    needs_classifier = False
+    reads = ("states",)
+
+    def __init__(self, backbone: Backbone, method: Method, compressor: Any = None, *, layers: int = 1) -> None:
+        super().__init__()
+        check_expands(compressor, "extra_layers")
+        total = len(backbone.layers)
+        if isinstance(layers, bool) or not isinstance(layers, int) or not 1 <= layers <= total:
+            raise InputError(f"extra_layers: layers={layers!r}; expected 1..{total}, copies of the backbone's last layers")
+        self.backbone, self.compressor = (backbone,), (compressor,)
+        if not backbone.rotary:
+            check_positions(backbone, method.query.max_length + method.document.max_length)
+        self.positions, self.segments = _copy(backbone.position_table()), _copy(backbone.segment_table())
+        self.layers = nn.ModuleList(copy.deepcopy(layer) for layer in backbone.layers[total - layers :])
+        self.readout = nn.Linear(2 * backbone.width, 1)
+        nn.init.normal_(self.readout.weight, std=0.02)
+        nn.init.zeros_(self.readout.bias)
+
+    def score(self, query: Query, docs: Candidates) -> Tensor:
+        """Scores [n] float32 of n candidates."""
+        rows = self._joined(query, docs)
+        for layer in self.layers[:-1]:
+            rows = rows.with_states(layer(rows))
+        both = [0, query.rows.states.shape[1]]  # the CLS of the query and the first row of the document, its CLS
+        ends = Rows(rows.states[:, both], rows.positions[:, both], None)
+        states = self.backbone[0].final(self.layers[-1](ends, rows))
+        scores: Tensor = self.readout(states.flatten(1))[:, 0]
+        return scores.float()
+
+    def _joined(self, query: Query, docs: Candidates) -> Rows:
+        """Both sides in one row of tokens, positions and segments added."""
+        if docs.states is None:
+            raise InputError("head 'extra_layers' reads 'states', which these candidates do not hold")
+        compressor, q = self.compressor[0], query.rows.states.shape[1]
+        states = docs.states if compressor is None else compressor.expand(docs.states)
+        n, m = states.shape[:2]
+        document = Rows(states, torch.arange(q, q + m, device=states.device).expand(n, m), docs.mask)
+        rows = join(query.rows, document)
+        joint = rows.states
+        if self.positions is not None:
+            joint = joint + self.positions[: q + m]
+        if self.segments is not None:
+            joint = joint + self.segments[(rows.positions[0] >= q).long()]
+        return rows.with_states(joint)
+
+
+def _copy(table: Tensor | None) -> nn.Parameter | None:
+    return None if table is None else nn.Parameter(table.detach().clone())
+
+
+PART = ExtraLayers

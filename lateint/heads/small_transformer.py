@@ -1,0 +1,102 @@
+"""A small transformer over the first outputs of both towers: DiPair."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lateint.backbone.base import Backbone
+from lateint.backbone.layer import Attention, FeedForward, Layer, Rows
+from lateint.errors import InputError
+from lateint.method import Method
+from lateint.split import Candidates, Query, join
+
+
+class SmallTransformer(nn.Module):
+    """The first `query_tokens` and `document_tokens` output rows, mapped to a small width c, through `layers` layers.
+
+    Both sides pass the method's compressor, which gives c (without one it is h); learned positions, counted from 0 on each
+    side, and segments are added; the score is a linear map of the query's first row. Layers are post-norm with `heads`
+    attention heads and an inner width of 4c. A `Query` is the cache of a query, as a store is that of documents: rows
+    beyond the first ones are never read on either side.
+    Source: arXiv:2010.03099, Sec. 3 (its TSF head); widths, depth and counts are settings, the paper's are not known to us.
+    Cost a candidate: layers·(12·t·c² + 2·t²·c) multiply-adds for t rows of both sides, the last layer 2·t·c².
+    """
+
+    needs_classifier = False
+    reads = ("states",)
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        method: Method,
+        compressor: Any = None,
+        *,
+        query_tokens: int = 8,
+        document_tokens: int = 16,
+        layers: int = 2,
+        heads: int = 4,
+    ) -> None:
+        super().__init__()
+        width = backbone.width if compressor is None else compressor.width
+        self.kept = query_tokens, document_tokens
+        _check(method, self.kept, layers, (width, heads))
+        self.compressor = (compressor,)
+        self.positions = nn.Parameter(0.02 * torch.randn(max(self.kept), width))
+        self.segments = nn.Parameter(0.02 * torch.randn(2, width))
+        self.layers = nn.ModuleList(fresh_layer(width, heads) for _ in range(layers))
+        self.readout = nn.Linear(width, 1)
+
+    def score(self, query: Query, docs: Candidates) -> Tensor:
+        """Scores [n] float32 of n candidates."""
+        scores: Tensor = self.readout(self.interact(query, docs))[:, 0]
+        return scores.float()
+
+    def interact(self, query: Query, docs: Candidates) -> Tensor:
+        """The query's first row after all layers, [n, c], for n candidates."""
+        if docs.states is None:
+            raise InputError("head 'small_transformer' reads 'states', which these candidates do not hold")
+        compressor, (n_query, n_document) = self.compressor[0], self.kept
+        ours = query.rows.states[:, :n_query]
+        mask = None if docs.mask is None else docs.mask[:, :n_document]
+        rows = join(
+            self._side(ours if compressor is None else compressor.compress(ours), 0, None),
+            self._side(docs.states[:, :n_document], 1, mask),
+        )
+        for layer in self.layers[:-1]:
+            rows = rows.with_states(layer(rows))
+        last: Tensor = self.layers[-1](rows.first(), rows)
+        return last[:, 0]
+
+    def _side(self, rows: Tensor, segment: int, mask: Tensor | None) -> Rows:
+        n, t = rows.shape[:2]
+        places = torch.arange(t, device=rows.device).expand(n, t)
+        return Rows(rows + self.positions[:t] + self.segments[segment], places, mask)
+
+
+def fresh_layer(width: int, heads: int) -> Layer:
+    """A post-norm layer with an inner width four times its own, from torch's generator."""
+    query, key, value, output = (nn.Linear(width, width) for _ in range(4))
+    attention = Attention(query, key, value, output, nn.LayerNorm(width))
+    attention.heads = heads
+    feed_forward = FeedForward(nn.Linear(width, 4 * width), nn.Linear(4 * width, width), nn.LayerNorm(width), F.gelu)
+    return Layer(attention, feed_forward)
+
+
+def _check(method: Method, kept: tuple[int, int], layers: int, shape: tuple[int, int]) -> None:
+    """Raises: InputError for settings that do not fit the method or each other."""
+    width, heads = shape
+    for name, value in (("query_tokens", kept[0]), ("document_tokens", kept[1]), ("layers", layers), ("heads", heads)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(f"small_transformer: {name}={value!r}; expected a whole number from 1 on")
+    for name, value, layout in zip(("query_tokens", "document_tokens"), kept, (method.query, method.document), strict=True):
+        if value > layout.max_length:
+            raise InputError(f"small_transformer: {name}={value}; expected 1..{layout.max_length}, that side's max_length")
+    if width % heads:
+        raise InputError(f"small_transformer: width {width} is not divisible by heads={heads}; choose a divisor")
+
+
+PART = SmallTransformer

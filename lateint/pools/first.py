@@ -1,0 +1,28 @@
+"""Keep the first states of a text; the text itself is read in full before."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lateint.backbone.layer import Rows
+from lateint.pools._base import Pool
+from lateint.tokens import TextEncoder
+
+
+class First(Pool):
+    """Rows [n, t, h] -> the first `tokens` of them. What is cut is the output: later tokens have shaped the rows that stay.
+
+    Source: arXiv:2010.03099, Sec. 3 (truncated output sequences).
+    """
+
+    def __init__(self, texts: TextEncoder, *, tokens: int = 16) -> None:
+        super().__init__(texts)
+        self.tokens = tokens
+
+    def __call__(self, rows: Rows, ids: Tensor) -> Rows:
+        """The first rows, with their positions and mask."""
+        mask = None if rows.mask is None else rows.mask[:, : self.tokens]
+        return Rows(rows.states[:, : self.tokens], rows.positions[:, : self.tokens], mask)
+
+
+PART = First

@@ -1,0 +1,41 @@
+"""One vector a text from its last layers: their token states side by side, averaged without CLS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lateint.backbone.layer import Rows
+from lateint.pools._base import Pool
+from lateint.tokens import TextEncoder
+
+LAYERS = 4
+
+
+class TopLayersMean(Pool):
+    """Rows [n, t, layers·h] -> one row [n, 1, layers·h]: the mean over real tokens but the first (CLS); not normalised.
+
+    Source: arXiv:1908.05161 and its code: the last four layers, concatenated.
+    """
+
+    def __init__(self, texts: TextEncoder, *, layers: int = LAYERS) -> None:
+        super().__init__(texts)
+        self.layers = layers
+
+    @classmethod
+    def width(cls, states_width: int, *, layers: int = LAYERS, **settings: Any) -> int:
+        """`layers` times the width of a state."""
+        return layers * states_width
+
+    def __call__(self, rows: Rows, ids: Tensor) -> Rows:
+        """The mean, as a text of one row."""
+        keep = torch.ones_like(ids, dtype=torch.bool) if rows.mask is None else rows.mask.clone()
+        keep[:, 0] = False
+        weight = keep.unsqueeze(-1).to(rows.states.dtype)
+        mean = (rows.states * weight).sum(dim=1, keepdim=True) / weight.sum(dim=1, keepdim=True).clamp_min(1)
+        return Rows(mean, rows.positions[:, :1], None)
+
+
+PART = TopLayersMean
