@@ -62,9 +62,10 @@ class Stage:
     """One stage of training: which losses, on which parameters, from which lists. All settings are data."""
 
     losses: tuple[tuple[Part, float], ...]  # each with its weight
-    train: tuple[str, ...] = ("head",)  # of: head, compressor, vector_map, layers (the document and query towers)
+    train: tuple[str, ...] = ("head",)  # of: head, compressor, vector_map, layers, embeddings (of both towers)
     rate: float = 1e-4  # peak learning rate of AdamW; warm-up over 10 % of the steps, then linear to zero
-    vector_rate: float = 1.0  # factor of the rate for biases, norms and scalars
+    head_rate: float | None = None  # the peak rate of everything but the encoder; None: the same
+    vector_rate: float = 1.0  # factor of that rate for biases, norms and scalars, which may learn faster
     queries: int = 8  # queries, or pairs, a step
     negatives: int = 7  # candidates a query beside the positive
     pool: int = 0  # draw so many negatives and keep those that the teacher scores highest; 0: keep what is drawn

@@ -18,7 +18,11 @@ UINT16 = (part("cast", dtype="uint16"),)
 QUERY_HALF = Layout(template="first", max_length=32)
 OFFSET_HALF = Layout(template="second", positions="offset", max_length=256)
 ALONE = Layout(template="alone", max_length=256)
-ALL = ("layers", "compressor", "head")  # a compressor is trained where there is one
+ALL = (
+    "layers",
+    "compressor",
+    "head",
+)  # a compressor where there is one; frozen embeddings: ours, they are half of a small encoder
 LISTWISE = (Stage(losses=((part("listwise"), 1.0),), train=ALL, rate=5e-5),)
 MARGIN = Stage(losses=((part("margin_mse"), 1.0),), train=("layers", "head"), rate=2e-5)
 

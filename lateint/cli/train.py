@@ -36,6 +36,7 @@ PRECISIONS = ("float32", "bfloat16")
 @click.option("--minutes", type=float, default=float("inf"), help="Stop a stage after so long; the rate is at zero then.")
 @click.option("--teacher", metavar="NAME", help="A model whose scores guide losses that need one. Default: the start itself.")
 @click.option("--scores", type=click.Path(), help="File that keeps the teacher's scores, for every student after.")
+@click.option("--spans", type=click.IntRange(min=1), metavar="N", help="Add N queries that are spans of each folder's texts.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--precision", type=click.Choice(PRECISIONS), help="Of the layers while training.  [default: float32]")
 @click.option("--save-every", type=click.IntRange(min=1), default=100, show_default=True, help="Steps between saved states.")
@@ -58,10 +59,9 @@ def command(data: tuple[str, ...], split: str, output: str, **options: Any) -> N
     """
     from lateint.train.prepare import prepare
     from lateint.train.run import check
-    from lateint_eval.datasets.sources import training_source
 
     model, shares, budgets = _start(options)
-    sets = [training_source(path, split, options["seed"]) for path in data]
+    sets = _sources(data, split, options)
     check(model, sets, taught=options["teacher"] is not None)
     setup = _setup(Path(output), budgets, shares, options)
     _announce(_claim(setup.folder, model, data, split, options), setup)
@@ -70,6 +70,17 @@ def command(data: tuple[str, ...], split: str, output: str, **options: Any) -> N
     history = _train(model, sets, setup, options)
     _save(model, Path(output), history, options)
     shutil.rmtree(setup.folder)
+
+
+def _sources(data: tuple[str, ...], split: str, options: dict[str, Any]) -> list[Any]:
+    from lateint.train.data import TrainingSet
+    from lateint_eval.datasets.sources import training_source
+    from lateint_eval.datasets.spans import span_queries
+
+    sets = [training_source(path, split, options["seed"]) for path in data]
+    if options["spans"]:
+        sets += [span_queries(s, options["spans"], options["seed"]) for s in sets if isinstance(s, TrainingSet)]
+    return sets
 
 
 def _start(options: dict[str, Any]) -> tuple[Model, dict[str, int] | None, tuple[Any, ...]]:
@@ -85,6 +96,7 @@ def _start(options: dict[str, Any]) -> tuple[Model, dict[str, int] | None, tuple
         options["base"] = options["base"] or chosen.base
         options["teacher"] = options["teacher"] or chosen.teacher
         options["precision"] = options["precision"] or chosen.precision
+        options["spans"] = options["spans"] or chosen.spans
     options["base"] = options["base"] or "all-MiniLM-L6-v2"
     keys = ("offline_layers", "query_max_length", "doc_max_length", "compressor", "threads", "device")
     changes = {key: options[key] for key in keys if options[key] is not None}
@@ -114,7 +126,7 @@ def _claim(folder: Path, model: Model, data: tuple[str, ...], split: str, option
     from lateint.fingerprint import digest_tensors
     from lateint.train.run import claim
 
-    keys = ("method", "recipe", "base", "teacher", "steps", "minutes", "seed", "precision")
+    keys = ("method", "recipe", "base", "teacher", "spans", "steps", "minutes", "seed", "precision")
     settings: dict[str, Any] = {key: str(options[key]) for key in keys} | {"data": sorted(map(str, data)), "split": split}
     settings |= {"design": model.method.to_json(), "start": digest_tensors(model.state_dict())}
     return claim(folder, settings)
@@ -161,9 +173,12 @@ def _summarise(number: int, steps: list[Step]) -> None:
 def _teacher(options: dict[str, Any]) -> Model:
     """The model that guides: a lateint checkpoint as it is, a classifier unsplit, a bare encoder by its cosine."""
     from lateint.checkpoint import load_model
+    from lateint.method import Method
 
     chosen = {key: options[key] for key in ("query_max_length", "doc_max_length", "device")}
     lengths = {key: value for key, value in chosen.items() if value is not None}
+    if isinstance(options["teacher"], Method):
+        return load_model(options["base"], options["teacher"], **lengths)
     found = load_model(options["teacher"], **lengths)
     split = not found.checkpoint and found.method.head.name == "joint_layers"
     return load_model(options["teacher"], "cross_encoder", **lengths) if split else found

@@ -37,16 +37,19 @@ class Matches(nn.Module):
 
     Rows are those of a joint sequence, so that every document has query rows of its own; w_i = softplus of a linear map of
     q_i. The query's mean is over its words, the document's over all its real rows. Fresh: P is the identity, all weights
-    are equal, tau = 5 and eps = 40. Float32 whatever the dtype of the rows. Source: lateint.
-    Cost a candidate: q·m·h + q·h² multiply-adds.
+    are equal, tau = 5 and eps = 40; `calibrated`: tau = 8, eps = 12, and a learned constant, at first -16, is added, so that the
+    score is a logit, positive for about half of the sentence pairs. Float32 whatever the dtype of the rows.
+    Source: lateint. Cost a candidate: q·m·h + q·h² multiply-adds.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, calibrated: bool = False) -> None:
         super().__init__()
         self.query_map = nn.Linear(width, width, bias=False)
         self.weight = nn.Linear(width, 1)
-        self.log_tau = nn.Parameter(torch.tensor(math.log(5.0)))
-        self.log_eps = nn.Parameter(torch.tensor(math.log(40.0)))
+        tau, eps = (8.0, 12.0) if calibrated else (5.0, 40.0)
+        self.log_tau = nn.Parameter(torch.tensor(math.log(tau)))
+        self.log_eps = nn.Parameter(torch.tensor(math.log(eps)))
+        self.constant = nn.Parameter(torch.tensor(-16.0)) if calibrated else None
         with torch.no_grad():
             self.query_map.weight.copy_(torch.eye(width))
             self.weight.weight.zero_()
@@ -61,9 +64,17 @@ class Matches(nn.Module):
         best = best_matches(F.linear(ours, self.query_map.weight.float()), theirs, mask)
         logits = F.linear(ours, self.weight.weight.float(), self.weight.bias.float())[..., 0]
         scores: Tensor = self.log_tau.float().exp() * cosine + self.log_eps.float().exp() * word_mean(best, logits, words)
-        return scores
+        return scores if self.constant is None else scores + self.constant.float()
 
 
 def _mean(rows: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean of rows [n, t, h]: [n, h]."""
     return (rows * weight[:, :, None]).sum(dim=1) / weight.sum(dim=1, keepdim=True).clamp_min(1e-6)
+
+
+def linear_readout(width: int, std: float = 0.02) -> nn.Module:
+    """One linear map of a row to a score, small when fresh."""
+    readout = nn.Linear(width, 1)
+    nn.init.zeros_(readout.bias)
+    nn.init.normal_(readout.weight, std=std)
+    return readout

@@ -12,6 +12,7 @@ from lateint.backbone.base import Backbone
 from lateint.backbone.layer import Attention, FeedForward, Layer, Rows
 from lateint.errors import InputError
 from lateint.heads._codes import check_expands
+from lateint.heads._matches import Matches, linear_readout
 from lateint.heads.cosine import cosine
 from lateint.heads.evidence import Evidence
 from lateint.method import Depth, Method, resolve_depth
@@ -60,8 +61,9 @@ class CrossBlocks(nn.Module):
     """X blocks, then one linear readout; optionally added to the base cosine or to `evidence`.
 
     Settings: `blocks` X; `first`, the layer that block 0 is copied from (a depth such as "T-2"); `order`,
-    `cross_then_self` (MORES) or `self_then_cross` (MICE); `readout`, the `cls` row or the `mean` of the rows; `residual`,
-    what the readout, zero when fresh, is added to. With `evidence` each row also learns how well it matched.
+    `cross_then_self` (MORES) or `self_then_cross` (MICE); `readout`, the `cls` row, the `mean` of the rows, or ours, their
+    best `matches` with the frozen document, see `heads/_matches.py`; `residual`, what the readout, zero when fresh unless
+    it is `matches`, is added to. With `evidence` each row also learns how well it matched.
     `cache`: what a store holds of a token, its `states` (S1 in the paper, h numbers) or every block's `keys_values` (S2,
     2·X·h numbers; nothing of the document is projected online, and another head's blocks need another store). Train with
     `states`: the scores are the same.
@@ -80,7 +82,7 @@ class CrossBlocks(nn.Module):
         blocks: int = 2,
         first: Depth = "T-2",
         order: Order = "cross_then_self",
-        readout: Literal["cls", "mean"] = "cls",
+        readout: Literal["cls", "mean", "matches"] = "cls",
         residual: Residual = "none",
         cache: Cache = "states",
     ) -> None:
@@ -96,9 +98,8 @@ class CrossBlocks(nn.Module):
             block.cross.cached = cache == "keys_values"
         self.blocks = nn.ModuleList(made)
         self.readout_rows, self.residual, self.cache = readout, residual, cache
-        self.readout = nn.Linear(backbone.width, 1)
-        nn.init.zeros_(self.readout.bias)
-        nn.init.normal_(self.readout.weight, std=0.02 if residual == "none" else 0.0)
+        linear = linear_readout(backbone.width, std=0.02 if residual == "none" else 0.0)
+        self.readout = Matches(backbone.width) if readout == "matches" else linear
         self.scale = nn.Parameter(torch.tensor(20.0)) if residual == "cosine" else None
         self.evidence = Evidence(backbone, method, compressor) if residual == "evidence" else None
         self.matched = nn.Parameter(torch.zeros(backbone.width)) if residual == "evidence" else None
@@ -141,9 +142,16 @@ class CrossBlocks(nn.Module):
         for block, document in zip(self.blocks, documents, strict=True):
             rows = block(rows, document)
         states = self.backbone[0].final(rows.states)
+        if self.readout_rows == "matches":
+            met: Tensor = base + self.readout(states, query.words, self._states(docs), docs.mask)
+            return met
         pooled = states[:, 0] if self.readout_rows == "cls" else states.mean(dim=1)
         scores: Tensor = base + self.readout(pooled)[:, 0].float()
         return scores
+
+    def _states(self, docs: Candidates) -> Any:
+        compressor = self.compressor[0]
+        return docs.states if compressor is None else compressor.expand(docs.states)
 
     def _documents(self, docs: Candidates) -> list[Rows]:
         """What each block attends to: the same states, or keys and values of its own."""
@@ -174,15 +182,16 @@ def _check_choices(**choices: str) -> None:
     """Raises: InputError for a setting that is none of its values, and for two that exclude each other."""
     known = {
         "order": ("cross_then_self", "self_then_cross"),
-        "readout": ("cls", "mean"),
+        "readout": ("cls", "mean", "matches"),
         "residual": ("none", "cosine", "evidence"),
         "cache": ("states", "keys_values"),
     }
     for name, choice in choices.items():
         if choice not in known[name]:
             raise InputError(f"{name}={choice!r}; expected one of {', '.join(known[name])}")
-    if choices["cache"] == "keys_values" and choices["residual"] == "evidence":
-        raise InputError("residual='evidence' compares states, which cache='keys_values' does not store; use cache='states'")
+    for name, choice in (("residual", "evidence"), ("readout", "matches")):
+        if choices["cache"] == "keys_values" and choices[name] == choice:
+            raise InputError(f"{name}={choice!r} compares states, which cache='keys_values' does not store; use cache='states'")
 
 
 PART = CrossBlocks

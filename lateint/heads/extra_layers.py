@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from lateint.backbone.base import Backbone, check_positions
 from lateint.backbone.layer import Rows
 from lateint.errors import InputError
 from lateint.heads._codes import check_expands
+from lateint.heads._matches import Matches, linear_readout
 from lateint.method import Method
 from lateint.split import Candidates, Query, join
 
@@ -22,7 +23,8 @@ class ExtraLayers(nn.Module):
     The joint rows are counted from 0 to q + m - 1, the query's are segment 0 and the document's segment 1. Position and
     segment embeddings start as copies of the backbone's, the layers as copies of its last K (`layers`). What a family does
     not have is not added: RoBERTa and DistilBERT tell the sides apart by position alone; rotary layers turn queries and
-    keys by the joint positions, which is how they give positions again.
+    keys by the joint positions, which is how they give positions again. `readout`: `both_cls`, as published, or ours, the
+    best `matches` of all joint rows, see `heads/_matches.py`.
     Source: arXiv:2002.12591, Sec. 2; adding without another norm is ours.
     Cost a candidate: K·(12·(q+m)·h² + 2·(q+m)²·h) multiply-adds, the last layer 2·(q+m)·h².
     """
@@ -30,8 +32,18 @@ class ExtraLayers(nn.Module):
     needs_classifier = False
     reads = ("states",)
 
-    def __init__(self, backbone: Backbone, method: Method, compressor: Any = None, *, layers: int = 1) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        method: Method,
+        compressor: Any = None,
+        *,
+        layers: int = 1,
+        readout: Literal["both_cls", "matches"] = "both_cls",
+    ) -> None:
         super().__init__()
+        if readout not in ("both_cls", "matches"):
+            raise InputError(f"readout={readout!r}; expected one of both_cls, matches")
         check_expands(compressor, "extra_layers")
         total = len(backbone.layers)
         if isinstance(layers, bool) or not isinstance(layers, int) or not 1 <= layers <= total:
@@ -41,15 +53,19 @@ class ExtraLayers(nn.Module):
             check_positions(backbone, method.query.max_length + method.document.max_length)
         self.positions, self.segments = _copy(backbone.position_table()), _copy(backbone.segment_table())
         self.layers = nn.ModuleList(copy.deepcopy(layer) for layer in backbone.layers[total - layers :])
-        self.readout = nn.Linear(2 * backbone.width, 1)
-        nn.init.normal_(self.readout.weight, std=0.02)
-        nn.init.zeros_(self.readout.bias)
+        self.reads_all = readout == "matches"
+        self.readout = Matches(backbone.width) if self.reads_all else linear_readout(2 * backbone.width)
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Scores [n] float32 of n candidates."""
         rows = self._joined(query, docs)
         for layer in self.layers[:-1]:
             rows = rows.with_states(layer(rows))
+        if self.reads_all:
+            q, states = query.rows.states.shape[1], self.backbone[0].final(self.layers[-1](rows))
+            mask = None if rows.mask is None else rows.mask[:, q:]
+            met: Tensor = self.readout(states[:, :q], query.words, states[:, q:], mask)
+            return met
         both = [0, query.rows.states.shape[1]]  # the CLS of the query and the first row of the document, its CLS
         ends = Rows(rows.states[:, both], rows.positions[:, both], None)
         states = self.backbone[0].final(self.layers[-1](ends, rows))

@@ -16,6 +16,7 @@ from lateint.heads._matches import Matches
 from lateint.method import Method
 from lateint.split import Candidates, Query, document_start, join
 
+READOUTS = ("cls", "matches", "calibrated_matches")
 Watch = Callable[[int, Rows], None]
 """Given the number of a layer and the joint rows before it; T with the rows after the last."""
 
@@ -24,7 +25,8 @@ class JointLayers(nn.Module):
     """Full attention over q + m tokens, then a readout.
 
     Settings: `readout`, `cls`: the checkpoint's classifier, as published, the last layer for the CLS row alone where it
-    reads only that; `matches`, ours: means and best matches of all joint rows, see `heads/_matches.py`, no classifier.
+    reads only that; `matches`, ours: means and best matches of all joint rows, see `heads/_matches.py`, no classifier;
+    `calibrated_matches`: the same as a logit, for labels that are judged pair by pair.
     Reads token ids at L = 0, states at L > 0, and both where the compressor takes side information.
     Cost a candidate: (T - L)·(12·(q+m)·h² + 2·(q+m)²·h) multiply-adds, the last layer 2·(q+m)·h² with `cls`.
     """
@@ -37,16 +39,16 @@ class JointLayers(nn.Module):
         method: Method,
         compressor: Any = None,
         *,
-        readout: Literal["cls", "matches"] = "cls",
+        readout: Literal["cls", "matches", "calibrated_matches"] = "cls",
     ) -> None:
         super().__init__()
         self.backbone = (backbone,)  # in a tuple: its weights belong to the model
         self.compressor = (compressor,)
         self.method = method
-        if readout not in ("cls", "matches"):
-            raise InputError(f"readout={readout!r}; expected one of cls, matches")
+        if readout not in READOUTS:
+            raise InputError(f"readout={readout!r}; expected one of {', '.join(READOUTS)}")
         self.needs_classifier = readout == "cls"
-        self.matches = None if self.needs_classifier else Matches(backbone.width)
+        self.matches = None if self.needs_classifier else Matches(backbone.width, calibrated=readout == "calibrated_matches")
         _check(backbone, method, compressor, self.needs_classifier)
 
     @property

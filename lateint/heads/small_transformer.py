@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from lateint.backbone.base import Backbone
 from lateint.backbone.layer import Attention, FeedForward, Layer, Rows
 from lateint.errors import InputError
+from lateint.heads._matches import Matches
 from lateint.method import Method
 from lateint.split import Candidates, Query, join
 
@@ -21,7 +22,8 @@ class SmallTransformer(nn.Module):
     Both sides pass the method's compressor, which gives c (without one it is h); learned positions, counted from 0 on each
     side, and segments are added; the score is a linear map of the query's first row. Layers are post-norm with `heads`
     attention heads and an inner width of 4c. A `Query` is the cache of a query, as a store is that of documents: rows
-    beyond the first ones are never read on either side.
+    beyond the first ones are never read on either side. `readout`: `first`, that row, or ours, the best `matches` of all
+    rows after the layers, see `heads/_matches.py`; fresh layers then change little, so that the start is a sum of maxima.
     Source: arXiv:2010.03099, Sec. 3 (its TSF head); widths, depth and counts are settings, the paper's are not known to us.
     Cost a candidate: layers·(12·t·c² + 2·t²·c) multiply-adds for t rows of both sides, the last layer 2·t·c².
     """
@@ -39,8 +41,11 @@ class SmallTransformer(nn.Module):
         document_tokens: int = 16,
         layers: int = 2,
         heads: int = 4,
+        readout: Literal["first", "matches"] = "first",
     ) -> None:
         super().__init__()
+        if readout not in ("first", "matches"):
+            raise InputError(f"readout={readout!r}; expected one of first, matches")
         width = backbone.width if compressor is None else compressor.width
         self.kept = query_tokens, document_tokens
         _check(method, self.kept, layers, (width, heads))
@@ -48,24 +53,41 @@ class SmallTransformer(nn.Module):
         self.positions = nn.Parameter(0.02 * torch.randn(max(self.kept), width))
         self.segments = nn.Parameter(0.02 * torch.randn(2, width))
         self.layers = nn.ModuleList(fresh_layer(width, heads) for _ in range(layers))
-        self.readout = nn.Linear(width, 1)
+        self.reads_all = readout == "matches"
+        self.readout: nn.Module = Matches(width) if self.reads_all else nn.Linear(width, 1)
+        if self.reads_all:
+            for layer in self.layers:
+                _quieten(layer)
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Scores [n] float32 of n candidates."""
-        scores: Tensor = self.readout(self.interact(query, docs))[:, 0]
-        return scores.float()
+        rows = self._joined(query, docs)
+        if not self.reads_all:
+            scores: Tensor = self.readout(self._first(rows))[:, 0]
+            return scores.float()
+        for layer in self.layers:
+            rows = rows.with_states(layer(rows))
+        q = min(self.kept[0], query.rows.states.shape[1])
+        mask = None if rows.mask is None else rows.mask[:, q:]
+        met: Tensor = self.readout(rows.states[:, :q], query.words[:q], rows.states[:, q:], mask)
+        return met
 
     def interact(self, query: Query, docs: Candidates) -> Tensor:
         """The query's first row after all layers, [n, c], for n candidates."""
+        return self._first(self._joined(query, docs))
+
+    def _joined(self, query: Query, docs: Candidates) -> Rows:
         if docs.states is None:
             raise InputError("head 'small_transformer' reads 'states', which these candidates do not hold")
         compressor, (n_query, n_document) = self.compressor[0], self.kept
         ours = query.rows.states[:, :n_query]
         mask = None if docs.mask is None else docs.mask[:, :n_document]
-        rows = join(
+        return join(
             self._side(ours if compressor is None else compressor.compress(ours), 0, None),
             self._side(docs.states[:, :n_document], 1, mask),
         )
+
+    def _first(self, rows: Rows) -> Tensor:
         for layer in self.layers[:-1]:
             rows = rows.with_states(layer(rows))
         last: Tensor = self.layers[-1](rows.first(), rows)
@@ -75,6 +97,14 @@ class SmallTransformer(nn.Module):
         n, t = rows.shape[:2]
         places = torch.arange(t, device=rows.device).expand(n, t)
         return Rows(rows + self.positions[:t] + self.segments[segment], places, mask)
+
+
+def _quieten(layer: Any) -> None:
+    """Let a fresh layer start near the identity: what attention and feed-forward add is a tenth of what it was."""
+    with torch.no_grad():
+        for linear in (layer.attention.output, layer.feed_forward.down):
+            linear.weight.mul_(0.1)
+            linear.bias.zero_()
 
 
 def fresh_layer(width: int, heads: int) -> Layer:

@@ -1,4 +1,4 @@
-"""What training reads: queries with judged documents and a first stage's candidates, or labelled pairs, as examples.
+"""What training reads: queries with judged documents and a first stage's candidates, labelled pairs, or texts, as examples.
 
 Example i depends on the seed and i alone, so that an interrupted run draws the same examples when it goes on, and two
 students trained from one seed see the same lists.
@@ -109,7 +109,33 @@ class PairSet:
         return [first for first, _ in chosen], [Document(str(i), second) for i, (_, second) in enumerate(chosen)]
 
 
-Source = TrainingSet | PairSet
+@dataclass(frozen=True)
+class TextSet:
+    """Texts without labels, for losses that compare no candidates. Every text comes once before any comes twice."""
+
+    name: str
+    texts: Sequence[str]
+    seed: int = 0
+
+    def check(self, negatives: int) -> None:
+        """Raise InputError if there is no text."""
+        if not self.texts:
+            raise InputError(f"training set {self.name!r} holds no text")
+
+    def example(self, place: int, negatives: int, depth: int, random: np.random.Generator) -> Example:
+        """Text number `place` of an endless shuffle, as query and document alike."""
+        turn, at = divmod(place, len(self.texts))
+        number = int(np.random.default_rng((self.seed, turn)).permutation(len(self.texts))[at])
+        return Example(self.texts[number], (Document(str(number), self.texts[number]),), (1.0,))
+
+    def sample(self, number: int, random: np.random.Generator) -> tuple[list[str], list[Document]]:
+        """Some texts as queries, and again as documents, for what is fitted before the first step."""
+        places = random.choice(len(self.texts), min(number, len(self.texts)), replace=False)
+        chosen = [self.texts[i] for i in places]
+        return chosen, [Document(str(i), text) for i, text in enumerate(chosen)]
+
+
+Source = TrainingSet | PairSet | TextSet
 
 
 class Sampler:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from lateint.split import Candidates, Query
 from lateint_store import Pipeline, Ragged
 
 TOKENS_A_BATCH = 4_096
+WORTH_HALVING = 6  # documents of a list
 
 
 class Live:
@@ -33,6 +34,15 @@ class Live:
     def candidates(self, documents: Sequence[Document]) -> Candidates:
         """The arrays of documents in one padded batch, differentiable; codecs are left out."""
         return self.arrays(self.model.document_tokens(documents))
+
+    def batches(self, documents: Sequence[Document]) -> Iterator[tuple[list[int], Candidates]]:
+        """The same in two batches, the shorter and the longer half, with the places of their documents: fewer pads."""
+        rows = self.model.document_tokens(documents)
+        order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+        half = len(order) // 2 if len(order) >= WORTH_HALVING else 0
+        for places in (order[:half], order[half:]):
+            if places:
+                yield places, self.arrays([rows[place] for place in places])
 
     def arrays(self, rows: Sequence[Sequence[int]]) -> Candidates:
         """The same from token rows."""
@@ -57,6 +67,10 @@ class Frozen:
         """The query's part, computed the first time."""
         self._prepare_queries([text])
         return self._queries[text]
+
+    def batches(self, documents: Sequence[Document]) -> Iterator[tuple[list[int], Candidates]]:
+        """All documents at once: what is left to compute is cheap."""
+        yield list(range(len(documents))), self.candidates(documents)
 
     def candidates(self, documents: Sequence[Document]) -> Candidates:
         """The arrays of documents in one padded batch, in their order."""

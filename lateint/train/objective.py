@@ -34,9 +34,7 @@ class Objective:
         learns_itself = any(loss.needs_scores and not loss.needs_teacher for loss in self.losses)
         for name, loss in zip(self.names, self.losses, strict=True):
             if not taught and (loss.needs_guide or (loss.needs_teacher and not learns_itself)):
-                raise InputError(
-                    f"loss {name!r} learns from a teacher, and the model cannot be its own: name one (--teacher)"
-                )
+                raise InputError(f"loss {name!r} learns from a teacher, and the model cannot be its own: name one (--teacher)")
 
     @property
     def needs_teacher(self) -> bool:
@@ -63,9 +61,7 @@ class Objective:
         total = torch.stack([w * v for w, v in zip(self.weights, values, strict=True)]).sum()
         return total, {name: float(value.detach()) for name, value in zip(self.names, values, strict=True)}
 
-    def _observe(
-        self, model: Model, features: Frozen | Live, examples: Sequence[Example], guide: Guide | None
-    ) -> Outcome:
+    def _observe(self, model: Model, features: Frozen | Live, examples: Sequence[Example], guide: Guide | None) -> Outcome:
         teacher: list[Tensor] | None = None
         if guide is not None and self.needs_teacher:
             examples, teacher = self._hardest(examples, guide.score(examples))
@@ -88,9 +84,12 @@ class Objective:
         )
 
     def _score(self, model: Model, features: Frozen | Live, example: Example, traces: list[list[Rows]]) -> Tensor:
-        query, docs = features.query(example.query), features.candidates(example.documents)
+        query = features.query(example.query)
         if not any(loss.reads_trace for loss in self.losses):
-            return model.score(query, docs)
+            scored = [(places, model.score(query, docs)) for places, docs in features.batches(example.documents)]
+            places = torch.tensor([place for some, _ in scored for place in some], device=model.device)
+            return torch.cat([scores for _, scores in scored])[places.argsort()]
+        docs = features.candidates(example.documents)
         if not hasattr(model.head, "trace"):
             raise InputError(f"head {model.method.head.name!r} has no joint layers for this loss to look at")
         trace: list[Rows] = []
@@ -118,7 +117,5 @@ def _with_others(examples: Sequence[Example]) -> list[Example]:
     out = []
     for place, example in enumerate(examples):
         others = [firsts[(place + shift) % len(firsts)] for shift in range(1, len(firsts))]
-        out.append(
-            Example(example.query, (*example.documents, *others), (*example.labels, *(0.0 for _ in others)))
-        )
+        out.append(Example(example.query, (*example.documents, *others), (*example.labels, *(0.0 for _ in others))))
     return out

@@ -13,9 +13,7 @@ from lateint.model import Document, Model
 from lateint.train.data import Source
 
 SAMPLE = 500  # documents and queries of each source
-FIRST_WORD = (
-    996  # BERT's vocabularies begin with unused and single-character entries; words follow by falling frequency
-)
+FIRST_WORD = 996  # BERT's vocabularies begin with unused and single-character entries; words follow by falling frequency
 
 
 def prepare(model: Model, sets: Sequence[Source], seed: int = 0) -> dict[str, float]:

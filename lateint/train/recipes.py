@@ -19,14 +19,16 @@ class Recipe:
     method: Method
     shares: dict[str, int]
     steps: tuple[int, ...]
-    teacher: str | None = None  # None: the start itself
+    teacher: str | Method | None = None  # a checkpoint, or the base under another method; None: the start itself
+    spans: int = 0  # queries without labels, made of each source's own documents
     precision: str = "float32"
     seed: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """For model cards and results."""
-        own = {key: getattr(self, key) for key in ("name", "base", "shares", "steps", "teacher", "precision", "seed")}
-        return own | {"method": self.method.to_json()}
+        own = {key: getattr(self, key) for key in ("name", "base", "shares", "steps", "spans", "precision", "seed")}
+        teacher = self.teacher.to_json() if isinstance(self.teacher, Method) else self.teacher
+        return own | {"teacher": teacher, "method": self.method.to_json()}
 
 
 EVIDENCE_STAGE = Stage(
@@ -59,7 +61,41 @@ DEFAULT = Recipe(
     steps=(600,),
 )
 
-RECIPES = {recipe.name: recipe for recipe in (DEFAULT,)}
+TEACHER_STAGE = Stage(
+    # Labels of three domains pull towards their templates; the default's scores, softened, hold on to what it knows of
+    # all text, most of all on queries that have no labels.
+    losses=((part("listwise"), 0.5), (part("kl", temperature=2.0), 1.0)),
+    train=("layers", "head"),
+    rate=5e-5,
+    head_rate=3e-4,
+    vector_rate=10.0,
+    queries=4,
+    negatives=7,
+)
+
+TEACHER = Recipe(
+    name="teacher",
+    base="all-MiniLM-L6-v2",
+    method=Method(
+        name="teacher",
+        source="lateint",
+        summary="stores token ids; all T layers over both, read out by best matches of all joint rows",
+        offline_layers=0,
+        query_layers=0,
+        query=Layout(template="first", max_length=32),
+        document=Layout(template="second", positions="follow", max_length=192, segment=0),
+        codecs=(("token_ids", (part("cast", dtype="uint16"),)),),
+        head=part("joint_layers", readout="matches"),
+        stages=(TEACHER_STAGE,),
+    ),
+    shares={},
+    steps=(600,),
+    teacher="default",
+    spans=2500,
+    precision="bfloat16",
+)
+
+RECIPES = {recipe.name: recipe for recipe in (DEFAULT, TEACHER)}
 
 
 def recipe(name: str) -> Recipe:

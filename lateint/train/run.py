@@ -18,7 +18,7 @@ from lateint.errors import InputError
 from lateint.hub import quiet
 from lateint.method import Stage
 from lateint.model import Document, Model
-from lateint.train.data import Sampler, Source
+from lateint.train.data import Sampler, Source, TextSet
 from lateint.train.guide import Guide
 from lateint.train.objective import Objective
 from lateint.train.scores import Scores
@@ -101,10 +101,18 @@ def check(model: Model, sets: Sequence[Source], *, taught: bool) -> None:
     """
     for stage in model.method.stages:
         if _has_work(model, stage):
-            Objective(stage, taught=taught)
+            _check_texts(Objective(stage, taught=taught), sets)
             Sampler(sets, stage.pool or stage.negatives)
             parameter_groups(model, stage)
     model.requires_grad_(True)
+
+
+def _check_texts(objective: Objective, sets: Sequence[Source]) -> None:
+    """Refuse texts alone for a loss that scores candidates: there would be nothing to tell apart. Raises: InputError."""
+    scored = [name for name, loss in zip(objective.names, objective.losses, strict=True) if loss.needs_scores]
+    alone = [source.name for source in sets if isinstance(source, TextSet)]
+    if scored and alone:
+        raise InputError(f"{alone[0]} holds texts alone, and loss {scored[0]!r} compares candidates; give lists or pairs")
 
 
 def _has_work(model: Model, stage: Stage) -> bool:

@@ -100,13 +100,11 @@ class StageTrainer(Trainer):
         self.student = model
         self.objective: Objective = objective
         self.diary: Diary = diary
-        trained = {"layers", "compressor", "vector_map"} & set(objective.stage.train)
+        trained = {"layers", "embeddings", "compressor", "vector_map"} & set(objective.stage.train)
         stored = getattr(model.head, "stored_width", None)  # a head that stores its own keys and values trains them
         self.features: Frozen | Live = Live(model) if trained or stored else Frozen(model)
         self.guide: Guide | None = None
-        super().__init__(
-            model=model, args=arguments, train_dataset=data, data_collator=_together, callbacks=[diary]
-        )
+        super().__init__(model=model, args=arguments, train_dataset=data, data_collator=_together, callbacks=[diary])
         self.remove_callback(PrinterCallback)  # standard output is for data
 
     def create_optimizer(self, *_: Any, **__: Any) -> Any:
@@ -119,9 +117,7 @@ class StageTrainer(Trainer):
         """Warm up, then fall with the share of the budget that is used up, in steps or in time."""
         warm = max(1.0, WARM_UP * self.diary.budget.steps)
         chosen: Any = optimizer or self.optimizer
-        self.lr_scheduler = LambdaLR(
-            chosen, lambda step: min(1.0, (step + 1) / warm) * (1 - self.diary.share(step))
-        )
+        self.lr_scheduler = LambdaLR(chosen, lambda step: min(1.0, (step + 1) / warm) * (1 - self.diary.share(step)))
         return self.lr_scheduler
 
     def compute_loss(
@@ -149,27 +145,41 @@ def _together(examples: list[Example]) -> dict[str, list[Example]]:
 
 
 def parameter_groups(model: Model, stage: Any) -> list[dict[str, Any]]:
-    """Parameter groups of what a stage trains: maps, and vectors with scalars, which may learn faster. Freezes the rest."""
-    parts: dict[str, Any] = {"head": model.head, "compressor": model.compressor, "layers": model.backbone}
-    parts["vector_map"] = getattr(model, "vector_map", None)
+    """Parameter groups of what a stage trains: the encoder, maps and vectors outside it. Freezes the rest."""
+    parts = _parts(model)
     wanted = [name for name in stage.train if name != "compressor" or model.compressor is not None]
-    if odd := [name for name in wanted if parts.get(name) is None]:
-        there = ", ".join(name for name, part in parts.items() if part is not None)
-        raise InputError(f"stage trains {odd[0]!r}, which this model does not have; it has: {there}")
+    if odd := [name for name in wanted if name not in parts]:
+        raise InputError(f"stage trains {odd[0]!r}, which this model does not have; it has: {', '.join(parts)}")
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    chosen = [p for name in wanted for p in parts[name].parameters()]
-    if "layers" in stage.train and model.query_backbone is not None:
-        chosen += list(model.query_backbone.parameters())
+    chosen = [parameter for name in wanted for parameter in parts[name]]
     if not chosen:
         raise InputError(f"method {model.method.name!r} has nothing to train in {', '.join(stage.train)}; train 'layers'")
     for parameter in chosen:
         parameter.requires_grad_(True)
-    groups = []
-    for wide, rate in ((True, stage.rate), (False, stage.rate * stage.vector_rate)):
-        if found := [p for p in chosen if (p.dim() > 1) == wide]:
-            groups.append({"params": found, "lr": rate})
-    return groups
+    encoder = {id(p) for tower in (model.backbone, model.query_backbone) if tower is not None for p in tower.parameters()}
+    inside = [p for p in chosen if id(p) in encoder]
+    outside = [p for p in chosen if id(p) not in encoder]
+    rate = stage.rate if stage.head_rate is None else stage.head_rate
+    groups = [
+        {"params": inside, "lr": stage.rate},
+        {"params": [p for p in outside if p.dim() > 1], "lr": rate},
+        {"params": [p for p in outside if p.dim() <= 1], "lr": rate * stage.vector_rate},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def _parts(model: Model) -> dict[str, list[Any]]:
+    """Parameters of what a stage can name; `layers` and `embeddings` of both towers, a classifier counts as a layer."""
+    own = {"head": model.head, "compressor": model.compressor, "vector_map": model.vector_map}
+    found = {name: list(part.parameters()) for name, part in own.items() if part is not None}
+    found |= {"layers": [], "embeddings": []}
+    for tower in (model.backbone, model.query_backbone):
+        if tower is not None:
+            embeddings = {id(p) for name, p in tower.bare.named_parameters() if name.startswith("embeddings")}
+            for parameter in tower.parameters():
+                found["embeddings" if id(parameter) in embeddings else "layers"].append(parameter)
+    return found
 
 
 def arguments(folder: Path, objective: Objective, budget: Budget, setup: Any) -> TrainingArguments:
@@ -197,7 +207,6 @@ def saved_states(folder: Path) -> Iterator[Path]:
     """Complete saved states, newest first: the Trainer writes `trainer_state.json` last."""
     found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
     yield from sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-
 
 
 def steps_before(saved: Path) -> list[Step]:

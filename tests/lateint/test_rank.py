@@ -17,6 +17,7 @@ from lateint.rank import Ranker
 
 FAMILIES = ["modernbert", "roberta", "distilbert", "electra", "xlm-roberta"]
 CASES = [*((method, "bert") for method in METHODS), *(("prettr", family) for family in FAMILIES)]
+EVERYWHERE = [(method, family) for method in METHODS for family in ("bert", *FAMILIES)]
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +26,9 @@ def ranker(tmp_path_factory):
         yield Ranker(making.model(), store)
 
 
-@pytest.mark.parametrize(("method", "family"), CASES)
+@pytest.mark.parametrize(("method", "family"), EVERYWHERE)
 def test_a_stored_document_scores_as_an_unstored_one_bit_for_bit(tmp_path, method, family):
-    model, documents = making.model(method, family), DOCUMENTS[:12]
+    model, documents = making.model(method, family), DOCUMENTS[:4]
     with making.store(tmp_path, method, family, documents, window=1) as store:
         stored, plain = Ranker(model, store), Ranker(model)
         found = [stored.rank(QUERY, [document.id])[0].score for document in documents]

@@ -11,6 +11,7 @@ import torch
 from lateint.checkpoint import load_model
 from lateint.errors import InputError
 from lateint.model import Document
+from lateint.parts import part
 from lateint.presets import preset
 from lateint.split import Candidates
 
@@ -36,10 +37,10 @@ def score(model, documents=DOCUMENTS, query=QUERY):
         return model.score(model.query(query), Candidates(mask=mask, **{name: values}))
 
 
-def expected(model, family, depth, start=None, segments=None):
+def expected(model, family, depth, start=None, segments=None, query=QUERY):
     """Scores of the unsplit model at the positions that the method states."""
     hf = reference.load(tiny.checkpoint(family))
-    query = model.query_tokens(QUERY)
+    query = model.query_tokens(query)
     if start is None:
         start = {"follow": len(query), "offset": 24, "restart": 0}[model.method.document.positions]
     segment = model.method.document.segment if segments is None else segments
@@ -89,6 +90,25 @@ def test_a_query_length_that_moves_would_break_the_split_except_under_rotary_pos
         assert (states[0] - states[1]).abs().max() < 1e-4
     else:
         assert moved > 10 * tolerance(wanted)
+
+
+@pytest.mark.parametrize("depth", LAYERS)
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_positions_that_follow_the_unpadded_query_give_other_scores_than_those_that_are_stored(family, depth):
+    """The released code numbers a document from the batch's query on: states that no index can know beforehand."""
+    model = load(family, depth)
+    length = len(model.query_tokens(QUERY))
+    assert length < 24  # the query is shorter than its layout
+    dynamic = expected(model, family, depth, start=length)
+    if model.method.document.positions == "follow":
+        assert (score(model) - dynamic).abs().max() <= tolerance(dynamic)
+    else:
+        assert (score(model) - dynamic).abs().max() > 10 * tolerance(dynamic)
+        # With a query of full length the two rules are one.
+        words = "bread " * 22
+        assert len(model.query_tokens(words)) == 24
+        wanted = expected(model, family, depth, start=24, query=words)
+        assert (score(model, query=words) - wanted).abs().max() <= tolerance(wanted)
 
 
 def rows_at(model, rows, start):
@@ -142,6 +162,21 @@ def test_no_offline_layer_reproduces_the_cross_encoder_of_transformers(family, l
 def test_at_the_last_layer_all_candidates_tie(family):
     scores = score(load(family, 4))
     assert torch.equal(scores, scores[:1].expand_as(scores))
+
+
+@pytest.mark.parametrize("method", ["deformer", "sdr"])
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_at_the_last_layer_all_candidates_tie_because_the_query_holds_the_cls_and_below_it_they_do_not(family, method):
+    chosen = replace(preset(method), compressor=None)  # sdr's autoencoder takes no part in it
+    for head, depth, tie in (("cls", 4, True), ("cls", 3, False), ("matches", 4, False)):
+        model = load_model(
+            tiny.checkpoint(family),
+            method=replace(chosen, head=part("joint_layers", readout=head), query_layers=depth),
+            offline_layers=depth,
+            **LENGTHS,
+        )
+        scores = score(model)
+        assert torch.equal(scores, scores[:1].expand_as(scores)) == tie, (head, depth)
 
 
 @pytest.mark.parametrize("depth", LAYERS)

@@ -19,8 +19,9 @@ from lateint.train.outcome import Loss, Outcome
 class AttentionMse(Loss):
     """MSE of attention probabilities in layers L..T, with the compressor against without; mean over layers and lists.
 
-    Without compression the layers run as they are, and no gradient flows through them. Zero where the compressor is
-    bypassed. Source: arXiv:2004.14255, Sec. 3.2; the mean over layers is ours, the paper's weighting is not known to us.
+    Without compression the layers run as they are, and no gradient flows through them; nor does any reach the layers
+    below L from a document. Zero where the compressor is bypassed. Source: arXiv:2004.14255, Sec. 3.2; the mean over
+    layers is ours, the paper's weighting is not known to us.
     """
 
     needs_scores = False
@@ -32,24 +33,25 @@ class AttentionMse(Loss):
             raise InputError("loss 'attention_mse' needs a compressor below joint layers, such as prettr's bottleneck")
         losses = []
         for example in outcome.examples:
+            past, through = _traces(model, example)
             with torch.no_grad():
-                wanted = _probabilities(model, _trace(model, example, compressed=False))
-            found = _probabilities(model, _trace(model, example, compressed=True))
+                wanted = _probabilities(model, past)
+            found = _probabilities(model, through)
             losses += [(ours - theirs).pow(2).mean() for ours, theirs in zip(found, wanted, strict=True)]
         return torch.stack(losses).mean()
 
 
-def _trace(model: Model, example: Example, *, compressed: bool) -> Sequence[Rows]:
-    """The joined rows before each layer from L on, through the compressor or past it."""
+def _traces(model: Model, example: Example) -> tuple[Sequence[Rows], Sequence[Rows]]:
+    """The joined rows before each layer from L on, past the compressor and through it."""
     rows = model.document_tokens(example.documents)
     query = model.query_from_tokens(model.query_tokens(example.query))
-    if compressed:
-        trace: Sequence[Rows] = model.head.trace(query, Live(model).arrays(rows))
-        return trace
-    kept, _ = model.document_rows(rows)
-    candidates = replace(Live(model).arrays(rows), states=kept.states, mask=kept.mask)
-    bypassed: Sequence[Rows] = model.head.trace(query, candidates, compressed=False)
-    return bypassed
+    with torch.no_grad():  # a document's states are what a store holds: the layers below L do not bend to the compressor
+        kept, side = model.document_rows(rows)
+        states = replace(Live(model).arrays(rows), states=kept.states, mask=kept.mask)
+        past: Sequence[Rows] = model.head.trace(query, states, compressed=False)
+    codes = replace(states, states=model.compressor.compress(kept.states, side))
+    through: Sequence[Rows] = model.head.trace(query, codes)
+    return past, through
 
 
 def _probabilities(model: Model, trace: Sequence[Rows]) -> list[Tensor]:

@@ -87,16 +87,16 @@ def test_the_error_of_a_trained_bottleneck_falls_with_its_width():
     assert errors[0] > 1.2 * errors[1] > 1.2 * errors[2]
 
 
-def test_half_precision_keeps_the_order_of_a_thousand_candidates(tmp_path):
+def test_half_precision_keeps_the_order_of_a_thousand_candidates_and_one_bit_does_not(tmp_path):
     documents = [Document(str(i), text) for i, text in enumerate(tiny.texts(1000, seed=21, longest=8))]
     orders = {}
-    for dtype in ("float16", "float32"):
-        codecs = {"states": (part("cast", dtype=dtype),)}
-        with build_store(load(), documents, tmp_path / dtype, codecs=codecs) as store:
+    for codec in (part("cast", dtype="float32"), part("cast", dtype="float16"), part("drive", bits=1)):
+        with build_store(load(), documents, tmp_path / str(len(orders)), codecs={"states": (codec,)}) as store:
             scores = making.scores(Ranker(load(), store).rank(QUERY, [document.id for document in documents]))
-        orders[dtype] = np.argsort(np.argsort([scores[document.id] for document in documents]))
-    assert np.corrcoef(orders["float16"], orders["float32"])[0, 1] > 0.999
-    assert not np.array_equal(orders["float32"], np.arange(1000))
+        orders[str(codec)] = np.argsort(np.argsort([scores[document.id] for document in documents]))
+    exact, *others = orders.values()
+    half, bit = (np.corrcoef(exact, other)[0, 1] for other in others)
+    assert half > 0.999 > bit and len(orders) == 3
 
 
 @pytest.mark.parametrize("text", ["bottleneck", "bottleneck:128", "bottleneck:width=128", " bottleneck:both_sides=true"])

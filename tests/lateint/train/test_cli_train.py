@@ -57,6 +57,26 @@ def _scores(file):
         yield (query, document), float(score)
 
 
+def test_hpd_learns_from_texts_alone_to_the_depth_that_is_asked_for(tmp_path, data, call):
+    texts, common = tmp_path / "texts.txt", ("--base", tiny.checkpoint("bert"), *LENGTHS)
+    texts.write_text("".join(f"{text}\n" for text in tiny.texts(12, seed=3, longest=8)))
+    teacher = vectors(tmp_path, data, call)
+    common = (*common, "--data", texts, "--steps", 2, "--output", tmp_path / "model")
+    code, _, err = call("train", "--method", "hpd", *common, "--teacher", teacher, "--offline-layers", 2)
+    assert code == 0 and "projected_mse" in err, err
+    method = json.loads((tmp_path / "model" / "lateint.json").read_text())["method"]
+    assert [method[depth] for depth in ("offline_layers", "query_layers", "vector_layers")] == [2, 2, 2]
+
+
+def test_texts_alone_are_refused_where_candidates_are_compared(tmp_path, call):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("bread and salt\nwheel and oil\n")
+    common = ("--method", "cosine", "--base", tiny.checkpoint("bert"), *LENGTHS, "--data", texts, "--steps", 1)
+    code, _, err = call("train", *common, "--output", tmp_path / "out")
+    assert code == 1 and "texts.txt holds texts alone" in err and "'listwise'" in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_margin_mse_without_a_teacher_is_refused_before_anything_is_written(data, tmp_path, call):
     common = ("--method", "mice", "--base", tiny.checkpoint("bert"), "--data", data, "--steps", 1, *LENGTHS)
     code, _, err = call("train", *common, "--output", tmp_path / "out")

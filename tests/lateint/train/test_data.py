@@ -6,7 +6,7 @@ import pytest
 import students
 
 from lateint.errors import InputError
-from lateint.train.data import Sampler
+from lateint.train.data import Sampler, TextSet
 
 
 def test_the_sampler_takes_turns_by_share_and_never_calls_a_relevant_document_negative():
@@ -37,6 +37,17 @@ def test_every_pair_comes_once_before_any_comes_twice():
     assert sorted(drawn[:12]) == wanted and sorted(drawn[12:]) == wanted and drawn[:12] != drawn[12:]
 
 
+def test_every_text_comes_once_as_query_and_document_before_any_comes_twice():
+    texts = [f"text {number}" for number in range(12)]
+    drawn = [Sampler([TextSet("texts", texts, seed=2)], 7).example(place) for place in range(24)]
+    assert all([example.query] == [document.text for document in example.documents] for example in drawn)
+    assert sorted(e.query for e in drawn[:12]) == sorted(texts) == sorted(e.query for e in drawn[12:])
+    assert drawn[:12] != drawn[12:]
+    again = Sampler([TextSet("texts", texts, seed=2)], 7)
+    assert [again.example(place) for place in range(24)] == drawn
+    assert Sampler([TextSet("texts", texts, seed=3)], 7).example(0) != drawn[0]
+
+
 def test_pairs_keep_their_order_beside_another_source():
     alone = Sampler([students.pairs(12)], 4)
     mixed = Sampler([students.pairs(12), students.source()], 4)
@@ -50,5 +61,7 @@ def test_sources_without_anything_to_draw_are_refused():
         Sampler([students.source()], 12)
     with pytest.raises(InputError, match="no pair"):
         Sampler([replace(students.pairs(), pairs=[], labels=[])], 4)
+    with pytest.raises(InputError, match="no text"):
+        Sampler([TextSet("texts", [])], 4)
     with pytest.raises(InputError, match=r"label 1.5"):
         Sampler([replace(students.pairs(2), labels=[0.0, 1.5])], 4)

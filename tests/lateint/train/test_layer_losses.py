@@ -67,13 +67,23 @@ def test_attention_mse_is_zero_where_the_compressor_is_bypassed_and_positive_whe
     assert loss("attention_mse", model) == 0
 
 
-def test_attention_mse_moves_the_compressor_and_of_the_backbone_only_layers_above_the_split_through_the_document():
+def reached(model):
+    """The layers of the backbone to whose weights a gradient came."""
+    grads = [[p.grad for p in layer.parameters() if p.grad is not None] for layer in model.backbone.layers]
+    return [place for place, found in enumerate(grads) if any(grad.abs().max() > 0 for grad in found)]
+
+
+@pytest.mark.parametrize("side", ["document", "both"])
+def test_attention_mse_moves_the_compressor_and_through_the_document_no_layer_below_the_split(side, monkeypatch):
     model = bottleneck()
     model.requires_grad_(True)
+    if side == "document":
+        run = model.query_from_tokens
+        monkeypatch.setattr(model, "query_from_tokens", torch.no_grad()(run))
     build("train/losses", part("attention_mse"))(outcome(model)).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.compressor.parameters())
-    above = [p for layer in model.backbone.layers[model.method.depth : -1] for p in layer.parameters()]
-    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in above)
+    # Both sides share the layers below the split, so that through the query's path they are reached.
+    assert reached(model) == ([2, 3] if side == "document" else [0, 1, 2, 3]) and model.method.depth == 2
     with pytest.raises(InputError, match="needs a compressor"):
         loss("attention_mse", students.student("prettr"))
 

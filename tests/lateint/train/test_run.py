@@ -36,8 +36,30 @@ def test_layers_learn_where_the_stage_says_so(tmp_path):
     before = state(student.backbone)
     students.run(student, tmp_path, [replace(STAGE, train=("head", "layers"))], steps=2)
     changed = moved(before, student.backbone)
-    assert any("layer.0." in name for name in changed) and any("embeddings" in name for name in changed)
+    assert any("layer.0." in name for name in changed) and not any("embeddings" in name for name in changed)
     assert not any("layer.3." in name for name in changed)  # above L and above the query's layers: only copied from
+
+
+def test_embeddings_learn_where_they_are_named(tmp_path):
+    student = students.student(head=BLOCKS)
+    before = state(student.backbone)
+    students.run(student, tmp_path, [replace(STAGE, train=("embeddings",))], steps=1)
+    assert all("embeddings" in name for name in moved(before, student.backbone)) and moved(before, student.backbone)
+
+
+def test_the_encoder_and_the_rest_learn_at_their_own_rates(tmp_path):
+    steps = []
+    for number, head_rate in enumerate((None, 1e-9)):
+        student = students.student(head=BLOCKS)
+        head, layers = state(student.head), state(student.backbone)
+        students.run(student, tmp_path / str(number), [replace(STAGE, train=("head", "layers"), head_rate=head_rate)], steps=1)
+        name = next(iter(sorted(moved(layers, student.backbone))))
+        largest = [
+            float((state(m)[k] - old[k]).abs().max())
+            for m, old, k in ((student.head, head, "readout.weight"), (student.backbone, layers, name))
+        ]
+        steps.append(largest)
+    assert steps[1][0] < 1e-6 < steps[0][0] and steps[0][1] == pytest.approx(steps[1][1], rel=1e-3)
 
 
 def test_two_runs_with_one_seed_are_equal_and_another_seed_differs(tmp_path):
@@ -135,3 +157,17 @@ def test_mixed_precision_keeps_weights_and_scores_in_float32(tmp_path):
     student = students.student(head=BLOCKS)
     (history,) = students.run(student, tmp_path, precision="bfloat16", steps=2)
     assert all(p.dtype == torch.float32 for p in student.parameters()) and history[-1].total > 0
+
+
+def test_scores_in_two_batches_are_those_of_one_in_the_order_of_the_documents():
+    student = students.student("cross_encoder", depth=0)
+    documents = list(students.source().documents.values())[:7]
+    live, frozen = Live(student), Frozen(student)
+    with torch.inference_mode():
+        whole = student.score(live.query("what is the sun"), live.candidates(documents))
+        parts = list(live.batches(documents))
+        scores = torch.cat([student.score(live.query("what is the sun"), docs) for _, docs in parts])
+    places = [place for some, _ in parts for place in some]
+    assert len(parts) == 2 and sorted(places) == list(range(7)) and places != sorted(places)
+    assert torch.allclose(scores, whole[places], atol=1e-5) and not torch.allclose(scores, whole, atol=1e-5)
+    assert [places for places, _ in frozen.batches(documents)] == [list(range(7))]
