@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from lateint.delta import CODES, STEP, changes, restored
 from lateint.errors import DamagedCheckpoint, InputError, ModelError
 from lateint.fingerprint import digest_tensors
 from lateint.hub import Changes, locate, pretrained
@@ -99,12 +100,22 @@ def _load_ours(folder: Path, name: str, changes: Changes, dtype: torch.dtype) ->
         )
     model = Model(backbone, texts, settled, name)
     model.checkpoint = True
-    shapes = {k: v.shape for k, v in model.state_dict().items()}
-    own = {k for k in shapes if not k.startswith("backbone.")}
-    if own - set(tensors) or any(shapes.get(k) != v.shape for k, v in tensors.items()):
-        raise DamagedCheckpoint(f"{folder / TENSORS} does not hold the tensors of method {settled.name!r}")
-    model.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False)
+    _load(model, tensors, folder / TENSORS)
     return model.to(dtype), source
+
+
+def _load(model: Model, kept: Mapping[str, Tensor], file: Path) -> None:
+    """Put the tensors of a checkpoint into a model made from its base. Raises: DamagedCheckpoint if they do not fit."""
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    try:
+        tensors = restored(kept, model.backbone.model.state_dict())
+    except (KeyError, RuntimeError) as error:
+        raise DamagedCheckpoint(f"{file} holds differences that do not fit its base: {error}") from error
+    # The query tower starts as a copy of the document tower: what a checkpoint does not hold of it is the base's.
+    own = {name for name in shapes if not name.startswith(("backbone.", "query_backbone."))}
+    if own - set(tensors) or any(shapes.get(name) != tensor.shape for name, tensor in tensors.items()):
+        raise DamagedCheckpoint(f"{file} does not hold the tensors of method {model.method.name!r}")
+    model.load_state_dict(tensors, strict=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +162,16 @@ def _read_tensors(file: Path, expected: str) -> dict[str, Tensor]:
 def save(model: Model, folder: str | os.PathLike[str], *, base: str | None = None, dtype: torch.dtype | None = None) -> None:
     """Write a full checkpoint, or with `base` a delta over that named model, in `dtype` where that is given.
 
-    Raises: ModelError if the base cannot be found.
+    torch.int8 keeps what changed in the encoder's matrices at a byte a weight (see `delta`), and all else in float16.
+    Raises: ModelError if the base cannot be found; InputError for int8 without a base.
     """
+    if dtype == torch.int8 and base is None:
+        raise InputError("int8 keeps differences from a base; name one, or save a full checkpoint in another dtype")
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
-    own = {name: tensor for name, tensor in state.items() if not name.startswith("backbone.")}
     if base is None:
+        own = {name: tensor for name, tensor in state.items() if not name.startswith("backbone.")}
         model.backbone.model.save_pretrained(out)
         model.texts.save(out)
         reference = {"name": None, "digest": digest_tensors(_as_loaded(model.backbone.model.state_dict()))}
@@ -165,8 +179,9 @@ def save(model: Model, folder: str | os.PathLike[str], *, base: str | None = Non
         backbone, _, _ = pretrained(locate(base), model.method, Changes(), torch.float32)
         weights = backbone.model.state_dict()
         reference = {"name": base, "digest": digest_tensors(weights)}
-        own |= _changed(state, {f"backbone.model.{k}": v for k, v in weights.items()})
-    kept = {name: tensor.to(dtype or tensor.dtype).contiguous().clone() for name, tensor in own.items()}
+        own = changes(state, weights, coded=dtype == torch.int8)
+    narrow = torch.float16 if dtype == torch.int8 else dtype
+    kept = {name: _narrowed(name, tensor, narrow).contiguous().clone() for name, tensor in own.items()}
     save_file(kept, out / TENSORS)
     digest = hashlib.blake2b((out / TENSORS).read_bytes(), digest_size=32).hexdigest()
     _write_json(
@@ -179,9 +194,10 @@ def _as_loaded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
 
 
-def _changed(state: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    backbone = {name: tensor for name, tensor in state.items() if name.startswith("backbone.")}
-    return {k: v for k, v in backbone.items() if k not in base or not torch.equal(v.float(), base[k].float())}
+def _narrowed(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """A tensor in the dtype of its checkpoint; codes and their steps stay as they are."""
+    fixed = dtype is None or name.endswith((CODES, STEP)) or not tensor.is_floating_point()
+    return tensor if fixed else tensor.to(dtype)
 
 
 def _write_json(file: Path, data: Mapping[str, Any]) -> None:

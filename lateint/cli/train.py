@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 STEPS = 500
 PRECISIONS = ("float32", "bfloat16")
+WEIGHTS = ("float32", "float16", "int8")
 
 
 @click.command("train")
@@ -42,6 +43,7 @@ PRECISIONS = ("float32", "bfloat16")
 @click.option("--save-every", type=click.IntRange(min=1), default=100, show_default=True, help="Steps between saved states.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads of torch.")
 @click.option("--device", metavar="NAME", help="cpu or cuda.  [default: cpu]")
+@click.option("--weights", type=click.Choice(WEIGHTS), help="Of the saved tensors; int8 for deltas.  [default: float32]")
 @click.option(
     "--delta/--full",
     default=None,
@@ -97,6 +99,7 @@ def _start(options: dict[str, Any]) -> tuple[Model, dict[str, int] | None, tuple
         options["teacher"] = options["teacher"] or chosen.teacher
         options["precision"] = options["precision"] or chosen.precision
         options["spans"] = options["spans"] or chosen.spans
+        options["weights"] = options["weights"] or chosen.weights
     options["base"] = options["base"] or "all-MiniLM-L6-v2"
     keys = ("offline_layers", "query_max_length", "doc_max_length", "compressor", "threads", "device")
     changes = {key: options[key] for key in keys if options[key] is not None}
@@ -185,11 +188,15 @@ def _teacher(options: dict[str, Any]) -> Model:
 
 
 def _save(model: Model, output: Path, history: list[list[Step]], options: dict[str, Any]) -> None:
+    import torch
+
     from lateint.checkpoint import save
     from lateint.train.curves import write_json, write_png
 
     delta = options["delta"] if options["delta"] is not None else not Path(options["base"]).exists()
-    save(model, output, base=options["base"] if delta else None)
+    if options["weights"] == "int8" and not delta:
+        raise click.UsageError("--weights int8 keeps differences from a base: use --delta")
+    save(model, output, base=options["base"] if delta else None, dtype=getattr(torch, options["weights"] or "float32"))
     write_json(history, output / "history.json")
     if not write_png(history, output / "history.png"):
         click.echo("no picture of the loss curves: pip install 'lateint[train]' brings matplotlib", err=True)

@@ -1,0 +1,60 @@
+"""What a checkpoint keeps of its difference from a base: changed tensors, or their differences at a byte a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+CODES, STEP = ".difference", ".step"
+WORTH_CODES = 4_096  # numbers; smaller tensors are kept as they are
+TOWERS = ("backbone.model.", "query_backbone.model.")
+
+
+def changes(state: Mapping[str, Tensor], base: Mapping[str, Tensor], *, coded: bool) -> dict[str, Tensor]:
+    """The tensors of a model that are not those of its base, in either tower, and all that the base does not have.
+
+    Args: `state`, the model's; `base`, the base's own, by its own names; `coded` keeps large changed matrices as int8
+    differences with one float32 step a row: off by at most half a step, 1/254 of the row's largest change.
+    """
+    kept: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        origin = _origin(name, base)
+        if origin is None or origin.shape != tensor.shape:
+            kept[name] = tensor
+        elif not torch.equal(tensor.float(), origin.float()):
+            wide = coded and tensor.dim() == 2 and tensor.numel() >= WORTH_CODES
+            kept |= _coded(name, tensor.float() - origin.float()) if wide else {name: tensor}
+    return kept
+
+
+def _coded(name: str, difference: Tensor) -> dict[str, Tensor]:
+    step = difference.abs().amax(dim=1, keepdim=True) / 127
+    codes = (difference / step.clamp_min(torch.finfo(torch.float32).tiny)).round().to(torch.int8)
+    return {name + CODES: codes, name + STEP: step[:, 0]}
+
+
+def restored(kept: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors that `changes` was given, where they differ from the base, in float32.
+
+    Raises: KeyError for codes without their step, or of a tensor that the base does not have.
+    """
+    found: dict[str, Tensor] = {}
+    for name, tensor in kept.items():
+        if name.endswith(CODES):
+            plain = name.removesuffix(CODES)
+            origin = _origin(plain, base)
+            if origin is None:
+                raise KeyError(plain)
+            found[plain] = origin.float() + tensor.float() * kept[plain + STEP][:, None]
+        elif not name.endswith(STEP):
+            found[name] = tensor.float()
+    return found
+
+
+def _origin(name: str, base: Mapping[str, Tensor]) -> Tensor | None:
+    for tower in TOWERS:
+        if name.startswith(tower):
+            return base.get(name.removeprefix(tower))
+    return None
