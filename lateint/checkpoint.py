@@ -118,6 +118,13 @@ def _load(model: Model, kept: Mapping[str, Tensor], file: Path) -> None:
     model.load_state_dict(tensors, strict=False)
 
 
+def base_of(name_or_path: str | os.PathLike[str]) -> str:
+    """The base that a delta checkpoint of ours stands on; what is no delta stands for itself."""
+    folder = CHECKPOINTS / name_or_path if (CHECKPOINTS / name_or_path / CONFIG).is_file() else Path(name_or_path)
+    named = _read_config(folder).base if (folder / CONFIG).is_file() else None
+    return named or str(name_or_path)
+
+
 @dataclass(frozen=True, slots=True)
 class _Config:
     """What `lateint.json` says. `base` None: the weights are in the folder itself; `weights` is their digest."""

@@ -101,6 +101,8 @@ def _start(options: dict[str, Any]) -> tuple[Model, dict[str, int] | None, tuple
         options["spans"] = options["spans"] or chosen.spans
         options["weights"] = options["weights"] or chosen.weights
     options["base"] = options["base"] or "all-MiniLM-L6-v2"
+    if options["weights"] == "int8" and not _delta(options):
+        raise click.UsageError("--weights int8 keeps differences from a base: use --delta")
     keys = ("offline_layers", "query_max_length", "doc_max_length", "compressor", "threads", "device")
     changes = {key: options[key] for key in keys if options[key] is not None}
     model = load_model(options["base"], options["method"] if chosen is None else chosen.method, **changes)
@@ -187,16 +189,21 @@ def _teacher(options: dict[str, Any]) -> Model:
     return load_model(options["teacher"], "cross_encoder", **lengths) if split else found
 
 
+def _delta(options: dict[str, Any]) -> bool:
+    """Whether a delta is saved: if asked for, else if the base goes by a name that others have too."""
+    from lateint.checkpoint import base_of
+
+    return options["delta"] if options["delta"] is not None else not Path(base_of(options["base"])).exists()
+
+
 def _save(model: Model, output: Path, history: list[list[Step]], options: dict[str, Any]) -> None:
     import torch
 
-    from lateint.checkpoint import save
+    from lateint.checkpoint import base_of, save
     from lateint.train.curves import write_json, write_png
 
-    delta = options["delta"] if options["delta"] is not None else not Path(options["base"]).exists()
-    if options["weights"] == "int8" and not delta:
-        raise click.UsageError("--weights int8 keeps differences from a base: use --delta")
-    save(model, output, base=options["base"] if delta else None, dtype=getattr(torch, options["weights"] or "float32"))
+    delta = _delta(options)
+    save(model, output, base=base_of(options["base"]) if delta else None, dtype=getattr(torch, options["weights"] or "float32"))
     write_json(history, output / "history.json")
     if not write_png(history, output / "history.png"):
         click.echo("no picture of the loss curves: pip install 'lateint[train]' brings matplotlib", err=True)

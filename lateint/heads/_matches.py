@@ -37,7 +37,7 @@ class Matches(nn.Module):
 
     Rows are those of a joint sequence, so that every document has query rows of its own; w_i = softplus of a linear map of
     q_i. The query's mean is over its words, the document's over all its real rows. Fresh: P is the identity, all weights
-    are equal, tau = 5 and eps = 40; `calibrated`: tau = 8, eps = 12, and a learned constant, at first -16, is added, so that the
+    are equal, tau = 5 and eps = 40; `calibrated`: tau = 8, eps = 12, and a learned constant, at first -16, so that the
     score is a logit, positive for about half of the sentence pairs. Float32 whatever the dtype of the rows.
     Source: lateint. Cost a candidate: q·m·h + q·h² multiply-adds.
     """

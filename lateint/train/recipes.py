@@ -1,35 +1,13 @@
-"""Recipes: methods of our own with everything that remakes them in one command. Data, like the presets."""
+"""Recipes by name: the shipped default, the teacher, its students, and those of sentence pairs."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Any
 
 from lateint.errors import InputError
 from lateint.method import Layout, Method, Stage
 from lateint.parts import part
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """A method over a named base, the sources it learns from with their shares, and steps for each stage."""
-
-    name: str
-    base: str
-    method: Method
-    shares: dict[str, int]
-    steps: tuple[int, ...]
-    teacher: str | Method | None = None  # a checkpoint, or the base under another method; None: the start itself
-    spans: int = 0  # queries without labels, made of each source's own documents
-    precision: str = "float32"
-    seed: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """For model cards and results."""
-        own = {key: getattr(self, key) for key in ("name", "base", "shares", "steps", "spans", "precision", "seed")}
-        teacher = self.teacher.to_json() if isinstance(self.teacher, Method) else self.teacher
-        return own | {"teacher": teacher, "method": self.method.to_json()}
-
+from lateint.train.pair_recipes import PAIR_RECIPES
+from lateint.train.recipe import Recipe
+from lateint.train.students import STUDENTS
 
 EVIDENCE_STAGE = Stage(
     losses=((part("listwise"), 1.0), (part("kl"), 1.0)),
@@ -93,9 +71,10 @@ TEACHER = Recipe(
     teacher="default",
     spans=2500,
     precision="bfloat16",
+    weights="int8",
 )
 
-RECIPES = {recipe.name: recipe for recipe in (DEFAULT, TEACHER)}
+RECIPES = {recipe.name: recipe for recipe in (DEFAULT, TEACHER, *STUDENTS, *PAIR_RECIPES)}
 
 
 def recipe(name: str) -> Recipe:

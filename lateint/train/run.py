@@ -29,6 +29,7 @@ from lateint.train.trainer import (
     StageTrainer,
     Step,
     arguments,
+    check_extra,
     parameter_groups,
     saved_states,
     steps_before,
@@ -69,7 +70,7 @@ def train(
     keeps them on disk; `watch` is called with the stage's number after each step.
     Returns: the losses of every step of every stage; none for a stage of a compressor that the model does not have.
     Raises: InputError for data, stages or budgets that do not fit, or a loss that is not finite; StoreMismatch for scores
-    of another teacher.
+    of another teacher; MissingExtra without accelerate.
     """
     stages = model.method.stages
     if len(stages) != len(setup.budgets):
@@ -97,8 +98,9 @@ def train(
 def check(model: Model, sets: Sequence[Source], *, taught: bool) -> None:
     """Refuse, before anything is written, stages and data with which a run could not go on to its end.
 
-    Args: `taught`: a teacher is named. Raises: InputError.
+    Args: `taught`: a teacher is named. Raises: InputError; MissingExtra without accelerate.
     """
+    check_extra()
     for stage in model.method.stages:
         if _has_work(model, stage):
             _check_texts(Objective(stage, taught=taught), sets)

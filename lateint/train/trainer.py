@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
-from lateint.errors import InputError
+from lateint.errors import InputError, MissingExtra
 from lateint.model import Model
 from lateint.train.data import Example, Sampler
 from lateint.train.features import Frozen, Live
@@ -182,8 +183,15 @@ def _parts(model: Model) -> dict[str, list[Any]]:
     return found
 
 
+def check_extra() -> None:
+    """Raise MissingExtra without accelerate, which transformers' Trainer stands on."""
+    if find_spec("accelerate") is None:
+        raise MissingExtra("accelerate", "train")
+
+
 def arguments(folder: Path, objective: Objective, budget: Budget, setup: Any) -> TrainingArguments:
-    """Everything that the Trainer would otherwise decide by itself."""
+    """Everything that the Trainer would otherwise decide by itself. Raises: MissingExtra."""
+    check_extra()
     return TrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=objective.stage.queries,

@@ -17,7 +17,9 @@ class ProjectedMse(Loss):
     """MSE of the student's document vectors to the teacher's, projected onto their principal directions.
 
     The projection is fitted once, on texts of the training sets (`fit`): uncentred, no bias, as wide as the student's
-    vector (beyond the teacher's own width: zeros). Zero exactly where the student gives the projected teacher vector.
+    vector (beyond the teacher's own width: zeros). A student as wide as its teacher learns its vectors as they are: a
+    rotation changes no cosine, and would throw away what layers taken from the teacher know. Zero exactly where the
+    student gives the projected teacher vector.
     Source: arXiv:2203.07687, Sec. 3 and its code; the mean over coordinates is torch's, as there.
     """
 
@@ -35,7 +37,8 @@ class ProjectedMse(Loss):
         vectors = vectors_of(teacher, documents)
         if width is None or len(vectors) < 2:
             raise InputError(f"cannot find {width} directions of {len(vectors)} vectors; give more texts")
-        held = principal(vectors, min(width, vectors.shape[1])).to(vectors)
+        wide = vectors.shape[1]
+        held = torch.eye(wide).to(vectors) if width == wide else principal(vectors, min(width, wide)).to(vectors)
         self.directions = F.pad(held, (0, width - held.shape[1]))
 
     def targets(self, teacher: Model, documents: Sequence[Document]) -> Tensor:

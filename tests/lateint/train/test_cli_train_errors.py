@@ -5,10 +5,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import tiny
 from commands import python_environment
+
+import lateint.train.run
 
 LENGTHS = ("--query-max-length", "24", "--doc-max-length", "48")
 
@@ -56,18 +57,42 @@ def test_a_run_with_other_settings_does_not_go_on_with_an_interrupted_one(data, 
     assert code == 1 and "holds an interrupted run with another" in err and "remove the folder" in err
 
 
+def test_without_accelerate_the_error_says_what_to_install(data, tmp_path, call, monkeypatch):
+    command = common(data, tmp_path / "out", "--steps", 1)
+    assert lateint.train.run.check  # transformers is loaded by now, as where accelerate was never there
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    code, _, err = call(*command)
+    assert code == 1 and "accelerate is not installed; run: pip install 'lateint[train]'" in err
+    assert not (tmp_path / "out").exists()
+
+
+KILLED = """
+import os, signal, sys
+from lateint.cli import main
+from lateint.train.trainer import Diary
+
+step_end = Diary.on_step_end
+
+def killed_in_the_fourth(self, args, state, control, **more):
+    if state.global_step == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    step_end(self, args, state, control, **more)
+
+Diary.on_step_end = killed_in_the_fourth
+main(sys.argv[1:])
+"""
+
+
 def test_a_killed_run_goes_on_when_its_command_is_repeated(data, tmp_path, call):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    more = ("--steps", 60, "--save-every", 5, "--full")
+    more = ("--steps", 6, "--save-every", 2, "--full")
     assert call(*common(data, whole, *more))[0] == 0
-    command = [sys.executable, "-c", "from lateint.cli import main; main()", *map(str, common(data, cut, *more))]
-    process = subprocess.Popen(command, env=python_environment(), stderr=subprocess.DEVNULL, start_new_session=True)
-    while process.poll() is None and not list(cut.glob(".training/stage*/checkpoint-*/trainer_state.json")):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    command = [sys.executable, "-c", KILLED, *map(str, common(data, cut, *more))]
+    killed = subprocess.run(command, env=python_environment(), stderr=subprocess.DEVNULL)
+    assert killed.returncode == -signal.SIGKILL  # in its fourth step, with the state after two on disk
+    assert [path.name for path in cut.glob(".training/stage*/checkpoint-*")] == ["checkpoint-2"]
     code, _, err = call(*common(data, cut, *more))
     assert code == 0 and "going on with the interrupted run" in err
     ends = [json.loads((folder / "history.json").read_text())[-1] for folder in (whole, cut)]
     assert [step["losses"] for step in ends[0]] == [step["losses"] for step in ends[1]]
-    assert len(ends[0]) == 60
+    assert len(ends[0]) == 6

@@ -152,13 +152,21 @@ def fitted(model, teacher):
 
 def test_projected_mse_is_zero_iff_the_student_equals_the_projected_teacher():
     student, teacher = students.student("cosine", depth=None), students.student("cosine", depth=None)
-    found = fitted(student, teacher)  # of the teacher's own width: the projection is a rotation
-    directions = found.directions
-    assert torch.allclose(directions.T @ directions, torch.eye(len(directions)), atol=1e-4)
-    found.directions = torch.eye(len(directions))
+    found = fitted(student, teacher)  # of the teacher's own width: nothing to project
     assert float(found(outcome(student, teacher)).detach()) == pytest.approx(0, abs=1e-12)
     shake(student)
     assert float(found(outcome(student, teacher)).detach()) > 1e-6
+
+
+def test_projected_mse_keeps_the_principal_directions_for_a_narrow_student():
+    teacher = students.student("cosine", depth=None)
+    directions = fitted(hpd(), teacher).directions
+    assert directions.shape == (teacher.width("vector"), 8)
+    assert torch.allclose(directions.T @ directions, torch.eye(8), atol=1e-4)
+    documents = [Document(str(i), text) for i, text in enumerate(tiny.texts(120, seed=9, longest=8))]
+    kept = teacher.encode_batch(teacher.document_tokens(documents))["vector"][0].detach()
+    random = torch.linalg.qr(torch.randn(len(directions), 8, generator=torch.Generator().manual_seed(0)))[0]
+    assert (kept @ directions).pow(2).sum() > 2 * (kept @ random).pow(2).sum()
 
 
 def test_projected_mse_teaches_a_narrow_student(tmp_path):
