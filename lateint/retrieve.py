@@ -107,7 +107,7 @@ class Retriever:
     def _best(self, places: Places, query: Floats, k: int) -> tuple[Hit, ...]:
         """The best k of these documents."""
         scores = self._vectors.scores(places, query).tolist()
-        hits = [Hit(self._vectors.ids[place], score) for place, score in zip(places.tolist(), scores, strict=True)]
+        hits = [Hit(self._vectors.ids[int(place)], score) for place, score in zip(places.tolist(), scores, strict=True)]
         return tuple(sorted(hits, key=lambda hit: (-hit.score, hit.doc_id))[:k])
 
 

@@ -37,7 +37,7 @@ class Store(lateint_store.Store):
         """
         raw = self.fetch([self.first_id(i) for i in ids], arrays=() if self.chunks is None else (COUNT,), missing="skip")
         counts = [1] * len(raw) if self.chunks is None else self.decode(raw)[COUNT].values.reshape(-1).tolist()
-        return {ids[place]: n for place, n in zip(raw.positions.tolist(), counts, strict=True)}, raw.bytes_read
+        return {ids[int(place)]: n for place, n in zip(raw.positions.tolist(), counts, strict=True)}, raw.bytes_read
 
     def entry_ids(self, sizes: dict[str, int]) -> list[str]:
         """Ids of the entries of documents whose sizes are known, document by document."""

@@ -23,10 +23,9 @@ EVERYTHING = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))]
 
 FILE_LINES, MEDIAN_LINES, FUNCTION_LINES, PARAMETERS = 400, 120, 40, 6
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
-HEAVY = {"torch", "transformers", "tokenizers", "numba", "scipy", "bm25s", "Stemmer", "ir_measures", "ir_datasets"}
+HEAVY = {"torch", "transformers", "tokenizers", "numba", "scipy", "bm25s", "Stemmer", "ir_measures", "ir_datasets", "usearch"}
+HEAVY |= {"accelerate", "matplotlib"}
 ENGINE = ("compressors", "heads", "pools", "train/losses")
-COVERED = {"heads/joint_layers": "tests/lateint/test_split.py"}
-"""Parts whose promise is the identity of the whole split model, tested there and not in a mirrored file."""
 
 
 @cache
@@ -204,6 +203,6 @@ def contracts():
 @pytest.mark.parametrize(("part", "folder"), [pytest.param(*chosen, id=chosen[0]) for chosen in parts()])
 def test_every_part_has_a_test_of_its_own_or_a_contract(part, folder):
     kind, _, name = part.rpartition("/")
-    own = ROOT / COVERED[part] if part in COVERED else folder / f"test_{name}.py"
+    own = folder / f"test_{name}.py"
     finds = "known_codecs()" if kind == "codecs" else f'names("{kind}")'
     assert own.is_file() or finds in contracts(), f"{part} needs {place(own)}, or a test over {finds}"

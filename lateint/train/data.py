@@ -131,7 +131,7 @@ class TextSet:
     def sample(self, number: int, random: np.random.Generator) -> tuple[list[str], list[Document]]:
         """Some texts as queries, and again as documents, for what is fitted before the first step."""
         places = random.choice(len(self.texts), min(number, len(self.texts)), replace=False)
-        chosen = [self.texts[i] for i in places]
+        chosen = [self.texts[int(i)] for i in places]
         return chosen, [Document(str(i), text) for i, text in enumerate(chosen)]
 
 

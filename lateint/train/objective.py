@@ -49,8 +49,9 @@ class Objective:
     def fit(self, model: Model, guide: Guide | None, documents: Sequence[Document]) -> None:
         """Let losses that are fitted on texts be fitted, once."""
         for loss in self.losses:
-            if hasattr(loss, "fit") and guide is not None:
-                loss.fit(model, guide.model, documents)
+            fit = getattr(loss, "fit", None)
+            if fit is not None and guide is not None:
+                fit(model, guide.model, documents)
 
     def __call__(
         self, model: Model, features: Frozen | Live, examples: Sequence[Example], guide: Guide | None

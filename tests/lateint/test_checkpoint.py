@@ -16,7 +16,7 @@ from making import DOCUMENTS, LENGTHS, QUERY
 
 from lateint.checkpoint import load_model, save
 from lateint.errors import ModelError
-from lateint.fingerprint import digest_tensors
+from lateint.fingerprint import digest_json, digest_tensors, fingerprint
 from lateint.parts import part
 from lateint.presets import preset
 from lateint.rank import Ranker
@@ -105,16 +105,20 @@ def test_a_bare_encoder_becomes_a_cosine_and_a_classifier_a_split_ranker(tmp_pat
     assert load_model(tiny.checkpoint("bert"), offline_layers="T-1", **LENGTHS).method.depth == 3
 
 
-def test_fresh_parameters_are_equal_in_two_processes():
+def test_fresh_parameters_and_fingerprints_are_equal_in_two_processes():
     code = (
-        "import sys; from lateint.checkpoint import load_model; from lateint.fingerprint import digest_tensors as d\n"
-        "for m in ('mores', 'colbert'): print(d(load_model(sys.argv[1], m, doc_max_length=48).state_dict()))"
+        "import sys; from lateint.checkpoint import load_model\n"
+        "from lateint.fingerprint import digest_json, digest_tensors, fingerprint\n"
+        "for name in ('mores', 'colbert'):\n"
+        "    m = load_model(sys.argv[1], name, doc_max_length=48)\n"
+        "    print(digest_tensors(m.state_dict()), digest_json(fingerprint(m)))"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "store")))}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "store"))), "PYTHONHASHSEED": "7"}
     command = [sys.executable, "-c", code, str(tiny.checkpoint("bert"))]
     printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
     ours = [load_model(tiny.checkpoint("bert"), method, doc_max_length=48) for method in ("mores", "colbert")]
-    assert printed == [digest_tensors(model.state_dict()) for model in ours]
+    assert printed == [d for m in ours for d in (digest_tensors(m.state_dict()), digest_json(fingerprint(m)))]
+    assert len(set(printed)) == 4
 
 
 def test_no_pickle_is_ever_read(tmp_path, monkeypatch):

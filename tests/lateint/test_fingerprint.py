@@ -201,7 +201,7 @@ def test_another_head_over_the_same_states_is_welcome_and_named(tmp_path):
         assert store.info()["head"]["digest"] != head_digest(other)
 
 
-def test_a_fingerprint_does_not_depend_on_the_process_or_the_folder(tmp_path):
+def test_a_fingerprint_does_not_depend_on_the_folder_or_the_object(tmp_path):
     shutil.copytree(tiny.checkpoint("bert"), tmp_path / "moved")
     moved = load_model(tmp_path / "moved", method=making.lossless(preset("prettr")), **LENGTHS)
     assert fingerprint(moved) == fingerprint(making.fresh_model()) == fingerprint(copy.deepcopy(moved))

@@ -17,7 +17,9 @@ PADS = 7
 DOCUMENTS = [document for document in making.DOCUMENTS if len(document.text.split()) > 5][:4]
 ROWS = [method for method in METHODS if preset(method).vector is None]
 MATCHES = replace(preset("deformer"), name="matches", head=part("joint_layers", readout="matches"))
-MEAN = replace(preset("mice"), name="mean", head=part("cross_blocks", blocks=3, first="T/3", order="self_then_cross", readout="mean"))
+MEAN = replace(
+    preset("mice"), name="mean", head=part("cross_blocks", blocks=3, first="T/3", order="self_then_cross", readout="mean")
+)
 BLIND = [("deformer", "modernbert"), ("dc_bert", "modernbert")]  # one joint layer, and that one looks at near rows alone
 CASES = [*((method, family) for method in ROWS for family in tiny.FAMILIES), *((m, "bert") for m in (MATCHES, MEAN))]
 
