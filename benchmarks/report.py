@@ -1,7 +1,9 @@
-"""`make report`: evaluate every shipped checkpoint that has no stored result, then render docs/results.md.
+"""`make report`: evaluate every checkpoint on the sets that its stored result lacks, then render docs/results.md.
 
-Test sets are run once per checkpoint: a digest that has a stored result is never run again. `--dev` evaluates a folder
-on the development sets alone, stores nothing, and may be run as often as one likes.
+Checkpoints: those that ship with the package and, with `--models DIR`, those in the sub-folders of DIR. A digest that has
+a stored result on a set is never run on that set again, so test sets are run once; every such run is a line in docs/log.md.
+`--render` evaluates nothing. `--dev CHECKPOINT` evaluates on development sets, stores nothing, and may be run as often as one
+likes; `--sets` chooses among them, `--quick` takes their first queries only.
 """
 
 from __future__ import annotations
@@ -9,72 +11,138 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import machine
+import rerank_speed
 
 import lateint
 from lateint.checkpoint import CHECKPOINTS
 from lateint.fingerprint import digest_tensors
 from lateint_eval.datasets.folder import data_folder
-from lateint_eval.report import demo_task, evaluate_task, render, tasks
+from lateint_eval.reporting.checkpoints import Checkpoint, find_checkpoints, load
+from lateint_eval.reporting.evaluate import evaluate_task
+from lateint_eval.reporting.page import Page
+from lateint_eval.reporting.reference import reference, stored_means
+from lateint_eval.reporting.render import render
+from lateint_eval.reporting.sets import Task, demo_task, named, tasks
+from lateint_eval.reporting.stored import Results
 
 ROOT = Path(__file__).parent.parent
-STORED = machine.RESULTS / "report"
+BASE = "all-MiniLM-L6-v2"
+RESULTS = Results(machine.RESULTS / "report", ROOT / "docs" / "log.md")
+REFERENCES = RESULTS.folder / "references"
+CANDIDATES, PAIRS = 1_000, 3
 
 
-def evaluate(name: str, *, dev: bool) -> dict[str, Any]:
-    """One checkpoint on the development sets, or on all."""
-    model = lateint.load_model(name)
-    wanted = [*tasks(data_folder()), demo_task("dev"), demo_task("test")]
-    found = []
-    for task in wanted:
-        if dev and task.test:
-            continue
-        found.append(evaluate_task(model, task))
-        systems = found[-1]["systems"]
-        scores = "  ".join(f"{s} {systems[s]['nDCG@10']:.4f}" for s in systems)
-        print(
-            f"{task.name:<18} n={found[-1]['queries']:<5} {scores}  minus bm25 {systems['cached']['minus_bm25']}",
-            flush=True,
-        )
-    return {"checkpoint": name, "digest": digest_tensors(model.state_dict()), "tasks": found}
+def update(checkpoints: Sequence[Checkpoint], about: dict[str, Any]) -> None:
+    """Run every checkpoint on the sets that it lacks, and time those that were not timed."""
+    base = lateint.load_model(BASE, method="cosine")
+    sets, demo = tasks(data_folder()), [demo_task("dev"), demo_task("test")]
+    for one in checkpoints:
+
+        def run(task: Task, one: Checkpoint = one) -> dict[str, Any]:
+            return _say(one.name, evaluate_task(one.model, task, reference(base, task, REFERENCES)))
+
+        shipped = one.folder.parent == CHECKPOINTS
+        RESULTS.bring_up_to_date(one.facts(), [*sets, *demo] if shipped else sets, run, about)
+    files = {RESULTS.find(one.facts())[0]: (one.model, _backbone(one, base)) for one in checkpoints}
+    time_missing({_base_speed(base): (base, BASE)} | files)
+
+
+def time_missing(models: dict[Path, tuple[lateint.Model, str]]) -> None:
+    """Time the models whose file says no speed, all over one backbone against one cross-encoder, in one run."""
+    stored = {file: json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {} for file in models}
+    waiting = {file: chosen for file, chosen in models.items() if "speed" not in stored[file]}
+    for backbone in sorted({backbone for _, backbone in waiting.values()}):
+        alike = {str(file): model for file, (model, other) in waiting.items() if other == backbone}
+        with tempfile.TemporaryDirectory() as folder:
+            numbered = {str(place): model for place, model in enumerate(alike.values())}
+            found = rerank_speed.run(numbered, backbone, CANDIDATES, PAIRS, Path(folder))
+        for place, name in enumerate(alike):
+            RESULTS.save(Path(name), stored[Path(name)] | {"speed": _speed(found, str(place))})
+
+
+def _speed(found: dict[str, Any], name: str) -> dict[str, Any]:
+    """What a result keeps of a timing run: medians of one model's calls, and of the cross-encoder's."""
+    own, peer = found["methods"][name], found["cross_encoder"]
+    kept = {key: own[key] for key in (*rerank_speed.PARTS, "speedup", "bytes_per_document")}
+    about = {"candidates": found["candidates"], "threads": found["threads"], "denominator": found["denominator"]}
+    return {"ms": own["total_ms"], "peer_ms": peer["total_ms"], "batch_size": peer["batch_size"]} | kept | about
+
+
+def _backbone(one: Checkpoint, base: lateint.Model) -> str:
+    """An encoder of the same shape as a checkpoint's, which is all that time depends on: the base, or its own folder."""
+    keys = ("model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+    ours, theirs = (model.backbone.config.to_dict() for model in (one.model, base))
+    return BASE if all(ours.get(key) == theirs.get(key) for key in keys) else str(one.folder)
+
+
+def look(name: str, sets: Sequence[str], quick: int | None) -> None:
+    """One checkpoint on development sets; nothing is stored but the references of whole sets."""
+    model, base = lateint.load_model(name), lateint.load_model(BASE, method="cosine")
+    for task in named([*tasks(data_folder()), demo_task("dev")], sets):
+        whole = quick is None
+        shown = task if quick is None else task.first(quick)
+        _say(name, evaluate_task(model, shown, reference(base, shown, REFERENCES if whole else None)))
+
+
+def _say(name: str, found: dict[str, Any]) -> dict[str, Any]:
+    systems = found["systems"]
+    scores = "  ".join(f"{system} {systems[system]['nDCG@10']:.4f}" for system in systems)
+    print(f"{name}: {found['set']:<18} n={found['queries']:<5} {scores}", flush=True)
+    return found
+
+
+def write_page() -> Path:
+    """Render docs/results.md from what is stored."""
+    base = lateint.load_model(BASE, method="cosine")
+    pairs, kept = sorted(machine.RESULTS.glob("pairs_*.json"), reverse=True), _base_speed(base)
+    page = Page(
+        RESULTS.all(),
+        stored_means(REFERENCES, digest_tensors(base.state_dict())),
+        [row for file in pairs for row in json.loads(file.read_text(encoding="utf-8"))["rows"]],
+        json.loads(kept.read_text(encoding="utf-8"))["speed"] if kept.is_file() else {},
+    )
+    file = ROOT / "docs" / "results.md"
+    file.write_text(render(page), encoding="utf-8")
+    return file
+
+
+def _base_speed(base: lateint.Model) -> Path:
+    return REFERENCES / "speed" / f"{digest_tensors(base.state_dict())[:16]}.json"
+
+
+def _found(models: Path | None) -> Iterator[Checkpoint]:
+    for folder in (CHECKPOINTS, models):
+        for below in [] if folder is None else find_checkpoints(folder):
+            yield load(below)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--dev", metavar="CHECKPOINT", help="evaluate this checkpoint on development sets only")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", metavar="DIR", type=Path, help="evaluate the checkpoints in its sub-folders too")
+    parser.add_argument("--render", action="store_true", help="evaluate nothing: render what is stored")
+    parser.add_argument("--dev", metavar="CHECKPOINT", help="evaluate this checkpoint on development sets, store nothing")
+    parser.add_argument("--sets", metavar="NAME", nargs="+", default=[], help="with --dev: these development sets only")
+    parser.add_argument("--quick", metavar="N", type=int, help="with --dev: the first N queries of each set only")
     options = parser.parse_args()
-    if options.dev:
-        evaluate(options.dev, dev=True)
+    if options.dev is None and (options.sets or options.quick is not None):
+        parser.error("--sets and --quick go with --dev: what is stored as a result is run whole")
+    if options.dev is not None:
+        look(options.dev, options.sets, options.quick)
         return
-    for folder in sorted(CHECKPOINTS.iterdir()):
-        digest = digest_tensors(lateint.load_model(folder.name).state_dict())
-        if (STORED / f"{digest[:16]}.json").exists():
-            continue
-        result = evaluate(folder.name, dev=False)
-        machine.write(
-            f"report/{digest[:16]}", result | {"command": "make report", "date": datetime.date.today().isoformat()}
-        )
-        _log(result)
-    stored = [json.loads(file.read_text()) for file in STORED.glob("*.json")]
-    (ROOT / "docs" / "results.md").write_text(
-        render(sorted(stored, key=lambda r: (r["date"], r["digest"]))), encoding="utf-8"
-    )
-
-
-def _log(result: dict[str, Any]) -> None:
-    """Every run on a test set is written down."""
-    tests = ", ".join(f"{t['set']} {t['systems']['cached']['nDCG@10']:.4f}" for t in result["tasks"] if t["test"])
-    name, today = f"`{result['checkpoint']}` [{result['digest'][:12]}]", datetime.date.today().isoformat()
-    line = f"- {today}: `make report` ran {name} on the test sets: {tests} (nDCG@10, cached).\n"
-    log = ROOT / "docs" / "log.md"
-    text = log.read_text(encoding="utf-8") if log.exists() else "# Log\n"
-    heading = "\n## Runs on test sets\n\n"
-    if heading not in text:
-        text += heading
-    log.write_text(text + line, encoding="utf-8")
+    found = list(_found(options.models))
+    if options.render:
+        for one in found:
+            RESULTS.refresh(one.facts())
+    else:
+        command = "make report" + (' ARGS="--models DIR"' if options.models else "")
+        update(found, machine.describe() | {"command": command, "date": datetime.date.today().isoformat()})
+    print(f"written to {write_page()}")
 
 
 if __name__ == "__main__":

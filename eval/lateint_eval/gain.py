@@ -23,8 +23,10 @@ class Gain:
 
     def __str__(self) -> str:
         """One line with both sums and the sets left out."""
-        over = ", ".join(self.counted) or "no set"
-        text = f"gain {self.value:.3f} = {self.system_sum:+.4f} / {self.teacher_sum:+.4f} over {over}"
+        text = "gain not defined: no set counts"
+        if self.counted:
+            sums = f"{self.system_sum:+.4f} / {self.teacher_sum:+.4f}"
+            text = f"gain {self.value:.3f} = {sums} over {', '.join(self.counted)}"
         if self.not_counted:
             text += f"; not counted (teacher - cosine < {SMALLEST_MARGIN}): {', '.join(self.not_counted)}"
         return text

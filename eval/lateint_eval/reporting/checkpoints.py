@@ -1,0 +1,99 @@
+"""Checkpoints to report on, and what is known of each without running it: identity, settings, training."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lateint.model import Model
+
+STEPS = re.compile(r"(\d[\d,]*)\s+steps\b")
+TIME = re.compile(r"(\d[\d,.]*)\s+(second|minute|hour)s?\b")
+SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
+TRAINED_BY = re.compile(r"`(lateint\s+train\s[^`]+)`")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A lateint checkpoint by the name of its folder, loaded."""
+
+    name: str
+    folder: Path
+    model: Model
+
+    def facts(self) -> dict[str, Any]:
+        """What a result says about its checkpoint, as JSON."""
+        from lateint.fingerprint import digest_tensors
+
+        return {
+            "checkpoint": self.name,
+            "digest": digest_tensors(self.model.state_dict()),
+            "settings": settings(self.model),
+            "method": about(self.model),
+            "residual": adds_residual(self.model),
+            "training": training(self.folder),
+        }
+
+
+def find_checkpoints(folder: Path) -> list[Path]:
+    """The sub-folders that are lateint checkpoints, by name; others, such as an unfinished training run, are none."""
+    from lateint.checkpoint import CONFIG
+
+    return sorted(below for below in folder.iterdir() if (below / CONFIG).is_file())
+
+
+def load(folder: Path) -> Checkpoint:
+    """Load a checkpoint. Raises: ModelError, DamagedCheckpoint."""
+    from lateint.checkpoint import load_model
+
+    return Checkpoint(folder.name, folder, load_model(folder))
+
+
+def settings(model: Model) -> dict[str, Any]:
+    """What changes the scores of a checkpoint whose weights stay the same: with the digest of these, its identity."""
+    method = model.method
+    return {
+        "L": method.depth,
+        "query layers": method.query_depth,
+        "query tokens": method.query.max_length,
+        "document tokens": method.document.max_length,
+        "codecs": "; ".join(f"{name}={'+'.join(map(str, steps))}" for name, steps in method.codecs),
+    }
+
+
+def about(model: Model) -> dict[str, Any]:
+    """What a reader wants to know of a model besides."""
+    method = model.method
+    compressor = "none" if method.compressor is None else str(method.compressor)
+    layers = len(model.backbone.layers)
+    return {"name": method.name, "layers": layers, "head": str(method.head), "compressor": compressor}
+
+
+def adds_residual(model: Model) -> bool:
+    """Whether the head adds the base cosine to its own score."""
+    head = model.method.head
+    return head.name == "evidence" or dict(head.settings).get("residual", "none") not in ("none", False, None)
+
+
+def training(folder: Path) -> dict[str, Any]:
+    """Steps and seconds spent, and the command: from `history.json`, else from the model card; None where neither says.
+
+    A card says "600 steps" and "32 minutes" (or seconds, or hours); the first of each counts.
+    """
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    command = TRAINED_BY.search(text)
+    found = {"command": None if command is None else " ".join(command[1].split())}
+    history = folder / "history.json"
+    if history.is_file():
+        stages = [stage for stage in json.loads(history.read_text(encoding="utf-8")) if stage]
+        return found | {"steps": sum(map(len, stages)), "seconds": sum(stage[-1]["seconds"] for stage in stages)}
+    steps, time = STEPS.search(text), TIME.search(text)
+    return found | {
+        "steps": None if steps is None else int(steps[1].replace(",", "")),
+        "seconds": None if time is None else float(time[1].replace(",", "").rstrip(".")) * SECONDS[time[2]],
+    }

@@ -1,0 +1,87 @@
+"""What every checkpoint is compared with on a set, computed once: BM25 as given, and the base encoder's cosine."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lateint_eval.formats.output import replacing
+from lateint_eval.reporting.sets import Task
+from lateint_eval.systems import Outcome, System, cached, measure
+
+if TYPE_CHECKING:
+    from lateint.model import Model
+
+PerQuery = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The values of BM25 and the base cosine for every query of a set, {system: {measure: {query: value}}}."""
+
+    set: str
+    set_digest: str
+    base: str
+    base_digest: str
+    scores: dict[str, dict[str, PerQuery]]
+    bytes_per_document: float  # of the store of base vectors
+
+    def mean(self, system: str, measure: str) -> float:
+        """A system's mean over all queries."""
+        values = self.scores[system][measure]
+        return sum(values.values()) / len(values)
+
+
+def reference(base: Model, task: Task, kept: Path | None) -> Reference:
+    """The reference of a set, read from the folder `kept` if the same base was run on the same set before.
+
+    Args: `kept` None: computed, and kept nowhere.
+    """
+    from lateint.fingerprint import digest_tensors
+
+    digests = {"set_digest": task.digest(), "base_digest": digest_tensors(base.state_dict())}
+    if kept is None:
+        return _compute(base, task, digests)
+    file = kept / f"{task.name.replace(' ', '-')}-{digests['base_digest'][:8]}-{digests['set_digest'][:8]}.json"
+    if not file.is_file():
+        kept.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as write:
+            write(json.dumps(asdict(_compute(base, task, digests)), indent=1) + "\n")
+    return Reference(**json.loads(file.read_text(encoding="utf-8")))
+
+
+def stored_means(kept: Path, base_digest: str) -> dict[str, dict[str, dict[str, float]]]:
+    """What was kept for a base, as means: {set: {system: {measure: mean}}}; of two versions of a set, either."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for file in sorted(kept.glob("*.json")):
+        one = Reference(**json.loads(file.read_text(encoding="utf-8")))
+        if one.base_digest == base_digest:
+            found[one.set] = {name: {key: one.mean(name, key) for key in values} for name, values in one.scores.items()}
+            found[one.set]["cosine"]["bytes_per_document"] = one.bytes_per_document
+    return found
+
+
+def _compute(base: Model, task: Task, digests: dict[str, str]) -> Reference:
+    from lateint.encode import build_store
+
+    split = task.split
+    given = {split.queries[q]: list(zip(ids, split.scores[q], strict=True)) for q, ids in split.candidates.items()}
+    with tempfile.TemporaryDirectory() as folder, build_store(base, task.corpus(), Path(folder) / "store") as store:
+        bm25 = run(System("bm25", lambda text, _: given[text]), task)
+        scores = {"bm25": per_query(bm25), "cosine": per_query(run(cached(base, store), task))}
+        size = store.info()["bytes"] / len(store)
+    return Reference(task.name, base=Path(base.name).name, scores=scores, bytes_per_document=size, **digests)
+
+
+def run(system: System, task: Task) -> Outcome:
+    """A system over the candidates of a set."""
+    split = task.split
+    return measure(system, split.queries, split.candidates, {q: split.qrels[q] for q in split.queries}, task.measures)
+
+
+def per_query(outcome: Outcome) -> dict[str, PerQuery]:
+    """{measure: {query: value}} of an outcome."""
+    return {name: score.per_query for name, score in outcome.evaluation.scores.items()}

@@ -1,0 +1,100 @@
+"""Stored results: one JSON file a checkpoint. A set that stands in it is not run again on the same weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lateint_eval.formats.output import replacing
+from lateint_eval.reporting.sets import MAIN, Task
+
+HEADING = "\n## Runs on test sets\n\n"
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """A folder of results, and the log in which every run on a test set is written down."""
+
+    folder: Path
+    log: Path
+
+    def all(self) -> list[Result]:
+        """Every stored result, oldest first."""
+        found = [json.loads(file.read_text(encoding="utf-8")) for file in self.folder.glob("*.json")]
+        return sorted(found, key=lambda result: (result["date"], result["checkpoint"], result["digest"]))
+
+    def find(self, facts: Mapping[str, Any]) -> tuple[Path, Result]:
+        """The file of a checkpoint and what it holds so far; its weights and settings identify it, not its name.
+
+        Settings that a stored result does not mention are taken to be equal: it is older than they are.
+        """
+        stem, file, number = facts["digest"][:16], self.folder / f"{facts['digest'][:16]}.json", 1
+        while file.is_file():
+            result = json.loads(file.read_text(encoding="utf-8"))
+            if all(facts["settings"].get(key, value) == value for key, value in result.get("settings", {}).items()):
+                return file, result
+            number += 1
+            file = self.folder / f"{stem}-{number}.json"
+        return file, {"tasks": []}
+
+    def bring_up_to_date(
+        self, facts: Mapping[str, Any], sets: Sequence[Task], run: Callable[[Task], Result], about: Mapping[str, Any]
+    ) -> Result:
+        """Run a checkpoint on the sets that its stored result lacks, storing after each, so that nothing is run twice.
+
+        Args: `run` evaluates one set; `about` says where and when this happens (`date` among it): it is kept with every set,
+        and for the whole result if that is new.
+        """
+        file, result = self.find(facts)
+        result = dict(about) | _told(result, facts)
+        done = {task["set"] for task in result["tasks"]}
+        for task in sets:
+            if task.name not in done:
+                result["tasks"] = [*result["tasks"], run(task) | {"run": dict(about)}]
+                self.save(file, result)
+                if task.test:
+                    self._write_down(result, about["date"])
+        self.save(file, result)
+        return result
+
+    def refresh(self, facts: Mapping[str, Any]) -> None:
+        """Say anew what is known of a checkpoint in its stored result, if it has one; nothing is run."""
+        file, result = self.find(facts)
+        if result["tasks"]:
+            self.save(file, _told(result, facts))
+
+    def save(self, file: Path, result: Result) -> None:
+        """Write one result, whole or not at all."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as write:
+            write(json.dumps(result, indent=2) + "\n")
+
+    def _write_down(self, result: Result, date: str) -> None:
+        text = self.log.read_text(encoding="utf-8") if self.log.is_file() else "# Log\n"
+        with replacing(self.log) as write:
+            write(logged(text, result, date))
+
+
+def _told(result: Result, facts: Mapping[str, Any]) -> Result:
+    """The result with these facts; a training of which they know less than it did stays as it was."""
+    known = result.get("training", {})
+    merged = {key: known.get(key) if value is None else value for key, value in facts["training"].items()}
+    return result | dict(facts) | {"training": merged}
+
+
+def logged(text: str, result: Result, date: str) -> str:
+    """The log with a line that says which test sets a checkpoint was run on that day; a set more makes the line longer."""
+    start = f"- {date}: `make report` ran `{result['checkpoint']}` [{result['digest'][:12]}] on the test sets: "
+    ran = [task for task in result["tasks"] if task["test"] and task.get("run", result)["date"] == date]
+    line = start + ", ".join(f"{task['set']} {task['systems']['cached'][MAIN]:.4f}" for task in ran)
+    line += f" ({MAIN}, cached)."
+    if HEADING not in text:
+        text += HEADING
+    before, after = text.split(HEADING, 1)
+    section, *rest = after.split("\n## ", 1)
+    kept = [known for known in section.strip().splitlines() if not known.startswith(start)]
+    return before + HEADING + "\n".join([*kept, line]) + "\n" + "".join(f"\n## {later}" for later in rest)
