@@ -25,7 +25,11 @@ WEIGHTS = ("float32", "float16", "int8")
 @click.option("--recipe", metavar="NAME", help="A recipe of ours: method, base, teacher, steps and shares in one.")
 @click.option("--base", "--model", metavar="NAME", help="Encoder or checkpoint to start from.  [default: all-MiniLM-L6-v2]")
 @click.option(
-    "--data", multiple=True, required=True, metavar="PATH", help="BEIR-like folder with runs/, or a file of pairs; repeatable."
+    "--data",
+    multiple=True,
+    required=True,
+    metavar="PATH",
+    help="BEIR-like folder with runs/, a file of pairs, or texts in a .txt, one a line; repeatable.",
 )
 @click.option("--split", default="train", show_default=True, help="Split of the data.")
 @click.option("--output", required=True, type=click.Path(), help="Folder of the checkpoint.")

@@ -25,7 +25,7 @@ STAGE = Stage(
 )
 STUDENT_STAGE = replace(STAGE, losses=((part("bce"), 0.5), (part("logit_mse"), 0.5)), head_rate=5e-4, vector_rate=1.0)
 VECTOR_STAGE = Stage(
-    losses=((part("projected_mse"), 1.0),), train=("layers", "vector_map"), rate=3e-4, head_rate=2e-3, queries=64
+    losses=((part("projected_mse"), 1.0),), train=("layers", "vector_map"), rate=3e-4, head_rate=2e-3, queries=32
 )
 
 TEACHER = Recipe(
@@ -65,9 +65,7 @@ HPD = Recipe(
 EARLY_LAYERS = Recipe(
     name="early_layers",
     base=BASE,
-    method=replace(
-        preset("early_layers"), stages=(replace(VECTOR_STAGE, train=("layers",), queries=32, negatives=1),)
-    ),
+    method=replace(preset("early_layers"), stages=(replace(VECTOR_STAGE, train=("layers",)),)),
     shares={},
     steps=(400,),
     teacher=BASE,

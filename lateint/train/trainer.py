@@ -80,6 +80,10 @@ class Diary(TrainerCallback, ExportableState):
         """How much of the budget is used up."""
         return self.budget.share(step, self.seconds)
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the clock: what was fitted before the first step is not on the budget."""
+        self.started = time.monotonic()
+
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Write the step down."""
         total, losses = self.pending

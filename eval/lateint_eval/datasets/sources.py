@@ -1,4 +1,4 @@
-"""What `lateint train --data` names: a ranking folder, or a file of labelled sentence pairs."""
+"""What `lateint train --data` names: a ranking folder, a file of labelled sentence pairs, or one of texts alone."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lateint_eval.datasets.folder import training_set
+from lateint_eval.formats.lines import bare_name, decode, read_lines
 from lateint_eval.formats.pairs import pair_columns, read_pairs
 from lateint_store.errors import InputError
 
 if TYPE_CHECKING:
-    from lateint.train.data import PairSet, Source
+    from lateint.train.data import PairSet, Source, TextSet
 
 
 def training_source(path: str | Path, split: str = "train", seed: int = 0) -> Source:
-    """Read a source of training examples: a folder as ranking lists, a file as pairs.
+    """Read a source of training examples: a folder as ranking lists, a `.txt` file as texts, another file as pairs.
 
     Raises: InputError if there is no such path, or nothing in it to train on; FormatError for a malformed line.
     """
     if Path(path).is_dir():
         return training_set(path, split)
     if not Path(path).is_file():
-        raise InputError(f"{path} is neither a ranking folder nor a file of sentence pairs")
+        raise InputError(f"{path} is neither a ranking folder nor a file of sentence pairs or texts")
+    if bare_name(path).endswith(".txt"):
+        return training_texts(path, seed)
     return training_pairs(path, split, seed)
 
 
@@ -42,3 +45,17 @@ def training_pairs(path: str | Path, split: str = "train", seed: int = 0) -> Pai
         raise InputError(f"all {len(labels)} labels of {path} are {low:g}; expected at least two different ones")
     scaled = [(label - low) / (high - low) for label in labels]
     return PairSet(Path(path).name, [(pair.first, pair.second) for pair in pairs], scaled, seed)
+
+
+def training_texts(path: str | Path, seed: int = 0) -> TextSet:
+    """The texts of a file, one a line, each once; it has no splits.
+
+    Raises: InputError if there is none; FormatError for a line that is not UTF-8.
+    """
+    from lateint.train.data import TextSet
+
+    texts = dict.fromkeys(decode(line, str(path), number).strip() for number, line in read_lines(path))
+    texts.pop("", None)
+    if not texts:
+        raise InputError(f"{path} holds no text; expected one a line")
+    return TextSet(Path(path).name, list(texts), seed)

@@ -34,11 +34,13 @@ class ProjectedMse(Loss):
         from lateint.compressors._pca import principal
 
         width = model.width("vector")
+        if width is not None and "vector" in teacher.arrays and width == teacher.width("vector"):
+            self.directions = torch.eye(width, device=teacher.device)
+            return
         vectors = vectors_of(teacher, documents)
         if width is None or len(vectors) < 2:
             raise InputError(f"cannot find {width} directions of {len(vectors)} vectors; give more texts")
-        wide = vectors.shape[1]
-        held = torch.eye(wide).to(vectors) if width == wide else principal(vectors, min(width, wide)).to(vectors)
+        held = principal(vectors, min(width, vectors.shape[1])).to(vectors)
         self.directions = F.pad(held, (0, width - held.shape[1]))
 
     def targets(self, teacher: Model, documents: Sequence[Document]) -> Tensor:

@@ -5,6 +5,7 @@ import json
 import pytest
 import tiny
 
+from lateint.checkpoint import load_model, save
 from lateint.train.pair_recipes import PAIR_RECIPES
 
 LENGTHS = ("--query-max-length", "24", "--doc-max-length", "24")
@@ -39,7 +40,8 @@ def test_a_pair_teacher_and_its_student_are_trained_and_evaluated(pairs, tmp_pat
 
 @pytest.mark.parametrize(("recipe", "depth"), [("hpd", 3), ("early_layers", 2)])
 def test_vector_students_are_as_deep_as_their_recipe_says(recipe, depth, pairs, tmp_path, call):
-    code, _, err = train(call, recipe, pairs, tmp_path / "out", "--teacher", tiny.checkpoint("bert"))
+    save(load_model(tiny.checkpoint("bert"), "cosine", query_max_length=24, doc_max_length=24), tmp_path / "encoder")
+    code, _, err = train(call, recipe, pairs, tmp_path / "out", "--teacher", tmp_path / "encoder")
     assert code == 0, err
     method = json.loads((tmp_path / "out" / "lateint.json").read_text())["method"]
     assert {method[key] for key in ("offline_layers", "query_layers", "vector_layers")} == {depth}
