@@ -23,7 +23,6 @@ class Guide:
     """
 
     def __init__(self, student: Model, model: Model | None, features: Frozen | Live, scores: Scores | None = None) -> None:
-        self.own = model is None
         self.model = copy.deepcopy(student).requires_grad_(False).eval() if model is None else model.eval()
         shared = model is None and isinstance(features, Frozen)
         self.source = features if shared else Frozen(self.model)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn import metrics
 
 from lateint_eval.pairs import (
     RESAMPLES,
@@ -61,7 +62,6 @@ def test_binary_measures_are_those_counted_by_hand():
 
 
 def test_binary_measures_are_those_of_scikit_learn():
-    metrics = pytest.importorskip("sklearn.metrics")
     decisions = (SCORES >= 0.5).astype(float)
     assert auc(SCORES, BINARY, ONCE)[0] == pytest.approx(metrics.roc_auc_score(BINARY, SCORES), abs=1e-14)
     assert f1(decisions, BINARY, ONCE)[0] == pytest.approx(metrics.f1_score(BINARY, decisions), abs=1e-14)

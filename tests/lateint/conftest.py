@@ -20,3 +20,23 @@ def call(capsys):
         return code, *capsys.readouterr()
 
     return call
+
+
+@pytest.fixture(scope="session")
+def rich():
+    """A model whose entries hold states and a vector, as those of the default checkpoint."""
+    import making
+    from retrieving import RICH
+
+    return making.fresh_model(RICH)
+
+
+@pytest.fixture(scope="session")
+def rich_store(tmp_path_factory, rich):
+    """A store of that model over the documents that tests share; nobody writes to it."""
+    import making
+
+    from lateint.encode import build_store
+
+    with build_store(rich, making.DOCUMENTS, tmp_path_factory.mktemp("rich") / "store", window=16) as built:
+        yield built

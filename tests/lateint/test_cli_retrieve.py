@@ -72,7 +72,6 @@ def test_formats_and_a_graph_in_a_file_give_the_same_documents(call, tmp_path, s
     plain = retrieve(call, tmp_path / "a", "--store", store, "--k", "5", "--progress")
     narrow = retrieve(call, tmp_path / "b", "--store", store, "--k", "5", "--format", "msmarco")
     assert narrow == [[line[0], line[2], line[3]] for line in plain]
-    pytest.importorskip("usearch")
     kept = ["--index", "hnsw", "--index-file", tmp_path / "graph"]
     for name in ("c", "d"):
         assert retrieve(call, tmp_path / name, "--store", store, "--k", "5", *kept) == plain

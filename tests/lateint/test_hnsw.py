@@ -6,7 +6,8 @@ import making
 import numpy as np
 import pytest
 from making import DOCUMENTS, QUERIES
-from retrieving import RICH, over, unit, vectors
+from retrieving import over, unit, vectors
+from usearch.index import Index
 
 from lateint.encode import build_store
 from lateint.errors import InputError, MissingExtra
@@ -14,20 +15,7 @@ from lateint.hnsw import Hnsw
 from lateint.retrieve import Retriever
 
 
-@pytest.fixture(scope="module")
-def rich():
-    """A model whose entries hold states and a vector, as those of the default checkpoint."""
-    return making.fresh_model(RICH)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory, rich):
-    with build_store(rich, DOCUMENTS, tmp_path_factory.mktemp("rich") / "store", window=16) as built:
-        yield built
-
-
 def test_a_graph_finds_most_of_what_an_exact_search_finds():
-    pytest.importorskip("usearch")
     held = vectors(unit(3_000, 32))
     exact, graph = over(held), over(held, Hnsw)
     shares = []
@@ -39,36 +27,34 @@ def test_a_graph_finds_most_of_what_an_exact_search_finds():
     assert len(graph.retrieve("5", 5_000)) <= 3_000
 
 
-def test_a_graph_is_kept_in_a_file_of_its_content(tmp_path, rich, store, monkeypatch):
-    index = pytest.importorskip("usearch.index").Index
+def test_a_graph_is_kept_in_a_file_of_its_content(tmp_path, rich, rich_store, monkeypatch):
     file = tmp_path / "graph"
-    built = Retriever(rich, store, "hnsw", index_file=file)
+    built = Retriever(rich, rich_store, "hnsw", index_file=file)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["graph", "graph.json"]
-    monkeypatch.setattr(index, "add", lambda *_, **__: pytest.fail("built again"))
-    loaded = Retriever(rich, store, "hnsw", index_file=file)
-    exact = Retriever(rich, store)
+    monkeypatch.setattr(Index, "add", lambda *_, **__: pytest.fail("built again"))
+    loaded = Retriever(rich, rich_store, "hnsw", index_file=file)
+    exact = Retriever(rich, rich_store)
     for query in QUERIES:
         assert loaded.retrieve(query, 40).hits == built.retrieve(query, 40).hits == exact.retrieve(query, 40).hits
 
 
-def test_a_graph_file_of_other_content_or_damaged_is_refused(tmp_path, rich, store):
-    pytest.importorskip("usearch")
+def test_a_graph_file_of_other_content_or_damaged_is_refused(tmp_path, rich, rich_store):
     file = tmp_path / "graph"
-    Retriever(rich, store, "hnsw", index_file=file)
+    Retriever(rich, rich_store, "hnsw", index_file=file)
     refused = pytest.raises(InputError, match=r"40 documents of content \w{12}, the store 30 documents .* remove it")
     with build_store(rich, DOCUMENTS[:30], tmp_path / "s") as other, refused:
         Retriever(rich, other, "hnsw", index_file=file)
     making.flip(file, 200)
     with pytest.raises(InputError, match="damaged or of other vectors"):
-        Retriever(rich, store, "hnsw", index_file=file)
+        Retriever(rich, rich_store, "hnsw", index_file=file)
     (tmp_path / "graph.json").unlink()
     with pytest.raises(InputError, match="cannot read the index"):
-        Retriever(rich, store, "hnsw", index_file=file)
+        Retriever(rich, rich_store, "hnsw", index_file=file)
     with pytest.raises(InputError, match="cannot write the index"):
-        Retriever(rich, store, "hnsw", index_file=tmp_path / "no" / "graph")
+        Retriever(rich, rich_store, "hnsw", index_file=tmp_path / "no" / "graph")
 
 
-def test_without_usearch_the_error_says_what_to_install(rich, store, monkeypatch):
+def test_without_usearch_the_error_says_what_to_install(rich, rich_store, monkeypatch):
     plain = builtins.__import__
 
     def without(name, *rest):
@@ -78,5 +64,5 @@ def test_without_usearch_the_error_says_what_to_install(rich, store, monkeypatch
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(MissingExtra, match=r"pip install 'lateint\[retrieve\]'"):
-        Retriever(rich, store, "hnsw")
-    assert len(Retriever(rich, store)) == 40
+        Retriever(rich, rich_store, "hnsw")
+    assert len(Retriever(rich, rich_store)) == 40

@@ -25,20 +25,8 @@ from lateint_store import scan as scanning
 
 
 @pytest.fixture(scope="module")
-def rich():
-    """A model whose entries hold states and a vector, as those of the default checkpoint."""
-    return making.fresh_model(RICH)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory, rich):
-    with build_store(rich, DOCUMENTS, tmp_path_factory.mktemp("rich") / "store", window=16) as built:
-        yield built
-
-
-@pytest.fixture(scope="module")
-def retriever(rich, store):
-    return Retriever(rich, store)
+def retriever(rich, rich_store):
+    return Retriever(rich, rich_store)
 
 
 @pytest.mark.parametrize("method", ["cosine", "rich"])
@@ -153,7 +141,7 @@ def test_threads_get_the_serial_results(retriever):
     assert found == expected * 5 and len(set(expected)) == 10
 
 
-def test_requests_that_cannot_be_meant_are_refused(rich, store, retriever, tmp_path):
+def test_requests_that_cannot_be_meant_are_refused(rich, rich_store, retriever, tmp_path):
     for k in (0, -1, True):
         with pytest.raises(InputError, match=f"k={k}; expected at least 1"):
             retriever.retrieve(QUERY, k)
@@ -162,32 +150,32 @@ def test_requests_that_cannot_be_meant_are_refused(rich, store, retriever, tmp_p
     with pytest.raises(InputError, match="holds no token"):
         retriever.retrieve("  ")
     with pytest.raises(InputError, match="'exact' or 'hnsw'"):
-        Retriever(rich, store, "faiss")
+        Retriever(rich, rich_store, "faiss")
     with pytest.raises(InputError, match="index='hnsw'"):
-        Retriever(rich, store, index_file=tmp_path / "graph")
+        Retriever(rich, rich_store, index_file=tmp_path / "graph")
 
 
-def test_stores_and_models_that_do_not_fit_are_refused(tmp_path, rich, store):
+def test_stores_and_models_that_do_not_fit_are_refused(tmp_path, rich, rich_store):
     for method in ("colbert", "prettr"):
         refused = pytest.raises(InputError, match="no array 'vector', only states; index with a method")
         with making.store(tmp_path / method, method) as built, refused:
             Retriever(making.model(method), built)
     with pytest.raises(InputError, match=r"method 'prettr' of .* makes no vectors"):
-        Retriever(making.model("prettr"), store)
+        Retriever(making.model("prettr"), rich_store)
     with pytest.raises(StoreMismatch, match=r"vector\.weights differ"):
-        Retriever(making.shaken(RICH), store)
+        Retriever(making.shaken(RICH), rich_store)
     with pytest.raises(StoreMismatch, match="layout, tokenizer differ"):
-        Retriever(making.model("cosine"), store)
+        Retriever(making.model("cosine"), rich_store)
     with build_store(rich, [], tmp_path / "empty") as empty, pytest.raises(InputError, match="holds no documents"):
         Retriever(rich, empty)
 
 
-def test_only_facts_of_vectors_count(tmp_path, rich, store, retriever):
+def test_only_facts_of_vectors_count(tmp_path, rich, rich_store, retriever):
     """Another depth of the states changes them and not the vectors: they are the encoder's own, after all layers."""
     deeper = making.fresh_model(RICH, offline_layers=3)
     with pytest.raises(StoreMismatch, match=r"states\.layers"):
-        Ranker(deeper, store)
-    found, expected = Retriever(deeper, store).retrieve(QUERY, 40), retriever.retrieve(QUERY, 40)
+        Ranker(deeper, rich_store)
+    found, expected = Retriever(deeper, rich_store).retrieve(QUERY, 40), retriever.retrieve(QUERY, 40)
     assert making.close(making.scores(found), making.scores(expected))
 
 

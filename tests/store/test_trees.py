@@ -28,7 +28,7 @@ def tree(data, name):
         return first, next(trees.nodes(first))
 
 
-def refused(data, place, mask, reason):
+def assert_refused(data, place, mask, reason):
     content = bytearray(data.read_bytes())
     pages.check_unsealed(data)
     content[place] ^= mask
@@ -41,7 +41,7 @@ def refused(data, place, mask, reason):
 def test_the_header_of_a_set_of_duplicates(data):
     first, node = tree(data, b"deleted")
     assert not node.flags & SUB_TREE
-    refused(data, (first + 1) * PAGE - len(node.value) + 10, LEAF, "set of duplicates")
+    assert_refused(data, (first + 1) * PAGE - len(node.value) + 10, LEAF, "set of duplicates")
 
 
 @pytest.mark.parametrize("mask", [1 << bit for bit in range(8)])
@@ -51,7 +51,7 @@ def test_a_separator_that_leads_past_some_keys(data, mask):
     count = (struct.unpack_from("=H", data.read_bytes(), branch + 12)[0] - 16) // 2
     assert node.flags & SUB_TREE and count > 1
     second = branch + struct.unpack_from("=H", data.read_bytes(), branch + 18)[0]
-    refused(data, second + 8, mask, "does not lead to all keys")
+    assert_refused(data, second + 8, mask, "does not lead to all keys")
 
 
 def test_a_meta_page_that_takes_another_turn(data):
@@ -62,4 +62,4 @@ def test_a_meta_page_that_takes_another_turn(data):
         with open_store(data.parent.parent, write=True) as store:
             store.start_run()
         before = [number + 1 for number in before]
-    refused(data, before[1] % 2 * PAGE + 16 + pages.META.size - 8, 2, "transaction")
+    assert_refused(data, before[1] % 2 * PAGE + 16 + pages.META.size - 8, 2, "transaction")

@@ -12,7 +12,7 @@ def store(tmp_path):
         yield built
 
 
-def unchanged(store, action, error, match):
+def assert_unchanged(store, action, error, match):
     before = store.content_digest(), store.progress, len(store)
     with pytest.raises(error, match=match):
         action()
@@ -21,18 +21,18 @@ def unchanged(store, action, error, match):
 
 
 def test_an_id_that_is_there_already_changes_nothing(store):
-    unchanged(store, lambda: store.append(entries([100, 5]), 66, "x"), DuplicateDocument, "'doc5' is already in store")
+    assert_unchanged(store, lambda: store.append(entries([100, 5]), 66, "x"), DuplicateDocument, "'doc5' is already in store")
 
 
 def test_an_id_twice_in_one_window_changes_nothing(store):
-    unchanged(store, lambda: store.append(entries([100, 100]), 66, "x"), DuplicateDocument, "'doc100' stands twice")
+    assert_unchanged(store, lambda: store.append(entries([100, 100]), 66, "x"), DuplicateDocument, "'doc100' stands twice")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite_are_refused_with_the_document_named(store, value):
     bad = entry(101, rows=3)
     bad.arrays["states"][1, 4] = value
-    unchanged(
+    assert_unchanged(
         store,
         lambda: store.append([entry(100), bad], 66, "x"),
         InputError,
@@ -43,7 +43,7 @@ def test_values_that_are_not_finite_are_refused_with_the_document_named(store, v
 def test_values_that_do_not_fit_the_codec_are_refused_with_the_document_named(store):
     bad = entry(101, rows=2)
     bad.arrays["token_ids"][1] = 70_000
-    unchanged(store, lambda: store.add([bad]), InputError, r"'doc101', array 'token_ids': value 70000 at row 1")
+    assert_unchanged(store, lambda: store.add([bad]), InputError, r"'doc101', array 'token_ids': value 70000 at row 1")
 
 
 @pytest.mark.parametrize(
@@ -59,16 +59,16 @@ def test_values_that_do_not_fit_the_codec_are_refused_with_the_document_named(st
 )
 def test_arrays_that_do_not_fit_the_specs_are_refused(store, name, array, match):
     bad = entry(101, rows=3)
-    unchanged(store, lambda: store.add([Entry(bad.id, {**bad.arrays, name: array})]), InputError, match)
+    assert_unchanged(store, lambda: store.add([Entry(bad.id, {**bad.arrays, name: array})]), InputError, match)
 
 
 def test_a_source_position_does_not_go_back(store):
-    unchanged(store, lambda: store.append(entries([100]), 63, "x"), InputError, "63 is before 64")
+    assert_unchanged(store, lambda: store.append(entries([100]), 63, "x"), InputError, "63 is before 64")
 
 
 def test_adding_many_checks_all_ids_before_the_first_window(store):
-    unchanged(store, lambda: store.add(entries([*range(100, 170), 5])), DuplicateDocument, "'doc5'")
-    unchanged(store, lambda: store.add(entries([*range(100, 170), 100])), DuplicateDocument, "'doc100'")
+    assert_unchanged(store, lambda: store.add(entries([*range(100, 170), 5])), DuplicateDocument, "'doc5'")
+    assert_unchanged(store, lambda: store.add(entries([*range(100, 170), 100])), DuplicateDocument, "'doc100'")
 
 
 def test_add_leaves_the_source_position(store):
@@ -89,7 +89,7 @@ def test_deleted_documents_are_gone_and_the_others_stay(store):
 
 
 def test_deleting_an_unknown_document_changes_nothing(store):
-    unchanged(store, lambda: store.delete(["doc1", "doc900"]), MissingDocument, "'doc900'")
+    assert_unchanged(store, lambda: store.delete(["doc1", "doc900"]), MissingDocument, "'doc900'")
 
 
 def test_a_deleted_id_may_be_added_again(store):

@@ -1,12 +1,9 @@
 """Span queries: words of one document in their order, that document relevant, BM25's best as candidates."""
 
-import pytest
-
 from lateint.model import Document
 from lateint.train.data import TrainingSet
 from lateint_eval.datasets.spans import CANDIDATES, WORDS, span_queries
 
-pytest.importorskip("bm25s")
 TEXT = "the quick brown fox jumps over a lazy dog while {0} waits beside the {1} and sings"
 
 

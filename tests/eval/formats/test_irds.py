@@ -1,6 +1,7 @@
 import sys
 from pathlib import Path
 
+import ir_datasets
 import pytest
 
 from lateint_eval.formats import read_candidates, read_corpus, read_qrels, read_queries, read_run
@@ -19,7 +20,6 @@ def test_without_the_package_the_error_names_the_extra(monkeypatch, read):
 
 @pytest.fixture(scope="module")
 def registered():
-    ir_datasets = pytest.importorskip("ir_datasets", reason="needs ir-datasets, which the extra `data` brings")
     files = {"docs_tsv": "collection.tsv", "queries_tsv": "queries.tsv", "qrels_trec": "qrels.tsv"}
     dataset = ir_datasets.create_dataset(**{key: str(TOY / name) for key, name in files.items()})
     ir_datasets.registry.register("lateint-toy", dataset)
