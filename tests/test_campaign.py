@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from lateint_store import open_store
 from lateint_store.block import Block
 from lateint_store.snapshot import Snapshot
 from tests.campaign.damage import ARRAYS, Case
@@ -46,6 +47,14 @@ def test_the_judge_sees_an_error_that_names_the_document_and_an_undamaged_store(
     answer = judge.judge(0, *place)
     assert (answer.outcome, answer.failed, answer.named) == ("error", {"doc20"}, {"doc20"})
     assert judge.judge(0, "writer.lock", 0, 1).outcome == "right"
+
+
+def test_the_judge_sees_a_store_that_was_left_open_and_no_other(subject, tmp_path):
+    judge, _ = subject
+    with build(tmp_path / "other", 4):
+        assert judge.judge(1, "writer.lock", 0, 1).outcome == "right"
+    with open_store(judge.folder):
+        assert judge.judge(1, "writer.lock", 0, 1).detail == "an LMDB environment was left open"
 
 
 def test_the_judge_sees_wrong_bytes_missing_documents_and_unexpected_errors(subject, monkeypatch):
