@@ -23,20 +23,22 @@ Rotary = Callable[[Tensor], tuple[Tensor, Tensor]]
 class Rows:
     """Token states with what travels along with them.
 
-    states [n, t, h] float; positions [n, t] int64; mask [n, t] bool, True where a token is real, None if all are.
+    states [n, t, h] float; positions [n, t] int64; mask [n, t] bool, True where a token is real, None if all are;
+    bias [t, t] float, added to what row i's attention thinks of token j before the softmax, None for nothing.
     """
 
     states: Tensor
     positions: Tensor
     mask: Tensor | None = None
+    bias: Tensor | None = None
 
     def first(self) -> Rows:
         """The first row of each text (CLS)."""
-        return Rows(self.states[:, :1], self.positions[:, :1], None)
+        return Rows(self.states[:, :1], self.positions[:, :1], None, None if self.bias is None else self.bias[:1])
 
     def with_states(self, states: Tensor) -> Rows:
         """The same rows with other states."""
-        return Rows(states, self.positions, self.mask)
+        return Rows(states, self.positions, self.mask, self.bias)
 
     def expand(self, n: int) -> Rows:
         """One text seen n times, without copying."""
@@ -64,7 +66,7 @@ class Attention(nn.Module):
         """States of the rows after attention to the context: [n, t, h]. Cost: 2·t·h² + 2·m·h² + 2·t·m·h."""
         x = rows.states
         q, k, v = self._projected(rows, context)
-        mask = _visible(rows, context, self.window)
+        mask = _biased(_visible(rows, context, self.window), rows.bias, q)
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0)
         out = F.dropout(self.output(attended.transpose(1, 2).reshape(x.shape)), self.dropout, self.training)
         states: Tensor = x + out if self.pre_norm else self.norm(out + x)
@@ -77,6 +79,8 @@ class Attention(nn.Module):
         """
         q, k, _ = self._projected(rows, context)
         logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+        if rows.bias is not None:
+            logits = logits + rows.bias
         mask = _visible(rows, context, self.window)
         if mask is not None:
             logits = logits.masked_fill(~mask, float("-inf"))
@@ -115,8 +119,18 @@ def _visible(rows: Rows, context: Rows, window: int | None) -> Tensor | None:
         return real
     apart = (rows.positions[:, :, None] - context.positions[:, None, :]).abs()[:, None]
     near = apart <= window
-    # A pad far from every real token still sees itself: a row that sees nothing would turn into NaN.
-    return near if real is None else (near & real) | (apart == 0)
+    seen = near if real is None else near & real
+    # A row far from every real token sees them all: a row that sees nothing, as some pads do, would turn into NaN.
+    blind = ~seen.any(dim=-1, keepdim=True)
+    return seen | (blind if real is None else blind & real)
+
+
+def _biased(visible: Tensor | None, bias: Tensor | None, like: Tensor) -> Tensor | None:
+    """The mask as attention takes it: bool, or in the dtype of `like` what is added, -inf where nothing may be seen."""
+    if bias is None:
+        return visible
+    added = bias.to(like.dtype)[None, None]
+    return added if visible is None else added.masked_fill(~visible, float("-inf"))
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ MEAN = replace(
     preset("mice"), name="mean", head=part("cross_blocks", blocks=3, first="T/3", order="self_then_cross", readout="mean")
 )
 BLIND = [("deformer", "modernbert"), ("dc_bert", "modernbert")]  # one joint layer, and that one looks at near rows alone
-CASES = [*((method, family) for method in ROWS for family in tiny.FAMILIES), *((m, "bert") for m in (MATCHES, MEAN))]
+CASES = [*((method, family) for method in ROWS for family in tiny.FAMILIES), *((m, f) for m in (MATCHES, MEAN) for f in ("bert", "modernbert"))]
 
 
 def named(case):
@@ -86,3 +86,18 @@ def test_every_cls_row_by_itself_stays_where_it_is(method, family):
     assert plain and max(map(apart, with_pads, plain)) <= 1e-4
     moved = min(map(apart, unmasked, plain))
     assert (moved <= 1e-4) if (method, family) in BLIND else (moved > 1e-3)
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_a_pad_at_the_position_of_a_query_token_is_not_seen_by_it(family):
+    """Where a document's positions begin anew, the pads of a short one stand at positions that the query uses too."""
+    model = making.model(MATCHES, family)
+    short = making.Document("short", "bread")
+    with torch.inference_mode():
+        query = model.query(making.LONG[1].text[:60])
+        arrays = model.encode_batch(model.document_tokens([short]))
+        docs = Candidates(mask=arrays["states"][1], states=arrays["states"][0])
+        assert query.rows.states.shape[1] > docs.states.shape[1] + PADS
+        wanted = model.score(query, docs)
+        assert apart(model.score(query, padded(docs)), wanted) <= 1e-4
+        assert apart(model.score(query, padded(docs, masked=False)), wanted) > 1e-2
