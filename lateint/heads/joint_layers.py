@@ -12,6 +12,7 @@ from lateint.backbone.base import Backbone
 from lateint.backbone.layer import Rows
 from lateint.errors import InputError, ModelError
 from lateint.heads._codes import check_expands
+from lateint.heads._gates import Gates
 from lateint.heads._matches import Matches
 from lateint.method import Method
 from lateint.split import Candidates, Query, document_start, join
@@ -26,7 +27,8 @@ class JointLayers(nn.Module):
 
     Settings: `readout`, `cls`: the checkpoint's classifier, as published, the last layer for the CLS row alone where it
     reads only that; `matches`, ours: means and best matches of all joint rows, see `heads/_matches.py`, no classifier;
-    `calibrated_matches`: the same as a logit, for labels that are judged pair by pair.
+    `calibrated_matches`: the same as a logit, for labels that are judged pair by pair. `gate`, ours: a learned bias on
+    attention between the sides, this much at first but for the last layer, see `heads/_gates.py`; None, as published: none.
     Reads token ids at L = 0, states at L > 0, and both where the compressor takes side information.
     Cost a candidate: (T - L)·(12·(q+m)·h² + 2·(q+m)²·h) multiply-adds, the last layer 2·(q+m)·h² with `cls`.
     """
@@ -40,6 +42,7 @@ class JointLayers(nn.Module):
         compressor: Any = None,
         *,
         readout: Literal["cls", "matches", "calibrated_matches"] = "cls",
+        gate: float | None = None,
     ) -> None:
         super().__init__()
         self.backbone = (backbone,)  # in a tuple: its weights belong to the model
@@ -50,6 +53,7 @@ class JointLayers(nn.Module):
         self.needs_classifier = readout == "cls"
         self.matches = None if self.needs_classifier else Matches(backbone.width, calibrated=readout == "calibrated_matches")
         _check(backbone, method, compressor, self.needs_classifier)
+        self.gates = None if gate is None else Gates(len(backbone.layers), gate)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -64,7 +68,7 @@ class JointLayers(nn.Module):
 
     def score(self, query: Query, docs: Candidates, watch: Watch | None = None) -> Tensor:
         """Scores [n] float32 of n candidates; `watch` sees the joint rows layer by layer, and then no layer is cut short."""
-        rows = self._top_rows(query, docs, watch)
+        rows = self._run(query, docs, watch)
         if self.matches is None:
             return self.classify(rows.states, rows.mask)
         q = query.rows.states.shape[1]
@@ -74,7 +78,7 @@ class JointLayers(nn.Module):
 
     def cls(self, query: Query, docs: Candidates) -> Tensor:
         """Last CLS rows [n, h] of n candidates: what a classifier that reads the CLS alone makes its logit from."""
-        return self._top_rows(query, docs).states[:, 0]
+        return self._run(query, docs).states[:, 0]
 
     def classify(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits [n] float32 of last states [n, t, h]; t may be 1 where the classifier reads the CLS alone."""
@@ -87,26 +91,23 @@ class JointLayers(nn.Module):
         Not `compressed`: `docs.states` are states themselves, and both sides pass the compressor by.
         """
         seen: list[Rows] = []
-        self._run(self._joined(query, docs, compressed), lambda _, rows: seen.append(rows))
+        self._run(query, docs, lambda _, rows: seen.append(rows), compressed)
         return seen
 
-    def _top_rows(self, query: Query, docs: Candidates, watch: Watch | None = None) -> Rows:
-        return self._run(self._joined(query, docs, compressed=True), watch)
-
-    def _run(self, rows: Rows, watch: Watch | None) -> Rows:
+    def _run(self, query: Query, docs: Candidates, watch: Watch | None = None, compressed: bool = True) -> Rows:
         """The last layer's rows, of the CLS alone where nothing else is read and a layer is left to save on."""
+        rows, q = self._joined(query, docs, compressed), query.rows.states.shape[1]
         backbone, start = self.backbone[0], self.method.depth
         stop = len(backbone.layers)
         cls_only = watch is None and self.matches is None and backbone.reads_cls_only and start < stop
-        for number in range(start, stop - cls_only):
+        for number in range(start, stop):
+            rows = rows if self.gates is None else self.gates.between(number, rows, q)
             if watch is not None:
                 watch(number, rows)
-            rows = backbone.run(rows, number, number + 1)
+            last = rows.first() if cls_only and number == stop - 1 else rows
+            rows = last.with_states(backbone.layers[number](last, rows))
         if watch is not None:
             watch(stop, rows)
-        if cls_only:
-            first = rows.first()
-            rows = first.with_states(backbone.layers[-1](first, rows))
         return rows if start == stop else rows.with_states(backbone.final(rows.states))
 
     def _joined(self, query: Query, docs: Candidates, compressed: bool) -> Rows:
