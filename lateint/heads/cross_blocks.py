@@ -29,7 +29,7 @@ class CrossBlock(nn.Module):
     Cross-attention carries no joint positions, so rotary families lose theirs there.
     """
 
-    def __init__(self, layer: Layer, order: Order, up: Tensor | None) -> None:
+    def __init__(self, layer: Layer, order: Order, up: Tensor | None, gate: float | None) -> None:
         super().__init__()
         self.cross: Attention = copy.deepcopy(layer.attention)
         self.cross.rotary = self.cross.window = None
@@ -37,15 +37,18 @@ class CrossBlock(nn.Module):
         self.own.window = None
         self.feed_forward: FeedForward = copy.deepcopy(layer.feed_forward)
         self.order = order
+        self.gate = None if gate is None else nn.Parameter(torch.tensor(float(gate)))
         if up is not None:
             self.cross.key, self.cross.value = _folded(self.cross.key, up), _folded(self.cross.value, up)
 
     def forward(self, rows: Rows, document: Rows) -> Rows:
         """Rows [n, q, h] after the block. Cost: 14·q·h² + 2·q²·h + 2·q·m·h + 2·m·h·(width of the document's rows)."""
+        before = rows.states
         for step in self.order.split("_then_"):
             context = document if step == "cross" else rows
             rows = rows.with_states((self.cross if step == "cross" else self.own)(rows, context))
-        return rows.with_states(self.feed_forward(rows.states))
+        after = self.feed_forward(rows.states)
+        return rows.with_states(after if self.gate is None else before + self.gate * (after - before))
 
 
 def _folded(linear: Any, up: Tensor) -> nn.Linear:
@@ -66,7 +69,8 @@ class CrossBlocks(nn.Module):
     it is `matches`, is added to. With `evidence` each row also learns how well it matched.
     `cache`: what a store holds of a token, its `states` (S1 in the paper, h numbers) or every block's `keys_values` (S2,
     2·X·h numbers; nothing of the document is projected online, and another head's blocks need another store). Train with
-    `states`: the scores are the same.
+    `states`: the scores are the same. `gate`, ours (after arXiv:2003.04887): the share of each block's update that is taken
+    at first, a learned number a block, so that 0 starts from what is read out without any block; None, as published: all.
     A linear compressor is folded into keys and values of post-norm families, exactly; elsewhere codes are expanded.
     Source: arXiv:2004.13313, Sec. 3 and arXiv:2602.16299, Sec. 3; the residual is ours.
     """
@@ -85,6 +89,7 @@ class CrossBlocks(nn.Module):
         readout: Literal["cls", "mean", "matches"] = "cls",
         residual: Residual = "none",
         cache: Cache = "states",
+        gate: float | None = None,
     ) -> None:
         super().__init__()
         check_expands(compressor, "cross_blocks")
@@ -93,13 +98,14 @@ class CrossBlocks(nn.Module):
         self.backbone, self.compressor = (backbone,), (compressor,)
         up = getattr(compressor, "up", None)
         self.on_codes = isinstance(up, Tensor) and not chosen[0].attention.pre_norm
-        made = [CrossBlock(layer, order, up if self.on_codes else None) for layer in chosen]
+        made = [CrossBlock(layer, order, up if self.on_codes else None, gate) for layer in chosen]
         for block in made:
             block.cross.cached = cache == "keys_values"
         self.blocks = nn.ModuleList(made)
         self.readout_rows, self.residual, self.cache = readout, residual, cache
-        linear = linear_readout(backbone.width, std=0.02 if residual == "none" else 0.0)
-        self.readout = Matches(backbone.width) if readout == "matches" else linear
+        self.matches = Matches(backbone.width) if readout == "matches" else None
+        std = 0.02 if residual == "none" else 0.0
+        self.readout: Any = linear_readout(backbone.width, std) if self.matches is None else None
         self.scale = nn.Parameter(torch.tensor(20.0)) if residual == "cosine" else None
         self.evidence = Evidence(backbone, method, compressor) if residual == "evidence" else None
         self.matched = nn.Parameter(torch.zeros(backbone.width)) if residual == "evidence" else None
@@ -142,8 +148,8 @@ class CrossBlocks(nn.Module):
         for block, document in zip(self.blocks, documents, strict=True):
             rows = block(rows, document)
         states = self.backbone[0].final(rows.states)
-        if self.readout_rows == "matches":
-            met: Tensor = base + self.readout(states, query.words, self._states(docs), docs.mask)
+        if self.matches is not None:
+            met: Tensor = base + self.matches(states, query.words, self._states(docs), docs.mask)
             return met
         pooled = states[:, 0] if self.readout_rows == "cls" else states.mean(dim=1)
         scores: Tensor = base + self.readout(pooled)[:, 0].float()

@@ -53,18 +53,18 @@ class ExtraLayers(nn.Module):
             check_positions(backbone, method.query.max_length + method.document.max_length)
         self.positions, self.segments = _copy(backbone.position_table()), _copy(backbone.segment_table())
         self.layers = nn.ModuleList(copy.deepcopy(layer) for layer in backbone.layers[total - layers :])
-        self.reads_all = readout == "matches"
-        self.readout = Matches(backbone.width) if self.reads_all else linear_readout(2 * backbone.width)
+        self.matches = Matches(backbone.width) if readout == "matches" else None
+        self.readout: Any = linear_readout(2 * backbone.width) if self.matches is None else None
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Scores [n] float32 of n candidates."""
         rows = self._joined(query, docs)
         for layer in self.layers[:-1]:
             rows = rows.with_states(layer(rows))
-        if self.reads_all:
+        if self.matches is not None:
             q, states = query.rows.states.shape[1], self.backbone[0].final(self.layers[-1](rows))
             mask = None if rows.mask is None else rows.mask[:, q:]
-            met: Tensor = self.readout(states[:, :q], query.words, states[:, q:], mask)
+            met: Tensor = self.matches(states[:, :q], query.words, states[:, q:], mask)
             return met
         both = [0, query.rows.states.shape[1]]  # the CLS of the query and the first row of the document, its CLS
         ends = Rows(rows.states[:, both], rows.positions[:, both], None)

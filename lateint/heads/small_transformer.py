@@ -53,23 +53,23 @@ class SmallTransformer(nn.Module):
         self.positions = nn.Parameter(0.02 * torch.randn(max(self.kept), width))
         self.segments = nn.Parameter(0.02 * torch.randn(2, width))
         self.layers = nn.ModuleList(fresh_layer(width, heads) for _ in range(layers))
-        self.reads_all = readout == "matches"
-        self.readout: nn.Module = Matches(width) if self.reads_all else nn.Linear(width, 1)
-        if self.reads_all:
+        self.matches = Matches(width) if readout == "matches" else None
+        self.readout: Any = nn.Linear(width, 1) if self.matches is None else None
+        if self.matches is not None:
             for layer in self.layers:
                 _quieten(layer)
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Scores [n] float32 of n candidates."""
         rows = self._joined(query, docs)
-        if not self.reads_all:
+        if self.matches is None:
             scores: Tensor = self.readout(self._first(rows))[:, 0]
             return scores.float()
         for layer in self.layers:
             rows = rows.with_states(layer(rows))
         q = min(self.kept[0], query.rows.states.shape[1])
         mask = None if rows.mask is None else rows.mask[:, q:]
-        met: Tensor = self.readout(rows.states[:, :q], query.words[:q], rows.states[:, q:], mask)
+        met: Tensor = self.matches(rows.states[:, :q], query.words[:q], rows.states[:, q:], mask)
         return met
 
     def interact(self, query: Query, docs: Candidates) -> Tensor:

@@ -142,3 +142,19 @@ def test_candidates_without_states_are_refused():
     model = load()
     with pytest.raises(InputError, match="reads 'states'"):
         CrossBlocks.score(model.head, model.query("bread"), Candidates())
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_a_shut_gate_leaves_what_is_read_out_without_blocks_and_an_open_one_is_no_gate(family):
+    found = {}
+    with torch.inference_mode():
+        for gate in (None, 0.0, 0.5, 1.0):
+            model = load(family, readout="matches", gate=gate)
+            query, docs = model.query("bread and salt"), candidates(model)
+            found[gate] = model.score(query, docs)
+            rows = model.backbone.final(query.rows.states).expand(len(DOCUMENTS), -1, -1)
+            without = model.head.matches(rows, query.words, docs.states, docs.mask)
+    limit = 1e-5 * float(without.abs().max())
+    assert (found[0.0] - without).abs().max() <= limit
+    assert (found[1.0] - found[None]).abs().max() <= limit
+    assert (found[0.5] - found[0.0]).abs().max() > 10 * limit < (found[0.5] - found[1.0]).abs().max()

@@ -9,6 +9,7 @@ import tiny
 from lateint.checkpoint import base_of, load_model, save
 from lateint.errors import InputError
 from lateint.method import Method
+from lateint.parts import part
 from lateint.train.recipes import RECIPES, recipe
 from lateint.train.students import STUDENTS
 
@@ -16,7 +17,11 @@ from lateint.train.students import STUDENTS
 def small(method):
     """The same method on texts that fit a tiny encoder, and heads that fit its four layers."""
     query, document = replace(method.query, max_length=32), replace(method.document, max_length=64)
-    return replace(method, query=query, document=document)
+    method = replace(method, query=query, document=document)
+    if method.pool.name != "first":
+        return method
+    head = part(method.head.name, **(dict(method.head.settings) | {"document_tokens": 20}))
+    return replace(method, pool=part("first", tokens=20), head=head)
 
 
 @pytest.mark.parametrize("name", RECIPES)
