@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -14,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lateint.backbone.base import Backbone, check_positions
+from lateint.backbone.base import Backbone
 from lateint.backbone.layer import Rows
 from lateint.errors import InputError
 from lateint.method import Method
-from lateint.parts import build, find
+from lateint.parts import build
 from lateint.pools._vector import build_vector_map, vector_width
+from lateint.settle import check_side, settle
 from lateint.split import Candidates, Query, document_start, states_after
 from lateint.tokens import Block, TextEncoder
 
@@ -53,7 +54,7 @@ class Model(nn.Module):
     def __init__(self, backbone: Backbone, texts: TextEncoder, method: Method, name: str) -> None:
         super().__init__()
         self.name, self.texts = name, texts
-        self.method = _settle(method, backbone, texts)
+        self.method = settle(method, backbone, texts)
         self.backbone = backbone
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(PRIVATE_SEED)
@@ -69,7 +70,7 @@ class Model(nn.Module):
             self.vector_pool.check(self.method.document, self.method.vector_depth)
         self.head: Any = None
         self.rebuild_head()
-        _check_side(self)
+        check_side(self.method, self.compressor, self.head)
         self.eval()
 
     def rebuild_head(self) -> None:
@@ -144,7 +145,7 @@ class Model(nn.Module):
     def _queries_of_one_length(self, rows: Sequence[Sequence[int]]) -> list[Query]:
         """As `query_from_tokens`, of token rows [n, q]."""
         method = self.method
-        block = _to(self.texts.block(rows, method.query), self.device)
+        block = self.texts.block(rows, method.query).to(self.device)
         if self.query_backbone is None:
             own_tower = after = states_after(self.backbone, block, {method.query_depth, *self.vector_depths})
         else:
@@ -223,8 +224,7 @@ class Model(nn.Module):
     def _document_block(self, rows: Sequence[Sequence[int]]) -> Block:
         method = self.method
         start = document_start(method.document, method.query, 0)
-        block: Block = _to(self.texts.block(rows, method.document, start), self.device)
-        return block
+        return self.texts.block(rows, method.document, start).to(self.device)
 
     def _kept(self, below: Rows, block: Block) -> tuple[Rows, Tensor | None]:
         """Rows that survive the pool, and the static embeddings of their tokens if the compressor takes them."""
@@ -250,52 +250,3 @@ class Model(nn.Module):
         from lateint.checkpoint import save
 
         save(self, folder)
-
-
-def _settle(method: Method, backbone: Backbone, texts: TextEncoder) -> Method:
-    """Depths as numbers, segments as the tokenizer has them, and a check that the text fits the encoder's positions."""
-    method = method.resolve(len(backbone.layers))
-    if getattr(find("heads", method.head.name), "reads", ()) == ("vector",):
-        # L is the depth of the vector: nothing else is stored.
-        method = replace(method, query_layers=method.offline_layers, vector_layers=method.offline_layers)
-    for side in ("document", "query"):
-        layout = getattr(method, side)
-        segment = texts.segment(layout) if backbone.segments else 0
-        _check_segment(method, backbone, side, segment)
-        method = replace(method, **{side: replace(layout, segment=segment)})
-    if not backbone.rotary:
-        start = document_start(method.document, method.query, method.query.max_length)
-        check_positions(backbone, start + method.document.max_length)
-    return method
-
-
-def _check_segment(method: Method, backbone: Backbone, side: str, segment: int) -> None:
-    """Refuse a segment that the encoder has no embedding for. Raises: InputError."""
-    known = int(getattr(backbone.config, "type_vocab_size", 1))
-    if segment >= known and backbone.segments:
-        raise InputError(
-            f"method {method.name!r} gives the {side} segment {segment}, but this encoder has {known} segment embeddings; "
-            "set another `segment` in the method's layout, or take another encoder"
-        )
-
-
-def _check_side(model: Model) -> None:
-    """Refuse side information that the head could not compute again. Raises: InputError."""
-    if model.compressor is None or not model.compressor.needs_side:
-        return
-    method, name = model.method, str(model.method.compressor)
-    if "token_ids" not in model.head.reads:
-        raise InputError(
-            f"compressor {name} needs the token ids of documents, which head {method.head.name!r} does not read; "
-            "use it below 'joint_layers'"
-        )
-    if method.pool.name != "all_tokens":
-        raise InputError(f"compressor {name} needs every token, but pool {method.pool} drops some; use 'all_tokens'")
-
-
-def _to(block: Any, device: torch.device) -> Any:
-    if device.type == "cpu":
-        return block
-    mask = None if block.mask is None else block.mask.to(device)
-    moved = {name: getattr(block, name).to(device) for name in ("ids", "segments", "positions")}
-    return replace(block, **moved, mask=mask)

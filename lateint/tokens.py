@@ -48,6 +48,11 @@ class Block:
         n, t = self.ids.shape
         return [t] * n if self.mask is None else [int(x) for x in self.mask.sum(dim=1)]
 
+    def to(self, device: torch.device) -> Block:
+        """The same on a device."""
+        mask = None if self.mask is None else self.mask.to(device)
+        return Block(self.ids.to(device), self.segments.to(device), self.positions.to(device), mask)
+
 
 class TextEncoder:
     """Tokenises texts and lays them out. Safe to share between threads: nothing in it changes after construction."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,11 @@ import click
 
 if TYPE_CHECKING:
     from lateint.model import Model
-    from lateint.train.run import Setup
-    from lateint.train.trainer import Step
+    from lateint.train.budget import Budget, Setup
+    from lateint.train.diary import Step
 
 STEPS = 500
+LINES = 20  # of progress, at most, in a log of a run
 PRECISIONS = ("float32", "bfloat16")
 WEIGHTS = ("float32", "float16", "int8")
 
@@ -89,11 +91,11 @@ def _sources(data: tuple[str, ...], split: str, options: dict[str, Any]) -> list
     return sets
 
 
-def _start(options: dict[str, Any]) -> tuple[Model, dict[str, int] | None, tuple[Any, ...]]:
+def _start(options: dict[str, Any]) -> tuple[Model, dict[str, int] | None, tuple[Budget, ...]]:
     """The model at step 0, the sources' shares, and a budget for every stage."""
     from lateint.checkpoint import load_model
+    from lateint.train.budget import Budget
     from lateint.train.recipes import recipe
-    from lateint.train.trainer import Budget
 
     if (options["method"] is None) == (options["recipe"] is None):
         raise click.UsageError("name one of --method and --recipe")
@@ -117,8 +119,8 @@ def _start(options: dict[str, Any]) -> tuple[Model, dict[str, int] | None, tuple
     return model, None if chosen is None else chosen.shares, budgets
 
 
-def _setup(output: Path, budgets: tuple[Any, ...], shares: dict[str, int] | None, options: dict[str, Any]) -> Setup:
-    from lateint.train.run import Setup
+def _setup(output: Path, budgets: tuple[Budget, ...], shares: dict[str, int] | None, options: dict[str, Any]) -> Setup:
+    from lateint.train.budget import Setup
 
     return Setup(
         folder=output / ".training",
@@ -147,8 +149,6 @@ def _announce(resumed: bool, setup: Setup) -> None:
 
 
 def _train(model: Model, sets: list[Any], setup: Setup, options: dict[str, Any]) -> list[list[Step]]:
-    from tqdm import tqdm
-
     from lateint.train.run import train
     from lateint.train.scores import Scores, identity
 
@@ -156,27 +156,60 @@ def _train(model: Model, sets: list[Any], setup: Setup, options: dict[str, Any])
     if options["scores"] is not None and teacher is None:
         raise click.UsageError("--scores keeps the scores of a teacher; name one with --teacher")
     kept: Any = nullcontext() if options["scores"] is None else Scores(options["scores"], identity(teacher))  # type: ignore[arg-type]
-    total = sum(budget.steps for budget in setup.budgets)
-    with kept as scores, tqdm(total=total, unit=" steps", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
-
-        def watch(number: int, step: Step) -> None:
-            bar.set_postfix_str(" ".join(f"{name} {value:.3f}" for name, value in step.losses.items()), refresh=False)
-            bar.update()
-
+    with kept as scores, _watching(setup.budgets) as watch:
         history = train(model, sets, setup, teacher=teacher, scores=scores, watch=watch)
     for number, steps in enumerate(history):
         _summarise(number, steps)
     return history
 
 
+@contextmanager
+def _watching(budgets: Sequence[Budget]) -> Iterator[Callable[[int, Step], None]]:
+    """What to call after every step: it moves a bar on a terminal, and elsewhere writes a line now and then."""
+    if not sys.stderr.isatty():
+        yield _lines(budgets)
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=sum(budget.steps for budget in budgets), unit=" steps", file=sys.stderr) as bar:
+
+        def watch(number: int, step: Step) -> None:
+            bar.set_postfix_str(" ".join(f"{name} {value:.3f}" for name, value in step.losses.items()), refresh=False)
+            bar.update()
+
+        yield watch
+
+
+def _lines(budgets: Sequence[Budget]) -> Callable[[int, Step], None]:
+    """Write a line whenever another part of a stage's budget is used up; the stages share `LINES`."""
+    told = [0] * len(budgets)
+    untold: list[list[Step]] = [[] for _ in budgets]
+
+    def watch(number: int, step: Step) -> None:
+        budget, steps = budgets[number], untold[number]
+        steps.append(step)
+        share = budget.share(step.step + 1, step.seconds)
+        part = int(LINES / len(budgets) * share)
+        if told[number] < part and share < 1:  # the end of a stage has a line of its own
+            told[number] = part
+            at = f"step {step.step + 1} of {budget.steps}"
+            click.echo(f"stage {number}: {at}, {_means(steps)}, {step.seconds:.0f} s", err=True)
+            steps.clear()
+
+    return watch
+
+
 def _summarise(number: int, steps: list[Step]) -> None:
     if not steps:
         click.echo(f"stage {number}: no step fitted its budget", err=True)
         return
-    last = steps[-20:]
-    means = {name: sum(step.losses[name] for step in last) / len(last) for name in last[0].losses}
-    shown = ", ".join(f"{name} {value:.4f}" for name, value in means.items()) + f" (mean of the last {len(last)})"
-    click.echo(f"stage {number}: {len(steps)} steps in {steps[-1].seconds:.0f} s, {shown}", err=True)
+    click.echo(f"stage {number}: {len(steps)} steps in {steps[-1].seconds:.0f} s, {_means(steps[-20:])}", err=True)
+
+
+def _means(steps: Sequence[Step]) -> str:
+    """Each loss, before its weight, as the mean of some steps."""
+    means = {name: sum(step.losses[name] for step in steps) / len(steps) for name in steps[0].losses}
+    return ", ".join(f"{name} {value:.4f}" for name, value in means.items()) + f" (mean of the last {len(steps)})"
 
 
 def _teacher(options: dict[str, Any]) -> Model:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lateint.backbone.base import Backbone
 from lateint.backbone.layer import Attention, FeedForward, Layer, Rows
 from lateint.errors import InputError
+from lateint.heads._choices import check_choice
 from lateint.heads._codes import check_expands
 from lateint.heads._matches import Matches, linear_readout
 from lateint.heads.cosine import cosine
@@ -19,6 +20,7 @@ from lateint.method import Depth, Method, resolve_depth
 from lateint.split import Candidates, Query
 
 Order = Literal["cross_then_self", "self_then_cross"]
+Readout = Literal["cls", "mean", "matches"]
 Residual = Literal["none", "cosine", "evidence"]
 Cache = Literal["states", "keys_values"]
 
@@ -86,7 +88,7 @@ class CrossBlocks(nn.Module):
         blocks: int = 2,
         first: Depth = "T-2",
         order: Order = "cross_then_self",
-        readout: Literal["cls", "mean", "matches"] = "cls",
+        readout: Readout = "cls",
         residual: Residual = "none",
         cache: Cache = "states",
         gate: float | None = None,
@@ -186,15 +188,9 @@ def _copied(backbone: Backbone, blocks: int, first: Depth) -> tuple[Layer, ...]:
 
 def _check_choices(**choices: str) -> None:
     """Raises: InputError for a setting that is none of its values, and for two that exclude each other."""
-    known = {
-        "order": ("cross_then_self", "self_then_cross"),
-        "readout": ("cls", "mean", "matches"),
-        "residual": ("none", "cosine", "evidence"),
-        "cache": ("states", "keys_values"),
-    }
+    known = {"order": Order, "readout": Readout, "residual": Residual, "cache": Cache}
     for name, choice in choices.items():
-        if choice not in known[name]:
-            raise InputError(f"{name}={choice!r}; expected one of {', '.join(known[name])}")
+        check_choice(name, choice, known[name])
     for name, choice in (("residual", "evidence"), ("readout", "matches")):
         if choices["cache"] == "keys_values" and choices[name] == choice:
             raise InputError(f"{name}={choice!r} compares states, which cache='keys_values' does not store; use cache='states'")

@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from lateint.backbone.base import Backbone, check_positions
 from lateint.backbone.layer import Rows
 from lateint.errors import InputError
+from lateint.heads._choices import check_choice
 from lateint.heads._codes import check_expands
 from lateint.heads._matches import Matches, linear_readout
 from lateint.method import Method
 from lateint.split import Candidates, Query, join
+
+Readout = Literal["both_cls", "matches"]
 
 
 class ExtraLayers(nn.Module):
@@ -39,11 +42,10 @@ class ExtraLayers(nn.Module):
         compressor: Any = None,
         *,
         layers: int = 1,
-        readout: Literal["both_cls", "matches"] = "both_cls",
+        readout: Readout = "both_cls",
     ) -> None:
         super().__init__()
-        if readout not in ("both_cls", "matches"):
-            raise InputError(f"readout={readout!r}; expected one of both_cls, matches")
+        check_choice("readout", readout, Readout)
         check_expands(compressor, "extra_layers")
         total = len(backbone.layers)
         if isinstance(layers, bool) or not isinstance(layers, int) or not 1 <= layers <= total:

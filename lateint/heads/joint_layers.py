@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from lateint.backbone.base import Backbone
 from lateint.backbone.layer import Rows
 from lateint.errors import InputError, ModelError
+from lateint.heads._choices import check_choice
 from lateint.heads._codes import check_expands
 from lateint.heads._gates import Gates
 from lateint.heads._matches import Matches
 from lateint.method import Method
 from lateint.split import Candidates, Query, document_start, join
 
-READOUTS = ("cls", "matches", "calibrated_matches")
+Readout = Literal["cls", "matches", "calibrated_matches"]
 Watch = Callable[[int, Rows], None]
 """Given the number of a layer and the joint rows before it; T with the rows after the last."""
 
@@ -41,15 +42,14 @@ class JointLayers(nn.Module):
         method: Method,
         compressor: Any = None,
         *,
-        readout: Literal["cls", "matches", "calibrated_matches"] = "cls",
+        readout: Readout = "cls",
         gate: float | None = None,
     ) -> None:
         super().__init__()
         self.backbone = (backbone,)  # in a tuple: its weights belong to the model
         self.compressor = (compressor,)
         self.method = method
-        if readout not in READOUTS:
-            raise InputError(f"readout={readout!r}; expected one of {', '.join(READOUTS)}")
+        check_choice("readout", readout, Readout)
         self.needs_classifier = readout == "cls"
         self.matches = None if self.needs_classifier else Matches(backbone.width, calibrated=readout == "calibrated_matches")
         _check(backbone, method, compressor, self.needs_classifier)

@@ -11,9 +11,12 @@ from torch.nn import functional as F
 from lateint.backbone.base import Backbone
 from lateint.backbone.layer import Attention, FeedForward, Layer, Rows
 from lateint.errors import InputError
+from lateint.heads._choices import check_choice
 from lateint.heads._matches import Matches
 from lateint.method import Method
 from lateint.split import Candidates, Query, join
+
+Readout = Literal["first", "matches"]
 
 
 class SmallTransformer(nn.Module):
@@ -41,11 +44,10 @@ class SmallTransformer(nn.Module):
         document_tokens: int = 16,
         layers: int = 2,
         heads: int = 4,
-        readout: Literal["first", "matches"] = "first",
+        readout: Readout = "first",
     ) -> None:
         super().__init__()
-        if readout not in ("first", "matches"):
-            raise InputError(f"readout={readout!r}; expected one of first, matches")
+        check_choice("readout", readout, Readout)
         width = backbone.width if compressor is None else compressor.width
         self.kept = query_tokens, document_tokens
         _check(method, self.kept, layers, (width, heads))

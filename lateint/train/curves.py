@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lateint.train.trainer import Step
+from lateint.train.diary import Step
 
 SMOOTH = 20  # steps that one point of a curve is the mean of
 

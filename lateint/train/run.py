@@ -18,41 +18,16 @@ from lateint.errors import InputError
 from lateint.hub import quiet
 from lateint.method import Stage
 from lateint.model import Document, Model
+from lateint.train.budget import Budget, Setup
 from lateint.train.data import Sampler, Source, TextSet
+from lateint.train.diary import Diary, Step, steps_before
 from lateint.train.guide import Guide
 from lateint.train.objective import Objective
+from lateint.train.parameters import parameter_groups
 from lateint.train.scores import Scores
-from lateint.train.trainer import (
-    Budget,
-    Diary,
-    Examples,
-    StageTrainer,
-    Step,
-    arguments,
-    check_extra,
-    parameter_groups,
-    saved_states,
-    steps_before,
-)
+from lateint.train.trainer import Examples, StageTrainer, arguments, check_extra, saved_states
 
 FITTED_ON = 4_000  # texts that a loss is fitted on, e.g. principal directions
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
-    """How a run is carried out; what is learned, the stages say.
-
-    `precision` bfloat16 runs the layers in mixed precision: on a CPU with AVX512-BF16 about 2.5 times as fast; weights and
-    scores stay float32. `save_every` steps the state is kept, so that a run that was interrupted goes on from there.
-    """
-
-    folder: Path
-    budgets: tuple[Budget, ...]
-    shares: dict[str, int] | None = None
-    seed: int = 0
-    precision: str = "float32"
-    save_every: int = 100
-    on_gpu: bool = False
 
 
 def train(

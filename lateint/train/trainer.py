@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,39 +10,19 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_callback import ExportableState
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from lateint.errors import InputError, MissingExtra
 from lateint.model import Model
+from lateint.train.budget import Budget, Setup
 from lateint.train.data import Example, Sampler
+from lateint.train.diary import Diary
 from lateint.train.features import Frozen, Live
 from lateint.train.guide import Guide
 from lateint.train.objective import Objective
+from lateint.train.parameters import parameter_groups
 
 WARM_UP = 0.1  # share of the steps
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How long a stage trains: `steps`, and no longer than `minutes`; the rate is at zero when the first is used up."""
-
-    steps: int
-    minutes: float = float("inf")
-
-    def share(self, step: int, seconds: float) -> float:
-        """How much of the budget is used up: 0..1."""
-        return min(1.0, max(step / self.steps, seconds / 60 / self.minutes))
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step: the total loss, each loss before its weight, and seconds since the stage began."""
-
-    step: int
-    total: float
-    losses: dict[str, float]
-    seconds: float
 
 
 class Examples(Dataset[Example]):
@@ -61,47 +38,10 @@ class Examples(Dataset[Example]):
         return self.sampler.example(place)
 
 
-class Diary(TrainerCallback, ExportableState):
-    """Every step's losses and the time that was spent, kept with each saved state; ends a stage when its time is up."""
-
-    def __init__(self, budget: Budget, watch: Callable[[Step], None] | None, steps: Sequence[Step] = ()) -> None:
-        self.budget, self.watch = budget, watch
-        self.steps = list(steps)
-        self.before = self.steps[-1].seconds if self.steps else 0.0
-        self.started = time.monotonic()
-        self.pending: tuple[float, dict[str, float]] = (0.0, {})
-
-    @property
-    def seconds(self) -> float:
-        """Time spent on this stage, that of interrupted runs included."""
-        return self.before + time.monotonic() - self.started
-
-    def share(self, step: int) -> float:
-        """How much of the budget is used up."""
-        return self.budget.share(step, self.seconds)
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start the clock: what was fitted before the first step is not on the budget."""
-        self.started = time.monotonic()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Write the step down."""
-        total, losses = self.pending
-        self.steps.append(Step(state.global_step - 1, total, losses, self.seconds))
-        if self.watch is not None:
-            self.watch(self.steps[-1])
-        if self.share(state.global_step) >= 1:
-            control.should_training_stop = True
-
-    def state(self) -> dict[str, Any]:
-        """What a resumed run needs."""
-        return {"args": {"steps": [asdict(step) for step in self.steps]}, "attributes": {}}
-
-
 class StageTrainer(Trainer):
     """The Trainer of one stage. What the stage freezes is not in the optimizer and gets no gradient."""
 
-    def __init__(self, model: Model, objective: Objective, diary: Diary, arguments: TrainingArguments, data: Any) -> None:
+    def __init__(self, model: Model, objective: Objective, diary: Diary, arguments: TrainingArguments, data: Examples) -> None:
         self.student = model
         self.objective: Objective = objective
         self.diary: Diary = diary
@@ -149,51 +89,13 @@ def _together(examples: list[Example]) -> dict[str, list[Example]]:
     return {"examples": examples}
 
 
-def parameter_groups(model: Model, stage: Any) -> list[dict[str, Any]]:
-    """Parameter groups of what a stage trains: the encoder, maps and vectors outside it. Freezes the rest."""
-    parts = _parts(model)
-    wanted = [name for name in stage.train if name != "compressor" or model.compressor is not None]
-    if odd := [name for name in wanted if name not in parts]:
-        raise InputError(f"stage trains {odd[0]!r}, which this model does not have; it has: {', '.join(parts)}")
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    chosen = [parameter for name in wanted for parameter in parts[name]]
-    if not chosen:
-        raise InputError(f"method {model.method.name!r} has nothing to train in {', '.join(stage.train)}; train 'layers'")
-    for parameter in chosen:
-        parameter.requires_grad_(True)
-    encoder = {id(p) for tower in (model.backbone, model.query_backbone) if tower is not None for p in tower.parameters()}
-    inside = [p for p in chosen if id(p) in encoder]
-    outside = [p for p in chosen if id(p) not in encoder]
-    rate = stage.rate if stage.head_rate is None else stage.head_rate
-    groups = [
-        {"params": inside, "lr": stage.rate},
-        {"params": [p for p in outside if p.dim() > 1], "lr": rate},
-        {"params": [p for p in outside if p.dim() <= 1], "lr": rate * stage.vector_rate},
-    ]
-    return [group for group in groups if group["params"]]
-
-
-def _parts(model: Model) -> dict[str, list[Any]]:
-    """Parameters of what a stage can name; `layers` and `embeddings` of both towers, a classifier counts as a layer."""
-    own = {"head": model.head, "compressor": model.compressor, "vector_map": model.vector_map}
-    found = {name: list(part.parameters()) for name, part in own.items() if part is not None}
-    found |= {"layers": [], "embeddings": []}
-    for tower in (model.backbone, model.query_backbone):
-        if tower is not None:
-            embeddings = {id(p) for name, p in tower.bare.named_parameters() if name.startswith("embeddings")}
-            for parameter in tower.parameters():
-                found["embeddings" if id(parameter) in embeddings else "layers"].append(parameter)
-    return found
-
-
 def check_extra() -> None:
     """Raise MissingExtra without accelerate, which transformers' Trainer stands on."""
     if find_spec("accelerate") is None:
         raise MissingExtra("accelerate", "train")
 
 
-def arguments(folder: Path, objective: Objective, budget: Budget, setup: Any) -> TrainingArguments:
+def arguments(folder: Path, objective: Objective, budget: Budget, setup: Setup) -> TrainingArguments:
     """Everything that the Trainer would otherwise decide by itself. Raises: MissingExtra."""
     check_extra()
     return TrainingArguments(
@@ -219,9 +121,3 @@ def saved_states(folder: Path) -> Iterator[Path]:
     """Complete saved states, newest first: the Trainer writes `trainer_state.json` last."""
     found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
     yield from sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-
-
-def steps_before(saved: Path) -> list[Step]:
-    """The steps that a saved state was reached by."""
-    state = json.loads((saved / "trainer_state.json").read_text(encoding="utf-8"))
-    return [Step(**step) for step in state["stateful_callbacks"]["Diary"]["args"]["steps"]]

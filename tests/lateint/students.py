@@ -9,9 +9,9 @@ from lateint.method import Stage
 from lateint.model import Document
 from lateint.parts import part
 from lateint.presets import preset
+from lateint.train.budget import Budget, Setup
 from lateint.train.data import PairSet, TrainingSet
-from lateint.train.run import Setup, train
-from lateint.train.trainer import Budget
+from lateint.train.run import train
 
 LENGTHS = {"query_max_length": 24, "doc_max_length": 48}
 TOPICS = {

@@ -43,11 +43,11 @@ class AttentionMse(Loss):
 
 def _traces(model: Model, example: Example) -> tuple[Sequence[Rows], Sequence[Rows]]:
     """The joined rows before each layer from L on, past the compressor and through it."""
-    rows = model.document_tokens(example.documents)
-    query = model.query_from_tokens(model.query_tokens(example.query))
+    live, rows = Live(model), model.document_tokens(example.documents)
+    query = live.query(example.query)
     with torch.no_grad():  # a document's states are what a store holds: the layers below L do not bend to the compressor
         kept, side = model.document_rows(rows)
-        states = replace(Live(model).arrays(rows), states=kept.states, mask=kept.mask)
+        states = replace(live.arrays(rows), states=kept.states, mask=kept.mask)
         past: Sequence[Rows] = model.head.trace(query, states, compressed=False)
     codes = replace(states, states=model.compressor.compress(kept.states, side))
     through: Sequence[Rows] = model.head.trace(query, codes)

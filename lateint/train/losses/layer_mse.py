@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lateint.backbone.layer import Rows
 from lateint.errors import InputError
+from lateint.method import Layout, Method
 from lateint.model import Model
 from lateint.train.data import Example
 from lateint.train.features import Live
@@ -41,23 +42,25 @@ class LayerMse(Loss):
 
 
 def _trace(teacher: Model, example: Example) -> Sequence[Rows]:
-    rows = teacher.document_tokens(example.documents)
-    query = teacher.query_from_tokens(teacher.query_tokens(example.query))
-    trace: Sequence[Rows] = teacher.head.trace(query, Live(teacher).arrays(rows))
+    live = Live(teacher)
+    trace: Sequence[Rows] = teacher.head.trace(live.query(example.query), live.candidates(example.documents))
     return trace
 
 
 def _check(student: Model, teacher: Model) -> None:
-    same = {"template", "max_length", "marker", "fill"}
-    sides = [(getattr(m.method, side)) for side in ("query", "document") for m in (student, teacher)]
-    plain = [replace(layout, positions="restart", segment=None) for layout in sides]
-    fits = all(hasattr(m.head, "trace") for m in (student, teacher)) and teacher.method.depth == 0
-    equal = all(getattr(a, f) == getattr(b, f) for a, b in zip(plain[::2], plain[1::2], strict=True) for f in same)
-    if not (fits and equal and len(student.backbone.layers) == len(teacher.backbone.layers)):
+    """Refuse two that do not lay out the same tokens in as many joint layers. Raises: InputError."""
+    joint = all(hasattr(model.head, "trace") for model in (student, teacher)) and teacher.method.depth == 0
+    same_tokens = _layouts(student.method) == _layouts(teacher.method)
+    if not (joint and same_tokens and len(student.backbone.layers) == len(teacher.backbone.layers)):
         raise InputError(
             "loss 'layer_mse' compares joint layers of one layout: expected a cross_encoder teacher with the student's "
             f"number of layers and lengths, found {teacher.name} ({teacher.method.name}) for {student.method.name}"
         )
+
+
+def _layouts(method: Method) -> list[Layout]:
+    """What decides the tokens of query and document: they may stand at other positions, in other segments."""
+    return [replace(layout, positions="restart", segment=None) for layout in (method.query, method.document)]
 
 
 PART = LayerMse

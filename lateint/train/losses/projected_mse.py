@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from lateint.errors import InputError
 from lateint.model import Document, Model
+from lateint.train.data import Example
 from lateint.train.outcome import Loss, Outcome
 
 
@@ -57,9 +58,8 @@ class ProjectedMse(Loss):
         return (ours.float() - self.targets(outcome.guided("projected_mse"), documents)).pow(2).mean()
 
 
-def _texts(example: object) -> list[str]:
-    query, documents = example.query, example.documents  # type: ignore[attr-defined]
-    return [query, *(document.full_text for document in documents)]
+def _texts(example: Example) -> list[str]:
+    return [example.query, *(document.full_text for document in example.documents)]
 
 
 @torch.no_grad()

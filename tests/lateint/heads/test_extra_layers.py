@@ -158,6 +158,8 @@ def test_texts_that_reach_beyond_the_positions_together_are_refused():
 def test_unknown_settings_projections_and_missing_states_are_refused():
     with pytest.raises(InputError, match="no setting 'blocks'"):
         load(blocks=1)
+    with pytest.raises(InputError, match="readout='cls'; expected one of both_cls, matches"):
+        load(readout="cls")
     with pytest.raises(InputError, match="has no way back"):
         making.fresh_model(replace(preset("dc_bert"), compressor=part("projection", width=8)))
     with pytest.raises(InputError, match="reads 'states'"):

@@ -151,6 +151,7 @@ def test_both_sides_pass_the_one_map():
         ({"layers": True}, "layers=True; expected"),
         ({"query_tokens": 0}, "query_tokens=0; expected"),
         ({"depth": 2}, "no setting 'depth'"),
+        ({"readout": "mean"}, "readout='mean'; expected one of first, matches"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(settings, message):

@@ -11,7 +11,6 @@ from lateint.errors import InputError
 from lateint.parts import part
 from lateint.train.features import Frozen, Live
 from lateint.train.prepare import prepare
-from lateint.train.trainer import Budget, Diary
 
 RECONSTRUCTION = ((part("reconstruction_mse"), 1.0),)
 
@@ -172,11 +171,3 @@ def test_scores_in_two_batches_are_those_of_one_in_the_order_of_the_documents():
     assert len(parts) == 2 and sorted(places) == list(range(7)) and places != sorted(places)
     assert torch.allclose(scores, whole[places], atol=1e-5) and not torch.allclose(scores, whole, atol=1e-5)
     assert [places for places, _ in frozen.batches(documents)] == [list(range(7))]
-
-
-def test_what_is_fitted_before_the_first_step_is_not_on_the_budget():
-    diary = Diary(Budget(10, minutes=1), None)
-    diary.started -= 3600  # an hour of fitting
-    assert diary.share(0) == 1
-    diary.on_train_begin(None, None, None)
-    assert diary.share(0) < 0.5
