@@ -16,8 +16,9 @@ from lateint.train.recipe import Recipe
 
 QUERY = Layout(template="alone", max_length=32)
 DOCUMENT = Layout(template="alone", max_length=192)
+TAUGHT = ((part("listwise"), 0.5), (part("kl", temperature=2.0), 1.0))
 STAGE = Stage(
-    losses=((part("listwise"), 0.5), (part("kl", temperature=2.0), 1.0)),
+    losses=TAUGHT,
     train=("layers", "head"),
     rate=5e-5,
     head_rate=3e-4,
@@ -33,7 +34,7 @@ METHODS = (
         offline_layers="T/2",
         query_layers="T/2",
         head=JOINT,
-        stages=(replace(STAGE, losses=((part("listwise"), 0.5), (part("kl", temperature=2.0), 1.0), (part("layer_mse"), 0.5))),),
+        stages=(replace(STAGE, losses=(*TAUGHT, (part("layer_mse"), 0.5))),),
     ),
     replace(DC_BERT, head=part("extra_layers", layers=1, readout="matches"), towers="shared", stages=(STAGE,)),
     replace(
@@ -52,9 +53,9 @@ METHODS = (
     ),
     replace(
         DIPAIR,
-        pool=part("first", tokens=96),
+        pool=part("first", tokens=128),
         compressor=part("linear", width=128),
-        head=part("small_transformer", query_tokens=32, document_tokens=96, layers=2, heads=4, readout="matches"),
+        head=part("small_transformer", query_tokens=32, document_tokens=128, layers=2, heads=4, readout="matches"),
         stages=(
             replace(STAGE, train=("head", "compressor"), head_rate=1e-3),
             replace(STAGE, train=("layers", "head", "compressor")),
@@ -63,13 +64,16 @@ METHODS = (
 )
 
 
+STEPS = {"prettr": (120,), "deformer": (120,), "dc_bert": (200,), "mores": (200,), "mice": (240,), "dipair": (60, 220)}
+
+
 def _student(method: Method) -> Recipe:
     return Recipe(
         name=f"student_{method.name}",
         base="teacher",
         method=replace(method, query=QUERY, document=DOCUMENT),
         shares={},
-        steps=(240,) if len(method.stages) == 1 else (60, 200),
+        steps=STEPS[method.name],
         teacher="teacher",
         spans=2500,
         precision="bfloat16",

@@ -21,7 +21,8 @@ MEAN = replace(
     preset("mice"), name="mean", head=part("cross_blocks", blocks=3, first="T/3", order="self_then_cross", readout="mean")
 )
 BLIND = [("deformer", "modernbert"), ("dc_bert", "modernbert")]  # one joint layer, and that one looks at near rows alone
-CASES = [*((method, family) for method in ROWS for family in tiny.FAMILIES), *((m, f) for m in (MATCHES, MEAN) for f in ("bert", "modernbert"))]
+OURS = [(method, family) for method in (MATCHES, MEAN) for family in ("bert", "modernbert")]
+CASES = [*((method, family) for method in ROWS for family in tiny.FAMILIES), *OURS]
 
 
 def named(case):

@@ -21,9 +21,8 @@ BOTH_ALONE = {key: replace(getattr(preset("deformer"), key), template="alone") f
 def method(depth, gate):
     head = part("joint_layers", readout="matches", gate=gate)
     codecs = preset("prettr").codecs if depth else preset("cross_encoder").codecs
-    return replace(
-        preset("deformer"), name=f"gated {depth}", **BOTH_ALONE, head=head, codecs=codecs, offline_layers=depth, query_layers=depth
-    )
+    chosen = replace(preset("deformer"), name=f"gated {depth}", **BOTH_ALONE, head=head, codecs=codecs)
+    return replace(chosen, offline_layers=depth, query_layers=depth)
 
 
 def scores(model):

@@ -14,7 +14,7 @@ LENGTHS = ("--query-max-length", "24", "--doc-max-length", "24")
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
     texts = tiny.texts(48, seed=8, longest=8)
-    lines = [f"{texts[i]}\t{texts[i + i % 2]}\t{i % 2}\n" for i in range(47)]
+    lines = [f"{texts[i]}\t{texts[i + i % 2]}\t{i // 2 % 2}\n" for i in range(47)]
     file = tmp_path_factory.mktemp("pairs") / "pairs.tsv"
     file.write_text("sentence1\tsentence2\tlabel\n" + "".join(lines))
     return file
