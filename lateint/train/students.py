@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from lateint.method import Layout, Method, Stage
 from lateint.parts import part
-from lateint.presets import DC_BERT, DEFORMER, DIPAIR, MICE, MORES, PRETTR
+from lateint.presets import COLBERT, DC_BERT, DEFORMER, DIPAIR, MICE, MORES, PRETTR, SDR
 from lateint.train.recipe import Recipe
 
 QUERY = Layout(template="alone", max_length=32)
@@ -61,17 +61,41 @@ METHODS = (
             replace(STAGE, train=("layers", "head", "compressor")),
         ),
     ),
+    replace(
+        SDR,
+        towers="shared",
+        head=JOINT,
+        stages=(
+            replace(STAGE, compressed=False),
+            Stage(losses=((part("reconstruction_mse"), 1.0),), train=("compressor",), rate=1e-3, queries=4, negatives=7),
+        ),
+    ),
+    replace(COLBERT, stages=(replace(STAGE, train=("layers", "compressor"), queries=4),)),
 )
 
 
-STEPS = {"prettr": (120,), "deformer": (120,), "dc_bert": (200,), "mores": (200,), "mice": (240,), "dipair": (60, 220)}
+STEPS = {
+    "prettr": (60,),
+    "deformer": (60,),
+    "dc_bert": (120,),
+    "mores": (200,),
+    "mice": (240,),
+    "dipair": (60, 220),
+    "sdr": (60, 300),
+    "colbert": (120,),
+}
+
+
+def _as_alone(layout: Layout, plain: Layout) -> Layout:
+    """The layout of single texts, with the markers that the method puts into it."""
+    return replace(plain, marker=layout.marker, fill=layout.fill)
 
 
 def _student(method: Method) -> Recipe:
     return Recipe(
         name=f"student_{method.name}",
         base="teacher",
-        method=replace(method, query=QUERY, document=DOCUMENT),
+        method=replace(method, query=_as_alone(method.query, QUERY), document=_as_alone(method.document, DOCUMENT)),
         shares={},
         steps=STEPS[method.name],
         teacher="teacher",
