@@ -50,7 +50,7 @@ class Results:
         and for the whole result if that is new.
         """
         file, result = self.find(facts)
-        result = dict(about) | _told(result, facts)
+        result = ({} if result["tasks"] else dict(about)) | _told(result, facts)
         done = {task["set"] for task in result["tasks"]}
         for task in sets:
             if task.name not in done:

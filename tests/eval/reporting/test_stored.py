@@ -79,8 +79,9 @@ def test_a_digest_is_run_once_on_a_set_and_another_is_not_taken_for_it(sets, bas
     run, facts = Counting(checkpoint.model, base, tmp_path / "kept"), checkpoint.facts()
     assert [task.name for task in sets] == NAMES
     results.bring_up_to_date(facts, sets[:3], run, ABOUT)
-    first = results.bring_up_to_date(facts, sets, run, ABOUT | {"date": "2026-01-03"})
+    first = results.bring_up_to_date(facts, sets, run, ABOUT | {"date": "2026-01-03", "precision": "bfloat16"})
     assert run.ran == NAMES and first["date"] == "2026-01-02" and first["tasks"][-1]["run"]["date"] == "2026-01-03"
+    assert first["tasks"][-1]["run"]["precision"] == "bfloat16" and "precision" not in first
     text = (tmp_path / "log.md").read_text()
     results.bring_up_to_date(facts, sets, run, ABOUT)
     assert run.ran == NAMES and (tmp_path / "log.md").read_text() == text
