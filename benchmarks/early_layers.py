@@ -19,19 +19,23 @@ from typing import Any
 
 import machine
 import numpy as np
+import pairs
 import torch
 from numpy.typing import NDArray
 
 import lateint
 from lateint.split import states_after
 from lateint_eval.datasets.folder import Split, data_folder, read_split, sampled_queries
-from lateint_eval.formats import read_pairs
 from lateint_eval.metrics import evaluate
 from lateint_eval.pairs import evaluate_pairs
 from lateint_eval.significance import compare
 from lateint_eval.systems import as_run
 
 BASE, BATCH, LONGEST = "all-MiniLM-L6-v2", 32, 128
+TRAINED = pairs.TRAINED | {
+    "early-layers": "lateint train --recipe early_layers --data stsb.tsv.gz --doc-max-length 96 --minutes 2.5 --full "
+    "--output early-layers",
+}
 Floats = NDArray[np.float32]
 
 
@@ -57,14 +61,14 @@ def sample(queries: int, depth: int) -> Split:
     return read_split(data_folder() / "squad", "dev").only(sampled_queries("squad", "dev")[:queries], depth)
 
 
-def sweep(name: str, method: str | None, split: Split) -> list[dict[str, Any]]:
+def sweep(name: str, split: Split) -> list[dict[str, Any]]:
     """One row a layer of one encoder; `difference` is that of nDCG@10 to its own last layer."""
-    model = lateint.load_model(name, method, doc_max_length=LONGEST)
-    pairs = read_pairs(data_folder() / "stsb" / "stsb.tsv.gz", None, {"split": {"dev"}})
+    model = lateint.load_model(name, "cosine", doc_max_length=LONGEST)
+    compared = pairs.STSB.pairs("dev")
     passages = {d: _text(split, d) for found in split.candidates.values() for d in found}
-    texts = {*split.queries.values(), *passages.values(), *(p.first for p in pairs), *(p.second for p in pairs)}
+    texts = {*split.queries.values(), *passages.values(), *(p.first for p in compared), *(p.second for p in compared)}
     held = layer_vectors(model, sorted(texts))
-    labels = np.array([pair.label for pair in pairs])
+    labels = pairs.STSB.labels("dev")
     results, rows = {}, []
     for layer in range(len(next(iter(held.values())))):
         ranked = {
@@ -72,7 +76,7 @@ def sweep(name: str, method: str | None, split: Split) -> list[dict[str, Any]]:
             for query, text in split.queries.items()
         }
         results[layer] = evaluate(split.qrels, as_run(name, ranked), ["nDCG@10"]).scores["nDCG@10"]
-        scores = np.array([float(held[p.first][layer] @ held[p.second][layer]) for p in pairs])
+        scores = np.array([float(held[p.first][layer] @ held[p.second][layer]) for p in compared])
         similar = evaluate_pairs(scores, labels).to_json()["measures"]["Spearman"]
         rows.append({"encoder": Path(name).name, "layer": layer + 1, "nDCG@10": results[layer].mean, "STS-B dev": similar})
     last = results[len(rows) - 1]
@@ -90,12 +94,18 @@ def _text(split: Split, doc_id: str) -> str:
     return lateint.Document(found.id, found.text, found.title).full_text
 
 
-def speed(shallow: str, texts: list[str], pairs: int) -> dict[str, Any]:
+def trained(names: list[str]) -> dict[str, dict[str, Any]]:
+    """How checkpoints that were made for this were trained, and for how long."""
+    made = {Path(name).name: Path(name) for name in names if Path(name).name in TRAINED}
+    return {name: {"command": TRAINED[name]} | pairs.budget(folder.parent, TRAINED[name]) for name, folder in made.items()}
+
+
+def speed(shallow: str, texts: list[str], turns: int) -> dict[str, Any]:
     """Passages a second of two dual encoders, alternating."""
     models = {"base": lateint.load_model(BASE, "cosine", doc_max_length=LONGEST)}
     models["shallow"] = lateint.load_model(shallow, "early_layers", doc_max_length=LONGEST)
     seconds: dict[str, list[float]] = {name: [] for name in models}
-    for turn in range(pairs + 1):
+    for turn in range(turns + 1):
         for name, model in models.items():
             begun = time.perf_counter()
             rows = sorted(model.document_tokens([lateint.Document("", text) for text in texts]), key=len)
@@ -106,7 +116,7 @@ def speed(shallow: str, texts: list[str], pairs: int) -> dict[str, Any]:
     middle = {name: statistics.median(each) for name, each in seconds.items()}
     return {
         "passages": len(texts),
-        "pairs": pairs,
+        "pairs": turns,
         "denominator": f"{BASE}, all layers, the same passages, batches of {BATCH}, the same run",
         "passages_a_second": {name: len(texts) / value for name, value in middle.items()},
         "speedup": middle["base"] / middle["shallow"],
@@ -115,14 +125,15 @@ def speed(shallow: str, texts: list[str], pairs: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--encoders", nargs="*", default=[], help="checkpoints to sweep beside the base")
+    parser.add_argument("--encoders", nargs="*", default=[], help="names or folders of checkpoints to sweep too")
     parser.add_argument("--shallow", default=BASE, help="a two-layer dual encoder: quality at its depth, and speed")
     parser.add_argument("--queries", type=int, default=100, help="of the fixed sample")
     parser.add_argument("--depth", type=int, default=50, help="candidates of BM25 a query")
     parser.add_argument("--pairs", type=int, default=5, help="alternating pairs of the speed test")
     options = parser.parse_args()
     split = sample(options.queries, options.depth)
-    rows = [row for name in dict.fromkeys([BASE, *options.encoders, options.shallow]) for row in sweep(name, "cosine", split)]
+    swept = list(dict.fromkeys([BASE, *options.encoders, options.shallow]))
+    rows = [row for name in swept for row in sweep(name, split)]
     passages = sorted({_text(split, d) for found in split.candidates.values() for d in found})[:128]
     result = {
         "claim": "earlier layers of a cross-encoder retrieve better than its last; two layers encode at least twice as fast",
@@ -131,6 +142,7 @@ def main() -> None:
         "set": f"squad dev, {len(split.queries)} queries, BM25 top {options.depth}; STS-B dev",
         "threads": torch.get_num_threads(),
         "rows": rows,
+        "trained": trained(swept),
         "speed": speed(options.shallow, passages, options.pairs),
     }
     for row in rows:

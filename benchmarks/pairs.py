@@ -2,6 +2,7 @@
 
 DSE: a student whose texts never meet below its head, beside the cross-encoder that taught it. HPD: a student of three
 layers and 128 numbers, beside the teacher's own vectors cut to the same depth and width by their principal directions.
+A student's row also says how far it is from its rival on the same pairs, with a paired bootstrap interval.
 Checkpoints lie in one folder, made by the commands in `TRAINED`; thresholds of MRPC are chosen on its dev split, which a
 dev row therefore flatters. Nothing is chosen on a test split.
 """
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,20 +27,27 @@ import lateint
 from lateint.train.losses.projected_mse import vectors_of
 from lateint_eval.datasets.folder import data_folder
 from lateint_eval.formats import Pair, read_pairs
-from lateint_eval.pairs import Threshold, best_threshold, evaluate_pairs, label_kind
+from lateint_eval.pairs import Threshold, accuracy, auc, best_threshold, evaluate_pairs, f1, label_kind, pearson, spearman
+from lateint_eval.significance import RESAMPLES
 
 BASE, DEPTH, WIDTH = "all-MiniLM-L6-v2", 3, 128
 FITTED_ON = 4_000  # training texts that directions are fitted on, as many as HPD's loss takes
+WHOLE = "base, layer T, 384 numbers"
+BATCH = 50  # resamples at once
 Array = NDArray[np.float64]
+Measure = Callable[[Array, Array, Array], Array]
+Scores = dict[str, Array]  # of every pair, by split
+RIVALS = {"stsb-dse": "stsb-teacher", "mrpc-dse": "mrpc-teacher", "hpd": f"base, layer {DEPTH}, {WIDTH} numbers"}
 TRAINED = {
-    "stsb-teacher": "lateint train --recipe pair_teacher --data stsb.tsv.gz --minutes 9 --full --output stsb-teacher",
-    "stsb-dse": "lateint train --recipe pair_dse --data stsb.tsv.gz --teacher stsb-teacher "
-    "--minutes 5 --full --output stsb-dse",
-    "mrpc-teacher": "lateint train --recipe pair_teacher --data mrpc.tsv.gz --minutes 7 --full --output mrpc-teacher",
-    "mrpc-dse": "lateint train --recipe pair_dse --data mrpc.tsv.gz --teacher mrpc-teacher "
-    "--minutes 5 --full --output mrpc-dse",
-    "hpd": "lateint train --recipe hpd --data stsb.tsv.gz --minutes 4.5 --full --output hpd-first; "  # labels are not read
-    "lateint train --recipe hpd --base hpd-first --data stsb.tsv.gz --steps 120 --minutes 3.7 --full --output hpd",
+    "stsb-teacher": "lateint train --recipe pair_teacher --data stsb.tsv.gz --full --threads 1 --output stsb-teacher",
+    "stsb-dse": "lateint train --recipe pair_dse --base stsb-teacher --data stsb.tsv.gz --teacher stsb-teacher "
+    "--scores stsb.scores --full --threads 1 --output stsb-dse",
+    "mrpc-teacher": "lateint train --recipe pair_teacher --data mrpc.tsv.gz --full --threads 1 --output mrpc-teacher",
+    "mrpc-dse": "lateint train --recipe pair_dse --base mrpc-teacher --data mrpc.tsv.gz --teacher mrpc-teacher "
+    "--scores mrpc.scores --full --threads 1 --output mrpc-dse",
+    # It reads no labels, and learned in two runs.
+    "hpd": "lateint train --recipe hpd --data stsb.tsv.gz --minutes 4.5 --full --threads 1 --output hpd-first ; "
+    "lateint train --recipe hpd --base hpd-first --data stsb.tsv.gz --steps 120 --minutes 3.7 --full --threads 1 --output hpd",
 }
 
 
@@ -56,30 +66,48 @@ class Task:
         """The pairs of one split."""
         return read_pairs(self.path, None, {"split": {split}})
 
-    def measure(self, scores: dict[str, Array], split: str) -> dict[str, Any]:
-        """Measures of `scores[split]`; binary labels take their threshold from the dev split."""
-        labels = _labels(self.pairs(split))
-        threshold = None
-        if label_kind(labels) == "binary":
-            value = best_threshold(scores["dev"], _labels(self.pairs("dev")))
-            threshold = Threshold(value, "best accuracy on the dev split")
-        return evaluate_pairs(scores[split], labels, threshold).to_json()
+    def labels(self, split: str) -> Array:
+        """The labels of one split."""
+        return np.array([pair.label for pair in self.pairs(split)])
+
+    def threshold(self, scores: Scores) -> Threshold | None:
+        """For binary labels: the score from which on most pairs of the dev split are right."""
+        if label_kind(self.labels("dev")) == "graded":
+            return None
+        return Threshold(best_threshold(scores["dev"], self.labels("dev")), "best accuracy on the dev split")
+
+    def read(self, scores: Scores, split: str) -> dict[str, tuple[Measure, Array]]:
+        """The measures of this task, each with what it reads of the scores."""
+        threshold = self.threshold(scores)
+        if threshold is None:
+            return {"Pearson": (pearson, scores[split]), "Spearman": (spearman, scores[split])}
+        decisions = (scores[split] >= threshold.value).astype(np.float64)
+        return {"accuracy": (accuracy, decisions), "F1": (f1, decisions), "AUC": (auc, scores[split])}
+
+    def compare(self, ours: Scores, theirs: Scores, split: str) -> dict[str, dict[str, float]]:
+        """Every measure of ours against theirs on one split."""
+        read, other, labels = self.read(ours, split), self.read(theirs, split), self.labels(split)
+        return {name: compared(given, other[name][1], labels, measure) for name, (measure, given) in read.items()}
 
 
 STSB, MRPC = Task("stsb"), Task("mrpc")
 
 
-def _labels(pairs: list[Pair]) -> Array:
-    return np.array([pair.label for pair in pairs])
+def compared(ours: Array, theirs: Array, labels: Array, measure: Measure, seed: int = 0) -> dict[str, float]:
+    """A measure of ours [n] minus that of theirs [n], with its 95 % percentile bootstrap interval over pairs, and their ratio.
+
+    Both see every resample. Cost: RESAMPLES * n draws, and the measure twice on each.
+    """
+    generator, n, found = np.random.default_rng(seed), len(labels), []
+    for _ in range(0, RESAMPLES, BATCH):
+        counts = generator.multinomial(n, np.full(n, 1 / n), size=BATCH).astype(np.float64)
+        found.append(measure(ours, labels, counts) - measure(theirs, labels, counts))
+    low, high = np.quantile(np.concatenate(found), (0.025, 0.975))
+    value, other = (float(measure(each, labels, np.ones((1, n)))[0]) for each in (ours, theirs))
+    return {"difference": value - other, "low": float(low), "high": float(high), "ratio": value / other}
 
 
-def rows(name: str, task: Task, scores: dict[str, Array], **about: Any) -> list[dict[str, Any]]:
-    """One row a split."""
-    found = [{"row": name, "set": task.name, "split": split} | task.measure(scores, split) for split in scores]
-    return [row | about for row in found]
-
-
-def ranker_scores(model: Any, task: Task, splits: list[str]) -> dict[str, Array]:
+def ranker_scores(model: Any, task: Task, splits: list[str]) -> Scores:
     """Logits of every pair of each split."""
     ranker = lateint.Ranker(model)
     texts = {split: [(pair.first, pair.second) for pair in task.pairs(split)] for split in splits}
@@ -88,9 +116,9 @@ def ranker_scores(model: Any, task: Task, splits: list[str]) -> dict[str, Array]
 
 def vectors(depth: int | str, texts: list[str]) -> dict[str, Array]:
     """The base's mean vector of each text after `depth` layers, of length 1."""
-    model = lateint.load_model(BASE, "cosine", offline_layers=depth)
-    matrix = vectors_of(model, [lateint.Document("", text) for text in texts])
-    return dict(zip(texts, matrix.numpy().astype(np.float64), strict=True))
+    model, ordered = lateint.load_model(BASE, "cosine", offline_layers=depth), sorted(texts, key=len)
+    matrix = vectors_of(model, [lateint.Document("", text) for text in ordered])
+    return dict(zip(ordered, matrix.numpy().astype(np.float64), strict=True))
 
 
 def principal(matrix: Array, width: int) -> Array:
@@ -107,52 +135,56 @@ def cosines(held: dict[str, Array], directions: Array | None, pairs: list[Pair])
     return products / np.linalg.norm(first, axis=1) / np.linalg.norm(second, axis=1)
 
 
-def projections(splits: list[str]) -> list[dict[str, Any]]:
+def projections(splits: list[str]) -> dict[str, Scores]:
     """The base's vectors at the student's depth and at their own, whole and at the student's width, on STS-B."""
     train = list(dict.fromkeys(text for pair in STSB.pairs("train") for text in (pair.first, pair.second)))[:FITTED_ON]
     tested = [text for split in splits for pair in STSB.pairs(split) for text in (pair.first, pair.second)]
-    found = []
+    found = {}
     for depth in (DEPTH, "T"):
         held = vectors(depth, list(dict.fromkeys(train + tested)))
         directions = principal(np.stack([held[text] for text in train]), WIDTH)
-        for width, chosen in ((128, directions), (384, None)):
-            scores = {split: cosines(held, chosen, STSB.pairs(split)) for split in splits}
-            found += rows(f"base, layer {depth}, {width} numbers", STSB, scores, command="python benchmarks/pairs.py")
+        for width, chosen in ((WIDTH, directions), (384, None)):
+            name = f"base, layer {depth}, {width} numbers"
+            found[name] = {split: cosines(held, chosen, STSB.pairs(split)) for split in splits}
     return found
 
 
-def budget(checkpoint: Path) -> dict[str, Any]:
-    """Steps and seconds that each stage of a checkpoint was trained for."""
-    history = json.loads((checkpoint / "history.json").read_text(encoding="utf-8"))
-    return {"steps": [len(stage) for stage in history], "seconds": [round(stage[-1]["seconds"]) for stage in history]}
+def budget(folder: Path, command: str) -> dict[str, Any]:
+    """Steps and seconds of every stage of the runs that a command is made of; their checkpoints lie in `folder`."""
+    runs = [json.loads((folder / name / "history.json").read_text("utf-8")) for name in re.findall(r"--output (\S+)", command)]
+    stages = [stage for stages in runs for stage in stages]
+    return {"steps": [len(stage) for stage in stages], "seconds": [round(stage[-1]["seconds"]) for stage in stages]}
 
 
-def run(task: Task, folder: Path, splits: list[str], only: list[str]) -> dict[str, Any]:
-    """All rows of one set; with `only`, those of these checkpoints anew and the others as they stand."""
-    found = [row for row in _stored(task) if row["row"] not in only] if only else _base(task, splits)
-    for name, command in TRAINED.items():
-        if name.startswith("mrpc") != (task is MRPC) or (only and name not in only):
-            continue
-        model = lateint.load_model(folder / name)
-        found += rows(name, task, ranker_scores(model, task, splits), command=command, budget=budget(folder / name))
+def rows(task: Task, scores: dict[str, Scores], about: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row a system and split; a student's with its comparison."""
+    found = []
+    for name, held in scores.items():
+        for split in held:
+            measured = evaluate_pairs(held[split], task.labels(split), task.threshold(held)).to_json()
+            row = {"row": name, "set": task.name, "split": split} | measured | about[name]
+            if name in RIVALS:
+                against = {"row": RIVALS[name], "resamples": RESAMPLES}
+                row["against"] = against | {"measures": task.compare(held, scores[RIVALS[name]], split)}
+            found.append(row)
+    return found
+
+
+def run(task: Task, folder: Path, splits: list[str]) -> dict[str, Any]:
+    """All rows of one set."""
+    command = f"python benchmarks/pairs.py --set {task.name} --checkpoints FOLDER --splits {' '.join(splits)}"
+    scores = projections(splits) if task is STSB else {WHOLE: ranker_scores(lateint.load_model(BASE, "cosine"), task, splits)}
+    about: dict[str, dict[str, Any]] = {name: {"command": command} for name in scores}
+    for name, trained in TRAINED.items():
+        if f"{task.name}.tsv" in trained:
+            scores[name] = ranker_scores(lateint.load_model(folder / name), task, splits)
+            about[name] = {"command": trained, "budget": budget(folder, trained)}
     return {
         "claim": "students of pair tasks beside their teachers",
-        "command": f"python benchmarks/pairs.py --set {task.name} --checkpoints FOLDER --splits {' '.join(splits)}",
+        "command": command,
         "threads": torch.get_num_threads(),
-        "rows": found,
+        "rows": rows(task, scores, about),
     }
-
-
-def _base(task: Task, splits: list[str]) -> list[dict[str, Any]]:
-    if task is STSB:
-        return projections(splits)
-    return rows("base, layer T, 384 numbers", task, ranker_scores(lateint.load_model(BASE, "cosine"), task, splits))
-
-
-def _stored(task: Task) -> list[dict[str, Any]]:
-    found = json.loads((machine.RESULTS / f"pairs_{task.name}.json").read_text(encoding="utf-8"))
-    kept: list[dict[str, Any]] = found["rows"]
-    return kept
 
 
 def main() -> None:
@@ -160,13 +192,15 @@ def main() -> None:
     parser.add_argument("--checkpoints", type=Path, required=True, help="folder of the checkpoints named in TRAINED")
     parser.add_argument("--set", default="stsb", choices=("stsb", "mrpc"))
     parser.add_argument("--splits", nargs="+", default=["dev"], choices=("dev", "test"))
-    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="these checkpoints; other rows stay as stored")
     options = parser.parse_args()
     task = MRPC if options.set == "mrpc" else STSB
-    result = run(task, options.checkpoints, sorted({"dev", *options.splits}), options.only)
+    result = run(task, options.checkpoints, sorted({"dev", *options.splits}))
     for row in result["rows"]:
         values = "  ".join(f"{n} {m['value']:.4f} [{m['low']:.4f}, {m['high']:.4f}]" for n, m in row["measures"].items())
         print(f"{row['set']:<5} {row['split']:<5} {row['row']:<30} n {row['n']:<5} {values}")
+        for name, gap in row.get("against", {}).get("measures", {}).items():
+            shown = f"{gap['difference']:+.4f} [{gap['low']:+.4f}, {gap['high']:+.4f}], ratio {gap['ratio']:.4f}"
+            print(f"{'':<12} {name} to {row['against']['row']}: {shown}")
     print(f"written to {machine.write(f'pairs_{options.set}', result)}")
 
 
