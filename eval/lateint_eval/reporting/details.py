@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lateint_eval.reporting.claims import budget
-from lateint_eval.reporting.page import Page, on
+from lateint_eval.reporting.page import Page, on, remarks
 from lateint_eval.reporting.sets import MAIN
 from lateint_eval.reporting.stored import Result
 from lateint_eval.reporting.text import wrapped
@@ -16,7 +16,8 @@ COLUMNS = ("set", "n", "BM25", "cosine", MAIN, "minus BM25", "minus cosine", "se
 
 def details(page: Page, result: Result) -> list[str]:
     """A heading, facts, a table with a row for every set, and what no column says."""
-    lines = [f"## `{result['checkpoint']}` [{result['digest'][:12]}]{' (residual)' if result.get('residual') else ''}", ""]
+    said = remarks(result)
+    lines = [f"## `{result['checkpoint']}` [{result['digest'][:12]}]" + (f" ({', '.join(said)})" if said else ""), ""]
     lines += [*_facts(result), "", f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS)]
     lines += [_row(task) for task in sorted(result["tasks"], key=lambda task: not task["test"])]
     after = [*_gain(page, result), *_codecs(result)]

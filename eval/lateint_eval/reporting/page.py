@@ -93,3 +93,10 @@ def difference(result: Result, name: str, other: str) -> Sequence[float] | None:
 def stored_bytes(result: Result) -> Number:
     """Bytes a passage on disk, of the first set of those that gain is taken over."""
     return next((value for name in GAIN_SETS if (value := score(result, name, "bytes_per_document")) is not None), None)
+
+
+def remarks(result: Result | None) -> list[str]:
+    """What a reader must know of a head before taking its figures for the published method's."""
+    known = result or {}
+    matches = "readout='matches'" in known.get("method", {}).get("head", "")
+    return [*(["residual"] if known.get("residual") else []), *(["matches"] if matches else [])]

@@ -7,7 +7,7 @@ from typing import Any
 
 from lateint_eval.reporting.claims import budget, reasons, verdict
 from lateint_eval.reporting.details import details, n_of
-from lateint_eval.reporting.page import GAIN_SETS, Number, Page, score, stored_bytes
+from lateint_eval.reporting.page import GAIN_SETS, Number, Page, remarks, score, stored_bytes
 from lateint_eval.reporting.rows import BASE_PAIRS, SOURCES, Row
 from lateint_eval.reporting.similarity import spearman, stsb_row, table, training_of
 from lateint_eval.reporting.stored import Result
@@ -25,6 +25,8 @@ NOTES = (
     "ms: median time to re-rank 1,000 cached passages by id, end to end. speed-up: against sentence-transformers' CrossEncoder "
     "over a backbone of the same shape, in float32 at its best batch size, on the same texts and cores in the same run.",
     "residual: the head adds the base cosine to its own score, so its figures are no evidence for the method alone.",
+    "matches: in place of the published CLS readout, which this base never trained, the head reads all its rows by a cosine of "
+    "means and best matches (ours), so its figures are those of the method with that readout.",
 )
 PAIRS = "Rows of `benchmarks/pairs.py`; thresholds of binary labels come from the development split, which flatters rows on it."
 HOW = (
@@ -60,7 +62,7 @@ def _claimed(page: Page, row: Row) -> str:
     from lateint.presets import preset
 
     found = page.of(row)
-    label = ", residual" if found is not None and found.get("residual") else ""
+    label = "".join(f", {remark}" for remark in remarks(found))
     source = preset(row.preset).source
     return f"- **`{row.preset}`**{label} ({source}): **{verdict(page, row)}**. Paper: {row.headline}. {reasons(page, row)}"
 
@@ -83,8 +85,8 @@ def _name(name: str, result: Result | None) -> str:
     if result is None:
         return f"`{name}`"
     method = result.get("method", {}).get("name", name)
-    remarks = [*([] if method == name else [f"`{method}`"]), *(["residual"] if result.get("residual") else [])]
-    return f"`{name}`" + (f" ({', '.join(remarks)})" if remarks else "")
+    said = [*([] if method == name else [f"`{method}`"]), *remarks(result)]
+    return f"`{name}`" + (f" ({', '.join(said)})" if said else "")
 
 
 def _reference(page: Page, system: str) -> list[str]:
