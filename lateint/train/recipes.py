@@ -8,6 +8,7 @@ from lateint.parts import part
 from lateint.train.pair_recipes import PAIR_RECIPES
 from lateint.train.recipe import Recipe
 from lateint.train.students import STUDENTS
+from lateint.train.teacher import TEACHER
 
 EVIDENCE_STAGE = Stage(
     losses=((part("listwise"), 1.0), (part("kl"), 1.0)),
@@ -37,41 +38,6 @@ DEFAULT = Recipe(
     ),
     shares={"squad": 2, "medquad": 1, "selqa": 1},
     steps=(600,),
-)
-
-TEACHER_STAGE = Stage(
-    # Labels of three domains pull towards their templates; the default's scores, softened, hold on to what it knows of
-    # all text, most of all on queries that have no labels.
-    losses=((part("listwise"), 0.5), (part("kl", temperature=2.0), 1.0)),
-    train=("layers", "head"),
-    rate=5e-5,
-    head_rate=3e-4,
-    vector_rate=10.0,
-    queries=4,
-    negatives=7,
-)
-
-TEACHER = Recipe(
-    name="teacher",
-    base="all-MiniLM-L6-v2",
-    method=Method(
-        name="teacher",
-        source="lateint",
-        summary="stores token ids; all T layers over both, through learned gates; read out by best matches of joint rows",
-        offline_layers=0,
-        query_layers=0,
-        query=Layout(template="alone", max_length=32),
-        document=Layout(template="alone", max_length=192),
-        codecs=(("token_ids", (part("cast", dtype="uint16"),)),),
-        head=part("joint_layers", readout="matches", gate=-5.0),
-        stages=(TEACHER_STAGE,),
-    ),
-    shares={},
-    steps=(400,),
-    teacher="default",
-    spans=2500,
-    precision="bfloat16",
-    weights="int8",
 )
 
 RECIPES = {recipe.name: recipe for recipe in (DEFAULT, TEACHER, *STUDENTS, *PAIR_RECIPES)}

@@ -13,20 +13,11 @@ from lateint.method import Layout, Method, Stage
 from lateint.parts import part
 from lateint.presets import COLBERT, DC_BERT, DEFORMER, DIPAIR, MICE, MORES, PRETTR, SDR
 from lateint.train.recipe import Recipe
+from lateint.train.teacher import TEACHER
 
-QUERY = Layout(template="alone", max_length=32)
-DOCUMENT = Layout(template="alone", max_length=192)
-TAUGHT = ((part("listwise"), 0.5), (part("kl", temperature=2.0), 1.0))
-STAGE = Stage(
-    losses=TAUGHT,
-    train=("layers", "head"),
-    rate=5e-5,
-    head_rate=3e-4,
-    vector_rate=10.0,
-    queries=4,
-    negatives=7,
-)
-JOINT = part("joint_layers", readout="matches", gate=-5.0)
+# The teacher's own schedule, layouts and gated head: its weights see what they know, and one file of scores serves all.
+(STAGE,) = TEACHER.method.stages
+QUERY, DOCUMENT, JOINT = TEACHER.method.query, TEACHER.method.document, TEACHER.method.head
 METHODS = (
     replace(PRETTR, head=JOINT, stages=(STAGE,)),
     replace(
@@ -34,7 +25,7 @@ METHODS = (
         offline_layers="T/2",
         query_layers="T/2",
         head=JOINT,
-        stages=(replace(STAGE, losses=(*TAUGHT, (part("layer_mse"), 0.5))),),
+        stages=(replace(STAGE, losses=(*STAGE.losses, (part("layer_mse"), 0.5))),),
     ),
     replace(DC_BERT, head=part("extra_layers", layers=1, readout="matches"), towers="shared", stages=(STAGE,)),
     replace(
@@ -99,9 +90,9 @@ def _student(method: Method) -> Recipe:
         shares={},
         steps=STEPS[method.name],
         teacher="teacher",
-        spans=2500,
-        precision="bfloat16",
-        weights="int8",
+        spans=TEACHER.spans,
+        precision=TEACHER.precision,
+        weights=TEACHER.weights,
     )
 
 
