@@ -24,6 +24,7 @@ import torch
 
 import lateint
 from lateint.checkpoint import CHECKPOINTS
+from lateint.errors import InputError
 from lateint.fingerprint import digest_tensors
 from lateint_eval.datasets.folder import data_folder
 from lateint_eval.reporting.checkpoints import Checkpoint, find_checkpoints, load
@@ -45,6 +46,9 @@ def update(checkpoints: Sequence[Checkpoint], about: dict[str, Any], wanted: Seq
     """Run every checkpoint on the sets that it lacks, those `wanted` or all, and time those that were not timed."""
     base = lateint.load_model(BASE, method="cosine")
     sets, demo = tasks(data_folder()), [demo_task("dev"), demo_task("test")]
+    known = [task.name for task in (*sets, *demo)]
+    if odd := [name for name in wanted if name not in known]:
+        raise InputError(f"no set is called {odd[0]!r}; there are: {', '.join(known)}")
     for one in checkpoints:
 
         def run(task: Task, one: Checkpoint = one) -> dict[str, Any]:
