@@ -21,6 +21,7 @@ _TEXT = """a an the of in to and is are was how what which when river stone brea
 brake oil filter bolt garden rose soil seed rain sun moon star orbit planet comet music violin string bow note chord tempo
 python list sort file path read write open close thread lock queue socket server client , . ; : ! ? ( )"""
 WORDS = _TEXT.split()
+_FOLDER = tempfile.TemporaryDirectory(prefix="tiny-")  # removed when this process ends
 SHAPE = {"vocab_size": 128, "num_labels": 1, "initializer_range": 0.25, "pad_token_id": 0}
 WIDE = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 64}
 CONFIGS = {
@@ -59,7 +60,7 @@ def tokenizer(family: str) -> PreTrainedTokenizerFast:
 @functools.cache
 def checkpoint(family: str, labels: int = 1) -> Path:
     """A folder with a random classifier of this family; made once a process."""
-    folder = Path(tempfile.mkdtemp(prefix=f"tiny-{family}-"))
+    folder = Path(_FOLDER.name) / f"{family}-{labels}"
     config = type(CONFIGS[family])(**{**CONFIGS[family].to_dict(), "num_labels": labels})
     with torch.random.fork_rng():
         torch.manual_seed(7)
