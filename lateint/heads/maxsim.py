@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
@@ -17,15 +19,20 @@ from lateint.split import Candidates, Query
 class MaxSim(nn.Module):
     """Sum, over query tokens, of the best similarity with a real document token. Source: arXiv:2004.12832, Sec. 3.3.
 
+    `scale`, ours: a learned factor, this much at first, so that a teacher's scores of any spread can be met; None, as
+    published: none. It changes no order.
     Cost a candidate: q·m·c multiply-adds.
     """
 
     needs_classifier = False
     reads = ("states",)
 
-    def __init__(self, backbone: Backbone, method: Method, compressor: Any = None) -> None:
+    def __init__(self, backbone: Backbone, method: Method, compressor: Any = None, *, scale: float | None = None) -> None:
         super().__init__()
         check_compares(compressor, "maxsim")
+        if scale is not None and scale <= 0:
+            raise InputError(f"scale={scale} of head 'maxsim'; expected a number above 0")
+        self.log_scale = None if scale is None else nn.Parameter(torch.tensor(math.log(scale)))
         self.compressor = (compressor,)
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
@@ -33,7 +40,9 @@ class MaxSim(nn.Module):
         if docs.states is None:
             raise InputError("head 'maxsim' reads 'states', which these candidates do not hold")
         compressor, ours = self.compressor[0], query.rows.states[0]
-        return maxsim((ours if compressor is None else compressor.compress(ours)).float(), docs.states.float(), docs.mask)
+        codes = ours if compressor is None else compressor.compress(ours)
+        scores = maxsim(codes.float(), docs.states.float(), docs.mask)
+        return scores if self.log_scale is None else scores * self.log_scale.float().exp()
 
 
 @in_float32

@@ -61,7 +61,7 @@ METHODS = (
             Stage(losses=((part("reconstruction_mse"), 1.0),), train=("compressor",), rate=1e-3, queries=4, negatives=7),
         ),
     ),
-    replace(COLBERT, stages=(replace(STAGE, train=("layers", "compressor"), queries=4),)),
+    replace(COLBERT, head=part("maxsim", scale=1.0), stages=(replace(STAGE, train=("layers", "head", "compressor")),)),
 )
 
 

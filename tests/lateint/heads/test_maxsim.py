@@ -1,11 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tiny
 import torch
 
 from lateint.checkpoint import load_model
+from lateint.errors import InputError
 from lateint.heads.maxsim import maxsim
 from lateint.model import Document
+from lateint.parts import part
+from lateint.presets import preset
 from lateint.split import Candidates
 
 LENGTHS = {"query_max_length": 24, "doc_max_length": 48}
@@ -48,3 +53,18 @@ def test_colbert_compares_unit_vectors_of_marked_texts_without_punctuation(famil
         ours = model.compressor.compress(query.rows.states[0]).numpy()
     wanted = [brute_force(ours, [entry["states"]], [len(entry["states"])])[0] for entry in entries]
     assert np.allclose(scores, wanted, atol=1e-4)
+
+
+def test_a_scale_multiplies_scores_and_learns():
+    def load(**settings):
+        return load_model(tiny.checkpoint("bert"), method=replace(preset("colbert"), head=part("maxsim", **settings)), **LENGTHS)
+
+    plain, scaled = load(), load(scale=4.0)
+    states, mask = plain.encode_batch(plain.document_tokens([Document(text, text) for text in TEXTS]))["states"]
+    docs, query = Candidates(states=states, mask=mask), plain.query_from_tokens(plain.query_tokens("flour for bread"))
+    published, ours = plain.score(query, docs), scaled.score(query, docs)
+    assert torch.allclose(ours, 4 * published, rtol=1e-5) and not torch.allclose(ours, published, rtol=0.1)
+    ours.sum().backward()
+    assert torch.allclose(scaled.head.log_scale.grad, ours.detach().sum()) and not list(plain.head.parameters())
+    with pytest.raises(InputError, match="expected a number above 0"):
+        load(scale=0.0)
