@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -15,10 +16,12 @@ from lateint.heads._choices import check_choice
 from lateint.heads._codes import check_expands
 from lateint.heads._gates import Gates
 from lateint.heads._matches import Matches
+from lateint.heads.cosine import cosine
 from lateint.method import Method
 from lateint.split import Candidates, Query, document_start, join
 
 Readout = Literal["cls", "matches", "calibrated_matches"]
+Residual = Literal["none", "cosine"]
 Watch = Callable[[int, Rows], None]
 """Given the number of a layer and the joint rows before it; T with the rows after the last."""
 
@@ -30,6 +33,7 @@ class JointLayers(nn.Module):
     reads only that; `matches`, ours: means and best matches of all joint rows, see `heads/_matches.py`, no classifier;
     `calibrated_matches`: the same as a logit, for labels that are judged pair by pair. `gate`, ours: a learned bias on
     attention between the sides, this much at first but for the last layer, see `heads/_gates.py`; None, as published: none.
+    `residual`: with `cosine` (ours) a learned multiple, 10 at first, of the cosine of both sides' vectors is added.
     Reads token ids at L = 0, states at L > 0, and both where the compressor takes side information.
     Cost a candidate: (T - L)·(12·(q+m)·h² + 2·(q+m)²·h) multiply-adds, the last layer 2·(q+m)·h² with `cls`.
     """
@@ -44,20 +48,31 @@ class JointLayers(nn.Module):
         *,
         readout: Readout = "cls",
         gate: float | None = None,
+        residual: Residual = "none",
     ) -> None:
         super().__init__()
         self.backbone = (backbone,)  # in a tuple: its weights belong to the model
         self.compressor = (compressor,)
         self.method = method
         check_choice("readout", readout, Readout)
+        check_choice("residual", residual, Residual)
+        if residual == "cosine" and method.vector is None:
+            raise InputError(f"method {method.name!r}: residual='cosine' needs vectors; set `vector` in the method, such as 'mean'")
         self.needs_classifier = readout == "cls"
         self.matches = None if self.needs_classifier else Matches(backbone.width, calibrated=readout == "calibrated_matches")
         _check(backbone, method, compressor, self.needs_classifier)
         self.gates = None if gate is None else Gates(len(backbone.layers), gate)
+        self.log_residual = None if residual == "none" else nn.Parameter(torch.tensor(math.log(10.0)))
 
     @property
     def reads(self) -> tuple[str, ...]:
         """Stored arrays that scoring needs."""
+        vector = () if self.log_residual is None else ("vector",)
+        return (*self._joins, *vector)
+
+    @property
+    def _joins(self) -> tuple[str, ...]:
+        """Stored arrays that document rows are made of."""
         if not self.method.depth:
             return ("token_ids",)
         return ("states", "token_ids") if self._needs_side else ("states",)
@@ -68,7 +83,11 @@ class JointLayers(nn.Module):
 
     def score(self, query: Query, docs: Candidates, watch: Watch | None = None) -> Tensor:
         """Scores [n] float32 of n candidates; `watch` sees the joint rows layer by layer, and then no layer is cut short."""
-        rows = self._run(query, docs, watch)
+        scores = self._read(self._run(query, docs, watch), query)
+        return scores if self.log_residual is None else scores + self.log_residual.float().exp() * cosine(query, docs)
+
+    def _read(self, rows: Rows, query: Query) -> Tensor:
+        """What the last joint rows say: [n] float32."""
         if self.matches is None:
             return self.classify(rows.states, rows.mask)
         q = query.rows.states.shape[1]
@@ -120,14 +139,14 @@ class JointLayers(nn.Module):
 
     def _document_rows(self, query: Query, docs: Candidates, compressor: Any) -> Rows:
         """Stored arrays as rows [n, m, h]: embedded token ids at L = 0, else states, expanded if they are codes."""
-        for name in self.reads:
+        for name in self._joins:
             if getattr(docs, name) is None:
                 raise InputError(f"head 'joint_layers' reads {name!r}, which these candidates do not hold")
         stored: Any = docs.states if self.method.depth else docs.token_ids
         n, m = stored.shape[:2]
         start = document_start(self.method.document, self.method.query, query.rows.states.shape[1])
         positions = (torch.arange(m, device=stored.device) + start).expand(n, m)
-        side = self._embedded(docs.token_ids, positions) if "token_ids" in self.reads else None
+        side = self._embedded(docs.token_ids, positions) if "token_ids" in self._joins else None
         if side is not None and not self.method.depth:
             return Rows(side, positions, docs.mask)
         return Rows(stored if compressor is None else compressor.expand(stored, side), positions, docs.mask)

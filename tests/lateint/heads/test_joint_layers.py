@@ -102,6 +102,21 @@ def test_token_ids_and_a_vector_can_stand_in_one_entry():
     assert set(entry) == {"token_ids", "vector"} and abs(np.linalg.norm(entry["vector"]) - 1) < 1e-5
 
 
+@pytest.mark.parametrize("head", ["cls", "matches"])
+@pytest.mark.parametrize("depth", [0, 2])
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_a_residual_adds_ten_cosines_of_the_vectors_at_first(family, depth, head):
+    method = replace(preset("prettr"), vector=part("mean"), head=part("joint_layers", readout=head))
+    plain, whole = load(method, family, depth), load(replace(method, head=part("joint_layers", readout=head, residual="cosine")), family, depth)
+    with torch.inference_mode():
+        docs, query = candidates(whole), whole.query(QUERY)
+        cosine = docs.vector @ query.vector
+        wanted = plain.score(plain.query(QUERY), candidates(plain))
+        assert torch.allclose(whole.score(query, docs), wanted + 10 * cosine, atol=1e-4)
+    assert whole.head.reads == (*plain.head.reads, "vector") and whole.head.log_residual.requires_grad
+    assert float((10 * cosine).abs().max()) > 1e-2  # or the sum would show nothing
+
+
 def oracle(rows, q, words, mask):
     """5·cos of means + 40·the mean of best cosines, one document at a time, in float64."""
 
@@ -211,6 +226,8 @@ def test_many_labels_are_refused_by_the_classifier_alone():
     ("changes", "match"),
     [
         ({"head": part("joint_layers", readout="mean")}, "readout='mean'; expected one of cls, matches"),
+        ({"head": part("joint_layers", residual="sum")}, "residual='sum'; expected one of none, cosine"),
+        ({"head": part("joint_layers", residual="cosine")}, "residual='cosine' needs vectors"),
         ({"offline_layers": 5}, "5 layers of a backbone with T = 4"),
         ({"offline_layers": "T-5"}, "'T-5' layers of a backbone with T = 4"),
         ({"offline_layers": 0, "compressor": part("linear", width=4)}, "token ids at L = 0, which no compressor takes"),
