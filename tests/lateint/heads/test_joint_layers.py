@@ -107,7 +107,8 @@ def test_token_ids_and_a_vector_can_stand_in_one_entry():
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_a_residual_adds_ten_cosines_of_the_vectors_at_first(family, depth, head):
     method = replace(preset("prettr"), vector=part("mean"), head=part("joint_layers", readout=head))
-    plain, whole = load(method, family, depth), load(replace(method, head=part("joint_layers", readout=head, residual="cosine")), family, depth)
+    plain = load(method, family, depth)
+    whole = load(replace(method, head=part("joint_layers", readout=head, residual="cosine")), family, depth)
     with torch.inference_mode():
         docs, query = candidates(whole), whole.query(QUERY)
         cosine = docs.vector @ query.vector

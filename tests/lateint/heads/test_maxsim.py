@@ -57,7 +57,8 @@ def test_colbert_compares_unit_vectors_of_marked_texts_without_punctuation(famil
 
 def test_a_scale_multiplies_scores_and_learns():
     def load(**settings):
-        return load_model(tiny.checkpoint("bert"), method=replace(preset("colbert"), head=part("maxsim", **settings)), **LENGTHS)
+        method = replace(preset("colbert"), head=part("maxsim", **settings))
+        return load_model(tiny.checkpoint("bert"), method=method, **LENGTHS)
 
     plain, scaled = load(), load(scale=4.0)
     states, mask = plain.encode_batch(plain.document_tokens([Document(text, text) for text in TEXTS]))["states"]
