@@ -17,7 +17,9 @@ from lateint.parts import Part, part
 from lateint.split import Candidates
 from lateint_store import ArraySpec, Pipeline, Ragged
 
-TOKENS_A_BATCH = 16_384  # padded document tokens scored at once; bounds memory whatever the number of candidates
+# Padded document tokens scored at once: memory is bounded whatever the number of candidates. On a processor joint rows
+# that stay in its caches are faster (docs/log.md); a GPU wants more work at once.
+TOKENS_A_BATCH, TOKENS_A_BATCH_ON_GPU = 4_096, 16_384
 
 
 def pipelines(model: Model, codecs: Mapping[str, tuple[Part, ...]] | None = None) -> dict[str, Pipeline]:
@@ -60,10 +62,12 @@ class Batch:
 def batches(
     arrays: Mapping[str, Ragged],
     device: torch.device,
-    budget: int = TOKENS_A_BATCH,
+    budget: int | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Iterator[Batch]:
     """Padded batches of similar length, longest first, each of at most `budget` padded tokens (or one document)."""
+    if budget is None:
+        budget = TOKENS_A_BATCH if device.type == "cpu" else TOKENS_A_BATCH_ON_GPU
     by_token = [ragged for ragged in arrays.values() if ragged.spec.rows == "tokens"]
     n = len(next(iter(arrays.values())))
     lengths = np.diff(by_token[0].offsets) if by_token else np.ones(n, dtype=np.int64)
@@ -109,7 +113,7 @@ def by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
         start += size
 
 
-def score_all(model: Model, query: Any, arrays: Mapping[str, Ragged], budget: int = TOKENS_A_BATCH) -> NDArray[np.float32]:
+def score_all(model: Model, query: Any, arrays: Mapping[str, Ragged], budget: int | None = None) -> NDArray[np.float32]:
     """Scores float32 [n] of all candidates against one query, in the order of the arrays.
 
     Raises: ModelError for a score that is not finite: it could not be ranked.
