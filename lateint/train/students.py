@@ -15,9 +15,11 @@ from lateint.presets import COLBERT, DC_BERT, DEFORMER, DIPAIR, MICE, MORES, PRE
 from lateint.train.recipe import Recipe
 from lateint.train.teacher import TEACHER
 
-# The teacher's own schedule, layouts and gated head: its weights see what they know, and one file of scores serves all.
+# The teacher's own schedule, layouts and gated head, but no residual: its weights see what they know, and one file of
+# scores serves all.
 (STAGE,) = TEACHER.method.stages
-QUERY, DOCUMENT, JOINT = TEACHER.method.query, TEACHER.method.document, TEACHER.method.head
+QUERY, DOCUMENT = TEACHER.method.query, TEACHER.method.document
+JOINT = part("joint_layers", readout="matches", gate=-2.0)
 METHODS = (
     replace(PRETTR, head=JOINT, stages=(STAGE,)),
     replace(
@@ -66,14 +68,14 @@ METHODS = (
 
 
 STEPS = {
-    "prettr": (60,),
-    "deformer": (60,),
-    "dc_bert": (120,),
-    "mores": (200,),
+    "prettr": (100,),
+    "deformer": (80,),
+    "dc_bert": (100,),
+    "mores": (160,),
     "mice": (240,),
-    "dipair": (60, 220),
+    "dipair": (60, 180),
     "sdr": (40, 200),
-    "colbert": (120,),
+    "colbert": (150,),
 }
 
 

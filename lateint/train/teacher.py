@@ -8,7 +8,7 @@ from lateint.train.recipe import Recipe
 
 STAGE = Stage(
     # Labels of three domains pull towards their templates; the default's scores, softened, hold on to what it knows of
-    # all text, most of all on queries that have no labels.
+    # all text, most of all on queries that have no labels. So does the cosine of both sides alone, which stays in the score.
     losses=((part("listwise"), 0.5), (part("kl", temperature=2.0), 1.0)),
     train=("layers", "head"),
     rate=5e-5,
@@ -24,17 +24,18 @@ TEACHER = Recipe(
     method=Method(
         name="teacher",
         source="lateint",
-        summary="stores token ids; all T layers over both, through learned gates; read out by best matches of joint rows",
+        summary="stores token ids and a vector; all T layers over both, through learned gates; best matches beside the cosine",
         offline_layers=0,
         query_layers=0,
         query=Layout(template="alone", max_length=32),
         document=Layout(template="alone", max_length=192),
-        codecs=(("token_ids", (part("cast", dtype="uint16"),)),),
-        head=part("joint_layers", readout="matches", gate=-5.0),
+        codecs=(("token_ids", (part("cast", dtype="uint16"),)), ("vector", (part("cast", dtype="float16"),))),
+        vector=part("mean"),
+        head=part("joint_layers", readout="matches", gate=-2.0, residual="cosine"),
         stages=(STAGE,),
     ),
     shares={},
-    steps=(400,),
+    steps=(600,),
     teacher="default",
     spans=2500,
     precision="bfloat16",

@@ -14,10 +14,15 @@ from lateint.parts import part
 from lateint.presets import PRESETS, preset
 from lateint.rank import Ranker
 from lateint.split import Candidates
+from lateint.train.teacher import TEACHER
 
 NAMES = "prettr deformer dc_bert mores mice dipair sdr colbert dse hpd early_layers cross_encoder cosine"  # in the order shown
 POSITIONS_AGAIN = ("dc_bert", "dipair", "sdr")  # they number stored rows again: sdr to embed token ids as side information
 TIMES = {"dc_bert": 20, "dipair": 20, "mores": 20, "mice": 20, "dse": 5}  # fresh readouts are small; so that scores spread
+
+
+def named(method):
+    return method if isinstance(method, str) else f"our {method.name}"
 
 
 def spread(method):
@@ -35,7 +40,7 @@ def test_the_methods_are_those_that_are_announced():
     assert list(PRESETS) == NAMES.split()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS, TEACHER.method], ids=named)
 def test_scores_with_and_without_a_store_are_bit_equal_one_document_at_a_time(tmp_path, method):
     documents = DOCUMENTS[:8]
     with making.store(tmp_path, method, documents=documents, window=1) as store:
