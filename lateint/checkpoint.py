@@ -7,6 +7,7 @@ A lateint checkpoint is a folder with `lateint.json`. Full: beside it stands an 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -179,9 +180,10 @@ def save(model: Model, folder: str | os.PathLike[str], *, base: str | None = Non
     state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     if base is None:
         own = {name: tensor for name, tensor in state.items() if not name.startswith("backbone.")}
-        model.backbone.model.save_pretrained(out)
+        encoder = model.backbone.model if dtype is None else copy.deepcopy(model.backbone.model).to(dtype)
+        encoder.save_pretrained(out)
         model.texts.save(out)
-        reference = {"name": None, "digest": digest_tensors(_as_loaded(model.backbone.model.state_dict()))}
+        reference = {"name": None, "digest": digest_tensors(_as_loaded(encoder.state_dict()))}
     else:
         backbone, _, _ = pretrained(locate(base), model.method, Changes(), torch.float32)
         weights = backbone.model.state_dict()

@@ -68,10 +68,10 @@ METHODS = (
 
 
 STEPS = {
-    "prettr": (100,),
-    "deformer": (80,),
-    "dc_bert": (100,),
-    "mores": (160,),
+    "prettr": (60,),
+    "deformer": (60,),
+    "dc_bert": (80,),
+    "mores": (120,),
     "mice": (240,),
     "dipair": (60, 180),
     "sdr": (40, 200),

@@ -85,6 +85,20 @@ def test_a_narrow_delta_is_smaller_and_close(tmp_path):
     assert found != wanted and max(abs(found[i] - wanted[i]) for i in wanted) < 1e-2
 
 
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_a_narrow_full_checkpoint_is_half_as_large_and_close(tmp_path, family):
+    model = making.model("dipair", family)
+    for name, dtype in (("wide", None), ("narrow", torch.float16)):
+        save(model, tmp_path / name, dtype=dtype)
+    assert model.backbone.model.dtype == torch.float32  # the model in hand is left as it was
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("narrow", "wide")]
+    assert sizes[0] < 0.7 * sizes[1]  # names and shapes take their place beside so few numbers
+    wide, narrow = (load_model(tmp_path / name) for name in ("wide", "narrow"))
+    assert {tensor.dtype for tensor in narrow.state_dict().values() if tensor.is_floating_point()} == {torch.float32}
+    for (name, ours), theirs in zip(narrow.state_dict().items(), wide.state_dict().values(), strict=True):
+        assert torch.allclose(ours.double(), theirs.double(), rtol=2**-11, atol=2**-24), name
+
+
 def test_a_delta_whose_base_changed_is_refused_naming_both_digests(tmp_path):
     base = tmp_path / "base"
     shutil.copytree(tiny.checkpoint("bert"), base)
