@@ -65,8 +65,15 @@ def update(checkpoints: Sequence[Checkpoint], about: dict[str, Any], wanted: Seq
 
 
 def time_missing(models: dict[Path, tuple[lateint.Model, str]]) -> None:
-    """Time the models whose file says no speed, all over one backbone against one cross-encoder, in one run."""
+    """Time the models whose file says no speed, all over one backbone against one cross-encoder, in one run.
+
+    One of the same method and settings as a timed one takes its timing.
+    """
     stored = {file: json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {} for file in models}
+    for file, result in stored.items():
+        if "speed" not in result and (twin := RESULTS.twin_speed(result)) is not None:
+            stored[file] = result | {"speed": twin}
+            RESULTS.save(file, stored[file])
     waiting = {file: chosen for file, chosen in models.items() if "speed" not in stored[file]}
     for backbone in sorted({backbone for _, backbone in waiting.values()}):
         alike = {str(file): model for file, (model, other) in waiting.items() if other == backbone}

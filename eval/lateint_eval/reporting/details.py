@@ -50,7 +50,8 @@ def _speed(speed: Mapping[str, Any]) -> str:
     texts = f"{speed['candidates']:,} passages of {speed['bytes_per_document']:,.0f} bytes"
     peer = f"{speed['peer_ms']:,.0f} ms at batch size {speed['batch_size']}; threads: {speed['threads']}"
     faster = f"{speed['speedup']:.1f} times faster than the cross-encoder in the same run"
-    return f"Speed: {speed['ms']:,.1f} ms for {texts} ({parts}), {faster}: {peer}."
+    twin = f"; timed on [{speed['of'][:12]}], whose method and settings are the same" if "of" in speed else ""
+    return f"Speed: {speed['ms']:,.1f} ms for {texts} ({parts}), {faster}: {peer}{twin}."
 
 
 def _row(task: Mapping[str, Any]) -> str:

@@ -67,6 +67,18 @@ class Results:
         if result["tasks"]:
             self.save(file, _told(result, facts))
 
+    def twin_speed(self, result: Result) -> Result | None:
+        """The timing of another checkpoint with the same method and settings, with its digest as `of`; None if there is none.
+
+        Time depends on shapes, not on weights, so what was retrained need not be timed again.
+        """
+        for other in reversed(self.all()):
+            alike = all(key in result and other.get(key) == result[key] for key in ("method", "settings"))
+            if alike and "speed" in other and other["digest"] != result["digest"]:
+                twin: Result = {"of": other["digest"]} | other["speed"]
+                return twin
+        return None
+
     def save(self, file: Path, result: Result) -> None:
         """Write one result, whole or not at all."""
         file.parent.mkdir(parents=True, exist_ok=True)

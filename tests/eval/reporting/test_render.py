@@ -55,3 +55,9 @@ def test_every_headline_says_where_it_was_read_and_every_source_is_used():
     tags = [re.findall(r"\[([VS]):([a-z-]+)\]", row.headline) for row in ROWS]
     assert all(tags) and {key for found in tags for _, key in found} == set(SOURCES)
     assert not [row.preset for row in ROWS if "[R]" in row.headline or not row.claims]
+
+
+def test_a_timing_that_was_taken_over_says_whose_it_is():
+    twin = pages.result("mice", pages.TEACHER, speed=pages.SPEED | {"of": "abcdef012345" + "0" * 52})
+    shown = [" ".join(render(Page([found])).split()) for found in (twin, pages.result("mice", pages.TEACHER))]
+    assert ["timed on [abcdef012345]" in text for text in shown] == [True, False]

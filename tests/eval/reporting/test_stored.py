@@ -16,6 +16,7 @@ from lateint_eval.reporting.reference import reference, stored_means
 from lateint_eval.reporting.sets import named, tasks
 from lateint_eval.reporting.stored import Results, logged
 from lateint_store.errors import InputError
+from tests.eval.reporting import pages
 
 TOY = Path(__file__).parents[2] / "toy"
 ABOUT = {"command": "make report", "date": "2026-01-02", "commit": "abc", "machine": "a machine"}
@@ -178,3 +179,18 @@ def test_the_budget_is_read_from_the_history_then_from_the_card(tmp_path):
     step = {"step": 1, "total": 0.1, "losses": {}, "seconds": 2.0}
     (tmp_path / "history.json").write_text(json.dumps([[step, step | {"seconds": 5.0}], [], [step]]))
     assert training(tmp_path) == {"command": "lateint train --recipe x --data y", "steps": 3, "seconds": 7.0}
+
+
+def test_what_was_retrained_takes_the_timing_of_its_twin_and_nothing_else_does(tmp_path):
+    results = Results(tmp_path, tmp_path / "log.md")
+    timed = pages.result("mice", {"squad test": 0.9})
+    for number, found in enumerate([timed, pages.old_result()]):
+        results.save(tmp_path / f"{number}.json", found)
+    again = {key: value for key, value in timed.items() if key != "speed"} | {"digest": "b" * 64}
+    twin = results.twin_speed(again)
+    assert twin == {"of": timed["digest"]} | pages.SPEED
+    results.save(tmp_path / "2.json", again | {"speed": twin, "date": "2026-01-03"})
+    assert results.twin_speed(again | {"digest": "c" * 64}) == twin  # the one that was timed, not the newest that says so
+    for other in ({"settings": timed["settings"] | {"L": 2}}, {"method": timed["method"] | {"head": "maxsim"}}):
+        assert results.twin_speed(again | other) is None
+    assert results.twin_speed({"tasks": []}) is None and results.twin_speed(pages.old_result()) is None
