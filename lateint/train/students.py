@@ -68,7 +68,7 @@ METHODS = (
 
 
 STEPS = {
-    "prettr": (60,),
+    "prettr": (200,),
     "deformer": (60,),
     "dc_bert": (80,),
     "mores": (120,),
