@@ -97,7 +97,7 @@ def _text(split: Split, doc_id: str) -> str:
 def trained(names: list[str]) -> dict[str, dict[str, Any]]:
     """How checkpoints that were made for this were trained, and for how long."""
     made = {Path(name).name: Path(name) for name in names if Path(name).name in TRAINED}
-    return {name: {"command": TRAINED[name]} | pairs.budget(folder.parent, TRAINED[name]) for name, folder in made.items()}
+    return {name: {"command": TRAINED[name]} | pairs.budget(folder) for name, folder in made.items()}
 
 
 def speed(shallow: str, texts: list[str], turns: int) -> dict[str, Any]:

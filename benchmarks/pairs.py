@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -149,10 +148,9 @@ def projections(splits: list[str]) -> dict[str, Scores]:
     return found
 
 
-def budget(folder: Path, command: str) -> dict[str, Any]:
-    """Steps and seconds of every stage of the runs that a command is made of; their checkpoints lie in `folder`."""
-    runs = [json.loads((folder / name / "history.json").read_text("utf-8")) for name in re.findall(r"--output (\S+)", command)]
-    stages = [stage for stages in runs for stage in stages]
+def budget(checkpoint: Path) -> dict[str, Any]:
+    """Steps and seconds that each stage of a checkpoint was trained for."""
+    stages = json.loads((checkpoint / "history.json").read_text("utf-8"))
     return {"steps": [len(stage) for stage in stages], "seconds": [round(stage[-1]["seconds"]) for stage in stages]}
 
 
@@ -178,7 +176,7 @@ def run(task: Task, folder: Path, splits: list[str]) -> dict[str, Any]:
     for name, trained in TRAINED.items():
         if f"{task.name}.tsv" in trained:
             scores[name] = ranker_scores(lateint.load_model(folder / name), task, splits)
-            about[name] = {"command": trained, "budget": budget(folder, trained)}
+            about[name] = {"command": trained, "budget": budget(folder / name)}
     return {
         "claim": "students of pair tasks beside their teachers",
         "command": command,

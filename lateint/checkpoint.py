@@ -180,7 +180,9 @@ def save(model: Model, folder: str | os.PathLike[str], *, base: str | None = Non
     state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     if base is None:
         own = {name: tensor for name, tensor in state.items() if not name.startswith("backbone.")}
-        encoder = model.backbone.model if dtype is None else copy.deepcopy(model.backbone.model).to(dtype)
+        encoder = model.backbone.model
+        if dtype not in (None, encoder.dtype):
+            encoder = copy.deepcopy(encoder).to(dtype)
         encoder.save_pretrained(out)
         model.texts.save(out)
         reference = {"name": None, "digest": digest_tensors(_as_loaded(encoder.state_dict()))}

@@ -20,7 +20,7 @@ from lateint.errors import InputError
 from lateint.method import Method
 from lateint.parts import build
 from lateint.pools._vector import build_vector_map, vector_width
-from lateint.settle import check_side, settle
+from lateint.settle import check_side, check_vector, settle
 from lateint.split import Candidates, Query, document_start, states_after
 from lateint.tokens import Block, TextEncoder
 
@@ -71,6 +71,7 @@ class Model(nn.Module):
         self.head: Any = None
         self.rebuild_head()
         check_side(self.method, self.compressor, self.head)
+        check_vector(self.method, self.head)
         self.eval()
 
     def rebuild_head(self) -> None:

@@ -43,6 +43,15 @@ def _check_segment(method: Method, backbone: Backbone, side: str, segment: int) 
         )
 
 
+def check_vector(method: Method, head: Any) -> None:
+    """Refuse a head that reads vectors of a method that makes none. Raises: InputError."""
+    if "vector" in head.reads and method.vector is None:
+        raise InputError(
+            f"head {method.head} reads 'vector', but method {method.name!r} has no vectors; set `vector` in the method to a "
+            "pool such as 'mean'"
+        )
+
+
 def check_side(method: Method, compressor: Any, head: Any) -> None:
     """Refuse side information that the head could not compute again. Raises: InputError."""
     if compressor is None or not compressor.needs_side:

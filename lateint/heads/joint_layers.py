@@ -56,8 +56,6 @@ class JointLayers(nn.Module):
         self.method = method
         check_choice("readout", readout, Readout)
         check_choice("residual", residual, Residual)
-        if residual == "cosine" and method.vector is None:
-            raise InputError(f"method {method.name!r}: residual='cosine' needs vectors; set `vector` in the method")
         self.needs_classifier = readout == "cls"
         self.matches = None if self.needs_classifier else Matches(backbone.width, calibrated=readout == "calibrated_matches")
         _check(backbone, method, compressor, self.needs_classifier)

@@ -13,13 +13,12 @@ from lateint.method import Layout, Method, Stage
 from lateint.parts import part
 from lateint.presets import COLBERT, DC_BERT, DEFORMER, DIPAIR, MICE, MORES, PRETTR, SDR
 from lateint.train.recipe import Recipe
-from lateint.train.teacher import TEACHER
+from lateint.train.teacher import JOINT, TEACHER
 
 # The teacher's own schedule, layouts and gated head, but no residual: its weights see what they know, and one file of
 # scores serves all.
 (STAGE,) = TEACHER.method.stages
 QUERY, DOCUMENT = TEACHER.method.query, TEACHER.method.document
-JOINT = part("joint_layers", readout="matches", gate=-2.0)
 METHODS = (
     replace(PRETTR, head=JOINT, stages=(STAGE,)),
     replace(

@@ -18,6 +18,8 @@ STAGE = Stage(
     negatives=7,
 )
 
+JOINT = part("joint_layers", readout="matches", gate=-2.0)  # students that keep joint layers share it
+
 TEACHER = Recipe(
     name="teacher",
     base="all-MiniLM-L6-v2",
@@ -31,7 +33,7 @@ TEACHER = Recipe(
         document=Layout(template="alone", max_length=192),
         codecs=(("token_ids", (part("cast", dtype="uint16"),)), ("vector", (part("cast", dtype="float16"),))),
         vector=part("mean"),
-        head=part("joint_layers", readout="matches", gate=-2.0, residual="cosine"),
+        head=part(JOINT.name, **dict(JOINT.settings), residual="cosine"),
         stages=(STAGE,),
     ),
     shares={},

@@ -173,6 +173,8 @@ def test_a_map_and_a_depth_survive_a_checkpoint(tmp_path):
         ({"vector_map": part("dense", activation="sine")}, "activation='sine'; expected one of tanh, relu, none"),
         ({"vector_map": part("dense", depth=1)}, "no setting 'depth'"),
         ({"vector_map": part("dense"), "vector": None}, "has no vectors"),
+        ({"vector": None}, "has no vectors"),
+        ({"head": part("cross_blocks", residual="cosine"), "vector": None}, "has no vectors"),
     ],
 )
 def test_vectors_that_do_not_fit_are_refused(changes, message):

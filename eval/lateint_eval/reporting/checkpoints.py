@@ -74,7 +74,7 @@ def about(model: Model) -> dict[str, Any]:
 
 
 def adds_residual(model: Model) -> bool:
-    """Whether the head adds the base cosine to its own score."""
+    """Whether the head adds the cosine of both vectors to its own score."""
     head = model.method.head
     return head.name == "evidence" or dict(head.settings).get("residual", "none") not in ("none", False, None)
 

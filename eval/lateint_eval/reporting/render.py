@@ -24,7 +24,7 @@ NOTES = (
     "correlation. bytes: a passage of squad test on disk, everything included.",
     "ms: median time to re-rank 1,000 cached passages by id, end to end. speed-up: against sentence-transformers' CrossEncoder "
     "over a backbone of the same shape, in float32 at its best batch size, on the same texts and cores in the same run.",
-    "residual: the head adds the base cosine to its own score, so its figures are no evidence for the method alone.",
+    "residual: the head adds the cosine of both vectors to its own score, so its figures are no evidence for the method alone.",
     "matches: in place of the published CLS readout, which this base never trained, the head reads all its rows by a cosine of "
     "means and best matches (ours), so its figures are those of the method with that readout.",
 )

@@ -228,7 +228,7 @@ def test_many_labels_are_refused_by_the_classifier_alone():
     [
         ({"head": part("joint_layers", readout="mean")}, "readout='mean'; expected one of cls, matches"),
         ({"head": part("joint_layers", residual="sum")}, "residual='sum'; expected one of none, cosine"),
-        ({"head": part("joint_layers", residual="cosine")}, "residual='cosine' needs vectors"),
+        ({"head": part("joint_layers", residual="cosine")}, "reads 'vector', but method 'prettr' has no vectors"),
         ({"offline_layers": 5}, "5 layers of a backbone with T = 4"),
         ({"offline_layers": "T-5"}, "'T-5' layers of a backbone with T = 4"),
         ({"offline_layers": 0, "compressor": part("linear", width=4)}, "token ids at L = 0, which no compressor takes"),
