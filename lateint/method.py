@@ -17,6 +17,7 @@ Depth = int | str
 """A number of layers: an integer, or an expression in T such as "T", "T/2", "3T/4" or "T-2" (rounded down)."""
 
 PARTS = ("pool", "compressor", "vector", "vector_map", "head")  # fields of a method that hold one part
+SIDES = ("document", "query")
 _DEPTH = re.compile(r"(?P<times>\d*)T(?:/(?P<over>[1-9]\d*))?(?:-(?P<minus>\d+))?")
 
 
@@ -55,6 +56,18 @@ class Layout:
     segment: int | None = None  # None: what the tokenizer's template says
     marker: str = ""  # a token put after the first special token, e.g. ColBERT's [Q] and [D]
     fill: str = ""  # a token that fills the text up to max_length, e.g. ColBERT's [MASK]
+    trim: str = ""  # a token left off where a text ends with it, e.g. the question mark that people do not type
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data. An empty `trim` is left out: what was written before it existed is written as it was."""
+        return {key: value for key, value in asdict(self).items() if key != "trim" or value}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Layout:
+        """The inverse of `to_json`. Raises: InputError on an unknown or missing field."""
+        values = {"trim": ""} | data
+        _check_fields(cls, values)
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +138,7 @@ class Method:
         for key in PARTS:
             chosen = getattr(self, key)
             data[key] = None if chosen is None else chosen.to_json()
+        data |= {side: getattr(self, side).to_json() for side in SIDES}
         data["codecs"] = {name: [step.to_json() for step in steps] for name, steps in self.codecs}
         data["stages"] = [_stage_json(stage) for stage in self.stages]
         return data
@@ -139,9 +153,7 @@ class Method:
         _check_fields(cls, values)
         for key in PARTS:
             values[key] = None if values[key] is None else Part.from_json(values[key])
-        for key in ("document", "query"):
-            _check_fields(Layout, data[key])
-            values[key] = Layout(**data[key])
+        values |= {side: Layout.from_json(data[side]) for side in SIDES}
         values["codecs"] = tuple((name, tuple(map(Part.from_json, steps))) for name, steps in data["codecs"].items())
         values["stages"] = tuple(_stage(stage) for stage in data["stages"])
         return cls(**values)

@@ -79,7 +79,7 @@ class TextEncoder:
         """The id of a token such as `[MASK]`. Raises: ModelError if the vocabulary lacks it."""
         found = self.raw.token_to_id(token)
         if found is None:
-            raise ModelError(f"the tokenizer has no token {token!r}; choose another marker or fill in the layout")
+            raise ModelError(f"the tokenizer has no token {token!r}; choose another marker, fill or trim in the layout")
         return int(found)
 
     def tokens(self, texts: Sequence[str], layout: Layout) -> list[list[int]]:
@@ -94,9 +94,11 @@ class TextEncoder:
             raise InputError(f"max_length {layout.max_length} leaves no room for text; expected more than {-room}")
         cut = [_checked(text, i)[: layout.max_length * CHARACTERS_A_TOKEN] for i, text in enumerate(texts)]
         fill = [self.token_id(layout.fill)] if layout.fill else []
+        trim = self.token_id(layout.trim) if layout.trim else None
         rows = []
         for ids in self._ids(cut):
-            rows.append([*before, *ids[:room], *wrap.after])
+            kept = ids[:-1] if len(ids) > 1 and ids[-1] == trim else ids  # a text of that token alone stays
+            rows.append([*before, *kept[:room], *wrap.after])
             rows[-1] += fill * (layout.max_length - len(rows[-1]))
         return rows
 
