@@ -20,7 +20,7 @@ VERBS = {
     "retrieve": "Find the nearest documents of a store, by their vectors.",
     "eval": "Evaluate runs against judgements.",
     "eval-pairs": "Score sentence pairs and measure them against labels.",
-    "store": "Look after a store: info, verify, add, delete, compact, seal, merge.",
+    "store": "Look after a store: info, verify, add, delete, compact, seal, recode, merge.",
 }
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lateint_store.opening import create_store, open_store
     from lateint_store.pipeline import Pipeline
     from lateint_store.ragged import Ragged
+    from lateint_store.recoding import Loss, recode
     from lateint_store.spec import ArraySpec
     from lateint_store.state import Progress
     from lateint_store.store import Store
@@ -26,6 +27,7 @@ __all__ = [
     "ArraySpec",
     "Entry",
     "Fetched",
+    "Loss",
     "Manifest",
     "Part",
     "Pipeline",
@@ -41,6 +43,7 @@ __all__ = [
     "open_store",
     "parse_codecs",
     "part",
+    "recode",
     "verify_store",
 ]
 
@@ -48,6 +51,7 @@ _WHERE = {
     "ArraySpec": "spec",
     "Entry": "entry",
     "Fetched": "fetched",
+    "Loss": "recoding",
     "Manifest": "manifest",
     "Pipeline": "pipeline",
     "Problem": "verify",
@@ -61,6 +65,7 @@ _WHERE = {
     "merge": "merging",
     "open_store": "opening",
     "parse_codecs": "syntax",
+    "recode": "recoding",
     "verify_store": "verify",
 }
 

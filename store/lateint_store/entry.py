@@ -60,16 +60,22 @@ def encode_entries(manifest: Manifest, entries: Sequence[Entry]) -> list[Encoded
     for entry in entries:
         _check_names(manifest, entry)
     columns = [_encode_column(manifest, name, entries) for name in manifest.arrays]
-    rows = [_count_rows(manifest, entry) for entry in entries]
+    return assemble(manifest, ids, [_count_rows(manifest, entry) for entry in entries], columns)
+
+
+def assemble(
+    manifest: Manifest, ids: Sequence[bytes], rows: Sequence[int], columns: Sequence[Sequence[bytes]]
+) -> list[Encoded]:
+    """Documents from their ids, rows, and for each array, in name order, the bytes of its array codecs and layout."""
     pipelines = [manifest.specs[name] for name in manifest.arrays]
     return [
         Encoded(
-            ids[place],
+            doc_id,
             rows[place],
             tuple(pipeline.pack(column[place]) for pipeline, column in zip(pipelines, columns, strict=True)),
-            document_digest(ids[place], [column[place] for column in columns]),
+            document_digest(doc_id, [column[place] for column in columns]),
         )
-        for place in range(len(entries))
+        for place, doc_id in enumerate(ids)
     ]
 
 

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 
 from lateint_store import index
-from lateint_store import manifest as manifests
 from lateint_store.errors import DuplicateDocument, InputError, StoreError, StoreMismatch
-from lateint_store.files import sync_folder
-from lateint_store.killpoints import point
-from lateint_store.manifest import Manifest, write_manifest
-from lateint_store.opening import claim_folder, differences, identity_difference
-from lateint_store.rewrite import Window, live_windows, rewrite
-from lateint_store.shards import Shards, remove_leftovers, with_shards
+from lateint_store.made import write_store
+from lateint_store.opening import differences, identity_difference
+from lateint_store.rewrite import live_windows
+from lateint_store.shards import Shards
 from lateint_store.snapshot import Snapshot
 from lateint_store.state import State
-from lateint_store.store import Store, library_versions
+from lateint_store.store import Store
 
 
 def merge(paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Store:
@@ -44,32 +40,7 @@ def merge(paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) 
             for part, mine in zip(parts, snapshots, strict=True)
         ]
         windows = heapq.merge(*sources, key=lambda window: window[0])
-        return _write(Path(out), parts[0].manifest, windows, _joined(states))
-
-
-def _write(out: Path, like: Manifest, windows: Iterable[Window], last: State) -> Store:
-    """Write the windows into a new store; its manifest comes last."""
-    lock = claim_folder(out)
-    try:
-        manifest = replace(
-            like,
-            uuid=uuid4().hex,
-            shard=None,
-            sealed=False,
-            content_digest=None,
-            shards=(),
-            versions=library_versions(),
-        )
-        files, _ = rewrite(out, manifest, windows, last)
-        point("merge.done")
-        write_manifest(out, with_shards(manifest, files))
-        sync_folder(out.absolute().parent)
-        return Store(out, lock)
-    except BaseException:
-        if not (out / manifests.FILE).exists():
-            remove_leftovers(out, None)
-        lock.release()
-        raise
+        return write_store(Path(out), replace(parts[0].manifest, shard=None), windows, _joined(states))
 
 
 def _in_order(parts: Sequence[Shards]) -> list[Shards]:

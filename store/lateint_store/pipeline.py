@@ -58,6 +58,11 @@ class Pipeline:
         return all(codec.lossless(spec) for codec, spec in zip(steps, self._specs, strict=True))
 
     @property
+    def coding(self) -> tuple[Part, ...]:
+        """The codecs that decide what numbers come back: all but the byte codecs, settings written out."""
+        return self.parts[: len(self._array) + 1]
+
+    @property
     def spec_out(self) -> ArraySpec:
         """Spec of decoded arrays: `spec`, but a float `cast` stays narrow."""
         spec = self._specs[-1]

@@ -6,7 +6,7 @@ import resource
 import sys
 from pathlib import Path
 
-from lateint_store import create_store, merge, open_store
+from lateint_store import create_store, merge, open_store, parse_codecs, recode
 from lateint_store.errors import LateintError
 from tests.store.making import ABOUT, WINDOW, build, contents, fill, specs
 
@@ -57,6 +57,10 @@ def verb_seal(path):
 
 def verb_merge(path, *parts):
     return summary(merge([Path(part) for part in parts], path))
+
+
+def verb_recode(path, source, codecs):
+    return summary(recode(source, path, parse_codecs(codecs))[0])
 
 
 def verb_read(path):

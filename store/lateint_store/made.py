@@ -1,0 +1,39 @@
+"""A new store made of the documents of others: what merging and recoding write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+from lateint_store import manifest as manifests
+from lateint_store.files import sync_folder
+from lateint_store.killpoints import point
+from lateint_store.manifest import Manifest, write_manifest
+from lateint_store.opening import claim_folder
+from lateint_store.rewrite import Window, rewrite
+from lateint_store.shards import remove_leftovers, with_shards
+from lateint_store.state import State
+from lateint_store.store import Store, library_versions
+
+
+def write_store(out: Path, like: Manifest, windows: Iterable[Window], last: State) -> Store:
+    """Write windows into a new store at `out`, open for writing, that is otherwise `like` another; its manifest comes last.
+
+    `last`: progress and last window. An interruption leaves no store. Raises: StoreError, StoreLocked, StoreFull.
+    """
+    lock = claim_folder(out)
+    try:
+        fresh = {"uuid": uuid4().hex, "sealed": False, "content_digest": None, "versions": library_versions()}
+        manifest = replace(like, shards=(), **fresh)  # type: ignore[arg-type]
+        files, _ = rewrite(out, manifest, windows, last)
+        point("made.done")
+        write_manifest(out, with_shards(manifest, files))
+        sync_folder(out.absolute().parent)
+        return Store(out, lock)
+    except BaseException:
+        if not (out / manifests.FILE).exists():
+            remove_leftovers(out, None)
+        lock.release()
+        raise
