@@ -54,11 +54,7 @@ def build_store(
     InputError for a document that cannot be encoded, naming it, and for chunks that do not fit the model; StoreFull.
     Cost: one forward pass of L layers a document (all T with a `vector`). Memory does not grow with the corpus.
     """
-    through, about = pipelines(model, codecs), describe(model)
-    if chunks is not None:
-        chunking.check_fits(chunks, model)
-        through[chunking.COUNT] = Pipeline(ArraySpec("int64", 1, rows="one"), (part("cast", dtype="uint32"),))
-        about["fingerprint"][chunking.COUNT] = str(chunks)
+    through, about = described(model, codecs, chunks)
     usual = WINDOW if chunks is None else WINDOW_OF_CHUNKED
     about |= {"window": usual if window is None else window, "shard": shard}
     store = create_store(path, through, kind=Store, **about)
@@ -69,6 +65,21 @@ def build_store(
         store.close()  # else its lock would outlive the failure
         raise
     return store
+
+
+def described(
+    model: Model, codecs: Mapping[str, tuple[Part, ...]] | None, chunks: Chunks | None
+) -> tuple[dict[str, Pipeline], dict[str, Any]]:
+    """The arrays of a store that a model fills, and what it records of the model.
+
+    Raises: InputError for an array that the model does not store, and for chunks that do not fit it; SpecError.
+    """
+    through, about = pipelines(model, codecs), describe(model)
+    if chunks is not None:
+        chunking.check_fits(chunks, model)
+        through[chunking.COUNT] = Pipeline(ArraySpec("int64", 1, rows="one"), (part("cast", dtype="uint32"),))
+        about["fingerprint"][chunking.COUNT] = str(chunks)
+    return through, about
 
 
 def _documents(documents: Iterable[Document | str]) -> Iterator[Document]:

@@ -65,7 +65,7 @@ class Layout:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Layout:
         """The inverse of `to_json`. Raises: InputError on an unknown or missing field."""
-        values = {"trim": ""} | data
+        values: dict[str, Any] = {"trim": ""} | data
         _check_fields(cls, values)
         return cls(**values)
 

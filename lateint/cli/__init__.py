@@ -15,6 +15,7 @@ VERBS = {
     "demo": "The main job on the Python standard library's own documentation.",
     "methods": "The published methods: what each stores, and its source.",
     "train": "Train a method on ranking data.",
+    "plan": "Say what a corpus will take, before it is encoded.",
     "index": "Encode a corpus into a store.",
     "rank": "Rank the candidates of queries.",
     "retrieve": "Find the nearest documents of a store, by their vectors.",

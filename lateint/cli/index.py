@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from lateint.model import Document, Model
     from lateint.progress import Progress
 
+LARGE = 100_000  # documents; more wait for a look at the plan
+
 
 @click.command("index")
 @click.option(
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--codecs", metavar="SPEC", help='E.g. "states=cast:float16+zstd;vector=int8".')
 @click.option("--shard", metavar="I/N", help="Encode every N-th window from window I; `lateint store merge` joins them.")
 @click.option("--progress/--no-progress", default=None, help="Default: on at a terminal.")
-@click.option("--yes", is_flag=True, help="Do not stop to ask. (This command never asks without a terminal.)")
+@click.option("--yes", is_flag=True, help=f"Do not show the plan of a corpus above {LARGE:,} documents first.")
 @chunk_options
 @model_options
 def command(
@@ -40,8 +44,8 @@ def command(
 ) -> None:
     """Run the document layers once over a corpus and keep what comes out.
 
-    Killed at any point, the same command continues where the last window was committed. With --chunk-tokens a long
-    document becomes several entries, each with the title in front; `lateint rank` makes one score of theirs.
+    Killed at any point, the same command continues where the last window was committed. With --chunk-tokens a
+    document becomes entries, each with the title in front, and `lateint rank` makes one score of theirs.
 
     \b
     Example:
@@ -55,6 +59,8 @@ def command(
 
     chosen, part, chunks = None if codecs is None else parse_codecs(codecs), parse_shard(shard), cutting.make()
     model = choice.load()
+    if not yes and _is_large(corpus, store):
+        _confirm(model, corpus, store, codecs, chunks)
     seen: list[Progress] = []
     wanted = sys.stderr.isatty() if progress is None else progress
     with reporter(wanted, _count(corpus) if wanted else None) as report, explained_duplicates(corpus):
@@ -65,8 +71,28 @@ def command(
 
         with build_store(model, read_documents(corpus), store, chosen, watch, chunks=chunks, shard=part) as built:
             total = len(built)
-    for line in _summary(f"in {store}", total, seen, chunks, model):
-        click.echo(line, err=True)
+    click.echo("\n".join(_summary(f"in {store}", total, seen, chunks, model)), err=True)
+
+
+def _is_large(corpus: str, store: str) -> bool:
+    """Whether a new store of this corpus wants a look at its plan; standard input cannot be read twice."""
+    from lateint_store.manifest import FILE
+
+    if corpus == "-" or (Path(store) / FILE).exists():
+        return False
+    return sum(1 for _ in islice(read_documents(corpus), LARGE + 1)) > LARGE
+
+
+def _confirm(model: Model, corpus: str, store: str, codecs: str | None, chunks: Chunks | None) -> None:
+    """Show the plan and ask, at a terminal. Raises: InputError where nobody can answer, or the answer is no."""
+    from lateint.cli.plan import make, written
+    from lateint.errors import InputError
+
+    click.echo(written(make(model, corpus, store, codecs=codecs, chunks=chunks)), err=True)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise InputError(f"{corpus} has more than {LARGE:,} documents: see the plan above, and add --yes to go on")
+    if not click.confirm("Encode it?", err=True):
+        raise InputError("nothing was encoded")
 
 
 def _summary(where: str, total: int, seen: list[Progress], chunks: Chunks | None, model: Model) -> Iterator[str]:

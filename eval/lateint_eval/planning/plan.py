@@ -1,0 +1,173 @@
+"""`make_plan`: what indexing a corpus and ranking from its store will cost on this machine."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lateint.chunks import Chunks
+from lateint.entries import pipelines
+from lateint.model import Document, Model
+from lateint.rank import Ranker
+from lateint.store import open_store
+from lateint_eval.planning.estimate import Estimate, proportion, quantile, total
+from lateint_eval.planning.survey import Survey, survey
+from lateint_eval.planning.trial import Size, Trial, encode_sample, measure_size, rank_times
+from lateint_store import Part, format_codecs, parse_codecs
+from lateint_store.errors import SpecError
+
+SAMPLE = 1_000
+CODECS = ("cast:float16", "int8", "int4", "drive:bits=6", "drive:bits=4", "drive:bits=2")  # tried on states, else vectors
+QUERIES = 21
+WORDS = 6  # of a query that is taken from a document
+CANDIDATES, MORE, MANY = 100, 300, 1_000
+QUICK_MS = 300  # what takes no longer with MORE candidates is timed with MANY
+Codecs = Mapping[str, tuple[Part, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """What a corpus takes on disk in some codecs, and a document of it."""
+
+    codecs: str
+    a_document: Estimate
+    in_all: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class RankTime:
+    """Median milliseconds to rank so many candidates; `extrapolated` if it was not timed with as many."""
+
+    candidates: int
+    ms: Estimate
+    extrapolated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that `lateint plan` prints; intervals are of 95 %, those of times what differed between parts of the sample."""
+
+    documents: int
+    sample: int
+    tokens_median: Estimate
+    tokens_p95: Estimate
+    cut: Estimate  # share of documents that lose their end
+    max_length: int
+    bytes: tuple[Bytes, ...]  # the codecs that would be used come first
+    hours: Estimate
+    ranking: tuple[RankTime, ...]
+    free_bytes: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether the first codecs' upper end fits the free disk."""
+        return self.bytes[0].in_all.high <= self.free_bytes
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self) | {"fits": self.fits}
+
+
+def make_plan(
+    model: Model,
+    documents: Iterable[Document],
+    *,
+    codecs: Codecs | None = None,
+    queries: Sequence[str] | None = None,
+    chunks: Chunks | None = None,
+    sample: int = SAMPLE,
+    beside: Path | None = None,
+    seed: int = 0,
+) -> Plan:
+    """Encode, store and rank a random sample as the corpus would be, and scale up.
+
+    Args: `codecs` of the store to be built, None: the method's; `queries` to time, None: words of the sample's documents;
+    `beside`: where the store will lie, for the free disk.
+    Raises: InputError for an empty corpus or codecs of unknown arrays; what encoding raises.
+    Cost: reading the corpus, encoding `sample` documents, and 30 rankings of 100 to 1,000 of them.
+    """
+    found = survey(documents, sample, seed)
+    with tempfile.TemporaryDirectory(prefix="lateint-plan-") as folder:
+        trial = encode_sample(model, found.sample, Path(folder) / "built", chunks)
+        ranking = _rank(model, found, Path(folder) / "built", queries or _queries(found, seed))
+        sizes = [_bytes(found, model, trial, chosen, chunks) for chosen in _choices(model, codecs)]
+    hours = [seconds * found.documents / 3600 for seconds in trial.seconds]
+    tokens = total(found, trial.tokens).value / found.documents / (sum(trial.tokens) / len(trial.tokens))
+    mean = Estimate(sum(hours) / len(hours), min(hours), max(hours)).scaled(tokens)
+    return Plan(
+        documents=found.documents,
+        sample=len(found.sample),
+        tokens_median=quantile(trial.tokens, 0.5),
+        tokens_p95=quantile(trial.tokens, 0.95),
+        cut=proportion(trial.cut, len(found.sample)),
+        max_length=model.method.document.max_length,
+        bytes=tuple(sizes),
+        hours=mean,
+        ranking=ranking,
+        free_bytes=shutil.disk_usage(_existing(beside or Path())).free,
+    )
+
+
+def _choices(model: Model, codecs: Codecs | None) -> list[Codecs]:
+    """The codecs to be used, then others for the array that takes the most room."""
+    first = {name: pipeline.parts for name, pipeline in pipelines(model, codecs).items()}
+    large = "states" if "states" in first else "vector" if "vector" in first else None
+    choices: list[Codecs] = [first]
+    for text in CODECS if large is not None else ():
+        try:
+            through = pipelines(model, first | parse_codecs(f"{large}={text}"))
+            other = {name: pipeline.parts for name, pipeline in through.items()}
+        except SpecError:  # a codec that does not take this width
+            continue
+        if other not in choices:
+            choices.append(other)
+    return choices
+
+
+def _bytes(found: Survey, model: Model, trial: Trial, codecs: Codecs, chunks: Chunks | None) -> Bytes:
+    with tempfile.TemporaryDirectory(prefix="lateint-plan-") as folder:
+        size: Size = measure_size(model, trial, Path(folder) / "store", codecs, chunks)
+    in_all = total(found, size.payloads).scaled(1.0, size.empty + size.beside * found.documents)
+    return Bytes(format_codecs(dict(codecs)), in_all.scaled(1 / found.documents), in_all)
+
+
+def _rank(model: Model, found: Survey, store: Path, queries: Sequence[str]) -> tuple[RankTime, ...]:
+    ids = [document.id for document in found.sample]
+    with open_store(store) as opened:
+        ranker = Ranker(model, opened)
+        few = min(CANDIDATES, len(ids))
+        first = quantile(rank_times(ranker, queries[:QUERIES], ids, few), 0.5)
+        times = [RankTime(few, first, extrapolated=False)]
+        if len(ids) < MORE:
+            return tuple(times)
+        more = quantile(rank_times(ranker, queries[:5], ids, MORE), 0.5)
+        if len(ids) >= MANY and more.value <= QUICK_MS:
+            many = RankTime(MANY, quantile(rank_times(ranker, queries[:5], ids, MANY), 0.5), extrapolated=False)
+        else:
+            a_candidate = max(0.0, more.value - first.value) / (MORE - few)
+            many = RankTime(MANY, more.scaled(1.0, a_candidate * (MANY - MORE)), extrapolated=True)
+    return (*times, many)
+
+
+def _queries(found: Survey, seed: int) -> list[str]:
+    """Words in a row from documents of the sample, where there are no questions."""
+    random = np.random.default_rng(seed)
+    queries: list[str] = []
+    for document in found.sample:
+        words = document.full_text.split()
+        if len(words) >= WORDS and len(queries) < QUERIES:
+            start = int(random.integers(len(words) - WORDS + 1))
+            queries.append(" ".join(words[start : start + WORDS]))
+    return queries or ["what is this"]
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists."""
+    path = path.absolute()
+    return path if path.exists() else _existing(path.parent)

@@ -1,0 +1,93 @@
+"""The sample, encoded, stored and ranked as the corpus will be, in a folder that is deleted afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lateint.chunks import Chunks, Pieces, cut
+from lateint.encode import described, encode_window
+from lateint.model import Document, Model
+from lateint.rank import Ranker
+from lateint.store import Store
+from lateint_store import Entry, Part, create_store
+
+PARTS = 4  # of the sample, each timed on its own
+WARM_UP = 16
+FEWEST, PATIENCE_MS = 5, 8_000  # rankings that are timed
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What the sample took: tokens of each document, documents that were cut, entries, seconds of each part of it."""
+
+    tokens: list[int]
+    cut: int
+    owners: list[int]  # of each entry, the place of its document
+    entries: list[Entry]
+    seconds: list[float]  # a document, encoding and writing
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Bytes on disk: of each document's payloads, what a document takes beside them, and of a store without any."""
+
+    payloads: list[int]
+    beside: float
+    empty: int
+
+
+def encode_sample(model: Model, documents: Sequence[Document], folder: Path, chunks: Chunks | None) -> Trial:
+    """Encode and store the sample as a build does, and time it."""
+    pieces = Pieces(list(documents), [1] * len(documents)) if chunks is None else cut(chunks, model, documents)
+    rows = model.document_tokens(pieces.documents)
+    owners = np.repeat(np.arange(len(documents)), pieces.sizes)
+    tokens = np.bincount(owners, [len(row) for row in rows], minlength=len(documents)).astype(int).tolist()
+    encode_window(model, list(documents[:WARM_UP]), 0, chunks)
+    entries, seconds, lost = [], [], 0
+    through, about = described(model, None, chunks)
+    with create_store(folder, through, kind=Store, **about) as store:
+        for places in np.array_split(np.arange(len(documents)), min(PARTS, len(documents))):
+            taken = [documents[place] for place in places]
+            start = time.perf_counter()
+            window = encode_window(model, taken, int(places[0]), chunks)
+            store.append(window.entries, int(places[-1]) + 1, "")
+            seconds.append((time.perf_counter() - start) / len(taken))
+            entries += window.entries
+            lost += window.cut
+    return Trial(tokens, lost, owners.tolist(), entries, seconds)
+
+
+def measure_size(
+    model: Model, trial: Trial, folder: Path, codecs: Mapping[str, tuple[Part, ...]] | None, chunks: Chunks | None
+) -> Size:
+    """Store the encoded sample in some codecs and look at the disk. Raises: SpecError for codecs that do not fit."""
+    through, about = described(model, codecs, chunks)
+    with create_store(folder, through, kind=Store, **about) as store:
+        empty = int(store.info()["bytes"])
+        window = store.manifest.window
+        for start in range(0, len(trial.entries), window):
+            store.append(trial.entries[start : start + window], start + window, "")
+        sizes = [sum(len(through[name].encode(array)) for name, array in entry.arrays.items()) for entry in trial.entries]
+        payloads = np.bincount(trial.owners, sizes, minlength=len(trial.tokens)).astype(int).tolist()
+        beside = (int(store.info()["bytes"]) - empty - sum(sizes)) / len(payloads)
+    return Size(payloads, beside, empty)
+
+
+def rank_times(ranker: Ranker, queries: Sequence[str], ids: Sequence[str], candidates: int, seed: int = 0) -> list[float]:
+    """Milliseconds of ranking random candidates for each query, after one call that is not counted.
+
+    Slow heads are timed on fewer queries: five at least, no more once `PATIENCE_MS` are spent.
+    """
+    random = np.random.default_rng(seed)
+    taken: list[float] = []
+    for query in (queries[0], *queries):
+        chosen = [ids[int(place)] for place in random.choice(len(ids), candidates, replace=False)]
+        taken.append(ranker.rank(query, chosen).timing.total_ms)
+        if len(taken) > FEWEST and sum(taken) > PATIENCE_MS:
+            break
+    return taken[1:]
