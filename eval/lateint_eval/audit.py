@@ -7,12 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from statistics import median
 
-from lateint_eval.formats.lines import source_name
 from lateint_eval.formats.records import Entry, Judgements, Run
-from lateint_eval.formats.runs import iter_run
 from lateint_eval.msmarco import DEPTH
 from lateint_eval.order import sort_keys
 
@@ -34,14 +31,8 @@ class Finding:
         return f"{self.kind}: {self.count} {self.text}{where}"
 
 
-def audit(qrels: Judgements, path: str | Path) -> list[Finding]:
-    """Read a run leniently (nan, repetitions and odd ranks pass) and list what is odd; `depth` is always there.
-
-    Raises: FormatError for a line that is no run line at all, InputError.
-    """
-    run = Run(source_name(path))
-    for query_id, entry in iter_run(path):
-        run.queries.setdefault(query_id, []).append(entry)
+def audit(qrels: Judgements, run: Run) -> list[Finding]:
+    """List what is odd in a run that was read leniently (nan, repetitions and odd ranks pass); `depth` is always there."""
     checks = (_scores, _ties, _ranks, _disagreements, _duplicates)
     findings = [finding for check in checks for finding in check(run)]
     return [*findings, *_queries(qrels, run), *_labels(qrels, run), *_depth(run)]

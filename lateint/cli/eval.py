@@ -52,7 +52,7 @@ Examples:
 @click.option("--baseline", metavar="FILE", help="A run to test the others against: bootstrap interval, t-test, Holm.")
 @click.option("--msmarco", is_flag=True, help="Print what the official MS MARCO script prints, quirks included.")
 @click.option("--strict", is_flag=True, help="With --msmarco: refuse what the quirks hide.")
-@click.option("--audit", is_flag=True, help="Only list what is odd in the runs and what tools make of it.")
+@click.option("--audit", is_flag=True, help="Only list what is odd in the runs, and what each tool would print.")
 @click.option("--json", "as_json", is_flag=True, help="JSON with full precision and per-query values.")
 def command(**options: Any) -> None:
     """Evaluate runs: averages over all judged queries, a query that a run lacks counts as 0."""
@@ -126,15 +126,20 @@ def _print_audit(request: Request, qrels: Qrels) -> None:
     from dataclasses import asdict
 
     from lateint_eval.audit import audit
+    from lateint_eval.figures import figure_lines, figures
+    from lateint_eval.formats import read_run_leniently
 
-    reports = {path: audit(qrels, path) for path in request.run}
+    runs = {path: read_run_leniently(path) for path in request.run}
+    reports = {path: (audit(qrels, run), figures(qrels, run)) for path, run in runs.items()}
     if request.as_json:
-        click.echo(_dumps({path: [asdict(finding) for finding in findings] for path, findings in reports.items()}))
+        click.echo(_dumps({
+            path: {"findings": [asdict(each) for each in findings], "figures": [asdict(each) for each in printed]}
+            for path, (findings, printed) in reports.items()
+        }))  # fmt: skip
         return
-    for path, findings in reports.items():
-        click.echo(path)
-        for finding in findings:
-            click.echo(f"  {finding}")
+    for path, (findings, printed) in reports.items():
+        lines = [f"  {line}" for line in (*map(str, findings), *figure_lines(printed))]
+        click.echo("\n".join([path, *lines[: len(findings)], "", *lines[len(findings) :]]))
 
 
 def _dumps(data: object) -> str:

@@ -71,8 +71,11 @@ def test_audit_reads_what_evaluation_refuses(tmp_path):
         invoke("--qrels", QRELS, "--run", tmp_path / "run", catch_exceptions=False)
     result = invoke("--qrels", QRELS, "--run", tmp_path / "run", "--audit")
     assert all(kind in result.stdout for kind in ("not finite: 1", "rank base: 1", "duplicates: 1", "[line 2]"))
-    findings = json.loads(invoke("--qrels", QRELS, "--run", tmp_path / "run", "--audit", "--json").stdout)
-    assert {"not finite", "duplicates"} <= {each["kind"] for each in findings[str(tmp_path / "run")]}
+    assert "trec_eval -c" in result.stdout and "undefined: nan" in result.stdout
+    report = json.loads(invoke("--qrels", QRELS, "--run", tmp_path / "run", "--audit", "--json").stdout)
+    report = report[str(tmp_path / "run")]
+    assert {"not finite", "duplicates"} <= {each["kind"] for each in report["findings"]}
+    assert {each["tool"] for each in report["figures"]} >= {"lateint eval", "ms_marco_eval", "ir_measures", "BEIR"}
 
 
 @pytest.mark.parametrize(

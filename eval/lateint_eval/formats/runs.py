@@ -38,9 +38,14 @@ def parse_run(head: bytes, lines: Lines, source: str) -> Run:
     return run
 
 
-def iter_run(path: str | Path) -> Iterator[tuple[str, Entry]]:
-    """Yield (query id, entry) line by line; scores may be nan or infinite here. Raises FormatError."""
-    yield from _entries(*first_line(path), source_name(path))
+def read_run_leniently(path: str | Path) -> Run:
+    """`read_run` for the audit: scores may be nan or infinite. Raises: FormatError for a line that is no run line."""
+    if is_irds(path):
+        return irds_run(str(path))
+    run = Run(source_name(path))
+    for query_id, entry in _entries(*first_line(path), run.source):
+        run.queries.setdefault(query_id, []).append(entry)
+    return run
 
 
 def _entries(head: bytes, lines: Lines, source: str) -> Iterator[tuple[str, Entry]]:
