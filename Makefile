@@ -9,7 +9,7 @@ export TOKENIZERS_PARALLELISM ?= false
 demo: .venv/ready
 	$(BIN)/lateint demo $(ARGS)
 
-test: .venv/ready
+test: .venv/adapters
 	$(BIN)/python -m pytest $(ARGS)
 
 check: .venv/ready
@@ -31,6 +31,10 @@ campaign: .venv/ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[all]" --group test --group check
+	touch $@
+
+.venv/adapters: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[all,pyterrier,mteb]"
 	touch $@
 
 clean:

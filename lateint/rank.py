@@ -72,8 +72,8 @@ class Ranker:
             check_fits(self.chunks, model)
         elif aggregate is not None:
             raise InputError(f"aggregate={aggregate!r}, but there are no chunks: documents are ranked whole")
-        self._aggregate = Aggregate.parse(aggregate or "max")
-        self._aggregate.check(model)
+        self.aggregate = Aggregate.parse(aggregate or "max")
+        self.aggregate.check(model)
         self._through = pipelines(model) if store is None else dict(store.manifest.specs)
 
     def rank(
@@ -157,7 +157,7 @@ class Ranker:
         return encode_now(self.model, documents, self._through, self.chunks)
 
     def _scores(self, state: Query, docs: Encoded) -> list[float]:
-        return score_documents(self.model, state, docs.arrays, docs.sizes, self._aggregate)
+        return score_documents(self.model, state, docs.arrays, docs.sizes, self.aggregate)
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """Raw scores [n] float32 of (query, text) pairs, in their order: what `rank` sorts on.

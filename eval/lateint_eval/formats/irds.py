@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from lateint_eval.formats.records import Doc, Entry, Qrels, Run
@@ -58,7 +59,10 @@ def _dataset(name: str, part: str) -> Any:
         import ir_datasets
     except ImportError as error:
         raise MissingExtra("ir-datasets", "data") from error
-    dataset = ir_datasets.load(name.removeprefix(_PREFIX))
+    try:
+        dataset = ir_datasets.load(name.removeprefix(_PREFIX))
+    except KeyError as error:
+        raise InputError(f"ir_datasets knows no data set {name}; `ir_datasets list` names them all") from error
     if not getattr(dataset, f"has_{part}")():
         raise InputError(f"{name} has no {part}; `ir_datasets list` names the data sets")
     return dataset
@@ -73,11 +77,22 @@ def _title_and_text(record: Any) -> tuple[str, str]:
 
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
+    """Say in a line what ir_datasets says in a page."""
     try:
         yield
     except LateintError:
         raise
-    except (OSError, RuntimeError, KeyError) as error:
+    except FileNotFoundError as error:
         raise InputError(
-            f"cannot read {name}: {error}; expected a known ir_datasets id, and on first use a network connection"
+            f"cannot read {name}: {error.filename or error} is not there; this data set is fetched by hand, as ir_datasets "
+            "tells above and at https://ir-datasets.com"
+        ) from error
+    except (OSError, RuntimeError) as error:
+        import ir_datasets
+
+        home = ir_datasets.util.home_path()
+        reason = next(iter(error.args), "") if isinstance(error, RuntimeError) else error  # behind it: every source tried
+        raise InputError(
+            f"cannot read {name}: it has to be downloaded to {home}, which failed ({shorten(str(reason), 160)}); run this once "
+            "with a network connection, or copy that folder from where it was (IR_DATASETS_HOME names another)"
         ) from error

@@ -37,5 +37,26 @@ def test_a_data_set_reads_like_its_files(registered):
 def test_what_a_data_set_lacks_or_nobody_knows_is_said(registered):
     with pytest.raises(InputError, match="has no scoreddocs"):
         read_run(registered)
-    with pytest.raises(InputError, match="expected a known ir_datasets id"):
+    with pytest.raises(InputError, match="knows no data set irds:no-such-set"):
         read_queries("irds:no-such-set")
+
+
+SOURCES = [(f"https://source-{i}", OSError("no route " + "x" * 400)) for i in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("All download sources failed", SOURCES), r"failed \(All download sources failed\); run this once"),
+        (ConnectionError("no route to host"), r"failed \(no route to host\); run this once with a network .*IR_DATASETS_HOME"),
+        (FileNotFoundError("corpora/nyt.tgz"), "corpora/nyt.tgz is not there; this data set is fetched by hand"),
+    ],
+)
+def test_what_cannot_be_fetched_is_said_in_a_line(registered, monkeypatch, error, words):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(type(ir_datasets.load("lateint-toy")), "queries_iter", fails, raising=False)
+    with pytest.raises(InputError, match=f"cannot read {registered}: .*{words}") as caught:
+        read_queries(registered)
+    assert len(str(caught.value)) < 500 and "\n" not in str(caught.value)

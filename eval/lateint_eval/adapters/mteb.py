@@ -1,0 +1,139 @@
+"""MTEB (extra `mteb`): a ranker takes part in re-ranking tasks, which hand over queries, a corpus and candidates."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lateint.errors import InputError, MissingDocument, MissingExtra
+
+if TYPE_CHECKING:
+    from lateint.model import Document
+    from lateint.rank import Missing, Ranker
+
+Scores = dict[str, dict[str, float]]
+
+
+class SearchModel:
+    """A ranker as MTEB's SearchProtocol: `mteb.evaluate(SearchModel(ranker), tasks)`.
+
+    Tasks with candidates only: those of type Reranking, and retrieval tasks after `convert_to_reranking`. A title is put
+    before a document's text and an instruction behind the query's, as MTEB does for every model.
+
+    Args: `ranker`; with a store it looks documents up by the corpus's ids, so it has to be a store of that corpus. `name` is
+    how results are filed, "organization/name", by default `lateint/` and the method. `missing` is what to do with documents
+    that the store lacks: `error`, `skip`, or `encode` their texts. `revision` tells results of one name apart, by default a
+    digest of model, codecs and chunks, so that MTEB's cache answers for no other ranker; what a store holds is not in it.
+    Raises: MissingExtra without mteb; InputError for a name of another form.
+    """
+
+    def __init__(
+        self, ranker: Ranker, name: str | None = None, *, missing: Missing = "error", revision: str | None = None
+    ) -> None:
+        self.ranker = ranker
+        self.missing: Missing = missing
+        self.mteb_model_meta = _described(ranker, name or f"lateint/{ranker.model.method.name}", revision)
+        self._corpus: Any = None
+        self._places: dict[str, int] = {}
+
+    def index(
+        self, corpus: Any, *, task_metadata: Any, hf_split: str, hf_subset: str, encode_kwargs: Mapping[str, Any],
+        num_proc: int | None = None, **kwargs: Any,
+    ) -> None:
+        """Remember the corpus and where each id stands; only candidates are ever encoded, in `search`."""
+        self._corpus, self._places = corpus, {doc_id: place for place, doc_id in enumerate(corpus["id"])}
+
+    def search(
+        self, queries: Any, *, task_metadata: Any, hf_split: str, hf_subset: str, top_k: int, encode_kwargs: Mapping[str, Any],
+        top_ranked: Mapping[str, Sequence[str]] | None = None, num_proc: int | None = None, **kwargs: Any,
+    ) -> Scores:
+        """Score the candidates of every query and keep the best `top_k`; a query without candidates gets an empty ranking.
+
+        `encode_kwargs` are not used: batches are sized by tokens, precision is the model's.
+        Raises: InputError for a task without candidates, or queries that are conversations; MissingDocument.
+        Cost: without a store every candidate's text is encoded once, however many queries it is a candidate of.
+        """
+        if top_ranked is None:
+            raise InputError(
+                f"task {task_metadata.name} has no candidates to re-rank; make them with mteb.evaluate(..., prediction_folder="
+                "...) and another model, then task.convert_to_reranking(folder, top_k=...)"
+            )
+        texts = dict(zip(queries["id"], _query_texts(queries), strict=True))
+        candidates = {query_id: list(dict.fromkeys(top_ranked.get(query_id, ()))) for query_id in texts}
+        score = self._by_text if self.ranker.store is None else self._by_id
+        return {query_id: _best(found, top_k) for query_id, found in score(texts, candidates).items()}
+
+    def _by_text(self, texts: Mapping[str, str], candidates: Mapping[str, list[str]]) -> Scores:
+        documents = self._documents(candidates)
+        asked = [(query_id, doc_id) for query_id, ids in candidates.items() for doc_id in ids]
+        logits = self.ranker.logits([(texts[query_id], documents[doc_id].full_text) for query_id, doc_id in asked])
+        found: Scores = {query_id: {} for query_id in candidates}
+        for (query_id, doc_id), score in zip(asked, logits.tolist(), strict=True):
+            found[query_id][doc_id] = score
+        return found
+
+    def _by_id(self, texts: Mapping[str, str], candidates: Mapping[str, list[str]]) -> Scores:
+        found: Scores = {}
+        documents = self._documents(candidates) if self.missing == "encode" else {}
+        for query_id, ids in candidates.items():
+            given = [documents[doc_id] for doc_id in ids if doc_id in documents]
+            hits = self.ranker.rank(texts[query_id], ids, documents=given, missing=self.missing)
+            found[query_id] = {hit.doc_id: hit.score for hit in hits}
+        return found
+
+    def _documents(self, candidates: Mapping[str, list[str]]) -> dict[str, Document]:
+        """All candidates, from the corpus."""
+        from lateint.model import Document
+
+        ids = list(dict.fromkeys(doc_id for chosen in candidates.values() for doc_id in chosen))
+        if absent := [doc_id for doc_id in ids if doc_id not in self._places]:
+            raise MissingDocument(f"{len(absent)} candidates are not in the task's corpus: {absent[:3]!r}")
+        rows = self._corpus.select([self._places[doc_id] for doc_id in ids])
+        titles = rows["title"] if "title" in rows.column_names else [""] * len(rows)
+        return {i: Document(i, text, title or "") for i, text, title in zip(ids, rows["text"], titles, strict=True)}
+
+
+def _query_texts(queries: Any) -> list[str]:
+    texts = list(queries["text"])
+    if odd := [text for text in texts if not isinstance(text, str)]:
+        raise InputError(f"a query is {type(odd[0]).__name__}, not text: conversations are not supported")
+    if "instruction" not in queries.column_names:
+        return texts
+    return [f"{text} {told}" if told is not None else text for text, told in zip(texts, queries["instruction"], strict=True)]
+
+
+def _best(scores: Mapping[str, float], top_k: int) -> dict[str, float]:
+    return dict(sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))[:top_k])
+
+
+def _described(ranker: Ranker, name: str, revision: str | None) -> Any:
+    """MTEB's record of the model."""
+    try:
+        models: Any = importlib.import_module("mteb.models")  # by name: type checkers would take this very file for the package
+    except ImportError as error:
+        raise MissingExtra("mteb", "mteb") from error
+    if len([part for part in name.split("/") if part]) != 2:
+        raise InputError(f"name={name!r}; expected organization/name, MTEB files results by it")
+    model = ranker.model
+    facts: dict[str, Any] = {
+        "name": name,
+        "revision": revision or _digest(ranker),
+        "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "max_tokens": model.method.document.max_length,
+        "framework": ["PyTorch"],
+        "model_type": ["late-interaction"],
+    }
+    return models.ModelMeta.create_empty(overwrites=facts)
+
+
+def _digest(ranker: Ranker) -> str:
+    """Digest of what a score depends on: weights, tokenizer, method, codecs, chunks and how their scores are joined."""
+    from lateint.entries import pipelines
+    from lateint.fingerprint import digest_json, fingerprint, head_digest
+
+    model = ranker.model
+    specs = pipelines(model) if ranker.store is None else ranker.store.manifest.specs
+    codecs = {name: specs[name].to_json() for name in sorted(specs)}
+    joined = [str(ranker.chunks), repr(ranker.aggregate)]
+    return digest_json([model.method.to_json(), fingerprint(model), head_digest(model), codecs, joined])[:16]

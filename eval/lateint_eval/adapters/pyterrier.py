@@ -1,0 +1,126 @@
+"""PyTerrier (extra `pyterrier`): a re-ranker for its pipelines, and stores as its artifacts. Neither starts Java."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import lateint
+from lateint.errors import InputError, MissingExtra
+from lateint_store.manifest import FILE, FORMAT
+
+if TYPE_CHECKING:
+    from lateint.rank import Missing, Ranker, Ranking
+
+try:
+    pt: Any = importlib.import_module("pyterrier")  # by name: type checkers would take this very file for the package
+except ImportError as error:  # the base classes are needed here, so this module is what waits until it is used
+    raise MissingExtra("pyterrier", "pyterrier") from error
+
+
+class Reranker(pt.Transformer):  # type: ignore[misc]
+    """Scores the candidates of each query: rows with `qid`, `query` and `docno` in, the same with `score` and `rank` out.
+
+    Queries stay in their order, the rows of each stand best first, equal scores in the order of `docno`. Other columns are
+    kept; a score or rank of an earlier stage is replaced.
+
+    Args: `ranker`; with a store it looks documents up by `docno`, without one it reads their `text`. `missing` is what to do
+    with documents that the store lacks: `error`, `skip` drops their rows, `encode` reads their `text`.
+    Raises: InputError when called on a frame that lacks a column, holds anything but text in one of these, names a document
+    of a query twice, or has two texts for one `qid`; and what `Ranker.rank` raises.
+    Cost: one `Ranker.rank` a query; without a store a text is encoded again for every query that it is a candidate of.
+    """
+
+    def __init__(self, ranker: Ranker, *, missing: Missing = "error") -> None:
+        self.ranker = ranker
+        self.missing: Missing = missing
+
+    def __repr__(self) -> str:
+        return f"Reranker({self.ranker.model.method.name})"
+
+    def transform_inputs(self) -> list[str]:
+        """The columns that are read; PyTerrier checks pipelines by them."""
+        encodes = self.ranker.store is None or self.missing == "encode"
+        return ["qid", "query", "docno", *(["text"] if encodes else [])]
+
+    def transform_outputs(self, input_columns: list[str]) -> list[str]:
+        """The columns that come out. Raises: PyTerrier's InputValidationError if one is missing."""
+        pt.validate.columns(input_columns, includes=self.transform_inputs(), context=self)
+        return [name for name in input_columns if name not in ("score", "rank")] + ["score", "rank"]
+
+    def transform(self, inp: Any) -> Any:
+        """Re-rank a frame; the given one is left as it is."""
+        _check(inp, self.transform_inputs())
+        frame = inp.drop(columns=["score", "rank"], errors="ignore").reset_index(drop=True)
+        places: list[int] = []
+        scores: list[float] = []
+        for _, rows in frame.groupby("qid", sort=False):
+            place = dict(zip(rows["docno"], rows.index, strict=True))
+            for hit in self._rank(rows):
+                places.append(place[hit.doc_id])
+                scores.append(hit.score)
+        ranked = frame.iloc[places].reset_index(drop=True).assign(score=np.array(scores, dtype=np.float64))
+        return pt.model.add_ranks(ranked)
+
+    def _rank(self, rows: Any) -> Ranking:
+        query, ids = rows["query"].iloc[0], list(rows["docno"])
+        if "text" not in self.transform_inputs():
+            return self.ranker.rank(query, ids, missing=self.missing)
+        documents = [lateint.Document(*pair) for pair in zip(ids, rows["text"], strict=True)]
+        stored = None if self.ranker.store is None else ids
+        return self.ranker.rank(query, stored, documents=documents, missing=self.missing)
+
+
+class StoreArtifact(pt.Artifact):  # type: ignore[misc]
+    """A store as a PyTerrier artifact: `pt.Artifact.load(folder)` opens it, `to_hf` and its kin share it.
+
+    Raises: what `lateint.open_store` raises. `store` is the open store; closing it is the caller's business.
+    """
+
+    ARTIFACT_TYPE, ARTIFACT_FORMAT, ARTIFACT_PACKAGE_HINT = "forward_index", "lateint", "lateint[pyterrier]"
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        self.store = lateint.open_store(path)
+
+    def reranker(
+        self, model: lateint.Model | None = None, *, missing: Missing = "error", aggregate: str | None = None
+    ) -> Reranker:
+        """A re-ranker over this store; `model` is by default the one that the store records.
+
+        Raises: StoreMismatch if they do not belong together; ModelError if the recorded model is not found.
+        """
+        from lateint.store import recorded_model
+
+        chosen = recorded_model(self.store) if model is None else model
+        return Reranker(lateint.Ranker(chosen, self.store, aggregate=aggregate), missing=missing)
+
+
+def store_metadata(path: str, listing: Sequence[str]) -> dict[str, str] | None:
+    """What PyTerrier asks of a folder without its own `pt_meta.json`: type and format if it is a store of ours, else None."""
+    with contextlib.suppress(OSError, ValueError):  # another program's file of that name
+        manifest = json.loads((Path(path) / FILE).read_text(encoding="utf-8")) if FILE in listing else None
+        if isinstance(manifest, dict) and manifest.get("format") == FORMAT:
+            kind = StoreArtifact
+            return {"type": kind.ARTIFACT_TYPE, "format": kind.ARTIFACT_FORMAT, "package_hint": kind.ARTIFACT_PACKAGE_HINT}
+    return None
+
+
+def _check(frame: Any, names: Sequence[str]) -> None:
+    """Refuse a frame that cannot be ranked, and say why."""
+    if lacking := [name for name in names if name not in frame.columns]:
+        raise InputError(f"the frame lacks the columns {lacking}; expected {list(names)}, found {list(frame.columns)}")
+    for name in names:
+        if odd := next((repr(value) for value in frame[name] if not isinstance(value, str)), None):
+            raise InputError(f"column {name!r} holds {odd}; expected text in every row, such as frame[{name!r}].astype(str)")
+    if len(twice := frame[frame.duplicated(["qid", "docno"])]):
+        row = twice.iloc[0]
+        raise InputError(f"query {row['qid']!r} has document {row['docno']!r} twice; expected each once")
+    if len(several := frame[["qid", "query"]].drop_duplicates().loc[lambda pairs: pairs.duplicated("qid")]):
+        raise InputError(f"query {several['qid'].iloc[0]!r} has more than one text; expected the same in all its rows")
