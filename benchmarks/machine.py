@@ -1,29 +1,16 @@
-"""What a result must say about where it came from."""
+"""Where benchmarks keep their results, each with the commit and machine that it comes from."""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
-import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from lateint_eval.machine import describe
+
+__all__ = ["RESULTS", "describe", "write"]
+
 RESULTS = Path(__file__).parent / "results"
-
-
-def describe() -> dict[str, Any]:
-    """Commit, processor, cores and library versions."""
-    return {
-        "commit": _git("rev-parse", "--short=12", "HEAD") + ("+" if _git("status", "--porcelain", "-uno") else ""),
-        "machine": f"{_processor()}, {os.cpu_count()} cores",
-        "python": platform.python_version(),
-        "versions": {
-            name: _version(name)
-            for name in ("torch", "transformers", "numpy", "lmdb", "zstandard", "sentence-transformers")
-        },
-    }
 
 
 def write(name: str, result: dict[str, Any]) -> Path:
@@ -32,24 +19,3 @@ def write(name: str, result: dict[str, Any]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(describe() | result, indent=2) + "\n", encoding="utf-8")
     return path
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    names = (
-        [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        if cpuinfo.exists()
-        else []
-    )
-    return names[0] if names else platform.machine()

@@ -21,6 +21,7 @@ VERBS = {
     "retrieve": "Find the nearest documents of a store, by their vectors.",
     "eval": "Evaluate runs against judgements.",
     "eval-pairs": "Score sentence pairs and measure them against labels.",
+    "study": "Quality, bytes and milliseconds of many settings on the same data.",
     "store": "Look after a store: info, verify, add, delete, compact, seal, recode, merge.",
 }
 

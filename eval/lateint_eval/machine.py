@@ -1,0 +1,49 @@
+"""What a result must say about where it came from."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from lateint import __version__
+
+HERE = Path(__file__).parent
+
+
+def describe() -> dict[str, Any]:
+    """Commit of lateint's own checkout (empty if it was installed otherwise), processor, cores and library versions."""
+    return {
+        "commit": _git("rev-parse", "--short=12", "HEAD") + ("+" if _git("status", "--porcelain", "-uno") else ""),
+        "machine": f"{_processor()}, {os.cpu_count()} cores",
+        "python": platform.python_version(),
+        "versions": {"lateint": __version__}
+        | {
+            name: _version(name)
+            for name in ("torch", "transformers", "numpy", "lmdb", "zstandard", "sentence-transformers")
+        },
+    }
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", "-C", str(HERE), *arguments], capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    names = (
+        [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        if cpuinfo.exists()
+        else []
+    )
+    return names[0] if names else platform.machine()

@@ -1,0 +1,87 @@
+"""The folder of a study: whose it is, one writer at a time, files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lateint_eval.formats.output import replacing
+from lateint_eval.studies.spec import Study
+from lateint_store.errors import InputError, StoreLocked
+from lateint_store.locking import WriterLock
+
+SCHEMA = 1
+CLAIM = "study.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """Paths inside a study's folder."""
+
+    path: Path
+
+    def point(self, point_id: str) -> Path:
+        """What was measured at a point."""
+        return self.path / "points" / f"{point_id}.json"
+
+    def run(self, point_id: str, data: str) -> Path:
+        """The run of a point on a data set."""
+        return self.path / "runs" / f"{point_id}.{data}.trec"
+
+    @property
+    def stores(self) -> Path:
+        """Stores, while they are needed."""
+        return self.path / "stores"
+
+    def write(self, file: Path, data: Any) -> None:
+        """Write JSON; the file appears whole."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as write:
+            write(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def claimed(path: Path, study: Study, facts: dict[str, Any]) -> Iterator[Folder]:
+    """A study's folder, made or gone on with.
+
+    Args: `facts`: what else must be equal for old points to stand beside new ones (versions).
+    Raises: InputError if it holds another study or another version's, or something else, or another process works in it.
+    """
+    if path.exists() and not (path / CLAIM).exists() and any(file.name != "writer.lock" for file in path.iterdir()):
+        raise InputError(f"{path} is not empty and holds no study; choose another folder")
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = WriterLock(path)
+    except StoreLocked as error:
+        raise InputError(f"another study is being run in {path}; wait until it is done, or choose another folder") from error
+    try:
+        folder = Folder(path)
+        wanted = {"schema": SCHEMA, "study": json.loads(json.dumps(study.to_json())), "facts": facts}
+        if (path / CLAIM).exists():
+            _compare(path, wanted)
+        else:
+            folder.write(path / CLAIM, wanted)
+        yield folder
+    finally:
+        lock.release()
+
+
+def _compare(path: Path, wanted: dict[str, Any]) -> None:
+    try:
+        there = json.loads((path / CLAIM).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path / CLAIM}: {error}; choose another folder") from error
+    if there.get("schema") != SCHEMA:
+        raise InputError(f"{path} holds a study of another version (schema {there.get('schema')}, here {SCHEMA})")
+    for part in ("study", "facts"):
+        differing = [key for key in wanted[part] if there[part].get(key) != wanted[part][key]]
+        if differing:
+            key = differing[0]
+            raise InputError(
+                f"{path} holds another study: {key} is {there[part].get(key)!r} there and {wanted[part][key]!r} here; "
+                "choose another folder"
+            )

@@ -1,0 +1,51 @@
+"""The data of a study: queries, judgements, candidates, and the texts of all candidates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from lateint.model import Document
+from lateint_eval.datasets.folder import Split, read_split
+from lateint_eval.formats import read_candidates, read_corpus, read_qrels, read_queries
+from lateint_eval.studies.spec import Data
+from lateint_store.errors import InputError
+
+
+def load(data: Data, depth: int, seed: int) -> Split:
+    """The queries of a set that have judgements and candidates, a sample if one is asked for, `depth` candidates each.
+
+    Raises: InputError if nothing is left, or a candidate has no text; FormatError for malformed files.
+    """
+    found = read_split(data.folder, data.split) if data.folder else _from_files(data)
+    usable = [query for query in found.queries if query in found.qrels and found.candidates.get(query)]
+    if data.sample and len(usable) > data.sample:
+        order = np.random.default_rng(seed).permutation(len(usable))[: data.sample]
+        usable = [usable[place] for place in sorted(order)]
+    if not usable:
+        raise InputError(f"data {data.name!r} has no query with judgements and candidates")
+    chosen = found.only(usable, depth)
+    if lacking := [doc for ids in chosen.candidates.values() for doc in ids if doc not in chosen.documents]:
+        raise InputError(f"data {data.name!r}: candidate {lacking[0]!r} is not in its corpus")
+    return chosen
+
+
+def candidate_texts(found: Split) -> list[Document]:
+    """Every candidate once, in order of first appearance: what a study encodes."""
+    ids = dict.fromkeys(doc_id for query in found.queries for doc_id in found.candidates[query])
+    docs = (found.documents[doc_id] for doc_id in ids)
+    return [Document(doc.id, doc.text, doc.title) for doc in docs]
+
+
+def _from_files(data: Data) -> Split:
+    queries = read_queries(data.queries)
+    candidates = {c.query_id: c for c in read_candidates(data.run) if c.query_id in queries}
+    return Split(
+        data.name,
+        {query: queries[query] for query in candidates},
+        read_qrels(data.qrels),
+        {query: list(found.doc_ids) for query, found in candidates.items()},
+        {query: found.scores or [0.0] * len(found.doc_ids) for query, found in candidates.items()},
+        {doc.id: doc for doc in read_corpus(Path(data.corpus) if Path(data.corpus).exists() else data.corpus)},
+    )

@@ -1,0 +1,87 @@
+"""The points of a study: one for every combination of settings, named by what differs."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lateint_eval.studies.spec import Study
+from lateint_store.errors import InputError
+
+ENCODING = ("model", "method", "offline_layers", "pool", "doc_max_length", "query_max_length", "device")
+OPTIONS = (*ENCODING, "codecs", "depth", "threads")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One combination; None leaves the model's own. `encoding_threads`: all points of a grid share one encoding."""
+
+    model: str
+    method: str | None
+    offline_layers: str | None
+    pool: str | None
+    codecs: str | None
+    doc_max_length: int | None
+    query_max_length: int | None
+    depth: int
+    threads: int
+    device: str
+    encoding_threads: int
+
+    @property
+    def id(self) -> str:
+        """Twelve hex digits of what the point is."""
+        return digest(asdict(self))
+
+    @property
+    def encoding(self) -> str:
+        """The same for all points whose documents are encoded alike."""
+        return digest({key: getattr(self, key) for key in (*ENCODING, "encoding_threads")})
+
+    def options(self) -> str:
+        """The settings as options of `lateint study`."""
+        given = ((name, getattr(self, name)) for name in OPTIONS)
+        return " ".join(f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in given if value is not None)
+
+
+def digest(data: object) -> str:
+    """Twelve hex digits of plain data."""
+    return hashlib.blake2b(json.dumps(data, sort_keys=True).encode(), digest_size=6).hexdigest()
+
+
+def points(study: Study) -> dict[str, Point]:
+    """All points by label, in the order of the grids. Raises: InputError if two are the same."""
+    found: list[Point] = []
+    for grid in study.grids:
+        axes = [getattr(grid, name) or (None,) for name in OPTIONS[1:]]
+        for chosen in itertools.product(*axes):
+            settings: dict[str, Any] = dict(zip(OPTIONS[1:], chosen, strict=True))
+            found.append(Point(model=grid.model, encoding_threads=min(grid.threads), **settings))
+    labels = _labels(found)
+    if twice := [label for label, times in Counter(labels).items() if times > 1]:
+        raise InputError(f"the study has the point {twice[0]!r} twice; every combination may stand in one grid only")
+    return dict(zip(labels, found, strict=True))
+
+
+def _labels(found: Sequence[Point]) -> list[str]:
+    """Each point's settings where points differ, the method (or the model without one) always."""
+    differing = {name for name in OPTIONS if len({getattr(point, name) for point in found}) > 1}
+    return [_label(point, differing) for point in found]
+
+
+def _label(point: Point, differing: set[str]) -> str:
+    values = {name: value for name in OPTIONS if name in differing and (value := getattr(point, name)) is not None}
+    words = [point.method or point.model]
+    if point.method and "model" in values:
+        words.append(f"of {point.model}")
+    if "offline_layers" in values:
+        words.append(f"L={point.offline_layers}")
+    words += [str(values[name]) for name in ("pool", "codecs") if name in values]
+    rest = ("doc_max_length", "query_max_length", "depth", "threads", "device")
+    return " ".join(words + [f"{name}={values[name]}" for name in rest if name in values])

@@ -1,0 +1,56 @@
+"""A study from its description to its folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lateint_eval.formats.output import replacing
+from lateint_eval.machine import describe
+from lateint_eval.studies import material, results
+from lateint_eval.studies.folder import Folder, claimed
+from lateint_eval.studies.page import render
+from lateint_eval.studies.points import points
+from lateint_eval.studies.spec import Study
+from lateint_eval.studies.work import Clean, run_point
+
+
+def run_study(study: Study, path: Path, tell: Callable[[str], None], command: str = "") -> dict[str, Any]:
+    """Run what a study still lacks and write its results: `results.json`, `results.csv`, `report.html`, runs.
+
+    Args: `tell` gets a line for every point; `command` is recorded. Killed at any moment, the same call goes on.
+    Returns: the results. Raises: InputError for a folder of another study, a point that is no baseline, unusable data;
+    what loading, encoding and ranking raise. Cost: one encoding of all candidates for every model, method, L and pool.
+    """
+    wanted = points(study)
+    results.check_names(study, list(wanted))
+    made = describe()
+    with claimed(path, study, {key: made[key] for key in ("versions", "machine", "python")}) as folder:
+        depth = max(point.depth for point in wanted.values())
+        sets = {data.name: material.load(data, depth, study.seed) for data in study.data}
+        measured, clean = {}, Clean(folder)
+        for number, (label, point) in enumerate(wanted.items(), 1):
+            left = [other for other in list(wanted.values())[number:] if not folder.point(other.id).exists()]
+            if folder.point(point.id).exists():
+                measured[label] = json.loads(folder.point(point.id).read_text(encoding="utf-8"))
+            else:
+                measured[label] = run_point(folder, point, sets, study.measures)
+            tell(f"{number} of {len(wanted)}: {label}  {_means(study, measured[label])}")
+            clean.after(point, left)
+        found = results.assemble(study, wanted, measured, results.first_stages(study, sets), made | {"command": command})
+        _write(folder, found)
+    return found
+
+
+def _means(study: Study, measured: dict[str, Any]) -> str:
+    main = study.measures[0]
+    return ", ".join(f"{name} {main} {each['measures'][main]['mean']:.4f}" for name, each in measured["results"].items())
+
+
+def _write(folder: Folder, found: dict[str, Any]) -> None:
+    folder.write(folder.path / "results.json", found)
+    for name, text in (("results.csv", results.to_csv(found)), ("report.html", render(found))):
+        with replacing(folder.path / name) as write:
+            write(text)

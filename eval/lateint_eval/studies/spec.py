@@ -1,0 +1,138 @@
+"""What a study is: data, grids of settings, measures. Written in TOML, or given as options; pure data."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lateint_store.errors import InputError
+
+FIRST_STAGE = "first stage"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """A set to rank: a BEIR-like folder with `runs/` and a split of it, or four files.
+
+    `sample`: queries at most, the first of a random order by the study's seed; 0: all.
+    """
+
+    name: str
+    folder: str = ""
+    split: str = "dev"
+    corpus: str = ""
+    queries: str = ""
+    qrels: str = ""
+    run: str = ""
+    sample: int = 0
+
+    def __post_init__(self) -> None:
+        files = [self.corpus, self.queries, self.qrels, self.run]
+        if not self.name or bool(self.folder) == any(files) or not (self.folder or all(files)):
+            raise InputError(f"data {self.name!r}: expected a name and a folder, or a name and corpus, queries, qrels and run")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Settings of a model that are crossed with each other, each a list; an empty one leaves the model's own."""
+
+    model: str
+    method: tuple[str, ...] = ()
+    offline_layers: tuple[str, ...] = ()
+    pool: tuple[str, ...] = ()
+    codecs: tuple[str, ...] = ()
+    doc_max_length: tuple[int, ...] = ()
+    query_max_length: tuple[int, ...] = ()
+    depth: tuple[int, ...] = (50,)
+    threads: tuple[int, ...] = (1,)
+    device: tuple[str, ...] = ("cpu",)
+
+    def __post_init__(self) -> None:
+        if self.pool and not self.method:
+            raise InputError(f"grid of {self.model!r}: pool replaces that of a method; name the methods too")
+        for name in ("depth", "threads", "device"):
+            if not getattr(self, name):
+                raise InputError(f"grid of {self.model!r}: {name} is empty; expected at least one value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """Everything that decides what a study computes."""
+
+    name: str = "study"
+    data: tuple[Data, ...]
+    grids: tuple[Grid, ...]
+    measures: tuple[str, ...] = ("nDCG@10", "RR@10")
+    baseline: str = FIRST_STAGE  # or a point's label
+    reference: str = ""  # the point's label that scatters are drawn against; empty: the best one
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        names = [data.name for data in self.data]
+        if not names or not self.grids or not self.measures:
+            raise InputError("a study needs [[data]], [[grids]] and measures; one of them is empty")
+        if len(set(names)) < len(names):
+            raise InputError(f"data sets have equal names: {', '.join(names)}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def read_study(path: str | Path) -> Study:
+    """Read a study's TOML file; paths in it are relative to it.
+
+    Raises: InputError naming a key that is unknown and the nearest known one, or a value of the wrong kind.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read study {path}: {error}") from error
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is no TOML: {error}") from error
+    home = Path(path).parent
+    data = tuple(_located(made(Data, each, f"{path} [[data]]"), home) for each in table.pop("data", []))
+    grids = tuple(made(Grid, each, f"{path} [[grids]]") for each in table.pop("grids", []))
+    return made(Study, table | {"data": data, "grids": grids}, str(path))
+
+
+def _located(data: Data, home: Path) -> Data:
+    keys = ("folder", "corpus", "queries", "qrels", "run")
+    given = {key: value for key in keys if (value := getattr(data, key)) and not value.startswith("irds:")}
+    paths: dict[str, Any] = {key: str(home / value) for key, value in given.items()}
+    return replace(data, **paths)
+
+
+def made(kind: type[T], table: Mapping[str, Any], where: str) -> T:
+    """Build a dataclass from a table; a single value may stand for a list of one."""
+    known = {each.name: each for each in fields(kind)}  # type: ignore[arg-type]
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            meant = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+            raise InputError(f"{where} has the key {key!r}, which is unknown{meant}")
+    lacking = [name for name, each in known.items() if name not in table and each.default is MISSING]
+    if lacking:
+        raise InputError(f"{where} lacks {lacking[0]!r}")
+    return kind(**{key: _value(str(known[key].type), value, f"{where}: {key}") for key, value in table.items()})
+
+
+def _value(kind: str, value: Any, where: str) -> Any:
+    """Check a value against the field's annotation: str, int, or a tuple of one of them."""
+    if kind.startswith("tuple[Data") or kind.startswith("tuple[Grid"):
+        return value
+    if kind.startswith("tuple"):
+        listed: Sequence[Any] = value if isinstance(value, (list, tuple)) else [value]
+        return tuple(_value("int" if "int" in kind else "str", each, where) for each in listed)
+    if kind == "int" and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if kind == "str" and isinstance(value, (str, int)) and not isinstance(value, bool):
+        return str(value)  # a number of layers may be written as one
+    raise InputError(f"{where} = {value!r}; expected {'a whole number' if kind == 'int' else 'text'}")

@@ -1,0 +1,173 @@
+"""Whole studies on the toy corpus: what is measured, going on after SIGKILL, and folders that are not ours."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+from commands import python_environment
+
+from lateint.checkpoint import load_model
+from lateint.encode import build_store
+from lateint.errors import InputError
+from lateint.rank import Ranker
+from lateint_eval.formats import read_qrels, read_queries, read_run
+from lateint_eval.metrics import evaluate
+from lateint_eval.studies.folder import CLAIM
+from lateint_eval.studies.material import candidate_texts, load
+from lateint_eval.studies.run import run_study
+from lateint_eval.studies.spec import Data, Grid, Study
+from lateint_store import parse_codecs
+
+TOY = Path(__file__).parents[2] / "toy"
+FILES = {"corpus": "collection.tsv", "queries": "queries.tsv", "qrels": "qrels.tsv", "run": "run.trec"}
+DATA = Data(name="toy", **{key: str(TOY / name) for key, name in FILES.items()})
+
+
+@pytest.fixture(scope="module")
+def grid():
+    lengths = {"doc_max_length": (48,), "query_max_length": (24,)}
+    codecs = ("states=cast:float16", "states=int8", "states=drive:bits=4")
+    crossed = {"method": ("prettr", "mice"), "offline_layers": ("1", "2"), "codecs": codecs}
+    return Grid(model=str(tiny.checkpoint("bert")), **crossed, **lengths)
+
+
+@pytest.fixture(scope="module")
+def finished(grid, tmp_path_factory):
+    """A study that ran without interruption."""
+    folder = tmp_path_factory.mktemp("study") / "whole"
+    told = []
+    return folder, run_study(Study(data=(DATA,), grids=(grid,)), folder, told.append, "lateint study ..."), told
+
+
+def timeless(results):
+    """What must not depend on when and how often a study was interrupted."""
+    kept = json.loads(json.dumps(results))
+    kept.pop("made")
+    for point in kept["points"]:
+        point.pop("timing")
+    return kept
+
+
+def test_all_points_are_there_with_all_that_is_promised(finished):
+    folder, results, told = finished
+    assert len(results["points"]) == len(told) == 12
+    assert json.loads((folder / "results.json").read_text()) == results
+    assert {file.name for file in folder.iterdir()} == {
+        CLAIM, "points", "runs", "results.json", "results.csv", "report.html", "writer.lock",
+    }  # fmt: skip
+    for point in results["points"]:
+        found, timing = point["results"]["toy"], point["timing"]["toy"]
+        ndcg = found["measures"]["nDCG@10"]
+        assert ndcg["low"] <= ndcg["mean"] <= ndcg["high"] and len(ndcg["per_query"]) == 20
+        assert found["bytes_per_document"] > 0 and len(found["content_digest"]) == 64 and (folder / found["run"]).exists()
+        assert timing["total_ms"]["p50"] >= timing["compute_ms"]["p50"] > 0 and "--codecs" in point["command"]
+        assert found["against_baseline"]["nDCG@10"]["n"] == results["data"]["toy"]["queries"] == 20
+    rows = list(csv.DictReader((folder / "results.csv").read_text().splitlines()))
+    means = [point["results"]["toy"]["measures"]["nDCG@10"]["mean"] for point in results["points"]]
+    assert [float(row["nDCG@10"]) for row in rows] == means
+    assert (folder / "report.html").read_text().lstrip().lower().startswith("<!doctype html>")
+
+
+def test_a_point_is_what_indexing_and_ranking_with_its_settings_give(finished, grid, tmp_path):
+    """Nothing of the study's own: a direct build in the point's codecs, a ranker, ir-measures."""
+    folder, results, _ = finished
+    point = next(point for point in results["points"] if point["label"] == "mice L=2 states=int8")
+    model = load_model(grid.model, "mice", offline_layers=2, doc_max_length=48, query_max_length=24, threads=1)
+    data = load(DATA, 50, 0)
+    with build_store(model, candidate_texts(data), tmp_path / "s", parse_codecs("states=int8")) as store:
+        ranker = Ranker(model, store)
+        assert store.content_digest() == point["results"]["toy"]["content_digest"]
+        for query, text in read_queries(DATA.queries).items():
+            expected = [hit.doc_id for hit in ranker.rank(text, data.candidates[query])]
+            assert [entry.doc_id for entry in read_run(folder / point["results"]["toy"]["run"]).queries[query]] == expected
+    run = read_run(folder / point["results"]["toy"]["run"])
+    scores = evaluate(read_qrels(DATA.qrels), run, ["nDCG@10", "RR@10"]).scores
+    assert scores["RR@10"].per_query == point["results"]["toy"]["measures"]["RR@10"]["per_query"]
+
+
+def test_a_study_that_is_killed_and_called_again_finds_the_same(finished, grid, tmp_path):
+    folder = tmp_path / "killed"
+    toml = tmp_path / "study.toml"
+    given = {"model": grid.model, "method": list(grid.method), "offline_layers": list(grid.offline_layers)}
+    given |= {"codecs": list(grid.codecs), "doc_max_length": 48, "query_max_length": 24}
+    tables = [("data", {"name": "toy"} | {key: str(TOY / name) for key, name in FILES.items()}), ("grids", given)]
+    toml.write_text("".join(f"[[{name}]]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in t.items()) for name, t in tables))
+    for ready in (lambda: any(folder.glob("stores/*/master")), lambda: len(list(folder.glob("points/*.json"))) >= 4):
+        assert killed_when(ready, toml, folder) == -signal.SIGKILL
+        assert not (folder / "results.json").exists()
+    assert child(toml, folder).wait(120) == 0
+    assert timeless(json.loads((folder / "results.json").read_text())) == timeless(finished[1])
+    assert not (folder / "stores").exists()
+
+
+def child(toml, folder):
+    arguments = ["study", str(toml), "--output", str(folder)]
+    code = "import sys; from lateint.cli import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], env=python_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def killed_when(ready, toml, folder):
+    process = child(toml, folder)
+    end = time.monotonic() + 120
+    while not ready() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.002)
+    process.kill()
+    return process.wait()
+
+
+def test_a_finished_study_computes_nothing_again(finished, grid):
+    folder, results, _ = finished
+    before = {file: file.stat().st_mtime_ns for file in folder.glob("points/*.json")}
+    again = run_study(Study(data=(DATA,), grids=(grid,)), folder, lambda line: None)
+    assert again["points"] == results["points"]
+    assert before == {file: file.stat().st_mtime_ns for file in folder.glob("points/*.json")}
+
+
+def test_folders_that_hold_something_else_are_refused_and_kept(finished, grid, tmp_path):
+    folder, _, _ = finished
+    before = (folder / CLAIM).read_bytes()
+    with pytest.raises(InputError, match="another study: seed is 0 there and 7 here"):
+        run_study(Study(data=(DATA,), grids=(grid,), seed=7), folder, print)
+    assert (folder / CLAIM).read_bytes() == before
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="holds no study"):
+        run_study(Study(data=(DATA,), grids=(grid,)), tmp_path / "other", print)
+    claim = json.loads(before) | {"schema": 0}
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / CLAIM).write_text(json.dumps(claim))
+    with pytest.raises(InputError, match="another version"):
+        run_study(Study(data=(DATA,), grids=(grid,)), tmp_path / "old", print)
+
+
+def test_two_studies_in_one_folder_do_not_meet(finished, grid):
+    from lateint_store.locking import WriterLock
+
+    lock = WriterLock(finished[0])
+    try:
+        with pytest.raises(InputError, match="another study is being run"):
+            run_study(Study(data=(DATA,), grids=(grid,)), finished[0], print)
+    finally:
+        lock.release()
+
+
+def test_a_baseline_that_is_no_point_is_refused_before_anything_is_run(grid, tmp_path):
+    with pytest.raises(InputError, match="baseline 'cosine' is no point"):
+        run_study(Study(data=(DATA,), grids=(grid,), baseline="cosine"), tmp_path / "s", print)
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_point_as_baseline_has_no_test_of_its_own_and_one_query_has_no_p_value(grid, tmp_path):
+    one = Data(**{key: getattr(DATA, key) for key in ("name", "corpus", "queries", "qrels", "run")}, sample=1)
+    small = Grid(model=grid.model, method=("prettr",), offline_layers=("1", "2"), doc_max_length=(48,), query_max_length=(24,))
+    results = run_study(Study(data=(one,), grids=(small,), baseline="prettr L=1"), tmp_path / "s", lambda line: None)
+    first, second = (point["results"]["toy"] for point in results["points"])
+    assert "against_baseline" not in first and second["against_baseline"]["nDCG@10"]["p_value"] is None
