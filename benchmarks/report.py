@@ -5,7 +5,7 @@ a stored result on a set is never run on that set again, so test sets are run on
 `--render` evaluates nothing. `--dev CHECKPOINT` evaluates on development sets, stores nothing, and may be run as often as one
 likes; `--quick` takes their first queries only. `--sets` chooses among sets. `--precision bfloat16` runs the layers in mixed
 precision while evaluating, two to three times as fast on processors that have it, and says so in the result; `--untimed`
-leaves the timing to a later run, when nothing else uses the machine.
+leaves the timing to a later run, when nothing else uses the machine; `--retime` times all, so that rows can be compared.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ REFERENCES = RESULTS.folder / "references"
 CANDIDATES, PAIRS = 1_000, 3
 
 
-def update(checkpoints: Sequence[Checkpoint], about: dict[str, Any], wanted: Sequence[str], timed: bool) -> None:
-    """Run every checkpoint on the sets that it lacks, those `wanted` or all, and time those that were not timed."""
+def update(checkpoints: Sequence[Checkpoint], about: dict[str, Any], wanted: Sequence[str]) -> None:
+    """Run every checkpoint on the sets that it lacks, those `wanted` or all."""
     base = lateint.load_model(BASE, method="cosine")
     sets, demo = tasks(data_folder()), [demo_task("dev"), demo_task("test")]
     known = [task.name for task in (*sets, *demo)]
@@ -58,20 +58,27 @@ def update(checkpoints: Sequence[Checkpoint], about: dict[str, Any], wanted: Seq
 
         due = [*sets, *demo] if one.folder.parent == CHECKPOINTS else sets
         RESULTS.bring_up_to_date(one.facts(), [task for task in due if not wanted or task.name in wanted], run, about)
-    if not timed:
-        return
+
+
+def time_all(checkpoints: Sequence[Checkpoint], again: bool) -> None:
+    """Time the checkpoints that were not timed, or all of them `again`, side by side."""
+    base = lateint.load_model(BASE, method="cosine")
     files = {RESULTS.find(one.facts())[0]: (one.model, _backbone(one, base)) for one in checkpoints}
-    time_missing({_base_speed(base): (base, BASE)} | files)
+    files = {_base_speed(base): (base, BASE)} | files
+    for file in filter(Path.is_file, files if again else ()):
+        result = json.loads(file.read_text(encoding="utf-8"))
+        RESULTS.save(file, {key: value for key, value in result.items() if key != "speed"})
+    time_missing(files, twins=not again)
 
 
-def time_missing(models: dict[Path, tuple[lateint.Model, str]]) -> None:
+def time_missing(models: dict[Path, tuple[lateint.Model, str]], twins: bool = True) -> None:
     """Time the models whose file says no speed, all over one backbone against one cross-encoder, in one run.
 
-    One of the same method and settings as a timed one takes its timing.
+    With `twins`, one of the same method and settings as a timed one takes its timing.
     """
     stored = {file: json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {} for file in models}
     for file, result in stored.items():
-        if "speed" not in result and (twin := RESULTS.twin_speed(result)) is not None:
+        if twins and "speed" not in result and (twin := RESULTS.twin_speed(result)) is not None:
             stored[file] = result | {"speed": twin}
             RESULTS.save(file, stored[file])
     waiting = {file: chosen for file, chosen in models.items() if "speed" not in stored[file]}
@@ -161,6 +168,7 @@ def main() -> None:
     parser.add_argument("--sets", metavar="NAME", nargs="+", default=[], help="these sets only")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of the layers")
     parser.add_argument("--untimed", action="store_true", help="time no checkpoint")
+    parser.add_argument("--retime", action="store_true", help="evaluate nothing; time all these checkpoints again, in one run")
     parser.add_argument("--quick", metavar="N", type=int, help="with --dev: the first N queries of each set only")
     options = parser.parse_args()
     if options.dev is None and options.quick is not None:
@@ -174,7 +182,10 @@ def main() -> None:
             RESULTS.refresh(one.facts())
     else:
         about = {"command": _command(options), "date": datetime.date.today().isoformat(), "precision": options.precision}
-        update(found, machine.describe() | about, options.sets, not options.untimed)
+        if not options.retime:
+            update(found, machine.describe() | about, options.sets)
+        if not options.untimed:
+            time_all(found, options.retime)
     print(f"written to {write_page()}")
 
 
