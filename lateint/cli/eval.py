@@ -48,7 +48,7 @@ Examples:
 @click.command("eval", epilog=_EXAMPLES)
 @click.option("--qrels", required=True, metavar="FILE", help="Judgements: TREC, MS MARCO, BEIR, irds:ID or -.")
 @click.option("--run", required=True, multiple=True, metavar="FILE", help="TREC or MS MARCO run or -; repeatable.")
-@click.option("--measures", multiple=True, metavar="NAMES", help='Default "nDCG@10,RR@10,R@100".')
+@click.option("--measures", multiple=True, metavar="NAMES", help="Default: official ones of an irds:ID, else nDCG@10,RR@10,R@100.")
 @click.option("--baseline", metavar="FILE", help="A run to test the others against: bootstrap interval, t-test, Holm.")
 @click.option("--msmarco", is_flag=True, help="Print what the official MS MARCO script prints, quirks included.")
 @click.option("--strict", is_flag=True, help="With --msmarco: refuse what the quirks hide.")
@@ -71,10 +71,10 @@ def command(**options: Any) -> None:
 
 def _print_board(request: Request, qrels: Qrels) -> None:
     from lateint_eval.board import score_runs
-    from lateint_eval.formats import read_run
+    from lateint_eval.formats import irds_measures, read_run
     from lateint_eval.metrics import DEFAULT_MEASURES
 
-    names = [name for text in request.measures for name in _split_measures(text)]
+    names = [name for text in request.measures for name in _split_measures(text)] or irds_measures(request.qrels)
     paths = [request.baseline, *request.run] if request.baseline else list(request.run)
     runs = {path: read_run(path) for path in dict.fromkeys(paths)}
     board = score_runs(qrels, runs, names or DEFAULT_MEASURES, request.baseline)

@@ -2,6 +2,7 @@
 
 from lateint_eval.formats.candidates import read_candidates
 from lateint_eval.formats.corpora import read_corpus
+from lateint_eval.formats.irds import irds_measures
 from lateint_eval.formats.pairs import Pair, read_pairs
 from lateint_eval.formats.qrels import read_qrels
 from lateint_eval.formats.queries import read_queries
@@ -17,6 +18,7 @@ __all__ = [
     "Pair",
     "Qrels",
     "Run",
+    "irds_measures",
     "joined_text",
     "read_candidates",
     "read_corpus",

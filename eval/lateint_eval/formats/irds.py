@@ -54,6 +54,15 @@ def irds_run(name: str) -> Run:
     return run
 
 
+def irds_measures(name: str) -> tuple[str, ...]:
+    """The official measures of a data set, such as those of a TREC track; empty if it is no id, or has none."""
+    if not is_irds(name):
+        return ()
+    dataset = _dataset(name, "qrels")
+    known: dict[str, Any] = dataset.documentation() or {} if hasattr(dataset, "documentation") else {}  # users' own have none
+    return tuple(map(str, known.get("official_measures") or ()))
+
+
 def _dataset(name: str, part: str) -> Any:
     try:
         import ir_datasets

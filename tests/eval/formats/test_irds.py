@@ -4,7 +4,7 @@ from pathlib import Path
 import ir_datasets
 import pytest
 
-from lateint_eval.formats import read_candidates, read_corpus, read_qrels, read_queries, read_run
+from lateint_eval.formats import irds_measures, read_candidates, read_corpus, read_qrels, read_queries, read_run
 from lateint_store.errors import InputError, MissingExtra
 
 TOY = Path(__file__).parents[2] / "toy"
@@ -60,3 +60,21 @@ def test_what_cannot_be_fetched_is_said_in_a_line(registered, monkeypatch, error
     with pytest.raises(InputError, match=f"cannot read {registered}: .*{words}") as caught:
         read_queries(registered)
     assert len(str(caught.value)) < 500 and "\n" not in str(caught.value)
+
+
+def test_official_measures_come_with_the_id(registered):
+    assert irds_measures("irds:msmarco-passage/trec-dl-2019/judged") == ("nDCG@10", "RR(rel=2)", "AP(rel=2)")
+    assert irds_measures(registered) == irds_measures("qrels.tsv") == ()
+
+
+def test_evaluation_uses_them_unless_told_otherwise(registered, monkeypatch):
+    from click.testing import CliRunner
+
+    from lateint.cli.eval import command
+
+    call = ["--qrels", registered, "--run", str(TOY / "run.trec")]
+    assert "RR@10" in CliRunner().invoke(command, call).stdout
+    dataset = type(ir_datasets.load("lateint-toy"))
+    monkeypatch.setattr(dataset, "documentation", lambda self: {"official_measures": ["AP(rel=2)"]}, raising=False)
+    assert "AP(rel=2)" in (shown := CliRunner().invoke(command, call).stdout) and "RR@10" not in shown
+    assert "RR@10" in CliRunner().invoke(command, [*call, "--measures", "RR@10"]).stdout
