@@ -48,7 +48,7 @@ Examples:
 @click.command("eval", epilog=_EXAMPLES)
 @click.option("--qrels", required=True, metavar="FILE", help="Judgements: TREC, MS MARCO, BEIR, irds:ID or -.")
 @click.option("--run", required=True, multiple=True, metavar="FILE", help="TREC or MS MARCO run or -; repeatable.")
-@click.option("--measures", multiple=True, metavar="NAMES", help="Default: official ones of an irds:ID, else nDCG@10,RR@10,R@100.")
+@click.option("--measures", multiple=True, metavar="NAMES", help="Default: those of an irds:ID, else nDCG@10,RR@10,R@100.")
 @click.option("--baseline", metavar="FILE", help="A run to test the others against: bootstrap interval, t-test, Holm.")
 @click.option("--msmarco", is_flag=True, help="Print what the official MS MARCO script prints, quirks included.")
 @click.option("--strict", is_flag=True, help="With --msmarco: refuse what the quirks hide.")
