@@ -10,7 +10,7 @@ from typing import Any
 
 from lateint_eval.formats.records import Qrels, Run
 from lateint_eval.metrics import Evaluation, evaluate
-from lateint_eval.significance import Comparison, compare, holm
+from lateint_eval.significance import Comparison, compare, holm, interval
 
 FULL_COVERAGE = 0.9            # below it, both averages are shown
 
@@ -25,11 +25,12 @@ class Tested:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """Evaluations by run name, and per run and measure the comparison with the baseline (if there is one)."""
+    """Evaluations by run name, and per run and measure the comparison with the baseline and an interval, if asked for."""
 
     evaluations: dict[str, Evaluation]
     baseline: str | None = None
     tests: dict[str, dict[str, Tested]] = field(default_factory=dict)
+    intervals: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
 
     def warnings(self) -> list[str]:
         """Runs that miss more than a tenth of the judged queries."""
@@ -46,6 +47,8 @@ class Board:
         for name, each in self.evaluations.items():
             counts = {"judged": each.judged, "ranked": each.ranked, "missing": each.missing, "unjudged": each.unjudged}
             measures = {measure: _finite(asdict(score)) for measure, score in each.scores.items()}
+            for measure, (low, high) in self.intervals.get(name, {}).items():
+                measures[measure] |= {"low": low, "high": high}
             against = {
                 measure: {**_finite(asdict(test.comparison)), **_finite({"p_holm": test.p_holm})}
                 for measure, test in self.tests.get(name, {}).items()
@@ -62,6 +65,9 @@ class Board:
             means = [f"{each.scores[measure].mean:.4f}" for measure in measures]
             counts = [f"{each.ranked} of {each.judged} ({each.coverage:.1%})", str(each.missing), str(each.unjudged)]
             rows.append([short[name], *means, *counts])
+            if name in self.intervals:
+                ends = (self.intervals[name][measure] for measure in measures)
+                rows.append([f"{short[name]}, 95 %", *(f"[{low:.4f}, {high:.4f}]" for low, high in ends), "", "", ""])
             if each.coverage < FULL_COVERAGE:
                 means = [f"{each.scores[measure].mean_ranked:.4f}" for measure in measures]
                 rows.append([f"{short[name]}, ranked queries only", *means, f"{each.ranked} of {each.ranked}", "", ""])
@@ -85,14 +91,21 @@ class Board:
         return ["", *_aligned(rows)] if len(rows) > 1 else []
 
 
-def score_runs(qrels: Qrels, runs: dict[str, Run], measures: Sequence[str], baseline: str | None = None) -> Board:
-    """Evaluate every run and, if `baseline` names one of them, test the others against it.
+def score_runs(
+    qrels: Qrels, runs: dict[str, Run], measures: Sequence[str], baseline: str | None = None, *, intervals: bool = False
+) -> Board:
+    """Evaluate every run; if `baseline` names one of them, test the others against it; `intervals` gives those of means.
 
-    Raises: InputError, MissingExtra as `evaluate` does.
+    Raises: InputError, MissingExtra as `evaluate` does. Cost of intervals: 10,000 draws a query and measure.
     """
     evaluations = {name: evaluate(qrels, run, measures) for name, run in runs.items()}
+    ends = {
+        name: {measure: interval(score.per_query) for measure, score in each.scores.items()}
+        for name, each in evaluations.items()
+        if intervals
+    }
     if baseline is None:
-        return Board(evaluations)
+        return Board(evaluations, intervals=ends)
     others = [name for name in evaluations if name != baseline]
     tests: dict[str, dict[str, Tested]] = {name: {} for name in others}
     for measure, reference in evaluations[baseline].scores.items():
@@ -100,7 +113,7 @@ def score_runs(qrels: Qrels, runs: dict[str, Run], measures: Sequence[str], base
         adjusted = holm([each.p_value for each in compared])
         for name, each, p_holm in zip(others, compared, adjusted, strict=True):
             tests[name][measure] = Tested(each, p_holm)
-    return Board(evaluations, baseline, tests)
+    return Board(evaluations, baseline, tests, ends)
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:

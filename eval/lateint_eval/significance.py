@@ -48,6 +48,12 @@ def compare(system: Mapping[str, float], baseline: Mapping[str, float], seed: in
     return Comparison(n, float(differences.mean()), float(low), float(high), paired_t_test(differences.tolist()))
 
 
+def interval(per_query: Mapping[str, float], seed: int = 0) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of a mean over queries, drawn as in `compare`."""
+    found = compare(per_query, dict.fromkeys(per_query, 0.0), seed)
+    return found.low, found.high
+
+
 def paired_t_test(differences: Sequence[float]) -> float:
     """Two-sided p-value of Student's t-test that the mean difference is 0; 1.0 if all are 0, nan for fewer than 2."""
     n = len(differences)

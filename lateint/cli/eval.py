@@ -24,16 +24,18 @@ class Request:
     msmarco: bool
     strict: bool
     audit: bool
+    intervals: bool
     as_json: bool
 
     def check(self) -> None:
         """Refuse options that contradict each other (usage error, exit code 2)."""
         if self.strict and not self.msmarco:
             raise click.UsageError("--strict belongs to --msmarco")
-        if self.msmarco and (len(self.run) > 1 or self.baseline or self.measures or self.audit):
-            raise click.UsageError("--msmarco takes one --run, and neither --measures, --baseline nor --audit")
-        if self.audit and (self.baseline or self.measures):
-            raise click.UsageError("--audit takes neither --measures nor --baseline")
+        tables = self.baseline or self.measures or self.intervals
+        if self.msmarco and (len(self.run) > 1 or tables or self.audit):
+            raise click.UsageError("--msmarco takes one --run, and neither --measures, --baseline, --intervals nor --audit")
+        if self.audit and tables:
+            raise click.UsageError("--audit takes neither --measures, --baseline nor --intervals")
         if [self.qrels, *self.run, self.baseline].count("-") > 1:
             raise click.UsageError("standard input (-) can be read once")
 
@@ -52,6 +54,7 @@ Examples:
 @click.option("--baseline", metavar="FILE", help="A run to test the others against: bootstrap interval, t-test, Holm.")
 @click.option("--msmarco", is_flag=True, help="Print what the official MS MARCO script prints, quirks included.")
 @click.option("--strict", is_flag=True, help="With --msmarco: refuse what the quirks hide.")
+@click.option("--intervals", is_flag=True, help="Print a 95 % interval of every mean (bootstrap over queries).")
 @click.option("--audit", is_flag=True, help="Only list what is odd in the runs, and what each tool would print.")
 @click.option("--json", "as_json", is_flag=True, help="JSON with full precision and per-query values.")
 def command(**options: Any) -> None:
@@ -77,7 +80,7 @@ def _print_board(request: Request, qrels: Qrels) -> None:
     names = [name for text in request.measures for name in _split_measures(text)] or irds_measures(request.qrels)
     paths = [request.baseline, *request.run] if request.baseline else list(request.run)
     runs = {path: read_run(path) for path in dict.fromkeys(paths)}
-    board = score_runs(qrels, runs, names or DEFAULT_MEASURES, request.baseline)
+    board = score_runs(qrels, runs, names or DEFAULT_MEASURES, request.baseline, intervals=request.intervals)
     for warning in board.warnings():
         click.secho(f"warning: {warning}", fg="red", err=True)
     click.echo(_dumps(board.to_json()) if request.as_json else board.to_text(), nl=request.as_json)

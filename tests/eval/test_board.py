@@ -59,3 +59,14 @@ def test_runs_are_shown_by_file_name_unless_two_share_it():
     runs = {"a/x.trec": same, "b/x.trec": run_with(range(1), range(1, 20))}
     text = score_runs(QRELS, runs, ["P@1"], "b/x.trec").to_text()
     assert "\na/x.trec " in text and "\na/x.trec - b/x.trec  P@1      +0.9500" in text and "<0.0001" in text
+
+
+def test_intervals_stand_under_their_means_when_asked_for():
+    runs = {"mine": run_with(range(10), range(10, 20))}
+    board = score_runs(QRELS, runs, ["RR@10"], intervals=True)
+    low, high = board.intervals["mine"]["RR@10"]
+    assert abs(low - 0.64) < 0.02 and abs(high - 0.86) < 0.02, "0.75 and two standard errors of a coin that gives 0.5 or 1"
+    assert f"mine, 95 %  [{low:.4f}, {high:.4f}]" in board.to_text()
+    (row,) = board.to_json()["runs"]
+    assert (row["measures"]["RR@10"]["low"], row["measures"]["RR@10"]["high"]) == (low, high)
+    assert "95 %" not in score_runs(QRELS, runs, ["RR@10"]).to_text()

@@ -86,6 +86,7 @@ def test_audit_reads_what_evaluation_refuses(tmp_path):
         ("--msmarco", "--run", RUN),
         ("--msmarco", "--measures", "RR@10"),
         ("--audit", "--measures", "RR@10"),
+        ("--audit", "--intervals"),
         ("--audit", "--baseline", RUN),
         ("--run", "-", "--baseline", "-"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import tempfile
 import time
@@ -23,7 +24,7 @@ from lateint.timing import Timing
 from lateint_eval.datasets.folder import Split
 from lateint_eval.formats import write_run
 from lateint_eval.metrics import evaluate
-from lateint_eval.significance import compare
+from lateint_eval.significance import interval
 from lateint_eval.studies.folder import Folder
 from lateint_eval.studies.material import candidate_texts
 from lateint_eval.studies.points import Point, digest
@@ -119,8 +120,8 @@ def _measure(model: Model, path: Path, point: Point, data: Split, run: Path, mea
 
 def summary(per_query: Mapping[str, float]) -> Measured:
     """The mean over queries with its bootstrap interval, and the values that it comes from."""
-    found = compare(per_query, dict.fromkeys(per_query, 0.0))
-    return {"mean": found.difference, "low": found.low, "high": found.high, "per_query": dict(per_query)}
+    low, high = interval(per_query)
+    return {"mean": math.fsum(per_query.values()) / len(per_query), "low": low, "high": high, "per_query": dict(per_query)}
 
 
 def _percentiles(values: Sequence[float]) -> dict[str, float]:
