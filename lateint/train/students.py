@@ -68,7 +68,7 @@ METHODS = (
 
 STEPS = {
     "prettr": (200,),
-    "deformer": (60,),
+    "deformer": (200,),
     "dc_bert": (80,),
     "mores": (120,),
     "mice": (240,),
