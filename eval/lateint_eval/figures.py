@@ -7,16 +7,16 @@ installed. Sources: trec_eval 10 (form_res_rels.c), ir-measures 0.4.3, BEIR's Ev
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lateint_eval.formats.records import Entry, Judgements, Run
+from lateint_eval.metrics import Score, evaluate
 from lateint_eval.msmarco import compatible
-from lateint_eval.order import ranked_ids
-from lateint_store.errors import LateintError
+from lateint_eval.order import refuse_duplicates
+from lateint_store.errors import InputError, LateintError
 
-CUTOFF = 10
-Measure = Callable[[Sequence[str], Mapping[str, int]], float]
+MRR, NDCG = "RR@10", "nDCG@10"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,10 @@ class Figure:
 
 
 def figures(qrels: Judgements, run: Run) -> list[Figure]:
-    """Predict the figures of every tool for a run as its file has it: repetitions, nan and odd ranks kept."""
+    """Predict the figures of every tool for a run as its file has it: repetitions, nan and odd ranks kept.
+
+    Raises: InputError for empty qrels; MissingExtra without ir-measures.
+    """
     return [_lateint(qrels, run), _official(qrels, run), *_with_scores(qrels, run)]
 
 
@@ -45,37 +48,18 @@ def _printed(value: float | None) -> str:
     return "-" if value is None else f"{value:.5f}"
 
 
-def reciprocal_rank(ids: Sequence[str], labels: Mapping[str, int]) -> float:
-    """1 / rank of the first document with a label of 1 or more among the best ten."""
-    return next((1 / rank for rank, doc_id in enumerate(ids[:CUTOFF], 1) if labels.get(doc_id, 0) >= 1), 0.0)
-
-
-def ndcg(ids: Sequence[str], labels: Mapping[str, int]) -> float:
-    """nDCG@10 with linear gains."""
-    gains = [max(0, labels.get(doc_id, 0)) for doc_id in ids[:CUTOFF]]
-    best = sorted((label for label in labels.values() if label > 0), reverse=True)[:CUTOFF]
-    ideal = _discounted(best)
-    return _discounted(gains) / ideal if ideal else 0.0
-
-
-def _discounted(gains: Sequence[int]) -> float:
-    return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, 1))
-
-
 def _lateint(qrels: Judgements, run: Run) -> Figure:
-    entries = [entry for _, ranking in run.items() for entry in ranking]
-    if _has_nan(entries) or any(math.isinf(entry.score or 0.0) for entry in entries):
+    if not all(entry.score is None or math.isfinite(entry.score) for entry in _entries(run)):
         return Figure("lateint eval", None, None, "refuses scores that are not finite")
-    if any(len({entry.doc_id for entry in ranking}) < len(ranking) for _, ranking in run.items()):
+    if _repeats(run):
         return Figure("lateint eval", None, None, "refuses a document that stands twice")
-    orders = {query_id: ranked_ids(ranking) for query_id, ranking in run.items()}
-    mrr, gain = (_mean(measure, orders, qrels, list(qrels)) for measure in (reciprocal_rank, ndcg))
-    return Figure("lateint eval", mrr, gain, "all judged queries")
+    found = _scores(qrels, run)
+    return Figure("lateint eval", found[MRR].mean, found[NDCG].mean, "all judged queries")
 
 
 def _official(qrels: Judgements, run: Run) -> Figure:
     tool = "ms_marco_eval"
-    names = [*qrels, *run.queries, *(entry.doc_id for _, ranking in run.items() for entry in ranking)]
+    names = [*qrels, *run.queries, *(entry.doc_id for entry in _entries(run))]
     if not all(_is_integer(name) for name in (*names, *(doc_id for labels in qrels.values() for doc_id in labels))):
         return Figure(tool, None, None, "rejects ids that are no integers")
     try:
@@ -95,62 +79,72 @@ def _is_integer(name: str) -> bool:
 def _with_scores(qrels: Judgements, run: Run) -> list[Figure]:
     """The tools that sort by score."""
     tools = ("trec_eval -c", "trec_eval", "ir_measures", "BEIR")
-    entries = [entry for _, ranking in run.items() for entry in ranking]
-    if any(entry.score is None for entry in entries):
+    scores = [entry.score for entry in _entries(run)]
+    if any(score is None for score in scores):
         return [Figure(tool, None, None, "needs scores; the run has none") for tool in tools]
-    if _has_nan(entries):
+    if any(score is not None and math.isnan(score) for score in scores):
         return [Figure(tool, None, None, "undefined: nan has no place in an order") for tool in tools]
-    both = [query_id for query_id in qrels if query_id in run.queries]
-    return [*_trec_eval(qrels, run, both), _ir_measures(qrels, run), _beir(qrels, run, both)]
+    return [*_trec_eval(qrels, run), _ir_measures(qrels, run), _beir(qrels, run)]
 
 
-def _trec_eval(qrels: Judgements, run: Run, both: list[str]) -> list[Figure]:
-    tools = {"trec_eval -c": (list(qrels), "all judged queries"), "trec_eval": (both, "judged queries of the run alone")}
-    if any(len({entry.doc_id for entry in ranking}) < len(ranking) for _, ranking in run.items()):
+def _trec_eval(qrels: Judgements, run: Run) -> list[Figure]:
+    """Its order is ours (`order.py`), so are its values of a query."""
+    tools = ("trec_eval -c", "trec_eval")
+    if _repeats(run):
         return [Figure(tool, None, None, "stops at a document that stands twice") for tool in tools]
-    if not both:
+    found = _scores(qrels, run)
+    if math.isnan(found[MRR].mean_ranked):
         return [Figure(tool, None, None, "no query in common") for tool in tools]
-    orders = {query_id: ranked_ids(run.queries[query_id]) for query_id in both}
-    return [
-        Figure(tool, _mean(reciprocal_rank, orders, qrels, over), _mean(ndcg, orders, qrels, over), f"{note}; larger id first")
-        for tool, (over, note) in tools.items()
-    ]
+    complete = Figure(tools[0], found[MRR].mean, found[NDCG].mean, "all judged queries; larger id first")
+    alone = "judged queries of the run alone; larger id first"
+    return [complete, Figure(tools[1], found[MRR].mean_ranked, found[NDCG].mean_ranked, alone)]
 
 
 def _ir_measures(qrels: Judgements, run: Run) -> Figure:
     """RR@10 comes from its msmarco provider (64-bit scores, smaller id first), nDCG@10 from pytrec_eval."""
-    orders = {query_id: ranked_ids(_last_of_each(ranking)) for query_id, ranking in run.items()}
-    ascending = {}
-    for query_id, ranking in run.items():
-        scored = {entry.doc_id: entry.score or 0.0 for entry in ranking}
-        ascending[query_id] = sorted(scored, key=lambda doc_id: (-scored[doc_id], doc_id))
-    mrr, gain = _mean(reciprocal_rank, ascending, qrels, list(qrels)), _mean(ndcg, orders, qrels, list(qrels))
+    once = _last_of_each(run)
+    ascending = {q: sorted(entries, key=lambda entry: (-_score(entry), entry.doc_id)) for q, entries in once.items()}
+    mrr, gain = _scores(qrels, _in_order(ascending))[MRR].mean, _scores(qrels, once)[NDCG].mean
     return Figure("ir_measures", mrr, gain, "all judged queries; ties by smaller id in RR, by larger in nDCG")
 
 
-def _beir(qrels: Judgements, run: Run, both: list[str]) -> Figure:
+def _beir(qrels: Judgements, run: Run) -> Figure:
     """Drops documents with the query's id; its MRR keeps the file order of ties and divides by all judged queries."""
-    kept = {q: [entry for entry in _last_of_each(ranking) if entry.doc_id != q] for q, ranking in run.items()}
-    orders = {query_id: ranked_ids(ranking) for query_id, ranking in kept.items()}
-    gain = round(_mean(ndcg, orders, qrels, both), 5) if both else None
+    others = {q: [entry for entry in entries if entry.doc_id != q] for q, entries in _last_of_each(run).items()}
+    gain = _scores(qrels, Run(run.source, others))[NDCG].mean_ranked
+    rounded = None if math.isnan(gain) else round(gain, 5)
     if any(query_id not in qrels for query_id in run.queries):
-        return Figure("BEIR", None, gain, "its MRR fails on queries that are not judged")
-    by_file = {q: [e.doc_id for e in sorted(ranking, key=lambda e: -(e.score or 0.0))] for q, ranking in kept.items()}
-    mrr = round(_mean(reciprocal_rank, by_file, qrels, list(qrels)), 5)
-    return Figure("BEIR", mrr, gain, "nDCG over judged queries of the run alone; MRR leaves ties in file order")
+        return Figure("BEIR", None, rounded, "its MRR fails on queries that are not judged")
+    by_file = _in_order({q: sorted(entries, key=lambda entry: -_score(entry)) for q, entries in others.items()})
+    mrr = round(_scores(qrels, by_file)[MRR].mean, 5)
+    return Figure("BEIR", mrr, rounded, "nDCG over judged queries of the run alone; MRR leaves ties in file order")
 
 
-def _last_of_each(entries: Sequence[Entry]) -> list[Entry]:
+def _repeats(run: Run) -> bool:
+    try:
+        refuse_duplicates(run)
+    except InputError:
+        return True
+    return False
+
+
+def _last_of_each(run: Run) -> Run:
     """What a dictionary of documents keeps: the place of the first line, the score of the last."""
-    kept: dict[str, Entry] = {}
-    for entry in entries:
-        kept[entry.doc_id] = entry
-    return list(kept.values())
+    return Run(run.source, {q: list({entry.doc_id: entry for entry in entries}.values()) for q, entries in run.items()})
 
 
-def _mean(measure: Measure, orders: Mapping[str, Sequence[str]], qrels: Judgements, over: Sequence[str]) -> float:
-    return math.fsum(measure(orders.get(query_id, ()), qrels[query_id]) for query_id in over) / len(over)
+def _in_order(orders: Mapping[str, Sequence[Entry]]) -> Run:
+    """A run in which every tool sees this order."""
+    return Run("", {q: [e._replace(rank=at, score=-float(at)) for at, e in enumerate(order)] for q, order in orders.items()})
 
 
-def _has_nan(entries: Sequence[Entry]) -> bool:
-    return any(entry.score is not None and math.isnan(entry.score) for entry in entries)
+def _scores(qrels: Judgements, run: Run) -> dict[str, Score]:
+    return evaluate(qrels, run, (MRR, NDCG)).scores
+
+
+def _score(entry: Entry) -> float:
+    return 0.0 if entry.score is None else entry.score
+
+
+def _entries(run: Run) -> list[Entry]:
+    return [entry for _, entries in run.items() for entry in entries]

@@ -130,9 +130,9 @@ def _print_audit(request: Request, qrels: Qrels) -> None:
 
     from lateint_eval.audit import audit
     from lateint_eval.figures import figure_lines, figures
-    from lateint_eval.formats import read_run_leniently
+    from lateint_eval.formats import read_run
 
-    runs = {path: read_run_leniently(path) for path in request.run}
+    runs = {path: read_run(path, finite=False) for path in request.run}
     reports = {path: (audit(qrels, run), figures(qrels, run)) for path, run in runs.items()}
     if request.as_json:
         click.echo(_dumps({

@@ -29,7 +29,7 @@ POINTS = (
     "manifest.after_rename",
     "publish.before_clean",
     "publish.after_clean",
-    "made.done",
+    "derived.done",
 )
 
 _wanted, _, _pass = os.environ.get(VARIABLE, "").partition(":")

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from lateint_store import index
+from lateint_store.derived import write_store
 from lateint_store.errors import DuplicateDocument, InputError, StoreError, StoreMismatch
-from lateint_store.made import write_store
 from lateint_store.opening import differences, identity_difference
 from lateint_store.rewrite import live_windows
 from lateint_store.shards import Shards

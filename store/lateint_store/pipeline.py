@@ -127,9 +127,12 @@ class Pipeline:
 
         Cost: one copy for `raw`; array codecs run once over all rows. Raises: CodecError.
         """
-        unpacked = [self.unpack(data, count) for data, count in zip(payloads, rows, strict=True)]
+        return self.restore([self.unpack(data, count) for data, count in zip(payloads, rows, strict=True)], rows)
+
+    def restore(self, unpacked: Sequence[Buffer], rows: Sequence[int]) -> Ragged:
+        """Undo `array_bytes`: decode documents that have passed no byte codec. Raises: CodecError."""
         counts = [1] * len(unpacked) if self.spec.rows == "one" else list(rows)
-        matrix = self._layout.decode(unpacked, self._specs[-1], counts)
+        matrix = self._layout.decode(list(unpacked), self._specs[-1], counts)
         for codec, spec in zip(reversed(self._array), reversed(self._specs[:-1]), strict=True):
             matrix = codec.decode(matrix, spec)
         offsets = np.fromiter(accumulate(counts, initial=0), np.int64, len(counts) + 1)

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from lateint_store.block import Encoded
+from lateint_store.derived import write_store
 from lateint_store.entry import assemble
 from lateint_store.errors import InputError
-from lateint_store.made import write_store
 from lateint_store.manifest import Manifest
 from lateint_store.part import Part
 from lateint_store.pipeline import Pipeline
@@ -97,8 +97,7 @@ def _translate(windows: Iterable[Window], old: Manifest, new: Manifest, losses: 
                 continue
             before = old.specs[name].decode_many(payloads, rows)
             columns.append(_array_bytes(new.specs[name], before))
-            packed = [new.specs[name].pack(data) for data in columns[-1]]
-            losses[name].add(before.values, new.specs[name].decode_many(packed, rows).values)
+            losses[name].add(before.values, new.specs[name].restore(columns[-1], rows).values)
         yield number, assemble(new, [document.doc_id for document in documents], rows, columns)
 
 

@@ -43,7 +43,7 @@ PASSES = {  # how often each verb passes each point
     },
 }  # fmt: skip
 PASSES["seal"] = PASSES["compact"] | {"seal.verified": 1, "seal.read_only": 1}
-PASSES["merge"] = {name: n for name, n in PASSES["compact"].items() if not name.startswith("publish.")} | {"made.done": 1}
+PASSES["merge"] = {name: n for name, n in PASSES["compact"].items() if not name.startswith("publish.")} | {"derived.done": 1}
 COMBINATIONS = [(verb, name) for verb, points in PASSES.items() for name in points]
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from lateint_eval.audit import audit
-from lateint_eval.formats import read_qrels, read_run_leniently
+from lateint_eval.formats import read_qrels, read_run
 from lateint_store.errors import FormatError
 
 TOY = Path(__file__).parents[1] / "toy"
@@ -12,7 +12,7 @@ QRELS = {"1": {"a": 1, "b": 0}, "2": {"x": 0}, "3": {"y": 1}}
 
 def findings(tmp_path, text, qrels=QRELS):
     (tmp_path / "run").write_text(text)
-    return {finding.kind: finding for finding in audit(qrels, read_run_leniently(tmp_path / "run"))}
+    return {finding.kind: finding for finding in audit(qrels, read_run(tmp_path / "run", finite=False))}
 
 
 def trec(*rows):
@@ -21,7 +21,7 @@ def trec(*rows):
 
 def test_a_run_that_lateint_wrote_has_nothing_but_unjudged_documents():
     qrels = read_qrels(TOY / "qrels.tsv")
-    kinds = [finding.kind for finding in audit(qrels, read_run_leniently(TOY / "run.trec"))]
+    kinds = [finding.kind for finding in audit(qrels, read_run(TOY / "run.trec", finite=False))]
     assert kinds == ["label 0", "unjudged documents", "depth"]
 
 

@@ -10,7 +10,7 @@ import pytrec_eval
 from lateint_eval.figures import figures
 from lateint_eval.formats.records import Entry, Run
 from lateint_eval.metrics import evaluate
-from lateint_store.errors import LateintError
+from lateint_store.errors import InputError, LateintError
 from tests.eval import official
 from tests.eval.test_agreement import beir_mrr
 
@@ -153,3 +153,8 @@ def test_what_our_model_refuses_evaluation_refuses(pairs):
                 evaluate(qrels, run)
             return
     raise AssertionError("no run with a repetition")
+
+
+def test_without_judgements_there_is_nothing_to_predict():
+    with pytest.raises(InputError, match="no judgement"):
+        figures({}, Run("r", {"1": [Entry("a", 1, 1.0, 1)]}))

@@ -103,7 +103,7 @@ def test_a_killed_merge_leaves_no_store_and_can_be_repeated(tmp_path, reference)
     parts = [tmp_path / f"part{number}" for number in range(2)]
     for number, part in enumerate(parts):
         build(part, DOCUMENTS, shard=(number, 2)).close()
-    assert killed("merge", tmp_path / "out", *parts, at="made.done")
+    assert killed("merge", tmp_path / "out", *parts, at="derived.done")
     with pytest.raises(StoreNotFound):
         open_store(tmp_path / "out")
     assert json.loads(run_child("merge", tmp_path / "out", *parts).stdout)["digest"] == reference[0]

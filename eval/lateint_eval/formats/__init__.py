@@ -8,7 +8,7 @@ from lateint_eval.formats.qrels import read_qrels
 from lateint_eval.formats.queries import read_queries
 from lateint_eval.formats.records import Candidates, Doc, Entry, Qrels, Run, joined_text
 from lateint_eval.formats.run_writer import strictly_decreasing, write_run
-from lateint_eval.formats.runs import read_run, read_run_leniently
+from lateint_eval.formats.runs import read_run
 from lateint_eval.formats.writers import write_candidates, write_corpus, write_qrels, write_queries
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "read_qrels",
     "read_queries",
     "read_run",
-    "read_run_leniently",
     "strictly_decreasing",
     "write_candidates",
     "write_corpus",

@@ -17,33 +17,23 @@ Lines = Iterable[tuple[int, bytes]]
 _EXPECTED = "6 fields `qid Q0 docid rank score tag` (TREC) or 3 fields `qid pid rank` (MS MARCO)"
 
 
-def read_run(path: str | Path) -> Run:
+def read_run(path: str | Path, *, finite: bool = True) -> Run:
     """Read a run as it stands: file order, ranks and duplicates kept; the layout is that of the first line.
 
-    Raises: FormatError at a malformed line or a score that is not finite; InputError; MissingExtra for `irds:`.
+    Raises: FormatError at a malformed line or, where `finite`, a score that is not; InputError; MissingExtra for `irds:`.
     """
     if is_irds(path):
         return irds_run(str(path))
-    return parse_run(*first_line(path), source_name(path))
+    return parse_run(*first_line(path), source_name(path), finite=finite)
 
 
-def parse_run(head: bytes, lines: Lines, source: str) -> Run:
+def parse_run(head: bytes, lines: Lines, source: str, *, finite: bool = True) -> Run:
     """`read_run` for lines that are open already."""
     run = Run(source)
     for query_id, entry in _entries(head, lines, source):
-        if entry.score is not None and not math.isfinite(entry.score):
+        if finite and entry.score is not None and not math.isfinite(entry.score):
             reason = f"score {entry.score} of document {entry.doc_id!r} is not finite; `lateint eval --audit` lists all"
             raise FormatError(run.source, entry.line, reason)
-        run.queries.setdefault(query_id, []).append(entry)
-    return run
-
-
-def read_run_leniently(path: str | Path) -> Run:
-    """`read_run` for the audit: scores may be nan or infinite. Raises: FormatError for a line that is no run line."""
-    if is_irds(path):
-        return irds_run(str(path))
-    run = Run(source_name(path))
-    for query_id, entry in _entries(*first_line(path), run.source):
         run.queries.setdefault(query_id, []).append(entry)
     return run
 

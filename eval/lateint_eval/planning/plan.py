@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from lateint.rank import Ranker
 from lateint.store import open_store
 from lateint_eval.planning.estimate import Estimate, proportion, quantile, total
 from lateint_eval.planning.survey import Survey, survey
-from lateint_eval.planning.trial import Size, Trial, encode_sample, measure_size, rank_times
-from lateint_store import Part, format_codecs, parse_codecs
+from lateint_eval.planning.trial import Codecs, Size, Trial, encode_sample, measure_size, rank_times
+from lateint_store import format_codecs, parse_codecs
 from lateint_store.errors import SpecError
 
 SAMPLE = 1_000
@@ -28,7 +28,6 @@ QUERIES = 21
 WORDS = 6  # of a query that is taken from a document
 CANDIDATES, MORE, MANY = 100, 300, 1_000
 QUICK_MS = 300  # what takes no longer with MORE candidates is timed with MANY
-Codecs = Mapping[str, tuple[Part, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +91,11 @@ def make_plan(
     Raises: InputError for an empty corpus or codecs of unknown arrays; what encoding raises.
     Cost: reading the corpus, encoding `sample` documents, and 30 rankings of 100 to 1,000 of them.
     """
-    found = survey(documents, sample, seed)
+    found, choices = survey(documents, sample, seed), _choices(model, codecs)
     with tempfile.TemporaryDirectory(prefix="lateint-plan-") as folder:
-        trial = encode_sample(model, found.sample, Path(folder) / "built", chunks)
+        trial = encode_sample(model, found.sample, Path(folder) / "built", choices[0], chunks)
         ranking = _rank(model, found, Path(folder) / "built", queries or _queries(found, seed))
-        sizes = [_bytes(found, model, trial, chosen, chunks) for chosen in _choices(model, codecs)]
+        sizes = [_bytes(found, model, trial, chosen, chunks) for chosen in choices]
     hours = [seconds * found.documents / 3600 for seconds in trial.seconds]
     tokens = total(found, trial.tokens).value / found.documents / (sum(trial.tokens) / len(trial.tokens))
     mean = Estimate(sum(hours) / len(hours), min(hours), max(hours)).scaled(tokens)

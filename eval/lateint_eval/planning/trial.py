@@ -41,15 +41,18 @@ class Size:
     empty: int
 
 
-def encode_sample(model: Model, documents: Sequence[Document], folder: Path, chunks: Chunks | None) -> Trial:
-    """Encode and store the sample as a build does, and time it."""
+Codecs = Mapping[str, tuple[Part, ...]]
+
+
+def encode_sample(model: Model, documents: Sequence[Document], folder: Path, codecs: Codecs, chunks: Chunks | None) -> Trial:
+    """Encode and store the sample as a build with these codecs does, and time it. Raises: SpecError, InputError."""
     pieces = Pieces(list(documents), [1] * len(documents)) if chunks is None else cut(chunks, model, documents)
     rows = model.document_tokens(pieces.documents)
     owners = np.repeat(np.arange(len(documents)), pieces.sizes)
     tokens = np.bincount(owners, [len(row) for row in rows], minlength=len(documents)).astype(int).tolist()
     encode_window(model, list(documents[:WARM_UP]), 0, chunks)
     entries, seconds, lost = [], [], 0
-    through, about = described(model, None, chunks)
+    through, about = described(model, codecs, chunks)
     with create_store(folder, through, kind=Store, **about) as store:
         for places in np.array_split(np.arange(len(documents)), min(PARTS, len(documents))):
             taken = [documents[place] for place in places]
@@ -62,9 +65,7 @@ def encode_sample(model: Model, documents: Sequence[Document], folder: Path, chu
     return Trial(tokens, lost, owners.tolist(), entries, seconds)
 
 
-def measure_size(
-    model: Model, trial: Trial, folder: Path, codecs: Mapping[str, tuple[Part, ...]] | None, chunks: Chunks | None
-) -> Size:
+def measure_size(model: Model, trial: Trial, folder: Path, codecs: Codecs, chunks: Chunks | None) -> Size:
     """Store the encoded sample in some codecs and look at the disk. Raises: SpecError for codecs that do not fit."""
     through, about = described(model, codecs, chunks)
     with create_store(folder, through, kind=Store, **about) as store:
@@ -72,7 +73,8 @@ def measure_size(
         window = store.manifest.window
         for start in range(0, len(trial.entries), window):
             store.append(trial.entries[start : start + window], start + window, "")
-        sizes = [sum(len(through[name].encode(array)) for name, array in entry.arrays.items()) for entry in trial.entries]
+        kept = store.fetch([entry.id for entry in trial.entries]).payloads.values()
+        sizes = [sum(map(len, payloads)) for payloads in zip(*kept, strict=True)]
         payloads = np.bincount(trial.owners, sizes, minlength=len(trial.tokens)).astype(int).tolist()
         beside = (int(store.info()["bytes"]) - empty - sum(sizes)) / len(payloads)
     return Size(payloads, beside, empty)

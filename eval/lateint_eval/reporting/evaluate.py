@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lateint_eval.reporting.reference import Reference, per_query, run
 from lateint_eval.reporting.sets import MAIN, Task
-from lateint_eval.significance import compare
+from lateint_eval.significance import compare, interval
 from lateint_eval.systems import Outcome, cached, without_codecs
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _systems(outcomes: Mapping[str, Outcome], task: Task, given: Reference) -> d
         rows[name] = {measure: outcome.evaluation.scores[measure].mean for measure in task.measures}
         rows[name] |= {"ms_p50": outcome.percentile(0.5), "bytes_per_document": outcome.system.bytes_per_document}
     ours = values["cached"]
-    rows["cached"]["intervals"] = {measure: _mean_interval(ours[measure]) for measure in task.measures}
+    rows["cached"]["intervals"] = {measure: list(interval(ours[measure])) for measure in task.measures}
     rows["cached"]["per_query"] = {q: round(value, 6) for q, value in ours[MAIN].items()}
     for other in ("bm25", "cosine", "full"):
         theirs = values[other][MAIN] if other in values else given.scores.get(other, {}).get(MAIN)
@@ -81,9 +81,3 @@ def _systems(outcomes: Mapping[str, Outcome], task: Task, given: Reference) -> d
             found = compare(ours[MAIN], theirs)
             rows["cached"][f"minus_{other}"] = [found.difference, found.low, found.high]
     return rows
-
-
-def _mean_interval(values: Mapping[str, float]) -> list[float]:
-    """The 95 % bootstrap interval of a mean over queries."""
-    found = compare(values, dict.fromkeys(values, 0.0))
-    return [found.low, found.high]

@@ -7,7 +7,8 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,8 @@ PHASES = ("total_ms", "fetch_ms", "decode_ms", "compute_ms")
 Measured = dict[str, Any]
 
 
-def model_of(point: Point, threads: int) -> Model:
-    """The model of a point, with so many threads. Raises: what `load_model` raises; InputError for an unknown pool."""
+def model_of(point: Point) -> Model:
+    """The model of a point. Raises: what `load_model` raises; InputError for an unknown pool."""
     method: Any = point.method
     if point.method is not None and point.pool is not None:
         method = replace(preset(point.method), pool=parts.parse("pools", point.pool))
@@ -47,13 +48,13 @@ def model_of(point: Point, threads: int) -> Model:
         doc_max_length=point.doc_max_length,
         query_max_length=point.query_max_length,
         device=point.device,
-        threads=threads,
+        threads=point.threads,
     )
 
 
 def run_point(folder: Folder, point: Point, sets: Mapping[str, Split], measures: Sequence[str]) -> Measured:
     """Measure a point on all sets and keep the result; if it is there already, read it. Raises: what any part of it raises."""
-    model = model_of(point, point.threads)
+    model = model_of(point)
     measured: Measured = {
         "model": point.model,
         "method": model.method.name,
@@ -63,7 +64,7 @@ def run_point(folder: Folder, point: Point, sets: Mapping[str, Split], measures:
         "timing": {},
     }
     for name, data in sets.items():
-        store, seconds = _stored(folder, point, name, data)
+        store, seconds = _stored(folder, model, point, name, data)
         found = _measure(model, store, point, data, folder.run(point.id, name), measures)
         measured["codecs"] = found.pop("codecs")
         measured["timing"][name] = found.pop("timing") | {"encode_seconds": seconds}
@@ -72,23 +73,35 @@ def run_point(folder: Folder, point: Point, sets: Mapping[str, Split], measures:
     return measured
 
 
-def _stored(folder: Folder, point: Point, name: str, data: Split) -> tuple[Path, float]:
+def _stored(folder: Folder, model: Model, point: Point, name: str, data: Split) -> tuple[Path, float]:
     """The store of a point's codecs, made from the lossless one of its encoding; and the seconds that this encoding took."""
     home = folder.stores / f"{point.encoding}.{name}"
     master, done = home / "master", home / "seconds"
-    model = model_of(point, point.encoding_threads)
     if not done.exists():  # an interrupted build goes on where it was
         start = time.perf_counter()
         lossless = {array: (part("raw"),) for array in model.arrays}
-        build_store(model, candidate_texts(data), master, lossless).close()
+        with _threads(point.encoding_threads):
+            build_store(model, candidate_texts(data), master, lossless).close()
         folder.write(done, time.perf_counter() - start)
-    model_of(point, point.threads)  # threads are the process's: back to those of the point
     codecs = None if point.codecs is None else parse_codecs(point.codecs)
     wanted = {array: pipeline.parts for array, pipeline in pipelines(model, codecs).items()}
     path = home / digest({array: [str(each) for each in chain] for array, chain in wanted.items()})
     if not (path / "manifest.json").exists():
         recode(master, path, wanted)[0].close()
     return path, float(json.loads(done.read_text()))
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """So many threads of torch for a while."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _measure(model: Model, path: Path, point: Point, data: Split, run: Path, measures: Sequence[str]) -> Measured:

@@ -28,7 +28,7 @@ def write_store(out: Path, like: Manifest, windows: Iterable[Window], last: Stat
         fresh = {"uuid": uuid4().hex, "sealed": False, "content_digest": None, "versions": library_versions()}
         manifest = replace(like, shards=(), **fresh)  # type: ignore[arg-type]
         files, _ = rewrite(out, manifest, windows, last)
-        point("made.done")
+        point("derived.done")
         write_manifest(out, with_shards(manifest, files))
         sync_folder(out.absolute().parent)
         return Store(out, lock)
