@@ -12,6 +12,7 @@ from lateint_store.errors import StoreError, StoreFull
 from lateint_store.killpoints import point
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+SECTOR, PAGE = 512, 4096
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -63,9 +64,14 @@ def replace_file(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 def allocated_bytes(folder: Path) -> int:
-    """Bytes that a folder and everything in it take on disk (`st_blocks`), the folder's own blocks included."""
-    total = folder.stat().st_blocks
+    """Bytes that a folder and everything in it take on disk (`st_blocks`), the folder's own blocks included.
+
+    A file counts for no more than its length in whole pages: what a file system allocates beside it to find scattered pages
+    again depends on what else was written meanwhile, and equal stores would differ.
+    """
+    total = folder.stat().st_blocks * SECTOR
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):  # a writer removed it meanwhile
-            total += path.lstat().st_blocks
-    return total * 512
+            state = path.lstat()
+            total += min(state.st_blocks * SECTOR, -(-state.st_size // PAGE) * PAGE)
+    return total

@@ -1,9 +1,12 @@
 """Space is what the file system allocated (`st_blocks`), everything in the folder included."""
 
+import os
+
 import numpy as np
 import pytest
 
 from lateint_store import ArraySpec, Entry, Pipeline, create_store
+from lateint_store.files import allocated_bytes
 from tests.store.making import ABOUT
 
 
@@ -24,3 +27,24 @@ def test_bytes_on_disk_against_encoded_arrays(tmp_path, payload, documents, limi
         assert store.info()["bytes"] <= limit * encoded, store.info()["bytes"] / encoded
         store.seal()
         assert store.info()["bytes"] <= (limit - 0.02) * encoded, store.info()["bytes"] / encoded
+
+
+def test_equal_files_take_equal_bytes_however_scattered_they_lie(tmp_path):
+    pages = 64
+    for name, orders in {"whole": [range(pages)], "scattered": [range(0, pages, 2), range(1, pages, 2)]}.items():
+        (tmp_path / name).mkdir()
+        with (tmp_path / name / "file").open("wb", buffering=0) as file:
+            for order in orders:
+                for page in order:  # synced one by one, so that the file system places them apart
+                    os.pwrite(file.fileno(), b"x" * 4096, page * 4096)
+                    os.fsync(file.fileno())
+    taken = allocated_bytes(tmp_path / "whole")
+    assert taken == allocated_bytes(tmp_path / "scattered")
+    assert taken == (tmp_path / "whole").stat().st_blocks * 512 + pages * 4096
+
+
+def test_holes_are_not_counted(tmp_path):
+    with (tmp_path / "file").open("wb") as file:
+        file.seek(1 << 24)
+        file.write(b"end")
+    assert allocated_bytes(tmp_path) < 1 << 17
