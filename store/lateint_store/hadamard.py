@@ -43,3 +43,11 @@ def hadamard(x: Array) -> Array:
         np.subtract(before[:, 0], before[:, 1], out=after[:, 1])
         x, spare, half = spare, x, 2 * half
     return x
+
+
+def total(x: Array) -> Array:
+    """Sum over the first axis, of a power of two, always in the same order: [k, n] -> [n]."""
+    while len(x) > 1:
+        x = x[: len(x) // 2] + x[len(x) // 2 :]
+    summed: Array = x[0]
+    return summed

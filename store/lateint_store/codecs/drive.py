@@ -11,7 +11,7 @@ import numpy as np
 from lateint_store.bits import pack_bits, unpack_bits
 from lateint_store.codec import Bound, Buffer, check_choice
 from lateint_store.errors import InputError, SpecError
-from lateint_store.hadamard import hadamard, signs
+from lateint_store.hadamard import hadamard, signs, total
 from lateint_store.lloyd_max import borders, levels
 from lateint_store.ragged import unfilled
 from lateint_store.scales import join_scales, split_scales
@@ -107,8 +107,8 @@ class Drive:
         rotated, codes, scales = self._quantised(x)
         kept = self._levels[codes] * scales
         narrow = np.finfo(x.dtype)
-        errors = (1 + ROUNDING) * np.sqrt(_total((rotated - kept) ** 2))
-        errors += (float(narrow.eps) + ROUNDING) * np.sqrt(_total(kept**2)) + float(narrow.smallest_subnormal) + TINY
+        errors = (1 + ROUNDING) * np.sqrt(total((rotated - kept) ** 2))
+        errors += (float(narrow.eps) + ROUNDING) * np.sqrt(total(kept**2)) + float(narrow.smallest_subnormal) + TINY
         each = np.repeat(errors, BLOCK)[: x.size].reshape(x.shape)
         bound: Bound = each.max(axis=1, keepdims=True, initial=0)
         return bound
@@ -130,24 +130,16 @@ class Drive:
         blocks = np.zeros((-(-matrix.size // BLOCK), BLOCK))
         blocks.reshape(-1)[: matrix.size] = matrix.ravel()
         rotated = hadamard((blocks * signs(self.seed, BLOCK)).T) / np.sqrt(BLOCK)
-        squares = _total(rotated**2)
+        squares = total(rotated**2)
         lengths = np.sqrt(squares / BLOCK)
         codes = np.searchsorted(borders(self.bits), rotated / np.where(lengths > 0, lengths, 1), "right").astype(np.uint8)
         if self.bits == 1:
-            sums = _total(np.abs(rotated))
+            sums = total(np.abs(rotated))
             scales = sums / BLOCK if self.scale == "norm" else squares / np.where(sums > 0, sums, 1)
         else:
-            scales = lengths if self.scale == "norm" else lengths * BLOCK / _total(self._levels[codes] ** 2)
+            scales = lengths if self.scale == "norm" else lengths * BLOCK / total(self._levels[codes] ** 2)
         with np.errstate(over="ignore"):
             return rotated, codes, scales.astype(self.scale_dtype).astype(np.float64)
-
-
-def _total(x: Array) -> Array:
-    """Sum over the first axis, of a power of two, always in the same order: [k, n] -> [n]."""
-    while len(x) > 1:
-        x = x[: len(x) // 2] + x[len(x) // 2 :]
-    total: Array = x[0]
-    return total
 
 
 def _slices(blocks: int) -> Iterator[slice]:

@@ -8,6 +8,7 @@ from lateint_store import ArraySpec, Part, part
 
 _FLOATS = [ArraySpec("float32", 5), ArraySpec("float16", 6), ArraySpec("float32", 7, "one")]
 _INTEGERS = [ArraySpec("int64", None), ArraySpec("uint8", 3)]
+_POWERS = [ArraySpec("float32", 8), ArraySpec("float16", 64), ArraySpec("float32", 16, "one")]
 _BLOCKS = [ArraySpec("float32", 70), ArraySpec("float16", 100), ArraySpec("float32", 7, "one")]
 
 
@@ -27,6 +28,12 @@ def settings(name: str) -> list[tuple[Part, list[ArraySpec]]]:
             (part("drive", bits=1, scale="unbiased", seed=1), _BLOCKS),
             (part("drive", bits=6), _BLOCKS),
             (part("drive", bits=3, scale="unbiased", scale_dtype="float16"), _BLOCKS),
+        ],
+        "rotated": [
+            (part("rotated", bits=1, scale="none"), _POWERS),
+            (part("rotated", bits=2), _POWERS),
+            (part("rotated", bits=3, scale="float32", seed=1), _POWERS),
+            (part("rotated", bits=8, scale="float32"), _POWERS),
         ],
         "pack": [
             (part("pack", bits=8), [ArraySpec("uint8", 3)]),
