@@ -1,0 +1,63 @@
+"""Ward's hierarchical clustering of a few hundred points: a chain of nearest neighbours, then a cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lateint.kernels._compiled import compiled
+
+
+def ward_labels(apart: NDArray[np.float64], clusters: int) -> NDArray[np.int64]:
+    """Which of k clusters each of m points belongs to, int64 [m]; clusters are numbered by their first point.
+
+    Args: `apart` [m, m] squared Euclidean distances, float64; `clusters` k, 1..m.
+    Cost: O(m²). Source: Ward 1963; the chain of nearest neighbours, Murtagh 1983.
+    """
+    merges, heights = compiled(merge_all)(apart.copy())
+    return cut(merges, heights, clusters)
+
+
+def merge_all(apart: Any) -> Any:
+    """All m - 1 merges, as (kept, gone) pairs of first points, and their heights; `apart` is written over."""
+    m = len(apart)
+    sizes, alive = np.ones(m), np.ones(m, np.bool_)
+    merges, heights = np.empty((m - 1, 2), np.int64), np.empty(m - 1)
+    chain, length = np.empty(m, np.int64), 0
+    for step in range(m - 1):
+        if length == 0:
+            chain[0], length = np.argmax(alive), 1
+        while True:  # walk to nearest neighbours until two are each other's
+            x = chain[length - 1]
+            before = chain[length - 2] if length > 1 else -1
+            nearest, best = before, apart[x, before] if length > 1 else np.inf
+            for other in range(m):
+                if alive[other] and other != x and apart[x, other] < best:
+                    nearest, best = other, apart[x, other]
+            if nearest == before:
+                break
+            chain[length] = nearest
+            length += 1
+        length -= 2
+        kept, gone = min(x, nearest), max(x, nearest)
+        merges[step, 0], merges[step, 1], heights[step] = kept, gone, best
+        alive[gone] = False
+        for other in range(m):  # Lance and Williams
+            if alive[other] and other != kept:
+                a, b, c = sizes[kept], sizes[gone], sizes[other]
+                new = ((a + c) * apart[kept, other] + (b + c) * apart[gone, other] - c * best) / (a + b + c)
+                apart[kept, other] = apart[other, kept] = new
+        sizes[kept] += sizes[gone]
+    return merges, heights
+
+
+def cut(merges: NDArray[np.int64], heights: NDArray[np.float64], clusters: int) -> NDArray[np.int64]:
+    """Labels after the lowest m - k merges."""
+    m = len(merges) + 1
+    first = np.arange(m)
+    for place in np.argsort(heights, kind="stable")[: m - clusters]:
+        kept, gone = (first[point] for point in merges[place])
+        first[first == max(kept, gone)] = min(kept, gone)
+    return np.unique(first, return_inverse=True)[1].reshape(-1)

@@ -1,0 +1,51 @@
+"""Ward's clustering against scipy, and the kernel against itself uncompiled."""
+
+import numpy as np
+import pytest
+from scipy.cluster.hierarchy import fcluster, linkage
+
+from lateint.kernels._compiled import compiled
+from lateint.kernels.ward import merge_all, ward_labels
+
+
+def points(m, seed=0):
+    return np.random.default_rng(seed).standard_normal((m, 16))
+
+
+def squared(x):
+    return ((x[:, None] - x[None]) ** 2).sum(axis=-1)
+
+
+def partition(labels):
+    return {frozenset(np.flatnonzero(labels == label).tolist()) for label in set(labels.tolist())}
+
+
+@pytest.mark.parametrize("m", [2, 3, 10, 60])
+@pytest.mark.parametrize("factor", [1, 2, 3, 100])
+def test_the_clusters_are_those_of_another_implementation(m, factor):
+    x, clusters = points(m, seed=m), -(-m // factor)
+    theirs = fcluster(linkage(x, "ward"), clusters, criterion="maxclust")
+    assert partition(ward_labels(squared(x), clusters)) == partition(theirs)
+
+
+def test_another_linkage_finds_other_clusters():
+    x = points(60)
+    theirs = fcluster(linkage(x, "single"), 20, criterion="maxclust")
+    assert partition(ward_labels(squared(x), 20)) != partition(theirs)
+
+
+@pytest.mark.parametrize("m", [1, 2, 7, 40])
+def test_the_kernel_is_its_reference(m):
+    apart = squared(points(m))
+    for ours, reference in zip(compiled(merge_all)(apart.copy()), merge_all(apart.copy()), strict=True):
+        np.testing.assert_array_equal(ours, reference)
+
+
+def test_equal_points_and_numbers_by_first_point():
+    apart = np.zeros((5, 5))
+    apart[3, :3] = apart[:3, 3] = apart[3, 4] = apart[4, 3] = 1
+    assert ward_labels(apart, 2).tolist() == [0, 0, 0, 1, 0]
+    assert ward_labels(np.zeros((1, 1)), 1).tolist() == [0]
+    before = apart.copy()
+    ward_labels(apart, 3)
+    np.testing.assert_array_equal(apart, before)
