@@ -85,6 +85,7 @@ class Stage:
     in_batch: bool = False  # the positives of a step's other queries are negatives too
     dropout: bool = False  # the layers' own dropout, where layers are trained
     compressed: bool = True  # False: states pass the compressor by in this stage
+    quantised: bool = False  # where layers are trained: arrays pass their codecs, gradients as if they had not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,10 +161,13 @@ class Method:
 
 
 def _stage_json(stage: Stage) -> dict[str, Any]:
-    return asdict(stage) | {"losses": [[loss.to_json(), weight] for loss, weight in stage.losses], "train": list(stage.train)}
+    """Plain data. `quantised` is left out where it is not set: what was written before it existed is written as it was."""
+    data = asdict(stage) | {"losses": [[loss.to_json(), weight] for loss, weight in stage.losses], "train": list(stage.train)}
+    return {key: value for key, value in data.items() if key != "quantised" or value}
 
 
 def _stage(data: dict[str, Any]) -> Stage:
+    data = {"quantised": False} | data
     _check_fields(Stage, data)
     losses = tuple((Part.from_json(loss), float(weight)) for loss, weight in data["losses"])
     values: dict[str, Any] = data | {"losses": losses, "train": tuple(data["train"])}

@@ -26,25 +26,28 @@ class Evidence(nn.Module):
 
     w_i = softplus of a linear map of the query token's state: a learned weight that plays the part of idf.
     Fresh: P is the compressor's own map (the identity without one), D the identity, and all weights are equal, so that
-    the second term is the mean cosine of the best matches. Source: lateint; the sum of maxima is arXiv:2004.12832's.
-    Cost a candidate: q·m·c + m·c² multiply-adds.
+    the second term is the mean cosine of the best matches. `document_map=False` leaves D out for good: nothing is computed
+    of a document's token by itself. Vectors that a learned map made are normalised here.
+    Source: lateint; the sum of maxima is arXiv:2004.12832's. Cost a candidate: q·m·c multiply-adds, and m·c² with D.
     """
 
     needs_classifier = False
     reads = ("states", "vector")
 
-    def __init__(self, backbone: Backbone, method: Method, compressor: Any = None) -> None:
+    def __init__(self, backbone: Backbone, method: Method, compressor: Any = None, *, document_map: bool = True) -> None:
         super().__init__()
         check_compares(compressor, "evidence")
         width = backbone.width if compressor is None else compressor.width
         self.query_map = nn.Linear(backbone.width, width, bias=False)
-        self.document_map = nn.Linear(width, width, bias=False)
+        self.document_map = nn.Linear(width, width, bias=False) if document_map else None
+        self.maps_vectors = method.vector_map is not None
         self.weight = nn.Linear(backbone.width, 1)
         self.log_cosine = nn.Parameter(torch.tensor(math.log(20.0)))
         self.log_evidence = nn.Parameter(torch.tensor(math.log(60.0)))
         with torch.no_grad():
             self.query_map.weight.copy_(torch.eye(width) if compressor is None else compressor.down)
-            self.document_map.weight.copy_(torch.eye(width))
+            if self.document_map is not None:
+                self.document_map.weight.copy_(torch.eye(width))
             self.weight.weight.zero_()
             self.weight.bias.zero_()
 
@@ -56,12 +59,14 @@ class Evidence(nn.Module):
         """The best similarity [n, q] of every query token with each candidate; a pad never wins."""
         if docs.states is None:
             raise InputError("this head reads 'states', which these candidates do not hold")
-        return best_matches(self.query_map(query.rows.states[0]), self.document_map(docs.states), docs.mask)
+        theirs = docs.states if self.document_map is None else self.document_map(docs.states)
+        return best_matches(self.query_map(query.rows.states[0]), theirs, docs.mask)
 
     def combine(self, query: Query, docs: Candidates, best: Tensor) -> Tensor:
         """tau·cosine + eps·weighted mean of the best similarities."""
         evidence = word_mean(best, self.weight(query.rows.states[0])[:, 0], query.words)
-        scores: Tensor = self.log_cosine.exp() * cosine(query, docs) + self.log_evidence.exp() * evidence
+        similar = cosine(query, docs, normalise=self.maps_vectors)
+        scores: Tensor = self.log_cosine.exp() * similar + self.log_evidence.exp() * evidence
         return scores.float()
 
     @torch.no_grad()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lateint.entries import batches, by_length, pipelines, round_trip
 from lateint.model import Document, Model
@@ -19,10 +20,14 @@ WORTH_HALVING = 6  # documents of a list
 
 
 class Live:
-    """Documents and queries through the layers at every step: for stages that train them."""
+    """Documents and queries through the layers at every step: for stages that train them.
 
-    def __init__(self, model: Model) -> None:
+    `quantised`: arrays come as their codecs give them back, and gradients pass straight through.
+    """
+
+    def __init__(self, model: Model, *, quantised: bool = False) -> None:
         self.model = model
+        self.through = {name: pipeline for name, pipeline in pipelines(model).items() if quantised and not pipeline.lossless}
 
     def prepare(self, texts: Sequence[str], documents: Sequence[Document]) -> None:
         """Nothing can be computed ahead."""
@@ -32,7 +37,7 @@ class Live:
         return self.model.query_from_tokens(self.model.query_tokens(text))
 
     def candidates(self, documents: Sequence[Document]) -> Candidates:
-        """The arrays of documents in one padded batch, differentiable; codecs are left out."""
+        """The arrays of documents in one padded batch, differentiable."""
         return self.arrays(self.model.document_tokens(documents))
 
     def batches(self, documents: Sequence[Document]) -> Iterator[tuple[list[int], Candidates]]:
@@ -47,6 +52,9 @@ class Live:
     def arrays(self, rows: Sequence[Sequence[int]]) -> Candidates:
         """The same from token rows."""
         arrays = self.model.encode_batch(rows)
+        for name, pipeline in self.through.items():
+            values, real = arrays[name]
+            arrays[name] = straight_through(values, real, pipeline), real
         mask = next((m for name, (_, m) in arrays.items() if name != "vector"), None)
         return Candidates(mask=mask, **{name: values for name, (values, _) in arrays.items()})
 
@@ -106,6 +114,28 @@ class Frozen:
             decoded = round_trip(self.model.encode([rows[i] for i in places]), self.through)
             for at, place in enumerate(places):
                 self._documents[new[place]] = {name: _narrow(ragged[at]) for name, ragged in decoded.items()}
+
+
+def straight_through(values: Tensor, mask: Tensor | None, through: Pipeline) -> Tensor:
+    """What codecs give back of an array [n, m, c], or [n, c] of vectors, with the gradient of the array itself.
+
+    Where a codec keeps directions only, the gradient is that of the array at the length which came back.
+    """
+    host = values.detach().float().cpu().numpy()
+    kept = np.ones(host.shape[:2], bool) if mask is None else mask.cpu().numpy()
+    documents = [row if through.spec.rows == "one" else row[real] for row, real in zip(host, kept, strict=True)]
+    rows = [1 if through.spec.rows == "one" else len(document) for document in documents]
+    decoded = through.decode_many([through.encode(document) for document in documents], rows).values
+    found = torch.from_numpy(host.copy())
+    if through.spec.rows == "one":
+        found[:] = torch.from_numpy(decoded)
+    else:
+        found[torch.from_numpy(kept)] = torch.from_numpy(decoded)
+    found = found.to(values)
+    lengths = found.norm(dim=-1, keepdim=True) / values.detach().norm(dim=-1, keepdim=True).clamp_min(1e-6)
+    passed = values * lengths
+    through_codecs: Tensor = passed + (found - passed).detach()
+    return through_codecs
 
 
 def _narrow(array: NDArray[Any]) -> NDArray[Any]:

@@ -19,10 +19,13 @@ FIRST_WORD = 996  # BERT's vocabularies begin with unused and single-character e
 def prepare(model: Model, sets: Sequence[Source], seed: int = 0) -> dict[str, float]:
     """Fit what can be fitted without labels, and make the head anew from it.
 
-    A `linear` compressor gets the principal directions of document states, each source counted alike; an evidence term
-    gets word weights from word frequency. Returns: what was fitted, with its quality (share of squared length kept).
+    A `linear` compressor gets the principal directions of document states, each source counted alike, and a `linear` map
+    of vectors those of document vectors; an evidence term gets word weights from word frequency.
+    Returns: what was fitted, with its quality (share of squared length kept).
     """
     found: dict[str, float] = {}
+    if model.vector_map is not None and hasattr(model.vector_map, "fit"):
+        found["kept of vectors"] = model.vector_map.fit(_document_vectors(model, sets, np.random.default_rng(seed)))
     if model.compressor is not None and hasattr(model.compressor, "fit"):
         found["kept"] = model.compressor.fit(_document_states(model, sets, np.random.default_rng(seed)))
         model.rebuild_head()
@@ -54,6 +57,18 @@ def _states(model: Model, documents: Sequence[Document]) -> Tensor:
             kept, _ = model.document_rows(rows[start : start + 16])
             parts.append(kept.states.reshape(-1, kept.states.shape[-1]) if kept.mask is None else kept.states[kept.mask])
     return torch.cat(parts)
+
+
+def _document_vectors(model: Model, sets: Sequence[Source], random: np.random.Generator) -> Tensor:
+    """Vectors of a sample of documents before the map of vectors: [n, w]."""
+    held, model.vector_map = model.vector_map, None
+    try:
+        documents = [document for source in sets for document in source.sample(SAMPLE, random)[1]]
+        rows = sorted(model.document_tokens(documents), key=len)
+        with torch.no_grad():
+            return torch.cat([model.encode_batch(rows[at : at + 16])["vector"][0] for at in range(0, len(rows), 16)])
+    finally:
+        model.vector_map = held
 
 
 def _query_states(model: Model, sets: Sequence[Source], random: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -104,3 +104,23 @@ def test_a_pre_norm_family_expands_codes_first():
     assert not model.head.on_codes
     with torch.inference_mode():
         assert torch.isfinite(model.score(model.query(QUERY), candidates(model))).all()
+
+
+def test_without_a_document_map_it_is_the_fresh_head_with_one():
+    plain, mapped = load(part("evidence", document_map=False), 8), load(part("evidence"), 8)
+    assert plain.head.document_map is None
+    with torch.inference_mode():
+        scores = [model.score(model.query(QUERY), candidates(model)) for model in (plain, mapped)]
+        assert torch.allclose(*scores, atol=1e-4)
+        mapped.head.document_map.weight.mul_(torch.linspace(0.2, 2, 8))
+        assert (mapped.score(mapped.query(QUERY), candidates(mapped)) - scores[0]).abs().max() > 1e-2
+
+
+def test_vectors_of_a_map_are_normalised_and_count_as_cosines():
+    method = replace(preset("mice"), head=part("evidence"), vector=part("mean"), vector_map=part("linear", width=8))
+    model = load_model(tiny.checkpoint("bert"), method=replace(method, offline_layers=2, query_layers=2), **LENGTHS)
+    with torch.inference_mode():
+        query, docs = model.query(QUERY), candidates(model)
+        longer = replace(docs, vector=7 * docs.vector)
+        assert torch.allclose(model.score(query, docs), model.score(query, longer), atol=1e-4)
+        assert (docs.vector.norm(dim=-1) - 1).abs().max() > 0.01
