@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from lateint_store import open_store
-from lateint_store.block import Block
+from lateint_store import fetching, open_store
+from lateint_store.fetched import Payloads
 from lateint_store.snapshot import Snapshot
 from tests.campaign.damage import ARRAYS, Case
 from tests.campaign.layout import records
@@ -59,18 +59,19 @@ def test_the_judge_sees_a_store_that_was_left_open_and_no_other(subject, tmp_pat
 
 def test_the_judge_sees_wrong_bytes_missing_documents_and_unexpected_errors(subject, monkeypatch):
     judge, place = subject
-    monkeypatch.setattr(Block, "payloads", unchecked_payloads)
+    monkeypatch.setattr(fetching, "_copy", unchecked_copy)
     assert judge.judge(1, *place).outcome == "wrong"
+    monkeypatch.setattr(fetching, "MANY", 1 << 60)
     monkeypatch.setattr(Snapshot, "lookup", lambda snapshot, doc_id: None)
     assert judge.judge(1, *place).outcome == "missing"
     monkeypatch.setattr(Snapshot, "lookup", lambda snapshot, doc_id: 1 // 0)
     assert judge.judge(1, *place).outcome == "untyped"
 
 
-def unchecked_payloads(block, head, columns):
-    """What `Block.payloads` gives, without its checksums."""
-    starts = [head.start + sum(head.lengths[:column]) for column in columns]
-    return [bytes(block.value[start : start + head.lengths[column]]) for start, column in zip(starts, columns)]
+def unchecked_copy(found, order, column):
+    """What `fetching._copy` gives, without comparing checksums."""
+    views = [view for records in found for view in records.payloads(column)]
+    return Payloads.join([views[place] for place in order])
 
 
 def test_the_pool_goes_on_after_a_worker_has_died(tmp_path):

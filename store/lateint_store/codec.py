@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from lateint_store.spec import Array, ArraySpec
 
 Buffer = bytes | memoryview
 Bound = npt.NDArray[np.float64]
+Count = TypeVar("Count", int, npt.NDArray[np.int64])
 
 
 @runtime_checkable
@@ -67,18 +68,18 @@ class LayoutCodec(Protocol):
         """Raise SpecError if arrays of this spec cannot be laid out."""
         ...
 
-    def nbytes(self, spec: ArraySpec, rows: int) -> int:
-        """Exact size in bytes of a document of `rows` rows."""
+    def nbytes(self, spec: ArraySpec, rows: Count) -> Count:
+        """Exact size in bytes of a document of `rows` rows, or of each of many: int64 [n] in and out."""
         ...
 
     def encode(self, matrix: Array) -> bytes:
         """Lay out [rows, columns]. Raises: InputError for a value that does not fit."""
         ...
 
-    def decode(self, parts: list[Buffer], spec: ArraySpec, rows: list[int]) -> Array:
-        """Stack documents of `nbytes` each into [sum(rows), columns], in the dtype of `spec`.
+    def decode(self, data: npt.NDArray[np.uint8], spec: ArraySpec, rows: npt.NDArray[np.int64]) -> Array:
+        """Stack documents of `nbytes` each, one after the other in `data`, into [sum(rows), columns] of the dtype of `spec`.
 
-        Sizes were checked by the caller. Raises: CodecError for impossible codes.
+        Sizes were checked by the caller; the result may share memory with `data`. Raises: CodecError for impossible codes.
         """
         ...
 

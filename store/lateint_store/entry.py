@@ -37,6 +37,17 @@ def encode_id(doc_id: object) -> bytes:
     return encoded
 
 
+def encode_all(doc_ids: Sequence[str]) -> list[bytes]:
+    """`encode_id` of many. Raises: InputError for the first that cannot be one."""
+    try:
+        encoded = list(map(str.encode, doc_ids))
+        if all(1 <= size <= MAX_ID_BYTES for size in map(len, encoded)):
+            return encoded
+    except (TypeError, UnicodeEncodeError):
+        pass
+    return [encode_id(doc_id) for doc_id in doc_ids]  # which says what is wrong
+
+
 def encode_ids(entries: Sequence[Entry]) -> list[bytes]:
     """Ids of entries as UTF-8. Raises: InputError naming the entry, DuplicateDocument for an id that stands twice."""
     encoded: dict[bytes, None] = {}

@@ -7,6 +7,7 @@ Seven bytes collide once in 2**28 documents or so; the id inside the record deci
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,11 @@ def id_prefix(doc_id: bytes) -> bytes:
     return hashlib.blake2b(doc_id, digest_size=PREFIX_SIZE).digest()
 
 
+def id_prefixes(doc_ids: Sequence[bytes]) -> list[bytes]:
+    """`id_prefix` of many."""
+    return [id_prefix(doc_id) for doc_id in doc_ids]
+
+
 def make_entry(doc_id: bytes, ordinal: int) -> bytes:
     """The entry of a document."""
     return id_prefix(doc_id) + ordinal.to_bytes(ENTRY_SIZE - PREFIX_SIZE, "big")
@@ -36,10 +42,14 @@ def entry_ordinal(entry: bytes | memoryview) -> int:
 
 def entry_ordinals(entries: bytes) -> npt.NDArray[np.int64]:
     """The ordinals of a run of entries, sorted."""
-    table = np.frombuffer(entries, np.uint8).reshape(-1, ENTRY_SIZE)
-    padded = np.zeros((len(table), 8), np.uint8)
-    padded[:, 8 - (ENTRY_SIZE - PREFIX_SIZE) :] = table[:, PREFIX_SIZE:]
-    return np.sort(padded.view(">u8")[:, 0].astype(np.int64))
+    return np.sort(_ordinals(_table(entries)))
+
+
+def named_ordinals(entries: bytes, prefixes: bytes) -> npt.NDArray[np.int64]:
+    """The ordinal of each of a run of entries, -1 where the entry does not begin with its own of the joined `prefixes`."""
+    table = _table(entries)
+    alike = table[:, :PREFIX_SIZE] == np.frombuffer(prefixes, np.uint8).reshape(-1, PREFIX_SIZE)
+    return np.where(alike.all(axis=1), _ordinals(table), -1)
 
 
 def entries_digest(entries: bytes) -> int:
@@ -47,7 +57,7 @@ def entries_digest(entries: bytes) -> int:
 
     It finds accidents, not attacks.
     """
-    table = np.frombuffer(entries, np.uint8).reshape(-1, ENTRY_SIZE)
+    table = _table(entries)
     head = np.ascontiguousarray(table[:, :8]).view("<u8")[:, 0]
     tail = np.ascontiguousarray(table[:, 8:]).view("<u4")[:, 0].astype(np.uint64)
     low = _mix(head ^ _mix(tail + np.uint64(0x9E3779B97F4A7C15)))
@@ -61,6 +71,16 @@ def add_digests(first: int, second: int, sign: int = 1) -> int:
     low = ((first & _MASK) + sign * (second & _MASK)) & _MASK
     high = ((first >> 64) + sign * (second >> 64)) & _MASK
     return low | high << 64
+
+
+def _table(entries: bytes) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(entries, np.uint8).reshape(-1, ENTRY_SIZE)
+
+
+def _ordinals(table: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    padded = np.zeros((len(table), 8), np.uint8)
+    padded[:, 8 - (ENTRY_SIZE - PREFIX_SIZE) :] = table[:, PREFIX_SIZE:]
+    return padded.view(">u8")[:, 0].astype(np.int64)
 
 
 def _mix(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -8,12 +8,16 @@ from itertools import accumulate
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from lateint_store.codec import ArrayCodec, Bound, Buffer, BytesCodec, Codec, LayoutCodec, codec_part, make_codec
 from lateint_store.errors import CodecError, SpecError
+from lateint_store.fetched import Payloads
 from lateint_store.part import Part, part
 from lateint_store.ragged import Ragged
 from lateint_store.spec import Array, ArraySpec
+
+Rows = Sequence[int] | npt.NDArray[np.int64]
 
 _ORDER = ("array", "layout", "bytes")
 
@@ -61,6 +65,11 @@ class Pipeline:
     def coding(self) -> tuple[Part, ...]:
         """The codecs that decide what numbers come back: all but the byte codecs, settings written out."""
         return self.parts[: len(self._array) + 1]
+
+    @property
+    def coded_spec(self) -> ArraySpec:
+        """Spec of what the array codecs make and the layout lays out: uint8, a row's codes and scale, for `int8` and `int4`."""
+        return self._specs[-1]
 
     @property
     def spec_out(self) -> ArraySpec:
@@ -122,21 +131,49 @@ class Pipeline:
         """Decode one array of a document of `rows` rows, in the shape a user sees. Raises: CodecError."""
         return self.decode_many([data], [rows])[0]
 
-    def decode_many(self, payloads: Sequence[Buffer], rows: Sequence[int]) -> Ragged:
-        """Decode many documents into one contiguous array.
+    def decode_many(self, payloads: Sequence[Buffer], rows: Rows) -> Ragged:
+        """Decode many documents of so many rows each into one contiguous array; for `raw` it may share memory with `Payloads`.
 
-        Cost: one copy for `raw`; array codecs run once over all rows. Raises: CodecError.
+        Cost: nothing a document for `raw` without byte codecs; array codecs run once over all rows. Raises: CodecError.
         """
-        return self.restore([self.unpack(data, count) for data, count in zip(payloads, rows, strict=True)], rows)
+        return self._decoded(self.coded_rows(payloads, rows))
 
-    def restore(self, unpacked: Sequence[Buffer], rows: Sequence[int]) -> Ragged:
+    def coded_rows(self, payloads: Sequence[Buffer], rows: Rows) -> Ragged:
+        """The rows of many documents as the array codecs made them, in `coded_spec`: for kernels that read codes.
+
+        For `int8` and `int4` uint8 [sum(rows), bytes a row]: codes, then the scale, which nobody has looked at yet.
+        Memory, cost and errors as `decode_many`, without the array codecs.
+        """
+        return self._coded(self._unpacked(payloads, rows) if self._bytes else payloads, rows)
+
+    def restore(self, unpacked: Sequence[Buffer], rows: Rows) -> Ragged:
         """Undo `array_bytes`: decode documents that have passed no byte codec. Raises: CodecError."""
-        counts = [1] * len(unpacked) if self.spec.rows == "one" else list(rows)
-        matrix = self._layout.decode(list(unpacked), self._specs[-1], counts)
+        return self._decoded(self._coded(unpacked, rows))
+
+    def _unpacked(self, payloads: Sequence[Buffer], rows: Rows) -> list[Buffer]:
+        pieces = payloads.views() if isinstance(payloads, Payloads) else payloads
+        return [self.unpack(data, int(count)) for data, count in zip(pieces, rows, strict=True)]
+
+    def _coded(self, unpacked: Sequence[Buffer], rows: Rows) -> Ragged:
+        """Undo the layout, after comparing every size. Raises: CodecError."""
+        joined = unpacked if isinstance(unpacked, Payloads) else Payloads.join(unpacked)
+        counts = np.ones(len(joined), np.int64) if self.spec.rows == "one" else np.asarray(rows, np.int64)
+        if len(joined) != len(counts):
+            raise CodecError(f"{len(joined)} documents where {len(counts)} have rows")
+        found, sizes = np.diff(joined.offsets), self._layout.nbytes(self.coded_spec, counts)
+        if (found != sizes).any():
+            place = int(np.argmax(found != sizes))
+            raise CodecError(f"{found[place]} bytes where {counts[place]} rows take {sizes[place]}")
+        matrix = self._layout.decode(joined.data, self.coded_spec, counts)
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        return Ragged(matrix[:, 0] if self.coded_spec.width is None else matrix, offsets, self.coded_spec)
+
+    def _decoded(self, coded: Ragged) -> Ragged:
+        """Undo the array codecs. Raises: CodecError for codes that none of them made."""
+        matrix = coded.values.reshape(-1, self.coded_spec.columns)
         for codec, spec in zip(reversed(self._array), reversed(self._specs[:-1]), strict=True):
             matrix = codec.decode(matrix, spec)
-        offsets = np.fromiter(accumulate(counts, initial=0), np.int64, len(counts) + 1)
-        return Ragged(matrix[:, 0] if self.spec.width is None else matrix, offsets, self.spec_out)
+        return Ragged(matrix[:, 0] if self.spec.width is None else matrix, coded.offsets, self.spec_out)
 
     def to_json(self) -> dict[str, Any]:
         """The form that a manifest holds."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
 
 from lateint_store.spec import Array, ArraySpec
+
+Sizes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,13 +41,26 @@ class Ragged:
         return (self[index] for index in range(len(self)))
 
 
-def unfilled(numbers: Array, columns: int, rows: Sequence[int], group: int) -> Array:
-    """Stack documents whose numbers, row by row, were each filled up to whole groups, without the filling.
+def filled(data: Array, sizes: Sizes, group: int) -> Array:
+    """Put zeros behind each of many pieces so that it ends with a whole group: [sum(sizes)] -> [sum of whole groups]."""
+    whole = -(-sizes // group) * group
+    if np.array_equal(whole, sizes):
+        return data
+    wide = np.zeros(int(whole.sum()), data.dtype)
+    for target, source in zip(_pieces(whole, sizes), _pieces(sizes, sizes), strict=True):
+        wide[target] = data[source]
+    return wide
 
-    Args: numbers [total], all documents one after the other; `rows` of each. Returns: [sum(rows), columns].
-    """
-    sizes = [count * columns for count in rows]
-    if any(size % group for size in sizes):
-        starts = accumulate((-(-size // group) * group for size in sizes), initial=0)
-        numbers = np.concatenate([numbers[start : start + size] for start, size in zip(starts, sizes, strict=False)])
-    return numbers.reshape(sum(rows), columns)
+
+def unfilled(data: Array, sizes: Sizes, group: int) -> Array:
+    """The inverse of `filled`: many pieces, each filled up to whole groups, without the filling."""
+    whole = -(-sizes // group) * group
+    if np.array_equal(whole, sizes):
+        return data
+    return np.concatenate([data[piece] for piece in _pieces(whole, sizes)])
+
+
+def _pieces(room: Sizes, sizes: Sizes) -> Iterator[slice]:
+    """Where pieces of `sizes` stand, each at the beginning of its `room`."""
+    starts = np.cumsum(room) - room
+    return map(slice, starts.tolist(), (starts + sizes).tolist())

@@ -9,7 +9,7 @@ import numpy as np
 
 from lateint_store.environment import lmdb_errors
 from lateint_store.errors import StoreError
-from lateint_store.fetched import Fetched
+from lateint_store.fetched import Fetched, Payloads
 from lateint_store.shards import Shards
 from lateint_store.snapshot import Snapshot
 
@@ -68,7 +68,8 @@ class _Page:
     def fetched(self) -> Fetched:
         ordinals, rows = np.array(self.ordinals, np.int64), np.array(self.rows, np.int64)
         positions = np.arange(len(self.ids), dtype=np.int64)
-        return Fetched(tuple(self.ids), positions, ordinals, rows, self.payloads, (), self.size)
+        payloads = {name: Payloads.join(pieces) for name, pieces in self.payloads.items()}
+        return Fetched(tuple(self.ids), positions, ordinals, rows, payloads, (), self.size)
 
 
 def _fill(page: _Page, snapshots: Sequence[Snapshot], start: int, end: int) -> int:

@@ -11,12 +11,15 @@ import numpy.typing as npt
 
 from lateint_store import index, state
 from lateint_store.block import Block, BlockError, BlockFormat, Head
+from lateint_store.bulk import read_tables
+from lateint_store.codec import Buffer
 from lateint_store.environment import Environment, Location
 from lateint_store.index import KEY, PREFIX_SIZE, entry_ordinal, id_prefix
 from lateint_store.state import State
 
 _LOWEST = bytes(index.ENTRY_SIZE - PREFIX_SIZE)
 _KEY = struct.Struct(">Q")
+_BEYOND = index.MAX_ORDINAL + 1
 
 
 class Snapshot:
@@ -53,12 +56,21 @@ class Snapshot:
                 return entry_ordinal(entry)
         return None
 
-    def find(self, doc_id: bytes) -> int | None:
-        """Ordinal of a live document, or None; goes through all that share the first bytes of its digest."""
+    def lookup_all(self, prefixes: Sequence[bytes]) -> npt.NDArray[np.int64]:
+        """`lookup` for the digests of many ids, int64 [k]; -1 where the index names none. Quickest where they are sorted."""
+        seek, value, none = self._ids.set_range_dup, self._ids.value, bytes(index.ENTRY_SIZE)
+        entries = [value() if seek(KEY, prefix + _LOWEST) else none for prefix in prefixes]
+        if wrong := set(map(len, entries)) - {index.ENTRY_SIZE}:
+            raise self.location.damaged(f"an entry of the id index has {min(wrong)} bytes")
+        return index.named_ordinals(b"".join(entries), b"".join(prefixes))
+
+    def find(self, doc_id: bytes) -> tuple[int, Head] | None:
+        """Ordinal and head of a live document, or None; goes through all that share the first bytes of its digest."""
         ordinal, prefix = self.lookup(doc_id), id_prefix(doc_id)
         while ordinal is not None:
-            if self.head(ordinal).doc_id == doc_id:
-                return ordinal
+            head = self.head(ordinal)
+            if head.doc_id == doc_id:
+                return ordinal, head
             entry = bytes(self._ids.value()) if self._ids.next_dup() else b""
             ordinal = entry_ordinal(entry) if entry.startswith(prefix) else None
         return None
@@ -78,6 +90,31 @@ class Snapshot:
             if block.first <= ordinal < block.first + block.count:
                 return block
         raise self.location.damaged("no block holds this ordinal", ordinal)
+
+    def locate(self, ordinals: npt.NDArray[np.int64]) -> tuple[list[Buffer], npt.NDArray[np.int64]]:
+        """The blocks of some sorted ordinals, as views, and where the record of each begins and ends in it, int64 [k, 2].
+
+        Cost: a look-up a block; headers and tables are checked all together. Raises: DamagedStore.
+        """
+        seek, back, key, value = self._blocks.set_range, self._blocks.prev, self._blocks.key, self._blocks.value
+        keys: list[Buffer] = []
+        blocks: list[Buffer] = []
+        owners: list[int] = []
+        end = -1
+        for ordinal in ordinals.tolist():
+            if ordinal >= end:
+                more = seek(_KEY.pack(ordinal + 1))
+                end = int.from_bytes(key(), "big") if more else _BEYOND  # the next block's first; reading it costs no page
+                if not (back() if more else self._blocks.last()):
+                    raise self.location.damaged("no block holds this ordinal", ordinal)
+                keys.append(key())
+                blocks.append(value())
+            owners.append(len(blocks) - 1)
+        spans, sound = read_tables(self.format, keys, blocks, np.array(owners, np.int64), ordinals)
+        for ordinal in ordinals[~sound].tolist():
+            self.head(ordinal)  # which says what is wrong
+            raise self.location.damaged("its block changed while it was read", ordinal)
+        return [blocks[owner] for owner in owners], spans
 
     def head(self, ordinal: int) -> Head:
         """The head of a document's record. Raises: DamagedStore."""

@@ -15,10 +15,11 @@ import numpy.typing as npt
 import zstandard
 
 from lateint_store.content import joined_digest
-from lateint_store.entry import Entry, encode_entries, encode_id, encode_ids
+from lateint_store.entry import Entry, encode_entries, encode_ids
 from lateint_store.environment import lmdb_errors
 from lateint_store.errors import CodecError, DuplicateDocument, InputError, MissingDocument, SealedStore, StoreError
 from lateint_store.fetched import Fetched
+from lateint_store.fetching import fetch_documents
 from lateint_store.files import allocated_bytes
 from lateint_store.locking import WriterLock
 from lateint_store.manifest import VERSION, Manifest
@@ -26,7 +27,6 @@ from lateint_store.ragged import Ragged
 from lateint_store.rewrite import compact_store, seal_store
 from lateint_store.scan import scan
 from lateint_store.shards import Shards, put_state, remove_leftovers
-from lateint_store.snapshot import Snapshot
 from lateint_store.spec import Array
 from lateint_store.state import Progress, State
 from lateint_store.verify import Report, verify_store
@@ -142,40 +142,18 @@ class Store:
         ids out and names them in the result. Raises: MissingDocument, InputError, DamagedStore.
         """
         names = self.manifest.arrays if arrays is None else tuple(arrays)
-        columns = [self._column(name) for name in names]
-        wanted = [encode_id(doc_id) for doc_id in ids]
-        found: dict[int, tuple[int, int, list[bytes]]] = {}
-        size = 0
-        with self._shards.reading() as snapshots:
-            for snapshot in snapshots:
-                with lmdb_errors(snapshot.location):
-                    size += _fetch_from(snapshot, wanted, columns, found)
-            if len(found) < len(wanted):
-                for snapshot in snapshots:
-                    with lmdb_errors(snapshot.location):
-                        snapshot.check_index()
-        absent = tuple(ids[place] for place in range(len(wanted)) if place not in found)
-        if absent and missing != "skip":
+        found = fetch_documents(self._shards, ids, {name: self._column(name) for name in names})
+        if found.missing and missing != "skip":
+            absent = found.missing
             shown = ", ".join(map(repr, absent[:5])) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
             raise MissingDocument(f"store {self.path} holds no document {shown}")
-        places = sorted(found)
-        return Fetched(
-            ids=tuple(ids[place] for place in places),
-            positions=np.array(places, np.int64),
-            ordinals=np.array([found[place][0] for place in places], np.int64),
-            rows=np.array([found[place][1] for place in places], np.int64),
-            payloads={name: [found[place][2][at] for place in places] for at, name in enumerate(names)},
-            missing=absent,
-            bytes_read=size,
-        )
+        return found
 
     def decode(self, fetched: Fetched) -> dict[str, Ragged]:
         """Decode fetched bytes: for each array one contiguous array over all documents. Raises: DamagedStore."""
-        rows = fetched.rows.tolist()
+        specs = self.manifest.specs
         try:
-            return {
-                name: self.manifest.specs[name].decode_many(fetched.payloads[name], rows) for name in fetched.payloads
-            }
+            return {name: specs[name].decode_many(payloads, fetched.rows) for name, payloads in fetched.payloads.items()}
         except CodecError:
             self._name_damaged(fetched)
             raise
@@ -327,26 +305,3 @@ def library_versions() -> dict[str, str]:
         "numpy": np.__version__,
     }
 
-
-def _fetch_from(
-    snapshot: Snapshot, wanted: Sequence[bytes], columns: Sequence[int], found: dict[int, tuple[int, int, list[bytes]]]
-) -> int:
-    """Look ids up in one shard, read its records in order on disk into `found`; gives the bytes read."""
-    hits = []
-    for place, doc_id in enumerate(wanted):
-        ordinal = None if place in found else snapshot.lookup(doc_id)
-        if ordinal is not None:
-            hits.append((ordinal, place))
-    hits.sort()
-    size = 0
-    for ordinal, place in hits:
-        head = snapshot.head(ordinal)
-        if head.doc_id != wanted[place]:
-            other = snapshot.find(wanted[place])
-            if other is None:
-                continue
-            ordinal, head = other, snapshot.head(other)
-        payloads = snapshot.payloads(ordinal, head, columns) if columns else []
-        size += snapshot.format.head.size + len(head.doc_id) + sum(map(len, payloads))
-        found[place] = ordinal, head.rows, payloads
-    return size

@@ -4,7 +4,9 @@ from hypothesis import given, settings, strategies
 from hypothesis.extra import numpy as arrays
 
 from lateint_store import ArraySpec, Part, Pipeline, parse_codecs, part
+from lateint_store.codec import make_codec
 from lateint_store.errors import CodecError, InputError, SpecError
+from lateint_store.fetched import Payloads
 
 STATES = ArraySpec("float32", 4)
 
@@ -82,6 +84,45 @@ def test_documents_stack_with_offsets():
     assert [array.tolist() for array in found] == [[0, 1], [], [0, 1, 2]] and len(found) == 3
     with pytest.raises(IndexError):
         found[3]
+
+
+@pytest.mark.parametrize("text", ["raw", "int8", "int4:float16+zstd", "cast:float16+int8+checksum", "drive:bits=4"])
+@pytest.mark.parametrize("spec", [STATES, ArraySpec("float32", None), ArraySpec("float32", 6, "one")])
+def test_coded_rows_are_what_the_array_codecs_decode(text, spec):
+    built, rng = pipeline(text, spec), np.random.default_rng(2)
+    counts = [1, 1, 1] if spec.rows == "one" else [2, 0, 5]
+    encoded = [built.encode(rng.standard_normal(spec.shape(rows)).astype(np.float32)) for rows in counts]
+    coded, decoded = built.coded_rows(encoded, counts), built.decode_many(encoded, np.array(counts))
+    assert (str(coded.values.dtype), coded.spec) == (built.coded_spec.dtype, built.coded_spec)
+    assert coded.offsets.tolist() == decoded.offsets.tolist() and len(coded.values) == sum(counts)
+    matrix, before = coded.values.reshape(-1, coded.spec.columns), [spec]
+    codecs = [make_codec(chosen) for chosen in built.coding if chosen.name in ("cast", "int8", "int4")]
+    for codec in codecs:
+        before.append(codec.resolve(before[-1]))
+    for codec, taken in zip(reversed(codecs), reversed(before[:-1]), strict=True):
+        matrix = codec.decode(matrix, taken)
+    np.testing.assert_array_equal(matrix.reshape(decoded.values.shape), decoded.values)
+
+
+def test_coded_rows_of_int8_are_codes_and_scale_in_the_memory_that_was_fetched():
+    built = pipeline("int8")
+    payloads = Payloads.join([built.encode(np.full((rows, 4), 127, np.float32)) for rows in (2, 3)])
+    coded = built.coded_rows(payloads, [2, 3])
+    assert coded.values.shape == (5, 8) and np.shares_memory(coded.values, payloads.data)
+    assert coded.values[4].tolist() == [127] * 4 + [0, 0, 128, 63], "1.0 in little-endian float32"
+
+
+def test_payloads_and_pieces_decode_alike_and_sizes_are_compared():
+    built = pipeline("int8+zstd")
+    pieces = [built.encode(np.ones((rows, 4), np.float32)) for rows in (2, 0, 3)]
+    np.testing.assert_array_equal(
+        built.decode_many(Payloads.join(pieces), [2, 0, 3]).values, built.decode_many(pieces, [2, 0, 3]).values
+    )
+    plain = pipeline("raw")
+    with pytest.raises(CodecError, match="32 bytes where 3 rows take 48"):
+        plain.decode_many(Payloads.join([bytes(16), bytes(32)]), [1, 3])
+    with pytest.raises(CodecError, match="2 documents where 3 have rows"):
+        plain.decode_many([bytes(16), bytes(32)], [1, 2, 3])
 
 
 def test_nothing_decodes_to_nothing():

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from lateint_store.bits import pack_bits, unpack_bits
-from lateint_store.codec import Bound, Buffer, check_choice
+from lateint_store.codec import Bound, Count, check_choice
 from lateint_store.errors import InputError, SpecError
 from lateint_store.hadamard import hadamard, signs, total
 from lateint_store.lloyd_max import borders, levels
@@ -66,7 +67,7 @@ class Drive:
         if not spec.is_float:
             raise SpecError(f"codec 'drive' needs float16 or float32 input, got {spec.dtype}; 'pack' packs integers")
 
-    def nbytes(self, spec: ArraySpec, rows: int) -> int:
+    def nbytes(self, spec: ArraySpec, rows: Count) -> Count:
         """Blocks times the bytes of their codes and scale."""
         return -(-rows * spec.columns // BLOCK) * (self._code_bytes + np.dtype(self.scale_dtype).itemsize)
 
@@ -84,10 +85,10 @@ class Drive:
             )
         return join_scales(pack_bits(codes, self.bits).T, scales[:, None], self.scale_dtype).tobytes()
 
-    def decode(self, parts: list[Buffer], spec: ArraySpec, rows: list[int]) -> Array:
+    def decode(self, data: npt.NDArray[np.uint8], spec: ArraySpec, rows: npt.NDArray[np.int64]) -> Array:
         """All blocks of all documents, a few hundred at a time, in float32; then in the dtype of `spec`."""
         width = self._code_bytes + np.dtype(self.scale_dtype).itemsize
-        stored = np.frombuffer(b"".join(parts), np.uint8).reshape(-1, width)
+        stored = data.reshape(-1, width)
         codes, scales = split_scales(stored, self._code_bytes, self.scale_dtype, self._limit(spec.dtype))
         factors = scales * np.float32(1 / np.sqrt(BLOCK))
         table, diagonal = self._levels.astype(np.float32), signs(self.seed, BLOCK).astype(np.float32)
@@ -96,7 +97,7 @@ class Drive:
             rotated = hadamard(np.take(table, unpack_bits(np.ascontiguousarray(codes[some].T), self.bits)))
             rotated *= factors[some, 0]
             np.multiply(rotated.T, diagonal, out=numbers[some], casting="same_kind")
-        return unfilled(numbers.reshape(-1), spec.columns, rows, BLOCK)
+        return unfilled(numbers.reshape(-1), rows * spec.columns, BLOCK).reshape(-1, spec.columns)
 
     def lossless(self, spec: ArraySpec) -> bool:
         """Never."""

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from lateint_store.bits import GROUP, pack_bits, unpack_bits
-from lateint_store.codec import Bound, Buffer, check_choice
+from lateint_store.codec import Bound, Count, check_choice
 from lateint_store.errors import InputError, SpecError
-from lateint_store.ragged import unfilled
+from lateint_store.ragged import filled, unfilled
 from lateint_store.spec import Array, ArraySpec
 
 
@@ -36,7 +37,7 @@ class Pack:
         if (largest := int(np.iinfo(spec.dtype).max)) < (1 << self.bits) - 1:
             raise SpecError(f"codec 'pack': bits={self.bits}, but {spec.dtype} numbers end at {largest}")
 
-    def nbytes(self, spec: ArraySpec, rows: int) -> int:
+    def nbytes(self, spec: ArraySpec, rows: Count) -> Count:
         """Numbers times bits, rounded up to a byte."""
         return -(-rows * spec.columns * self.bits // 8)
 
@@ -51,12 +52,11 @@ class Pack:
         packed = pack_bits(numbers.reshape(-1, GROUP).T, self.bits)
         return packed.T.tobytes()[: -(-matrix.size * self.bits // 8)]
 
-    def decode(self, parts: list[Buffer], spec: ArraySpec, rows: list[int]) -> Array:
+    def decode(self, data: npt.NDArray[np.uint8], spec: ArraySpec, rows: npt.NDArray[np.int64]) -> Array:
         """All documents at once: each is filled up to whole groups of 8 numbers, and cut after unpacking."""
-        filled = b"".join(piece for part in parts for piece in (part, bytes(-len(part) % self.bits)))
-        groups = np.frombuffer(filled, np.uint8).reshape(-1, self.bits)
+        groups = filled(data, self.nbytes(spec, rows), self.bits).reshape(-1, self.bits)
         numbers = unpack_bits(groups.T, self.bits).T.reshape(-1).astype(spec.dtype, copy=False)
-        return unfilled(numbers, spec.columns, rows, GROUP)
+        return unfilled(numbers, rows * spec.columns, GROUP).reshape(-1, spec.columns)
 
     def lossless(self, spec: ArraySpec) -> bool:
         """Always."""

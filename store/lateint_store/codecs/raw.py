@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 
-from lateint_store.codec import Bound, Buffer
+from lateint_store.codec import Bound, Count
 from lateint_store.spec import Array, ArraySpec
 
 
@@ -24,7 +25,7 @@ class Raw:
     def resolve(self, spec: ArraySpec) -> None:
         """Every array fits."""
 
-    def nbytes(self, spec: ArraySpec, rows: int) -> int:
+    def nbytes(self, spec: ArraySpec, rows: Count) -> Count:
         """Rows times columns times the size of a number."""
         return rows * spec.columns * spec.numpy_dtype.itemsize
 
@@ -32,14 +33,9 @@ class Raw:
         """C order, little-endian."""
         return matrix.astype(matrix.dtype.newbyteorder("<"), copy=False).tobytes()
 
-    def decode(self, parts: list[Buffer], spec: ArraySpec, rows: list[int]) -> Array:
-        """One copy: all documents into [sum(rows), columns]."""
-        stacked = np.empty(sum(map(len, parts)), np.uint8)
-        target, start = memoryview(stacked.data), 0
-        for part in parts:
-            target[start : start + len(part)] = part
-            start += len(part)
-        return stacked.view(spec.numpy_dtype).reshape(sum(rows), spec.columns).astype(spec.dtype, copy=False)
+    def decode(self, data: npt.NDArray[np.uint8], spec: ArraySpec, rows: npt.NDArray[np.int64]) -> Array:
+        """No copy: the same memory as [sum(rows), columns]."""
+        return data.view(spec.numpy_dtype).reshape(-1, spec.columns).astype(spec.dtype, copy=False)
 
     def lossless(self, spec: ArraySpec) -> bool:
         """Always."""

@@ -1,0 +1,102 @@
+"""Many blocks and records at once: the checks of `block.py` on arrays. They tell that something is wrong, not what."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import eq
+
+import numpy as np
+import numpy.typing as npt
+
+from lateint_store.block import CRC, DIGEST_SIZE, HEADER, MAGIC, MAX_DOCUMENTS, TABLE_START, BlockFormat
+from lateint_store.codec import Buffer
+
+Numbers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+_HEADER = np.dtype("<u4, <u2, <u2, <u8, <u8, <u8, <u4")
+_HEADER.names = ("magic", "count", "flags", "first", "uuid", "window", "crc")
+_KEY_SIZE = 8
+_LONGEST = TABLE_START + CRC.size * (MAX_DOCUMENTS + 1)
+_SPAN = np.dtype([("span", "<u4", (2,))])
+
+
+def read_tables(
+    format: BlockFormat, keys: Sequence[Buffer], blocks: Sequence[Buffer], owners: Numbers, ordinals: Numbers
+) -> tuple[Numbers, Flags]:
+    """Where the record of each ordinal begins and ends in its block, the one of `blocks` that `owners` numbers: int64 [k, 2].
+
+    And whether that block has the right key, a sound header and table, this ordinal, and room for the record: bool [k].
+    """
+    sizes = np.fromiter(map(len, blocks), np.int64, len(blocks))
+    if set(map(len, keys)) - {_KEY_SIZE} or (sizes < TABLE_START + DIGEST_SIZE).any():
+        return np.zeros((len(ordinals), 2), np.int64), np.zeros(len(ordinals), np.bool_)
+    taken = np.minimum(sizes, _LONGEST)
+    copied = b"".join([block[:_LONGEST] for block in blocks])
+    places = np.cumsum(taken) - taken
+    headers = _structs(copied, places, _HEADER)
+    counts, firsts = headers["count"].astype(np.int64), headers["first"].astype(np.int64)
+    ends = TABLE_START + CRC.size * (counts + 1)
+    sound = (headers["magic"] == int.from_bytes(MAGIC, "little")) & (headers["flags"] == 0)
+    sound &= (headers["uuid"] == int.from_bytes(format.uuid, "little")) & (counts <= MAX_DOCUMENTS)
+    sound &= (ends + DIGEST_SIZE <= sizes) & (headers["first"] == np.frombuffer(b"".join(keys), ">u8"))
+    starts = map(zlib.crc32, _slices(copied, places, places + HEADER.size))
+    crcs = map(zlib.crc32, _slices(copied, places + TABLE_START, places + ends), starts)
+    sound &= headers["crc"] == np.fromiter(crcs, np.uint32, len(blocks))
+    inside = ordinals - firsts[owners]
+    good = sound[owners] & (inside >= 0) & (inside < counts[owners])
+    entries = places[owners] + TABLE_START + CRC.size * np.where(good, inside, 0)
+    spans = _structs(copied, entries, _SPAN)["span"].astype(np.int64)
+    return spans, good & (spans[:, 1] <= sizes[owners] - DIGEST_SIZE)
+
+
+@dataclass(slots=True)
+class Heads:
+    """What k records state: `rows` int64 [k]; `edges`, where payloads begin in the block and where the last one ends, int64
+    [k, arrays + 1]; `checksums` of the payloads, [k, arrays].
+    """
+
+    rows: Numbers
+    edges: Numbers
+    checksums: npt.NDArray[np.uint32]
+
+
+def read_heads(
+    format: BlockFormat, blocks: Sequence[Buffer], spans: Numbers, ordinals: Numbers, doc_ids: Sequence[bytes]
+) -> tuple[Heads, Flags]:
+    """The head of each record, which stands in its block at `spans`, and which are sound and of the ids expected."""
+    (starts, ends), size = spans.T, format.head.size
+    expected = size + np.fromiter(map(len, doc_ids), np.int64, len(doc_ids))
+    taken = np.minimum(expected, np.maximum(ends - starts, 0))
+    cuts = zip(blocks, starts.tolist(), (starts + taken).tolist(), strict=True)
+    # A record that is too short for its head is not sound: what is taken for the rest are the bytes behind, or these zeros.
+    copied = b"".join([*(block[start:end] for block, start, end in cuts), bytes(size)])
+    places = np.cumsum(taken) - taken
+    heads = _structs(copied, places, _head_type(format))
+    edges = np.cumsum(np.column_stack([starts + size + heads["id_bytes"], heads["lengths"]]), axis=1)
+    sound = (taken == expected) & (edges[:, 0] == starts + expected) & (edges[:, -1] == ends)
+    seeds = ((ordinals ^ format.seed) & 0xFFFFFFFF).tolist()
+    crcs = map(zlib.crc32, _slices(copied, places + CRC.size, places + taken), seeds)
+    sound &= heads["crc"] == np.fromiter(crcs, np.uint32, len(seeds))
+    sound &= np.fromiter(map(eq, _slices(copied, places + size, places + taken), doc_ids), np.bool_, len(seeds))
+    return Heads(heads["rows"].astype(np.int64), edges, heads["checksums"]), sound
+
+
+def _head_type(format: BlockFormat) -> np.dtype[np.void]:
+    """The numbers of a record's head, as `BlockFormat.head` packs them."""
+    arrays = (format.arrays,)
+    return np.dtype(
+        [("crc", "<u4"), ("id_bytes", "<u2"), ("rows", "<u4"), ("lengths", "<u4", arrays), ("checksums", "<u4", arrays)]
+    )
+
+
+def _structs(data: bytes, places: Numbers, kind: np.dtype[np.void]) -> npt.NDArray[np.void]:
+    """The structs of one kind that stand at some places."""
+    found: npt.NDArray[np.void] = np.frombuffer(data, np.uint8)[places[:, None] + np.arange(kind.itemsize)].view(kind)[:, 0]
+    return found
+
+
+def _slices(data: bytes, starts: Numbers, ends: Numbers) -> list[bytes]:
+    return [data[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]

@@ -1,0 +1,148 @@
+"""Reading documents by id. Many at once: one pass over the index, one over the blocks, then all heads together.
+
+These passes find that something is wrong, not what: such a document is read once more by itself (`Snapshot.find`,
+`payloads`), which names the check that failed, or finds the document that was meant where two ids begin their digests alike.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+
+from lateint_store.bulk import Heads, Numbers, read_heads
+from lateint_store.codec import Buffer
+from lateint_store.entry import encode_all
+from lateint_store.environment import lmdb_errors
+from lateint_store.fetched import Fetched, Payloads
+from lateint_store.index import id_prefixes
+from lateint_store.shards import Shards
+from lateint_store.snapshot import Snapshot
+
+MANY = 24
+"""Documents from which on the passes cost less than reading one by one (benchmarks/fetch_speed.py)."""
+
+
+@dataclass(slots=True, eq=False)
+class Records:
+    """k records of one shard, their heads checked. Blocks are views: nothing of them may outlive the transaction.
+
+    `places`, in the ids asked for, and `ordinals`: int64 [k]; `blocks`: the one that each is in.
+    """
+
+    snapshot: Snapshot
+    places: Numbers
+    ordinals: Numbers
+    blocks: list[Buffer]
+    heads: Heads
+
+    def payloads(self, column: int) -> list[Buffer]:
+        """Views of the payloads of one array, unchecked."""
+        starts, ends = self.heads.edges[:, column : column + 2].T.tolist()
+        return [block[start:end] for block, start, end in zip(self.blocks, starts, ends, strict=True)]
+
+    def refuse(self, place: int, column: int) -> None:
+        """Name the document whose payload is not what was written. Raises: DamagedStore."""
+        ordinal = int(self.ordinals[place])
+        head = self.snapshot.head(ordinal)
+        self.snapshot.payloads(ordinal, head, (column,))
+        doc_id = head.doc_id.decode(errors="replace")
+        raise self.snapshot.location.damaged("its bytes changed while they were read", ordinal, doc_id)
+
+
+def fetch_documents(shards: Shards, ids: Sequence[str], columns: Mapping[str, int]) -> Fetched:
+    """Copy the arrays of `columns` (name -> number) of those documents that are there, in one short transaction.
+
+    Raises: InputError for what cannot be an id, DamagedStore.
+    """
+    wanted = encode_all(ids)
+    with shards.reading() as snapshots:
+        found, missing = _find(snapshots, wanted)
+        places = np.concatenate([records.places for records in found])
+        order = np.argsort(places)
+        payloads = {name: _copy(found, order, column) for name, column in columns.items()}
+    met = places[order].tolist()
+    heads = sum([len(wanted[place]) for place in met]) + len(met) * shards.format.head.size
+    return Fetched(
+        ids=tuple([ids[place] for place in met]),
+        positions=places[order],
+        ordinals=np.concatenate([records.ordinals for records in found])[order],
+        rows=np.concatenate([records.heads.rows for records in found])[order],
+        payloads=payloads,
+        missing=tuple([ids[place] for place in missing]),
+        bytes_read=heads + sum([len(copied.data) for copied in payloads.values()]),
+    )
+
+
+def _find(snapshots: Sequence[Snapshot], wanted: Sequence[bytes]) -> tuple[list[Records], list[int]]:
+    """The records of all ids that are there, and the places of the others, sorted. Raises: DamagedStore."""
+    found: list[Records] = []
+    waiting, prefixes = list(range(len(wanted))), [] if len(wanted) < MANY else id_prefixes(wanted)
+    if prefixes:
+        waiting.sort(key=prefixes.__getitem__)
+    for snapshot in snapshots:
+        with lmdb_errors(snapshot.location):
+            here, doubtful = [], waiting
+            if prefixes:
+                sound, doubtful = _together(snapshot, wanted, prefixes, waiting)
+                here.append(sound)
+            here.append(_one_by_one(snapshot, wanted, doubtful))
+        met = {place for records in here for place in records.places.tolist()}
+        waiting = [place for place in waiting if place not in met]
+        found.extend(here)
+    if waiting:
+        for snapshot in snapshots:
+            with lmdb_errors(snapshot.location):
+                snapshot.check_index()
+    return found, sorted(waiting)
+
+
+def _together(
+    snapshot: Snapshot, wanted: Sequence[bytes], prefixes: Sequence[bytes], waiting: Sequence[int]
+) -> tuple[Records, list[int]]:
+    """The records of those of the `waiting` places of `wanted` that a shard holds; apart from them those to be read again."""
+    ordinals = snapshot.lookup_all([prefixes[place] for place in waiting])
+    order = np.argsort(ordinals, kind="stable")[np.count_nonzero(ordinals < 0) :]
+    places, ordinals = np.array(waiting, np.int64)[order], ordinals[order]
+    doc_ids = [wanted[place] for place in places.tolist()]
+    blocks, spans = snapshot.locate(ordinals)
+    heads, sound = read_heads(snapshot.format, blocks, spans, ordinals, doc_ids)
+    if sound.all():
+        return Records(snapshot, places, ordinals, blocks, heads), []
+    heads = Heads(heads.rows[sound], heads.edges[sound], heads.checksums[sound])
+    blocks = [blocks[place] for place in np.flatnonzero(sound).tolist()]
+    return Records(snapshot, places[sound], ordinals[sound], blocks, heads), places[~sound].tolist()
+
+
+def _one_by_one(snapshot: Snapshot, wanted: Sequence[bytes], waiting: Sequence[int]) -> Records:
+    """The same for a few: each check by itself, so that an error says what is wrong. Raises: DamagedStore."""
+    met = [(place, one) for place in waiting if (one := snapshot.find(wanted[place])) is not None]
+    arrays, heads = snapshot.format.arrays, [head for _, (_, head) in met]
+    return Records(
+        snapshot,
+        np.array([place for place, _ in met], np.int64),
+        np.array([ordinal for _, (ordinal, _) in met], np.int64),
+        [snapshot.block(ordinal).value for _, (ordinal, _) in met],
+        Heads(
+            np.array([head.rows for head in heads], np.int64),
+            np.array([[*accumulate(head.lengths, initial=head.start)] for head in heads], np.int64).reshape(-1, arrays + 1),
+            np.array([head.checksums for head in heads], np.uint32).reshape(-1, arrays),
+        ),
+    )
+
+
+def _copy(found: Sequence[Records], order: Numbers, column: int) -> Payloads:
+    """Copies of the payloads of one array in some order, their checksums compared. Raises: DamagedStore."""
+    views = [view for records in found for view in records.payloads(column)]
+    copied = Payloads.join([views[place] for place in order.tolist()])
+    expected = np.concatenate([records.heads.checksums[:, column] for records in found])[order]
+    crcs = np.fromiter(map(zlib.crc32, copied.views()), np.uint32, len(copied))
+    for place in order[crcs != expected].tolist():
+        for records in found:
+            if place < len(records.places):
+                records.refuse(place, column)
+            place -= len(records.places)
+    return copied
