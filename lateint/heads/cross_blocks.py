@@ -2,64 +2,22 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
-from lateint.backbone.layer import Attention, FeedForward, Layer, Rows
+from lateint.backbone.layer import Layer, Rows
 from lateint.errors import InputError
-from lateint.heads._choices import check_choice
 from lateint.heads._codes import check_expands
+from lateint.heads._cross_block import CrossBlock
+from lateint.heads._cross_settings import Cache, Order, Readout, Residual, check_choices
 from lateint.heads._matches import Matches, linear_readout
 from lateint.heads.cosine import cosine
 from lateint.heads.evidence import Evidence
 from lateint.method import Depth, Method, resolve_depth
 from lateint.split import Candidates, Query
-
-Order = Literal["cross_then_self", "self_then_cross"]
-Readout = Literal["cls", "mean", "matches"]
-Residual = Literal["none", "cosine", "evidence"]
-Cache = Literal["states", "keys_values"]
-
-
-class CrossBlock(nn.Module):
-    """Query rows attend to a document and to each other, then pass a feed-forward. Starts as a copy of a layer.
-
-    Cross-attention carries no joint positions, so rotary families lose theirs there.
-    """
-
-    def __init__(self, layer: Layer, order: Order, up: Tensor | None, gate: float | None) -> None:
-        super().__init__()
-        self.cross: Attention = copy.deepcopy(layer.attention)
-        self.cross.rotary = self.cross.window = None
-        self.own: Attention = copy.deepcopy(layer.attention)
-        self.own.window = None
-        self.feed_forward: FeedForward = copy.deepcopy(layer.feed_forward)
-        self.order = order
-        self.gate = None if gate is None else nn.Parameter(torch.tensor(float(gate)))
-        if up is not None:
-            self.cross.key, self.cross.value = _folded(self.cross.key, up), _folded(self.cross.value, up)
-
-    def forward(self, rows: Rows, document: Rows) -> Rows:
-        """Rows [n, q, h] after the block. Cost: 14·q·h² + 2·q²·h + 2·q·m·h + 2·m·h·(width of the document's rows)."""
-        before = rows.states
-        for step in self.order.split("_then_"):
-            context = document if step == "cross" else rows
-            rows = rows.with_states((self.cross if step == "cross" else self.own)(rows, context))
-        after = self.feed_forward(rows.states)
-        return rows.with_states(after if self.gate is None else before + self.gate * (after - before))
-
-
-def _folded(linear: Any, up: Tensor) -> nn.Linear:
-    """W(U z) + b as one map of z: keys and values straight from codes [.., c]."""
-    folded = nn.Linear(up.shape[1], linear.weight.shape[0])
-    with torch.no_grad():
-        folded.weight.copy_(linear.weight @ up)
-        folded.bias.copy_(linear.bias)
-    return folded
 
 
 class CrossBlocks(nn.Module):
@@ -95,7 +53,7 @@ class CrossBlocks(nn.Module):
     ) -> None:
         super().__init__()
         check_expands(compressor, "cross_blocks")
-        _check_choices(order=order, readout=readout, residual=residual, cache=cache)
+        check_choices(order=order, readout=readout, residual=residual, cache=cache)
         chosen = _copied(backbone, blocks, first)
         self.backbone, self.compressor = (backbone,), (compressor,)
         up = getattr(compressor, "up", None)
@@ -184,16 +142,6 @@ def _copied(backbone: Backbone, blocks: int, first: Depth) -> tuple[Layer, ...]:
     if not 1 <= blocks <= total - start:
         raise InputError(f"{blocks} blocks from layer {start} of {total}; expected 1..{total - start}")
     return backbone.layers[start : start + blocks]
-
-
-def _check_choices(**choices: str) -> None:
-    """Raises: InputError for a setting that is none of its values, and for two that exclude each other."""
-    known = {"order": Order, "readout": Readout, "residual": Residual, "cache": Cache}
-    for name, choice in choices.items():
-        check_choice(name, choice, known[name])
-    for name, choice in (("residual", "evidence"), ("readout", "matches")):
-        if choices["cache"] == "keys_values" and choices[name] == choice:
-            raise InputError(f"{name}={choice!r} compares states, which cache='keys_values' does not store; use cache='states'")
 
 
 PART = CrossBlocks
