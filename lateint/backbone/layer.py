@@ -64,11 +64,14 @@ class Attention(nn.Module):
 
     def forward(self, rows: Rows, context: Rows) -> Tensor:
         """States of the rows after attention to the context: [n, t, h]. Cost: 2·t·h² + 2·m·h² + 2·t·m·h."""
-        x = rows.states
         q, k, v = self._projected(rows, context)
         mask = _biased(_visible(rows, context, self.window), rows.bias, q)
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0)
-        out = F.dropout(self.output(attended.transpose(1, 2).reshape(x.shape)), self.dropout, self.training)
+        return self.updated(rows.states, attended)
+
+    def updated(self, x: Tensor, attended: Tensor) -> Tensor:
+        """States x [n or 1, t, h] with what their heads attended to, [n, heads, t, h / heads]: [n, t, h]. Cost: t·h²."""
+        out = F.dropout(self.output(attended.transpose(1, 2).flatten(2)), self.dropout, self.training)
         states: Tensor = x + out if self.pre_norm else self.norm(out + x)
         return states
 
@@ -95,7 +98,7 @@ class Attention(nn.Module):
         else:
             other = own if y is x else (self.norm(y) if self.pre_norm else y)
             keys, values = self.key(other), self.value(other)
-        q, k, v = self._split(self.query(own)), self._split(keys), self._split(values)
+        q, k, v = self.per_head(self.query(own)), self.per_head(keys), self.per_head(values)
         if self.rotary is not None:
             q, k = _rotate(q, *self.rotary(rows.positions)), _rotate(k, *self.rotary(context.positions))
         return q, k, v
@@ -108,7 +111,8 @@ class Attention(nn.Module):
         states = self.norm(context) if self.pre_norm else context
         return torch.cat([self.key(states), self.value(states)], dim=-1)
 
-    def _split(self, x: Tensor) -> Tensor:
+    def per_head(self, x: Tensor) -> Tensor:
+        """[n, t, h] -> [n, heads, t, h / heads]."""
         return x.view(*x.shape[:-1], self.heads, -1).transpose(1, 2)
 
 
