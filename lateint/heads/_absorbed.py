@@ -70,7 +70,8 @@ def absorbed(
 ) -> Tensor:
     """States [n, t, h] of the rows, [n, t, h] or [1, t, h] for all documents, after attention to expanded codes.
 
-    Equals `attention(rows, context)` for the expanded codes as context. `own` rows [n or 1, q, h] stand in the same softmax.
+    Equals `attention(rows, context)` for the expanded codes as context. `own` rows [n or 1, q, h] stand in the same softmax;
+    without them the bias of keys cancels, and gets no gradient.
     Raises: InputError for an attention that does not fold: rotary, pre-norm, with a window or bias, over cached keys.
     Source: lateint; without norm and scale it is the algebra of multi-head latent attention (arXiv:2405.04434, Sec. 2.1).
     Cost a candidate: 2·t·heads·m·c + 2·t·h·c + t·h² multiply-adds, and 2·t·h·c less, once, for rows [1, t, h].

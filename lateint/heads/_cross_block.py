@@ -9,21 +9,26 @@ import torch
 from torch import Tensor, nn
 
 from lateint.backbone.layer import Attention, FeedForward, Layer, Rows
+from lateint.heads._absorbed import Codes, absorbed
 from lateint.heads._cross_settings import Order
 
 
 class CrossBlock(nn.Module):
-    """Query rows attend to a document and to each other, then pass a feed-forward. Starts as a copy of a layer.
+    """Query rows attend to a document and, with `own`, to each other, then pass a feed-forward. Starts as a copy of a layer.
 
-    Cross-attention carries no joint positions, so rotary families lose theirs there.
+    Cross-attention carries no joint positions, so rotary families lose theirs there. With `absorbs` it works on what keys
+    and values are maps of, see `heads/_absorbed.py`: other arithmetic, the same states.
     """
 
-    def __init__(self, layer: Layer, order: Order, up: Tensor | None, gate: float | None) -> None:
+    absorbs = False
+
+    def __init__(self, layer: Layer, order: Order, up: Tensor | None, gate: float | None, own: bool = True) -> None:
         super().__init__()
         self.cross: Attention = copy.deepcopy(layer.attention)
         self.cross.rotary = self.cross.window = None
-        self.own: Attention = copy.deepcopy(layer.attention)
-        self.own.window = None
+        self.own: Attention | None = copy.deepcopy(layer.attention) if own else None
+        if self.own is not None:
+            self.own.window = None
         self.feed_forward: FeedForward = copy.deepcopy(layer.feed_forward)
         self.order = order
         self.gate = None if gate is None else nn.Parameter(torch.tensor(float(gate)))
@@ -31,13 +36,25 @@ class CrossBlock(nn.Module):
             self.cross.key, self.cross.value = _folded(self.cross.key, up), _folded(self.cross.value, up)
 
     def forward(self, rows: Rows, document: Rows) -> Rows:
-        """Rows [n, q, h] after the block. Cost: 14·q·h² + 2·q²·h + 2·q·m·h + 2·m·h·(width of the document's rows)."""
+        """Rows [n, q, h], or [1, q, h] for all documents with `absorbs`, after the block: [n, q, h].
+
+        Cost: 10·q·h², with `own` 4·q·h² + 2·q²·h more, and for the document 2·q·m·h + 2·m·h·(width of its rows), with
+        `absorbs` 2·q·(heads·m + h)·(width of its rows) instead.
+        """
         before = rows.states
         for step in self.order.split("_then_"):
-            context = document if step == "cross" else rows
-            rows = rows.with_states((self.cross if step == "cross" else self.own)(rows, context))
+            if step == "cross":
+                rows = rows.with_states(self._cross(rows, document))
+            elif self.own is not None:
+                rows = rows.with_states(self.own(rows, rows))
         after = self.feed_forward(rows.states)
         return rows.with_states(after if self.gate is None else before + self.gate * (after - before))
+
+    def _cross(self, rows: Rows, document: Rows) -> Tensor:
+        if self.absorbs:
+            return absorbed(self.cross, rows, Codes(document.states, document.mask))
+        states: Tensor = self.cross(rows, document)
+        return states
 
 
 def _folded(linear: Any, up: Tensor) -> nn.Linear:

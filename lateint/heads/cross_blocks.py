@@ -12,7 +12,7 @@ from lateint.backbone.layer import Layer, Rows
 from lateint.errors import InputError
 from lateint.heads._codes import check_expands
 from lateint.heads._cross_block import CrossBlock
-from lateint.heads._cross_settings import Cache, Order, Readout, Residual, check_choices
+from lateint.heads._cross_settings import Attend, Cache, Order, Readout, Residual, Slots, check_absorbs, check_choices
 from lateint.heads._matches import Matches, linear_readout
 from lateint.heads.cosine import cosine
 from lateint.heads.evidence import Evidence
@@ -31,6 +31,10 @@ class CrossBlocks(nn.Module):
     2·X·h numbers; nothing of the document is projected online, and another head's blocks need another store). Train with
     `states`: the scores are the same. `gate`, ours (after arXiv:2003.04887): the share of each block's update that is taken
     at first, a learned number a block, so that 0 starts from what is read out without any block; None, as published: all.
+    `attend`: `materialised` projects every code or state of a document to keys and values, `absorbed`, ours, works on codes
+    as they are, see `heads/_absorbed.py`: the same weights and scores. `slots`: the rows that blocks update, all `tokens` of
+    the query as published, its `cls` row alone, or one row that is the `mean` of its words; `own`, whether rows attend to
+    each other too; a single one would attend to itself. Both are ours.
     A linear compressor is folded into keys and values of post-norm families, exactly; elsewhere codes are expanded.
     Source: arXiv:2004.13313, Sec. 3 and arXiv:2602.16299, Sec. 3; the residual is ours.
     """
@@ -50,25 +54,32 @@ class CrossBlocks(nn.Module):
         residual: Residual = "none",
         cache: Cache = "states",
         gate: float | None = None,
+        attend: Attend = "materialised",
+        slots: Slots = "tokens",
+        own: bool = True,
     ) -> None:
         super().__init__()
         check_expands(compressor, "cross_blocks")
-        check_choices(order=order, readout=readout, residual=residual, cache=cache)
+        check_choices(own, order=order, readout=readout, residual=residual, cache=cache, attend=attend, slots=slots)
         chosen = _copied(backbone, blocks, first)
         self.backbone, self.compressor = (backbone,), (compressor,)
-        up = getattr(compressor, "up", None)
-        self.on_codes = isinstance(up, Tensor) and not chosen[0].attention.pre_norm
-        made = [CrossBlock(layer, order, up if self.on_codes else None, gate) for layer in chosen]
+        up, pre_norm = getattr(compressor, "up", None), chosen[0].attention.pre_norm
+        self.on_codes = isinstance(up, Tensor) and not pre_norm
+        self.absorbs = attend == "absorbed"
+        if self.absorbs:
+            check_absorbs(cache, pre_norm, compressor is None or self.on_codes)
+        made = [CrossBlock(layer, order, up if self.on_codes else None, gate, own) for layer in chosen]
         for block in made:
-            block.cross.cached = cache == "keys_values"
+            block.cross.cached, block.absorbs = cache == "keys_values", self.absorbs
         self.blocks = nn.ModuleList(made)
-        self.readout_rows, self.residual, self.cache = readout, residual, cache
+        self.readout_rows, self.residual, self.cache, self.slots = readout, residual, cache, slots
         self.matches = Matches(backbone.width) if readout == "matches" else None
         std = 0.02 if residual == "none" else 0.0
         self.readout: Any = linear_readout(backbone.width, std) if self.matches is None else None
         self.scale = nn.Parameter(torch.tensor(20.0)) if residual == "cosine" else None
         self.evidence = Evidence(backbone, method, compressor) if residual == "evidence" else None
-        self.matched = nn.Parameter(torch.zeros(backbone.width)) if residual == "evidence" else None
+        meets = residual == "evidence" and slots != "cls"  # CLS is no word that could match
+        self.matched = nn.Parameter(torch.zeros(backbone.width)) if meets else None
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -96,24 +107,38 @@ class CrossBlocks(nn.Module):
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Scores [n] float32 of n candidates."""
-        documents = self._documents(docs)
-        rows = query.rows.expand(len(documents[0].states))
+        documents, rows = self._documents(docs), self._rows(query)
         base: Tensor | float = 0.0
-        if self.evidence is not None and self.matched is not None:
+        if self.evidence is not None:
             best = self.evidence.best(query, docs)
             base = self.evidence.combine(query, docs, best)
-            rows = rows.with_states(rows.states + (best * query.words)[:, :, None] * self.matched)
+            if self.matched is not None:
+                met = self._slots((best * query.words)[:, :, None], query.words)
+                rows = rows.with_states(rows.states + met * self.matched)
         elif self.scale is not None:
             base = self.scale.float() * cosine(query, docs)
+        if not self.absorbs:  # what absorbs can meet one query with all documents
+            rows = rows.expand(len(documents[0].states))
         for block, document in zip(self.blocks, documents, strict=True):
             rows = block(rows, document)
         states = self.backbone[0].final(rows.states)
         if self.matches is not None:
-            met: Tensor = base + self.matches(states, query.words, self._states(docs), docs.mask)
-            return met
+            matched: Tensor = base + self.matches(states, query.words, self._states(docs), docs.mask)
+            return matched
         pooled = states[:, 0] if self.readout_rows == "cls" else states.mean(dim=1)
         scores: Tensor = base + self.readout(pooled)[:, 0].float()
         return scores
+
+    def _rows(self, query: Query) -> Rows:
+        """The rows that blocks update, [1, slots, h]."""
+        rows = query.rows if self.slots == "tokens" else query.rows.first()
+        return rows.with_states(self._slots(query.rows.states, query.words))
+
+    def _slots(self, values: Tensor, words: Tensor) -> Tensor:
+        """What the slots have of values [n, q, k] at all rows of the query: [n, slots, k]."""
+        if self.slots == "mean":
+            return (values * words[:, None]).sum(dim=1, keepdim=True) / words.sum().clamp_min(1)
+        return values if self.slots == "tokens" else values[:, :1]
 
     def _states(self, docs: Candidates) -> Any:
         compressor = self.compressor[0]
