@@ -44,13 +44,14 @@ class CrossBlock(nn.Module):
         before = rows.states
         for step in self.order.split("_then_"):
             if step == "cross":
-                rows = rows.with_states(self._cross(rows, document))
+                rows = rows.with_states(self.attend(rows, document))
             elif self.own is not None:
                 rows = rows.with_states(self.own(rows, rows))
         after = self.feed_forward(rows.states)
         return rows.with_states(after if self.gate is None else before + self.gate * (after - before))
 
-    def _cross(self, rows: Rows, document: Rows) -> Tensor:
+    def attend(self, rows: Rows, document: Rows) -> Tensor:
+        """States [n, q, h] of the rows after attention to the document."""
         if self.absorbs:
             return absorbed(self.cross, rows, Codes(document.states, document.mask))
         states: Tensor = self.cross(rows, document)
