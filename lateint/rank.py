@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from lateint.aggregate import Aggregate, score_documents
 from lateint.chunks import Chunks, check_fits
+from lateint.climb import Climb, Climber
 from lateint.compatible import check_model
 from lateint.entries import pipelines
 from lateint.errors import InputError, MissingDocument, StoreMismatch
+from lateint.ladder import Cost
 from lateint.model import Document, Model
 from lateint.split import Query
 from lateint.store import Store
@@ -75,6 +77,7 @@ class Ranker:
         self.aggregate = Aggregate.parse(aggregate or "max")
         self.aggregate.check(model)
         self._through = pipelines(model) if store is None else dict(store.manifest.specs)
+        self._climber = None if store is None else Climber(model, store, self.aggregate)
 
     def rank(
         self,
@@ -84,21 +87,23 @@ class Ranker:
         documents: Sequence[Document | str] | None = None,
         top_k: int | None = None,
         missing: Missing = "error",
+        ladder: str | Sequence[tuple[str, int]] | None = None,
+        budget_ms: float | None = None,
     ) -> Ranking:
         """Rank candidates by id (from the store), by text (`documents`), or both. Ids are those of documents, not chunks.
 
         Args: `doc_ids` candidates, each once; `documents` texts of candidates (a str is given its place as id), used
         alone, or with `doc_ids` and `missing="encode"` for ids that the store lacks; `top_k` keeps the best;
-        `missing` what to do with ids that the store lacks: `error`, `skip`, or `encode`.
-        Raises: InputError for a repeated id, an empty query or top_k < 1; MissingDocument; DamagedStore; ModelError for
-        a score that is not finite.
+        `missing` what to do with ids that the store lacks: `error`, `skip`, or `encode`; `ladder`, e.g. "cosine:200": cheap
+        heads score first and pass only so many on, see `lateint/ladder.py`; `budget_ms` makes each rung as deep as this
+        time allows, after `warm_up`. Both are for candidates by id; `timing.rungs` says what was scored how.
+        Raises: InputError for a repeated id, an empty query, top_k < 1, a ladder or budget that cannot be; MissingDocument;
+        DamagedStore; ModelError for a score that is not finite.
         """
-        if top_k is not None and top_k < 1:
-            raise InputError(f"top_k={top_k}; expected at least 1, or None for all")
-        if missing not in ("error", "skip", "encode"):
-            raise InputError(f"missing={missing!r}; expected 'error', 'skip' or 'encode'")
+        _check_choices(top_k, missing)
         if doc_ids is None and documents is None:
             raise InputError("no candidates: give doc_ids, ids of the store, or documents, their texts")
+        how = self._plan(ladder, budget_ms, documents is None)
         clock = Clock()
         texts = _as_documents(documents)
         ids = [d.id for d in texts] if doc_ids is None else list(doc_ids)
@@ -107,30 +112,34 @@ class Ranker:
         absent: Sequence[str] = ids
         scored: list[tuple[str, float]] = []
         if doc_ids is not None:
-            scored, lacking = self._score_stored(clock, state, ids)
+            scored, lacking = self._score_stored(clock, state, ids, how)
             absent = self._to_encode(lacking, missing, {d.id for d in texts})
         if absent:
             scored += self._score_texts(clock, state, [d for d in texts if d.id in set(absent)])
         hits = sorted((Hit(doc_id, score) for doc_id, score in scored), key=lambda hit: (-hit.score, hit.doc_id))
         return Ranking(tuple(hits[:top_k]), clock.timing(len(hits), self.model.method.head.name))
 
-    def _score_stored(self, clock: Clock, state: Query, ids: Sequence[str]) -> tuple[list[tuple[str, float]], Sequence[str]]:
+    def warm_up(self, query: str, doc_ids: Sequence[str]) -> dict[str, Cost]:
+        """Load every kernel, and measure what each head costs on some documents of the store, as `budget_ms` needs to know.
+
+        Returns: by head, milliseconds of a call and of a candidate. Raises: InputError without a store or documents.
+        """
+        return self._stored().warm_up(query, doc_ids)
+
+    def _plan(self, ladder: Any, budget_ms: float | None, by_id: bool) -> Climb | None:
+        """How to climb, None for one head on all. Raises: InputError."""
+        if ladder is None and budget_ms is None:
+            return None
+        if not by_id:
+            raise InputError("a ladder and a budget are for candidates by id alone; leave documents= out")
+        return self._stored().plan(ladder, budget_ms)
+
+    def _score_stored(
+        self, clock: Clock, state: Query, ids: Sequence[str], how: Climb | None
+    ) -> tuple[list[tuple[str, float]], Sequence[str]]:
         """Scores of the candidates that the store holds, and the ids that it lacks."""
-        store, reads = self._store(), self.model.head.reads
-        if self.chunks is None:
-            raw = clock.time("fetch", lambda: store.fetch(ids, arrays=reads, missing="skip"))
-            sizes = dict.fromkeys(raw.ids, 1)
-        else:
-            sizes, clock.bytes_read = clock.time("fetch", lambda: store.sizes(ids))
-            raw = clock.time("fetch", lambda: store.fetch(store.entry_ids(sizes), arrays=reads))
-        clock.bytes_read += raw.bytes_read
-        lacking = [doc_id for doc_id in ids if doc_id not in sizes]
-        if not sizes:
-            return [], lacking
-        arrays = clock.time("decode", lambda: store.decode(raw))
-        docs = Encoded(arrays, list(sizes.values()))
-        found = clock.time("compute", lambda: self._scores(state, docs))
-        return list(zip(sizes, found, strict=True)), lacking
+        stored = self._stored()
+        return stored.own.score(clock, state, ids) if how is None else stored.climb(clock, state, ids, how)
 
     def _score_texts(self, clock: Clock, state: Query, documents: Sequence[Document]) -> list[tuple[str, float]]:
         """Scores of candidates that are encoded now."""
@@ -138,17 +147,18 @@ class Ranker:
         scores = clock.time("compute", lambda: self._scores(state, docs))
         return [(document.id, score) for document, score in zip(documents, scores, strict=True)]
 
-    def _store(self) -> Store:
-        if self.store is None:
+    def _stored(self) -> Climber:
+        if self._climber is None:
             raise InputError("candidates by id need a store; give Ranker(model, store) one, or pass documents=")
-        return self.store
+        return self._climber
 
     def _to_encode(self, absent: Sequence[str], missing: Missing, texts: set[str]) -> Sequence[str]:
         """Those of the ids that the store lacks which are encoded now."""
         if missing == "skip" or not absent:
             return ()
         if missing == "error":
-            raise MissingDocument(f"{len(absent)} of the candidates are not in {self._store().path}: {list(absent[:3])!r}")
+            where = self._stored().own.store.path
+            raise MissingDocument(f"{len(absent)} of the candidates are not in {where}: {list(absent[:3])!r}")
         if untold := [doc_id for doc_id in absent if doc_id not in texts]:
             raise MissingDocument(f"missing='encode' needs the texts of {untold[:3]!r} in documents=")
         return absent
@@ -230,6 +240,13 @@ def _agreed(chunks: Chunks | None, store: Store | None) -> Chunks | None:
         held = "whole documents" if recorded is None else f"chunks {recorded}"
         raise StoreMismatch(f"{store.path} holds {held}, not chunks {chunks}; leave chunks out, or index again")
     return recorded
+
+
+def _check_choices(top_k: int | None, missing: Missing) -> None:
+    if top_k is not None and top_k < 1:
+        raise InputError(f"top_k={top_k}; expected at least 1, or None for all")
+    if missing not in ("error", "skip", "encode"):
+        raise InputError(f"missing={missing!r}; expected 'error', 'skip' or 'encode'")
 
 
 def _as_documents(documents: Iterable[Document | str] | None) -> list[Document]:

@@ -113,7 +113,7 @@ class Retriever:
 
 def _timing(ms: float, candidates: int) -> Timing:
     """All of it is computing: nothing is fetched from disk for a query."""
-    phases = {"fetch_ms": 0.0, "decode_ms": 0.0, "encode_ms": 0.0, "compute_ms": ms, "total_ms": ms}
+    phases: dict[str, Any] = {"fetch_ms": 0.0, "decode_ms": 0.0, "encode_ms": 0.0, "compute_ms": ms, "total_ms": ms}
     return Timing(**phases, bytes_read=0, candidates=candidates, head="cosine")
 
 

@@ -9,11 +9,21 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class Rung:
+    """What one rung of a ladder did: so many candidates under a head, in so many milliseconds, everything included."""
+
+    head: str
+    candidates: int
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Timing:
     """Where the time of one call went, in milliseconds, and what was read.
 
     fetch: bytes out of LMDB; decode: bytes to arrays; encode: documents that were not stored; compute: query and head.
-    candidates: documents that were scored, however many chunks they have.
+    candidates: documents that were ranked, however many chunks they have. rungs: what was scored how, by a ladder; empty
+    without one, and where a budget was too small for its first rung: then candidates stand in the order they were given in.
     """
 
     fetch_ms: float
@@ -24,6 +34,7 @@ class Timing:
     bytes_read: int
     candidates: int
     head: str
+    rungs: tuple[Rung, ...] = ()
 
 
 class Clock:
@@ -33,6 +44,12 @@ class Clock:
         self.started = time.perf_counter()
         self.fetch = self.decode = self.encode = self.compute = 0.0
         self.bytes_read = 0
+        self.rungs: list[Rung] = []
+
+    @property
+    def elapsed_ms(self) -> float:
+        """Milliseconds since it was made."""
+        return 1e3 * (time.perf_counter() - self.started)
 
     def time(self, phase: str, work: Callable[[], Any]) -> Any:
         """Do the work and add what it took to a phase."""
@@ -48,8 +65,9 @@ class Clock:
             decode_ms=1e3 * self.decode,
             encode_ms=1e3 * self.encode,
             compute_ms=1e3 * self.compute,
-            total_ms=1e3 * (time.perf_counter() - self.started),
+            total_ms=self.elapsed_ms,
             bytes_read=self.bytes_read,
             candidates=candidates,
             head=head,
+            rungs=tuple(self.rungs),
         )

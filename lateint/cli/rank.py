@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 @click.option(
     "--aggregate", metavar="HOW", help="Score of a document cut into chunks: max (default), first, mean_top:K or mean_cls."
 )
+@click.option("--ladder", metavar="RUNGS", help="Cheap heads first, each passing so many on, e.g. cosine:200; needs --store.")
+@click.option("--budget-ms", type=float, metavar="MS", help="As deep as this time a query allows; needs --store.")
 @click.option("--timing", metavar="FILE", help="Write the timing of every query as JSON lines.")
 @chunk_options
 @model_options
@@ -50,6 +52,7 @@ def command(choice: ModelChoice, output: str, layout: Literal["trec", "msmarco"]
     Example:
       lateint rank --store my-store --queries queries.tsv --candidates bm25.trec --output mine.trec
       lateint rank --store docs --queries queries.tsv --candidates top100.trec --output mine.trec --aggregate first
+      lateint rank --store my-store --queries queries.tsv --candidates bm25.trec --output mine.trec --ladder cosine:200
     """
     from lateint_eval.formats import write_run
     from lateint_eval.formats.output import replacing
@@ -71,14 +74,17 @@ def command(choice: ModelChoice, output: str, layout: Literal["trec", "msmarco"]
 
 
 def _rank_all(
-    choice: ModelChoice, cutting: ChunkChoice, aggregate: str | None, store: str | None, **inputs: Any
+    choice: ModelChoice, cutting: ChunkChoice, aggregate: str | None, store: str | None, **options: Any
 ) -> Iterator[tuple[str, Ranking]]:
     from lateint.errors import InputError, MissingDocument
     from lateint.rank import Ranker
     from lateint.store import open_store
 
-    request = Request(store=store, **inputs)
+    how = {key: options.pop(key) for key in ("ladder", "budget_ms")}
+    request = Request(store=store, **options)
     request.check()
+    if store is None and how != {"ladder": None, "budget_ms": None}:
+        raise click.UsageError("--ladder and --budget-ms rank the entries of a --store")
     chunks = cutting.make()
     if store is not None and chunks is not None:
         raise click.UsageError("--chunk-tokens does not go with --store: a store says itself how its documents were cut")
@@ -86,10 +92,12 @@ def _rank_all(
         held = None if store is None else opened.enter_context(open_store(store))
         model = choice.load() if held is None else choice.load_for(held)
         ranker = Ranker(model, held, chunks=chunks, aggregate=aggregate)
-        for query, entry, documents in request.read(held):
+        for number, (query, entry, documents) in enumerate(request.read(held)):
             by_id = None if held is None else entry.doc_ids
+            if number == 0 and held is not None and how["budget_ms"] is not None:
+                ranker.warm_up(query, sorted(held.held(entry.doc_ids)))
             try:
-                ranking = ranker.rank(query, by_id, documents=documents, top_k=request.top_k, missing=request.missing)
+                ranking = ranker.rank(query, by_id, documents=documents, top_k=request.top_k, missing=request.missing, **how)
             except (InputError, MissingDocument) as error:
                 raise type(error)(f"query {entry.query_id!r}: {error}") from error
             yield entry.query_id, ranking

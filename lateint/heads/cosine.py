@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lateint.backbone.base import Backbone
+from lateint.coded import Coded, keeps_directions, reads_bytes
 from lateint.errors import InputError
 from lateint.heads._precision import in_float32
 from lateint.method import Method
 from lateint.split import Candidates, Query
+from lateint_store import Pipeline
 
 
 class Cosine(nn.Module):
@@ -30,6 +33,17 @@ class Cosine(nn.Module):
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Cosines [n] float32 of n candidates."""
         return cosine(query, docs, self.normalise)
+
+    def scores_codes(self, through: Mapping[str, Pipeline]) -> bool:
+        """Whether it can score these arrays as they are stored: directions in codes that fill whole bytes."""
+        vectors = through["vector"]
+        return reads_bytes(vectors) and (self.normalise or keeps_directions(vectors))
+
+    def score_codes(self, query: Query, coded: Mapping[str, Coded]) -> Tensor:
+        """Cosines [n] float32 from the bytes of stored vectors; equal to `score` but for rounding."""
+        if query.vector is None:
+            raise InputError("a cosine needs the query's vector; set `vector` in the method")
+        return coded["vector"].best_cosines(query.vector[None])[:, 0]
 
 
 def cosine(query: Query, docs: Candidates, normalise: bool = False) -> Tensor:

@@ -7,18 +7,21 @@ sum of maxima beside the attention blocks carries what BM25 knows: is this word,
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
+from lateint.coded import Coded, keeps_directions, reads_bytes
 from lateint.errors import InputError
 from lateint.heads._codes import check_compares
 from lateint.heads._matches import best_matches, word_mean
 from lateint.heads.cosine import cosine
 from lateint.method import Method
 from lateint.split import Candidates, Query
+from lateint_store import Pipeline
 
 
 class Evidence(nn.Module):
@@ -64,8 +67,28 @@ class Evidence(nn.Module):
 
     def combine(self, query: Query, docs: Candidates, best: Tensor) -> Tensor:
         """tau·cosine + eps·weighted mean of the best similarities."""
+        return self._sum(query, cosine(query, docs, normalise=self.maps_vectors), best)
+
+    def scores_codes(self, through: Mapping[str, Pipeline]) -> bool:
+        """Whether it can score these arrays as they are stored: directions in codes that fill whole bytes, and no map D."""
+        if self.document_map is not None:
+            return False
+        states, vectors = (through[name] for name in self.reads)
+        return reads_bytes(states) and reads_bytes(vectors) and (self.maps_vectors or keeps_directions(vectors))
+
+    def score_codes(self, query: Query, coded: Mapping[str, Coded]) -> Tensor:
+        """Scores [n] float32 of n candidates from the bytes of their codes; equal to `score` but for rounding.
+
+        Cost a candidate: q additions a byte of its states, one a byte of its vector.
+        """
+        if query.vector is None:
+            raise InputError("this head needs the query's vector; set `vector` in the method")
+        best = coded["states"].best_cosines(self.query_map(query.rows.states[0]))
+        similar = coded["vector"].best_cosines(query.vector[None])[:, 0]
+        return self._sum(query, similar, best)
+
+    def _sum(self, query: Query, similar: Tensor, best: Tensor) -> Tensor:
         evidence = word_mean(best, self.weight(query.rows.states[0])[:, 0], query.words)
-        similar = cosine(query, docs, normalise=self.maps_vectors)
         scores: Tensor = self.log_cosine.exp() * similar + self.log_evidence.exp() * evidence
         return scores.float()
 

@@ -1,0 +1,122 @@
+"""Ranking by a ladder: every rung scores what the one below passed on, at given depths or as far as a budget goes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lateint.aggregate import Aggregate
+from lateint.errors import InputError
+from lateint.ladder import Cost, Scored, Steps, heads, measured, parse_ladder, stacked
+from lateint.model import Model
+from lateint.split import Query
+from lateint.store import Store
+from lateint.stored import StoredScorer
+from lateint.timing import Clock, Rung
+
+FEW, MANY = 16, 128  # candidates of the two calls that a cost is measured by
+REPEATS = 3
+NO_LIMIT = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Climb:
+    """How one call climbs: depths of the rungs below the model's own head, and the milliseconds of the whole call."""
+
+    steps: Steps
+    budget_ms: float | None = None
+
+
+class Climber:
+    """The heads of a model over one store. Costs are measured by `warm_up`, and only read while ranking."""
+
+    def __init__(self, model: Model, store: Store, aggregate: Aggregate) -> None:
+        self.rungs = {name: StoredScorer(view, store, aggregate) for name, view in heads(model).items()}
+        self.costs: dict[str, Cost] = {}
+        self.model = model
+
+    @property
+    def own(self) -> StoredScorer:
+        """The model's own head."""
+        return self.rungs[self.model.method.head.name]
+
+    def warm_up(self, query: str, ids: Sequence[str]) -> dict[str, Cost]:
+        """Load every kernel and measure what each rung costs, on up to 128 of some documents of the store.
+
+        Raises: InputError for fewer than two documents.
+        """
+        if len(ids) < 2:
+            raise InputError(f"warming up on {len(ids)} documents; expected at least 2, better {MANY} or more")
+        large = list(ids[:MANY])
+        small = large[: min(FEW, len(large) // 2)]
+        state = self.model.query(query)
+        self.costs = {
+            name: measured(*((len(some), _best_ms(rung, state, some)) for some in (small, large)))
+            for name, rung in self.rungs.items()
+        }
+        return dict(self.costs)
+
+    def plan(self, ladder: str | Sequence[tuple[str, int]] | None, budget_ms: float | None) -> Climb:
+        """What a call asks for. Without a ladder a budget uses all rungs, each as deep as it allows.
+
+        Raises: InputError for a ladder that this model does not have, and a budget that is no time or not measured yet.
+        """
+        names = list(self.rungs)
+        steps = tuple((name, NO_LIMIT) for name in names[:-1]) if ladder is None else parse_ladder(ladder, names)
+        if budget_ms is None:
+            return Climb(steps)
+        if not budget_ms > 0 or math.isinf(budget_ms):
+            raise InputError(f"budget_ms={budget_ms}; expected milliseconds above 0, or None for no limit")
+        if not self.costs:
+            raise InputError("budget_ms needs to know what a rung costs: call ranker.warm_up(query, doc_ids) once before")
+        return Climb(steps, budget_ms)
+
+    def climb(self, clock: Clock, query: Query, ids: Sequence[str], how: Climb) -> tuple[Scored, Sequence[str]]:
+        """Candidates that the store holds, scored and stacked, and the ids that it lacks.
+
+        A budget too small for the first rung scores nothing: candidates keep the order in which they were given.
+        """
+        names = [*(name for name, _ in how.steps), self.model.method.head.name]
+        if self._deepest(names, how, clock) < len(ids):
+            return _unscored(ids, self.own.store.held(ids))
+        ordered, lacking = self._score(clock, query, ids, names[0])
+        levels: list[Scored] = []
+        for number, (_, keep) in enumerate(how.steps, 1):
+            depth = min(keep, self._deepest(names[number:], how, clock))
+            chosen = {doc_id for doc_id, _ in ordered[:depth]}
+            passed = [doc_id for doc_id in ids if doc_id in chosen]  # as given: at full depth batches are as without a ladder
+            levels.append(ordered[depth:])
+            ordered = self._score(clock, query, passed, names[number])[0] if passed else []
+            if not passed:
+                break
+        return stacked([*levels, ordered]), lacking
+
+    def _deepest(self, rungs: Sequence[str], how: Climb, clock: Clock) -> int:
+        """How many candidates the first of these rungs may score: an equal share of the time left, the last one all of it."""
+        if how.budget_ms is None:
+            return NO_LIMIT
+        return self.costs[rungs[0]].most((how.budget_ms - clock.elapsed_ms) / len(rungs))
+
+    def _score(self, clock: Clock, query: Query, ids: Sequence[str], name: str) -> tuple[Scored, Sequence[str]]:
+        start = time.perf_counter()
+        scored, lacking = self.rungs[name].score(clock, query, ids)
+        clock.rungs.append(Rung(name, len(scored), 1e3 * (time.perf_counter() - start)))
+        return sorted(scored, key=lambda pair: (-pair[1], pair[0])), lacking
+
+
+def _unscored(ids: Sequence[str], held: set[str]) -> tuple[Scored, Sequence[str]]:
+    known = [doc_id for doc_id in ids if doc_id in held]
+    return [(doc_id, -float(place)) for place, doc_id in enumerate(known)], [doc_id for doc_id in ids if doc_id not in held]
+
+
+def _best_ms(rung: StoredScorer, state: Query, ids: Sequence[str]) -> float:
+    """The fastest of some calls after a first one: what the work takes, not what disturbs it."""
+    rung.score(Clock(), state, ids)
+    found = []
+    for _ in range(REPEATS):
+        clock = Clock()
+        rung.score(clock, state, ids)
+        found.append(clock.elapsed_ms)
+    return min(found)

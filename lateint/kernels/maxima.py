@@ -1,0 +1,61 @@
+"""Best cosines of query rows with the codes of many documents, read as they are stored: a table look-up a byte."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lateint.kernels._compiled import compiled
+from lateint_store import Ragged
+from lateint_store.codecs.rotated import Rotated
+
+WHOLE = (1, 2, 4, 8)  # bits of which a byte holds whole codes
+PADDED = 8  # columns of a table are a multiple of this: additions of whole vector registers
+
+
+def best_cosines(coded: Ragged, codec: Rotated, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The largest cosine of each query row with a document's decoded rows: float32 [n, q]; -1 for one without rows.
+
+    Args: `coded`, n documents, rows uint8 as `codec` made them, of 1, 2, 4 or 8 bits; `queries` [q, w], of any length.
+    What codes say of a row's length is not read: a cosine does not ask. Equal to decoding but for float32 rounding.
+    Cost: 256·q·w multiply-adds for the tables, then q additions a byte.
+    """
+    lengths = np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), np.float32(1e-12))
+    table = tables(codec, codec.turn((queries / lengths).astype(np.float32)))
+    best = np.full((len(coded), len(queries)), -1, np.float32)
+    rows: NDArray[np.uint8] = coded.values.reshape(-1, coded.values.shape[-1])
+    compiled(look_up)(rows, coded.offsets, table, best)
+    return best
+
+
+def tables(codec: Rotated, turned: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a byte adds, by its place and value: float32 [places, 256, columns].
+
+    Columns: its share of the inner product with each of q turned queries [q, w], then of the squared length, then zeros.
+    """
+    codes, q = 8 // codec.bits, len(turned)
+    values = np.arange(256)[:, None] >> (codec.bits * np.arange(codes)) & ((1 << codec.bits) - 1)
+    levels = codec.levels[values].astype(np.float32)  # [256, codes of a byte]
+    places = turned.shape[1] // codes
+    table = np.zeros((places, 256, -(-(q + 1) // PADDED) * PADDED), np.float32)
+    table[:, :, :q] = levels @ turned.reshape(q, places, codes).transpose(1, 2, 0)
+    table[:, :, q] = (levels**2).sum(axis=1)
+    return table
+
+
+def look_up(rows: Any, offsets: Any, table: Any, best: Any) -> None:
+    """Fill `best` [n, q]; the first bytes of a row are its codes, as many as the table has places."""
+    q = best.shape[1]
+    sums = np.zeros(table.shape[2], np.float32)
+    for document in range(len(best)):
+        for token in range(offsets[document], offsets[document + 1]):
+            sums[:] = np.float32(0)
+            for place in range(table.shape[0]):
+                entry = table[place, rows[token, place]]
+                for column in range(len(sums)):
+                    sums[column] += entry[column]
+            shorter = np.float32(1) / np.sqrt(sums[q])
+            for column in range(q):
+                best[document, column] = max(best[document, column], sums[column] * shorter)

@@ -1,0 +1,68 @@
+"""`lateint rank --ladder` and `--budget-ms` on the toy collection."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import tiny
+from commands import TOY, run_lines
+
+import lateint
+from lateint.checkpoint import load_model
+from lateint.cli.index import read_documents
+from lateint.parts import part
+from lateint.presets import preset
+
+QUERIES = ("--queries", TOY / "queries.tsv", "--candidates", TOY / "run.trec")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Blocks over states, and vectors."""
+    method = replace(preset("mores"), vector=part("mean"))
+    model = load_model(tiny.checkpoint("bert"), method, query_max_length=24, doc_max_length=48)
+    folder = tmp_path_factory.mktemp("ladder") / "s"
+    lateint.build_store(model, read_documents(str(TOY / "collection.tsv")), folder).close()
+    return folder
+
+
+def test_a_ladder_at_full_depth_writes_the_run_of_its_last_rung(call, tmp_path, store):
+    plain = ["rank", "--store", store, *QUERIES]
+    assert call(*plain, "--output", tmp_path / "plain")[0] == 0
+    assert call(*plain, "--output", tmp_path / "deep", "--ladder", "cosine:1000")[0] == 0
+    assert run_lines(tmp_path / "deep") == run_lines(tmp_path / "plain")
+    assert call(*plain, "--output", tmp_path / "short", "--ladder", "cosine:3", "--timing", tmp_path / "t")[0] == 0
+    assert run_lines(tmp_path / "short") != run_lines(tmp_path / "plain")
+    rungs = [json.loads(row)["rungs"] for row in (tmp_path / "t").read_text().splitlines()]
+    assert [[rung["head"] for rung in found] for found in rungs] == [["cosine", "cross_blocks"]] * 20
+    assert [found[1]["candidates"] for found in rungs] == [3] * 20
+
+
+def test_a_budget_for_all_ranks_as_without_and_one_for_nothing_keeps_the_given_order(call, tmp_path, store):
+    plain = ["rank", "--store", store, *QUERIES]
+    assert call(*plain, "--output", tmp_path / "plain")[0] == 0
+    assert call(*plain, "--output", tmp_path / "rich", "--budget-ms", "100000")[0] == 0
+    assert [line[:4] for line in run_lines(tmp_path / "rich")] == [line[:4] for line in run_lines(tmp_path / "plain")]
+    assert call(*plain, "--output", tmp_path / "poor", "--budget-ms", "0.000001")[0] == 0
+    given = [line[2] for line in run_lines(TOY / "run.trec") if line[0] == run_lines(TOY / "run.trec")[0][0]]
+    assert [line[2] for line in run_lines(tmp_path / "poor")][: len(given)] == given
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--ladder", "maxsim:3"], 1, "no rung 'maxsim'"),
+        (["--ladder", "cosine"], 1, "expected head:depth"),
+        (["--budget-ms", "-3"], 1, "expected milliseconds above 0"),
+    ],
+)
+def test_what_cannot_be_climbed_is_one_line(call, tmp_path, store, options, code, message):
+    found, out, err = call("rank", "--store", store, *QUERIES, "--output", tmp_path / "run", *options)
+    assert (found, out) == (code, "") and message in err and len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_corpus_has_no_ladder(call, tmp_path):
+    corpus = ["--corpus", TOY / "collection.tsv", "--model", tiny.checkpoint("bert")]
+    code, _, err = call("rank", *corpus, *QUERIES, "--output", tmp_path / "run", "--ladder", "cosine:3")
+    assert code == 2 and "entries of a --store" in err
