@@ -10,7 +10,7 @@ from lateint_store.part import Part, part
 if TYPE_CHECKING:
     from lateint_store.codec import known_codecs
     from lateint_store.entry import Entry
-    from lateint_store.fetched import Fetched
+    from lateint_store.fetched import Fetched, Payloads
     from lateint_store.manifest import Manifest
     from lateint_store.merging import merge
     from lateint_store.opening import create_store, open_store
@@ -30,6 +30,7 @@ __all__ = [
     "Loss",
     "Manifest",
     "Part",
+    "Payloads",
     "Pipeline",
     "Problem",
     "Progress",
@@ -53,6 +54,7 @@ _WHERE = {
     "Fetched": "fetched",
     "Loss": "recoding",
     "Manifest": "manifest",
+    "Payloads": "fetched",
     "Pipeline": "pipeline",
     "Problem": "verify",
     "Progress": "state",

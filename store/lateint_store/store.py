@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -149,11 +149,17 @@ class Store:
             raise MissingDocument(f"store {self.path} holds no document {shown}")
         return found
 
-    def decode(self, fetched: Fetched) -> dict[str, Ragged]:
-        """Decode fetched bytes: for each array one contiguous array over all documents. Raises: DamagedStore."""
-        specs = self.manifest.specs
+    def decode(self, fetched: Fetched, coded: Collection[str] = ()) -> dict[str, Ragged]:
+        """Decode fetched bytes: for each array one contiguous array over all documents.
+
+        Those of the arrays in `coded` come as their array codecs made them (`Pipeline.coded_rows`). Raises: DamagedStore.
+        """
+        specs, rows = self.manifest.specs, fetched.rows
         try:
-            return {name: specs[name].decode_many(payloads, fetched.rows) for name, payloads in fetched.payloads.items()}
+            return {
+                name: specs[name].coded_rows(payloads, rows) if name in coded else specs[name].decode_many(payloads, rows)
+                for name, payloads in fetched.payloads.items()
+            }
         except CodecError:
             self._name_damaged(fetched)
             raise
@@ -271,7 +277,7 @@ class Store:
     def _name_damaged(self, fetched: Fetched) -> None:
         """Find the document that cannot be decoded. Raises: DamagedStore."""
         for name, payloads in fetched.payloads.items():
-            for place, payload in enumerate(payloads):
+            for place, payload in enumerate(payloads.views()):
                 try:
                     self.manifest.specs[name].decode(payload, int(fetched.rows[place]))
                 except CodecError as error:

@@ -117,3 +117,16 @@ def test_what_was_fetched_can_be_changed_and_does_not_dangle(path, monkeypatch):
         decoded = store.decode(raw)
     assert raw.payloads["vector"].data.flags.writeable and decoded["vector"].values.flags.writeable
     np.testing.assert_array_equal(decoded["token_ids"][0], entry(100).arrays["token_ids"])
+
+
+def test_bytes_that_a_codec_did_not_write_name_their_document(tmp_path, monkeypatch):
+    from lateint_store.codecs.zstd import Zstd
+
+    encode = Zstd.encode
+    monkeypatch.setattr(Zstd, "encode", lambda codec, data: encode(codec, data)[: 20 if len(data) == 6 * 16 else None])
+    with build(tmp_path / "s", 60) as store:
+        for many, coded in ((TOGETHER, ()), (ONE_BY_ONE, ()), (TOGETHER, ("states",))):
+            monkeypatch.setattr(fetching, "MANY", many)
+            raw = store.fetch([f"doc{number}" for number in range(60)])
+            with pytest.raises(DamagedStore, match=r"shard 0, ordinal 6, document 'doc6': array 'states': .*zstd"):
+                store.decode(raw, coded=coded)

@@ -59,6 +59,17 @@ def test_fetch_then_decode_stacks_documents(path):
         np.testing.assert_array_equal(arrays["states"][2], store.get(["doc13"])[0]["states"])
 
 
+def test_arrays_can_come_as_codes(path):
+    with open_store(path) as store:
+        raw = store.fetch(["doc6", "doc0", "doc13"])
+        coded, decoded = store.decode(raw, coded=("vector", "states")), store.decode(raw)
+        assert coded["vector"].values.shape == (3, 12 + 4) and coded["vector"].values.dtype == np.uint8
+        codes, scales = coded["vector"].values[:, :12].view(np.int8), coded["vector"].values[:, 12:].copy().view("<f4")
+        np.testing.assert_array_equal(codes * scales, decoded["vector"].values)
+        np.testing.assert_array_equal(coded["states"].values, decoded["states"].values)
+        assert coded["token_ids"].values.dtype == np.int64, "the others are decoded"
+
+
 def test_fetch_copies_so_nothing_dangles_after_close(path):
     store = open_store(path)
     raw = store.fetch(["doc6"])
