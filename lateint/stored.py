@@ -10,8 +10,7 @@ from lateint.model import Model
 from lateint.split import Query
 from lateint.store import Store
 from lateint.timing import Clock
-from lateint_store import Fetched, Ragged
-from lateint_store.errors import CodecError
+from lateint_store import Ragged
 
 
 class StoredScorer:
@@ -22,7 +21,7 @@ class StoredScorer:
         self.reads = tuple(model.head.reads)
         through = store.manifest.specs
         self.through = {name: through[name] for name in self.reads}
-        self.coded = scores_codes(model, self.through)
+        self.coded = self.reads if scores_codes(model, self.through) else ()
 
     def score(self, clock: Clock, query: Query, ids: Sequence[str]) -> tuple[list[tuple[str, float]], Sequence[str]]:
         """Scores of the documents that the store holds, in the order of `ids`, and the ids that it lacks.
@@ -41,18 +40,9 @@ class StoredScorer:
         lacking = [doc_id for doc_id in ids if doc_id not in sizes]
         if not sizes:
             return [], lacking
-        arrays = clock.time("decode", lambda: self._arrays(raw))
+        arrays = clock.time("decode", lambda: store.decode(raw, self.coded))
         found = clock.time("compute", lambda: self._scores(query, arrays, list(sizes.values())))
         return list(zip(sizes, found, strict=True)), lacking
-
-    def _arrays(self, raw: Fetched) -> dict[str, Ragged]:
-        if not self.coded:
-            return self.store.decode(raw)
-        try:
-            return {name: spec.coded_rows(raw.payloads[name], raw.rows) for name, spec in self.through.items()}
-        except CodecError:
-            self.store.decode(raw)  # names the document that is damaged
-            raise
 
     def _scores(self, query: Query, arrays: dict[str, Ragged], sizes: Sequence[int]) -> list[float]:
         if self.coded:
