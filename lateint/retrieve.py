@@ -118,9 +118,9 @@ def _timing(ms: float, candidates: int) -> Timing:
 
 
 def _normalises(model: Model) -> bool:
-    """Whether a cosine brings vectors to length 1 itself: as the head says, if it is one; else, if the pool does not."""
+    """Whether a cosine brings vectors to length 1 itself: as the head says, if it is one; else, if nothing before does."""
     pool: Any = model.vector_pool
-    return bool(getattr(model.head, "normalise", not getattr(pool, "normalise", False)))
+    return bool(getattr(model.head, "normalise", model.vector_map is not None or not getattr(pool, "normalise", False)))
 
 
 def _check(model: Model, store: Any) -> None:

@@ -69,6 +69,18 @@ def test_vectors_that_are_not_of_length_1_are_normalised_as_the_head_says(tmp_pa
         assert max(abs(hit.score) for hit in unsaid) <= 1 + 1e-6, "where the head says nothing, the pool does"
 
 
+def test_vectors_that_a_map_made_are_normalised(tmp_path):
+    model = making.fresh_model(replace(RICH, vector_map=part("linear", width=8)))
+    with build_store(model, DOCUMENTS, tmp_path / "store") as built:
+        found = Retriever(model, built).retrieve(QUERY, 40)
+        vectors = {doc_id: built.get([doc_id])[0]["vector"] for doc_id in IDS}
+    ours = model.query(QUERY).vector.numpy()
+    assert abs(np.linalg.norm(ours) - 1) > 0.01
+    for hit in found:
+        theirs = vectors[hit.doc_id]
+        assert hit.score == pytest.approx(ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs), abs=1e-5)
+
+
 def test_of_a_document_in_chunks_the_best_one_counts(tmp_path):
     long = [Document(f"l#{i}", " ".join(tiny.texts(4, seed=i))) for i in range(12)]
     model = making.model("cosine")
