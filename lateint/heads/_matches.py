@@ -18,7 +18,7 @@ def best_matches(ours: Tensor, theirs: Tensor, mask: Tensor | None) -> Tensor:
     Args: `ours` [q, c], or [n, q, c] if every document has query rows of its own; `theirs` [n, m, c]; `mask` [n, m] bool,
     True where a row is real. Cost: n·m·q·c multiply-adds.
     """
-    similar = F.normalize(theirs, dim=-1) @ F.normalize(ours, dim=-1).transpose(-1, -2)  # [n, m, q]
+    similar = F.normalize(theirs.float(), dim=-1) @ F.normalize(ours.float(), dim=-1).transpose(-1, -2)  # [n, m, q]
     if mask is not None:
         similar = similar.masked_fill(~mask[:, :, None], -1.0)
     found: Tensor = similar.amax(dim=1)

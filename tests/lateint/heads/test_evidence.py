@@ -124,3 +124,13 @@ def test_vectors_of_a_map_are_normalised_and_count_as_cosines():
         longer = replace(docs, vector=7 * docs.vector)
         assert torch.allclose(model.score(query, docs), model.score(query, longer), atol=1e-4)
         assert (docs.vector.norm(dim=-1) - 1).abs().max() > 0.01
+
+
+def test_mixed_precision_compares_in_float32_what_only_one_side_maps():
+    model = load(part("evidence", document_map=False), 8)
+    with torch.inference_mode():
+        query, docs = model.query(QUERY), candidates(model)
+        wanted = model.score(query, docs)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = model.score(query, docs)
+    assert found.dtype == torch.float32 and (found - wanted).abs().max() < 0.5 and not torch.equal(found, wanted)
