@@ -64,7 +64,7 @@ def fetch_documents(shards: Shards, ids: Sequence[str], columns: Mapping[str, in
         places = np.concatenate([records.places for records in found])
         order = np.argsort(places)
         payloads = {name: _copy(found, order, column) for name, column in columns.items()}
-    met = places[order].tolist()
+    met: list[int] = places[order].tolist()
     heads = sum([len(wanted[place]) for place in met]) + len(met) * shards.format.head.size
     return Fetched(
         ids=tuple([ids[place] for place in met]),
