@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +19,14 @@ from lateint_store.errors import InputError
 def load(data: Data, depth: int, seed: int) -> Split:
     """The queries of a set that have judgements and candidates, a sample if one is asked for, `depth` candidates each.
 
-    Raises: InputError if nothing is left, or a candidate has no text; FormatError for malformed files.
+    Raises: InputError if nothing is left, a named query cannot be used, a candidate has no text, or a variable is not set;
+    FormatError for malformed files.
     """
+    data = _expanded(data)
     found = read_split(data.folder, data.split) if data.folder else _from_files(data)
     usable = [query for query in found.queries if query in found.qrels and found.candidates.get(query)]
+    if data.ids:
+        usable = _named(data, usable)
     if data.sample and len(usable) > data.sample:
         order = np.random.default_rng(seed).permutation(len(usable))[: data.sample]
         usable = [usable[place] for place in sorted(order)]
@@ -36,6 +43,30 @@ def candidate_texts(found: Split) -> list[Document]:
     ids = dict.fromkeys(doc_id for query in found.queries for doc_id in found.candidates[query])
     docs = (found.documents[doc_id] for doc_id in ids)
     return [Document(doc.id, doc.text, doc.title) for doc in docs]
+
+
+def _expanded(data: Data) -> Data:
+    """The set with environment variables of its paths replaced by their values."""
+    paths: dict[str, Any] = {}
+    for key in ("folder", "corpus", "queries", "qrels", "run", "ids"):
+        value = getattr(data, key)
+        if value.startswith("$"):
+            name, _, rest = value[1:].partition("/")
+            if not os.environ.get(name):
+                raise InputError(f"data {data.name!r}: {key} is {value!r}, but the environment variable {name} is not set")
+            paths[key] = str(Path(os.environ[name]) / rest)
+    return replace(data, **paths)
+
+
+def _named(data: Data, usable: list[str]) -> list[str]:
+    """The queries that the set's file of ids names, in the order of the set."""
+    try:
+        wanted = set(Path(data.ids).read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"data {data.name!r}: cannot read ids {data.ids}: {error}") from error
+    if lacking := sorted(wanted - set(usable)):
+        raise InputError(f"data {data.name!r}: query {lacking[0]!r} of {data.ids} has no judgements or no candidates")
+    return [query for query in usable if query in wanted]
 
 
 def _from_files(data: Data) -> Split:

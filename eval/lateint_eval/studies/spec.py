@@ -19,7 +19,9 @@ T = TypeVar("T")
 class Data:
     """A set to rank: a BEIR-like folder with `runs/` and a split of it, or four files.
 
-    `sample`: queries at most, the first of a random order by the study's seed; 0: all.
+    Paths may begin with an environment variable, `$NAME/...`, so that a study and its results name no place of one machine.
+    `ids`: a file with the ids of the queries to take, one a line; `sample`: queries at most, the first of a random order by
+    the study's seed; 0: all.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Data:
     queries: str = ""
     qrels: str = ""
     run: str = ""
+    ids: str = ""
     sample: int = 0
 
     def __post_init__(self) -> None:
@@ -104,8 +107,8 @@ def read_study(path: str | Path) -> Study:
 
 
 def _located(data: Data, home: Path) -> Data:
-    keys = ("folder", "corpus", "queries", "qrels", "run")
-    given = {key: value for key in keys if (value := getattr(data, key)) and not value.startswith("irds:")}
+    keys = ("folder", "corpus", "queries", "qrels", "run", "ids")
+    given = {key: value for key in keys if (value := getattr(data, key)) and not value.startswith(("irds:", "$"))}
     paths: dict[str, Any] = {key: str(home / value) for key, value in given.items()}
     return replace(data, **paths)
 

@@ -74,6 +74,11 @@ def test_a_file_that_is_not_there_or_says_nothing(tmp_path):
         read_study(written(tmp_path, ""))
 
 
+def test_a_path_may_begin_with_a_variable_and_keeps_it(tmp_path):
+    study = read_study(written(tmp_path, GOOD.replace('"sets/toy"', '"$SETS/toy"\nids = "some.txt"')))
+    assert study.data[0].folder == "$SETS/toy" and study.data[0].ids == str(tmp_path / "some.txt")
+
+
 def test_a_study_is_plain_data():
     study = Study(data=(Data(name="a", folder="b"),), grids=(Grid(model="m"),))
     assert study.to_json()["grids"][0]["depth"] == (50,)
