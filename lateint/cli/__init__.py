@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 
 from lateint import __version__
 from lateint_store.errors import LateintError
+from lateint_store.files import FULL
 
 VERBS = {
     "demo": "The main job on the Python standard library's own documentation.",
@@ -58,7 +60,13 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
-    sys.exit(run(arguments))
+    code = run(arguments)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more on its way out, and prints
+        code = code or (0 if isinstance(error, BrokenPipeError) else _no_room(error))
+    sys.exit(code)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -77,4 +85,15 @@ def run(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away; nothing is left to tell
         return 0
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        return _no_room(error)
     return result if isinstance(result, int) else 0
+
+
+def _no_room(error: OSError) -> int:
+    """Say that a disk is full where no part of the program could say it better."""
+    where = error.filename or "the output"
+    click.echo(f"lateint: no space to write {where}: {error.strerror}; free some, then run it again", err=True)
+    return 1

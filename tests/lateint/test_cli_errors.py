@@ -1,6 +1,7 @@
 """Every exit code of the command line, one line for every error, and what stays unimported."""
 
 import io
+import os
 import subprocess
 import sys
 
@@ -54,6 +55,19 @@ def test_user_errors_are_one_line_and_exit_code_1(call, tmp_path, store):
     ):
         code, out, err = call(*command)
         assert code == 1 and out == "" and err.startswith("lateint: ") and "Traceback" not in err, command
+
+
+@pytest.mark.parametrize("command", [["methods"], ["eval", "--qrels", str(TOY / "qrels.tsv"), "--run", str(TOY / "run.trec")]])
+def test_output_on_a_full_disk_is_said_in_a_line_and_a_reader_that_went_away_is_not_mentioned(command):
+    call = [sys.executable, "-c", "from lateint.cli import main; main()", *command]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(call, env=python_environment(), stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("lateint: no space to write the output") and done.stderr.count("\n") == 1
+    gone, pipe = os.pipe()
+    os.close(gone)
+    done = subprocess.run(call, env=python_environment(), stdout=pipe, stderr=subprocess.PIPE, text=True)
+    os.close(pipe)
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize(

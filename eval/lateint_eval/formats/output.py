@@ -7,11 +7,12 @@ import gzip
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
-from lateint_store.errors import InputError
+from lateint_store.errors import InputError, StoreFull
+from lateint_store.files import FULL
 
 
 @contextmanager
@@ -19,7 +20,7 @@ def replacing(path: str | Path) -> Iterator[Callable[[str], object]]:
     """Yield a function that writes text; at the end the file takes its name in one step, after an error there is none.
 
     The name decides the compression (`.gz`, `.bz2`, `.zst`). `-` and things that are no regular files (a pipe,
-    /dev/null) are written directly. Raises InputError if the place cannot be written to.
+    /dev/null) are written directly. Raises InputError if the place cannot be written to, StoreFull if it has no room.
     """
     if str(path) == "-":
         yield lambda text: sys.stdout.write(text)
@@ -27,25 +28,44 @@ def replacing(path: str | Path) -> Iterator[Callable[[str], object]]:
     target = Path(os.path.realpath(path))
     direct = target.exists() and not target.is_file()
     temporary = target if direct else target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
+    with _explained(path):
         file = temporary.open("wb" if direct else "xb")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     try:
-        with file:
-            stream = _compressing(file, target.suffix.lower())
-            yield lambda text: stream.write(text.encode("utf-8"))
+        stream = _compressing(file, target.suffix.lower())
+        yield lambda text: _write(stream, text, path)
+        with _explained(path):
             if stream is not file:
                 stream.close()
             file.flush()
             if not direct:
                 os.fsync(file.fileno())
-        if not direct:
-            temporary.replace(target)
+            file.close()
+            if not direct:
+                temporary.replace(target)
     except BaseException:
+        with suppress(OSError):  # what a full disk did not take is written once more on closing
+            file.close()
         if not direct:
             temporary.unlink(missing_ok=True)
         raise
+
+
+def _write(stream: IO[bytes], text: str, path: str | Path) -> int:
+    with _explained(path):
+        return stream.write(text.encode("utf-8"))
+
+
+@contextmanager
+def _explained(path: str | Path) -> Iterator[None]:
+    """Name the file that cannot be written, or has no room. That the reader of a pipe went away is for the caller."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.errno in FULL:
+            raise StoreFull(f"no space to write {path}: {error.strerror}; free some, then run it again") from error
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _compressing(file: IO[bytes], suffix: str) -> IO[bytes]:

@@ -122,7 +122,7 @@ def _measure(model: Model, path: Path, point: Point, data: Split, run: Path, mea
     scores = evaluate(data.qrels, as_run(run.name, rankings), measures).scores
     return {
         "documents": info["documents"],
-        "bytes_per_document": (info["bytes"] - _empty(model)) / info["documents"],
+        "bytes_per_document": (info["bytes"] - _empty(model, path.parent)) / info["documents"],
         "codecs": codecs,
         "content_digest": info["content_digest"],
         "measures": {name: summary(score.per_query) for name, score in scores.items()},
@@ -142,11 +142,11 @@ def _percentiles(values: Sequence[float]) -> dict[str, float]:
     return {"p50": ordered[len(ordered) // 2], "p95": ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]}
 
 
-def _empty(model: Model) -> int:
-    """Bytes of a store without a document, which a corpus of any size has once."""
+def _empty(model: Model, beside: Path) -> int:
+    """Bytes of a store without a document, which a corpus of any size has once, on the file system of the others."""
     through, about = described(model, None, None)
     with (
-        tempfile.TemporaryDirectory(prefix="lateint-study-") as folder,
+        tempfile.TemporaryDirectory(prefix="empty-", dir=beside) as folder,
         create_store(Path(folder) / "store", through, **about) as empty,
     ):
         return int(empty.info()["bytes"])

@@ -1,11 +1,12 @@
 import gzip
 import os
+import resource
 
 import pytest
 
 from lateint_eval.formats.lines import read_lines
 from lateint_eval.formats.output import replacing
-from lateint_store.errors import InputError
+from lateint_store.errors import InputError, StoreFull
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".zst"])
@@ -50,6 +51,33 @@ def test_a_link_keeps_pointing_at_the_new_file(tmp_path):
     with replacing(tmp_path / "link") as write:
         write("new")
     assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_text() == "new"
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".zst"])
+@pytest.mark.parametrize("size", [10, 400_000])
+def test_where_there_is_no_room_the_old_file_stands_and_the_place_is_named(tmp_path, suffix, size):
+    path = tmp_path / f"out{suffix}"
+    path.write_text("old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4, before[1]))  # what a full disk looks like
+    try:
+        with pytest.raises(StoreFull, match=f"no space to write {path}.*free some"), replacing(path) as write:
+            for number in range(size // 10):
+                write(f"{number * 7919 % 10**9:09}\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_device_is_named_and_a_reader_that_went_away_is_not_its_fault(tmp_path):
+    with pytest.raises(StoreFull, match="no space to write /dev/full"), replacing("/dev/full") as write:
+        write("line\n")
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(BrokenPipeError), replacing(path) as write:
+        os.close(reader)
+        write("nobody reads this\n")
 
 
 def test_dash_is_stdout(capsys):
