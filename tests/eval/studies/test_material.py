@@ -34,15 +34,15 @@ def test_ids_name_the_queries_and_a_sample_is_drawn_from_them(tmp_path):
     assert list(load(chosen, 5, 0).queries) == [every[2], every[4], every[7]], "in the order of the set"
     (one,) = load(replace(chosen, sample=1), 5, 0).queries
     assert one in (every[2], every[4], every[7])
-    with pytest.raises(InputError, match="query 'nobody' of .*ids has no judgements or no candidates"):
+    with pytest.raises(InputError, match=r"query 'nobody' of .*ids has no judgements or no candidates"):
         load(replace(FILES, ids=written(tmp_path / "ids", f"{every[0]} nobody")), 5, 0)
     with pytest.raises(InputError, match="cannot read ids"):
         load(replace(FILES, ids=str(tmp_path / "none")), 5, 0)
 
 
 def test_judgements_of_documents_that_nobody_knows_change_nothing_that_is_encoded(tmp_path):
-    qrels = (TOY / "qrels.tsv").read_text()
-    more = replace(FILES, qrels=written(tmp_path / "qrels.tsv", qrels + qrels.splitlines()[0].split("\t")[0] + "\t0\t999999\t3\n"))
+    qrels = (TOY / "qrels.tsv").read_text() + "1001\t0\t999999\t3\n"
+    more = replace(FILES, qrels=written(tmp_path / "qrels.tsv", qrels))
     assert candidate_texts(load(more, 5, 0)) == candidate_texts(load(FILES, 5, 0))
 
 
