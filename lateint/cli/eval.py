@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lateint_store.errors import InputError
+
 if TYPE_CHECKING:
     from lateint_eval.formats import Qrels
     from lateint_eval.msmarco import MsMarcoResult
@@ -80,6 +82,8 @@ def _print_board(request: Request, qrels: Qrels) -> None:
     names = [name for text in request.measures for name in _split_measures(text)] or irds_measures(request.qrels)
     paths = [request.baseline, *request.run] if request.baseline else list(request.run)
     runs = {path: read_run(path) for path in dict.fromkeys(paths)}
+    if empty := [path for path, run in runs.items() if not run.queries]:
+        raise InputError(f"{empty[0]} is an empty run; expected a line for every query and document")
     board = score_runs(qrels, runs, names or DEFAULT_MEASURES, request.baseline, intervals=request.intervals)
     for warning in board.warnings():
         click.secho(f"warning: {warning}", fg="red", err=True)
