@@ -1,9 +1,11 @@
 """`lateint study` by options and by file."""
 
 import json
+import subprocess
+import sys
 
 import pytest
-from commands import TOY, model
+from commands import TOY, model, python_environment
 
 from lateint.cli.study import _data, _from_options
 from lateint.errors import InputError
@@ -55,3 +57,17 @@ def test_a_folder_is_data_by_its_name_and_keys_say_more():
         _data("name=x,folder=y,splitt=test")
     study = _from_options(EMPTY | {"data": ("sets/squad",), "measures": ("RR@10",)})
     assert study.measures == ("RR@10",) and study.grids[0].depth == (50,)
+
+
+def test_without_a_network_a_data_set_is_a_line_and_no_point_is_begun(tmp_path):
+    """The real ir_datasets tries every source, through a proxy that is not there."""
+    dead = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "IR_DATASETS_HOME": str(tmp_path / "home")}
+    files = f"name=v,corpus=irds:vaswani,queries=irds:vaswani,qrels={TOY}/qrels.tsv,run={TOY}/run.trec"
+    study = ["study", "--model", "all-MiniLM-L6-v2", "--data", files, "--output", str(tmp_path / "study")]
+    for arguments in (study, ["eval", "--qrels", "irds:vaswani", "--run", str(TOY / "run.trec")]):
+        call = [sys.executable, "-c", "from lateint.cli import main; main()", *arguments]
+        done = subprocess.run(call, env={**python_environment(), **dead}, capture_output=True, text=True)
+        assert done.returncode == 1 and done.stdout == "" and "Traceback" not in done.stderr
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith("lateint: cannot read irds:vaswani: it has to be downloaded to") and "network" in last
+    assert not (tmp_path / "study" / "points").exists()

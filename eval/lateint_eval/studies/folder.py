@@ -43,6 +43,13 @@ class Folder:
         with replacing(file) as write:
             write(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
+    def read(self, file: Path) -> Any:
+        """Read what `write` wrote. Raises: InputError if it is damaged: no file of ours is ever there in part."""
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"cannot read {file}: {error}; delete it, then run the study again to measure it anew") from error
+
 
 @contextmanager
 def claimed(path: Path, study: Study, facts: dict[str, Any]) -> Iterator[Folder]:
@@ -75,8 +82,9 @@ def _compare(path: Path, wanted: dict[str, Any]) -> None:
         there = json.loads((path / CLAIM).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path / CLAIM}: {error}; choose another folder") from error
-    if there.get("schema") != SCHEMA:
-        raise InputError(f"{path} holds a study of another version (schema {there.get('schema')}, here {SCHEMA})")
+    schema = there.get("schema") if isinstance(there, dict) else None
+    if schema != SCHEMA:
+        raise InputError(f"{path} holds a study of another version (schema {schema}, here {SCHEMA}); choose another folder")
     for part in ("study", "facts"):
         differing = [key for key in wanted[part] if there[part].get(key) != wanted[part][key]]
         if differing:

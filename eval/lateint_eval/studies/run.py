@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ def run_study(study: Study, path: Path, tell: Callable[[str], None], command: st
         for number, (label, point) in enumerate(wanted.items(), 1):
             left = [other for other in list(wanted.values())[number:] if not folder.point(other.id).exists()]
             if folder.point(point.id).exists():
-                measured[label] = json.loads(folder.point(point.id).read_text(encoding="utf-8"))
+                measured[label] = folder.read(folder.point(point.id))
             else:
                 measured[label] = run_point(folder, point, sets, study.measures)
             tell(f"{number} of {len(wanted)}: {label}  {_means(study, measured[label])}")

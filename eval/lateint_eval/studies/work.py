@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import tempfile
@@ -88,7 +87,7 @@ def _stored(folder: Folder, model: Model, point: Point, name: str, data: Split) 
     path = home / digest({array: [str(each) for each in chain] for array, chain in wanted.items()})
     if not (path / "manifest.json").exists():
         recode(master, path, wanted)[0].close()
-    return path, float(json.loads(done.read_text()))
+    return path, float(folder.read(done))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from lateint_eval.metrics import evaluate
 from lateint_eval.studies.folder import CLAIM
 from lateint_eval.studies.material import candidate_texts, load
 from lateint_eval.studies.run import run_study
-from lateint_eval.studies.spec import Data, Grid, Study
+from lateint_eval.studies.spec import Data, Grid, Study, read_study
 from lateint_store import parse_codecs
 
 TOY = Path(__file__).parents[2] / "toy"
@@ -93,17 +94,22 @@ def test_a_point_is_what_indexing_and_ranking_with_its_settings_give(finished, g
 
 def test_a_study_that_is_killed_and_called_again_finds_the_same(finished, grid, tmp_path):
     folder = tmp_path / "killed"
-    toml = tmp_path / "study.toml"
-    given = {"model": grid.model, "method": list(grid.method), "offline_layers": list(grid.offline_layers)}
-    given |= {"codecs": list(grid.codecs), "doc_max_length": 48, "query_max_length": 24}
-    tables = [("data", {"name": "toy"} | {key: str(TOY / name) for key, name in FILES.items()}), ("grids", given)]
-    toml.write_text("".join(f"[[{name}]]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in t.items()) for name, t in tables))
+    toml = written(tmp_path / "study.toml", grid)
     for ready in (lambda: any(folder.glob("stores/*/master")), lambda: len(list(folder.glob("points/*.json"))) >= 4):
         assert killed_when(ready, toml, folder) == -signal.SIGKILL
         assert not (folder / "results.json").exists()
     assert child(toml, folder).wait(120) == 0
     assert timeless(json.loads((folder / "results.json").read_text())) == timeless(finished[1])
     assert not (folder / "stores").exists()
+
+
+def written(toml, grid):
+    """The study as a file."""
+    given = {"model": grid.model, "method": list(grid.method), "offline_layers": list(grid.offline_layers)}
+    given |= {"codecs": list(grid.codecs), "doc_max_length": 48, "query_max_length": 24}
+    tables = [("data", {"name": "toy"} | {key: str(TOY / name) for key, name in FILES.items()}), ("grids", given)]
+    toml.write_text("".join(f"[[{name}]]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in t.items()) for name, t in tables))
+    return toml
 
 
 def child(toml, folder):
@@ -141,22 +147,49 @@ def test_folders_that_hold_something_else_are_refused_and_kept(finished, grid, t
     (tmp_path / "other" / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="holds no study"):
         run_study(Study(data=(DATA,), grids=(grid,)), tmp_path / "other", print)
-    claim = json.loads(before) | {"schema": 0}
-    (tmp_path / "old").mkdir()
-    (tmp_path / "old" / CLAIM).write_text(json.dumps(claim))
-    with pytest.raises(InputError, match="another version"):
-        run_study(Study(data=(DATA,), grids=(grid,)), tmp_path / "old", print)
 
 
-def test_two_studies_in_one_folder_do_not_meet(finished, grid):
-    from lateint_store.locking import WriterLock
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda claim: claim | {"schema": 0}, r"another version \(schema 0, here 1\); choose another folder"),
+        (lambda claim: [], r"another version \(schema None"),
+        (lambda claim: claim | {"facts": claim["facts"] | {"versions": {"lateint": "0.0.1"}}}, "versions is .*0.0.1.* there"),
+        (lambda claim: claim | {"facts": claim["facts"] | {"machine": "an abacus"}}, "machine is 'an abacus' there and"),
+    ],
+)
+def test_results_of_another_version_or_machine_are_refused_and_kept(finished, grid, tmp_path, change, words):
+    folder = tmp_path / "old"
+    shutil.copytree(finished[0], folder)
+    (folder / CLAIM).write_text(json.dumps(change(json.loads((folder / CLAIM).read_text()))))
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    with pytest.raises(InputError, match=words):
+        run_study(Study(data=(DATA,), grids=(grid,)), folder, print)
+    after = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    assert all(after[file] == text for file, text in before.items() if file.name != "writer.lock")
 
-    lock = WriterLock(finished[0])
-    try:
-        with pytest.raises(InputError, match="another study is being run"):
-            run_study(Study(data=(DATA,), grids=(grid,)), finished[0], print)
-    finally:
-        lock.release()
+
+def test_a_damaged_result_is_named_and_measured_anew_once_it_is_gone(finished, grid, tmp_path):
+    folder, study = tmp_path / "damaged", Study(data=(DATA,), grids=(grid,))
+    shutil.copytree(finished[0], folder)
+    (damaged, *_) = sorted(folder.glob("points/*.json"))
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.raises(InputError, match=f"cannot read {damaged}: .*delete it, then run the study again"):
+        run_study(study, folder, print)
+    damaged.unlink()
+    assert timeless(run_study(study, folder, lambda line: None)) == timeless(finished[1])
+
+
+def test_two_studies_in_one_folder_do_not_meet(finished, grid, tmp_path):
+    """The second is refused while the first, another process, works on, undisturbed to its end."""
+    folder, toml = tmp_path / "shared", written(tmp_path / "study.toml", grid)
+    first = child(toml, folder)
+    while not any(folder.glob("points/*.json")) and first.poll() is None:
+        time.sleep(0.002)
+    with pytest.raises(InputError, match=r"another study is being run in .*shared; wait until it is done"):
+        run_study(read_study(toml), folder, print)
+    assert first.wait(120) == 0
+    assert timeless(json.loads((folder / "results.json").read_text())) == timeless(finished[1])
 
 
 def test_a_baseline_that_is_no_point_is_refused_before_anything_is_run(grid, tmp_path):
