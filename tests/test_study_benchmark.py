@@ -1,0 +1,57 @@
+"""What `benchmarks/study.py` keeps of a study, prints and draws."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from tests.eval.studies import results
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def study(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    yield importlib.import_module("study")
+    for name in ("study", "machine"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def found(tmp_path):
+    """A study of three points with another as its baseline, in a folder."""
+    made = results.study(results.POINTS[:3])
+    made["baseline"] = "p1"
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "results.json").write_text(json.dumps(made))
+    (tmp_path / "made" / "results.csv").write_text("id\np0\n")
+    return made
+
+
+def test_quality_is_the_mean_of_the_means_of_sets_whatever_their_sizes(study):
+    mean, low, high = study.mean_of_means([np.zeros(1), np.ones(3), np.array([0.0, 1.0])])
+    assert mean == 0.5 and low == pytest.approx(1 / 3) and high == pytest.approx(2 / 3)
+
+
+def test_results_are_kept_printed_and_drawn(study, found, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(study.machine, "RESULTS", tmp_path / "results")
+    picture = tmp_path / "front.svg"
+    monkeypatch.setattr(sys, "argv", ["study.py", "dev", str(tmp_path / "made"), "--picture", str(picture)])
+    study.main()
+    assert json.loads((tmp_path / "results" / "study" / "dev.json").read_text()) == found
+    assert (tmp_path / "results" / "study" / "dev.csv").exists()
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 3 and "1.0x" in rows[1] and "+0.0000 [+0.0000, +0.0000]" in rows[1]
+    root = ElementTree.fromstring(picture.read_text())
+    assert root.tag == "{http://www.w3.org/2000/svg}svg" and "background: #fff" in root.attrib["style"]
+
+
+def test_labels_are_shortened(study):
+    rows = [("default L=4 states=drive:bits=2;vector=cast:float16", 1.0, 1.0, 0.5)]
+    (spot,) = study.spots(results.study(rows), study.BYTES)
+    assert spot.label == "default L=4 drive 2;float16"
