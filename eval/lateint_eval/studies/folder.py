@@ -16,6 +16,7 @@ from lateint_store.locking import WriterLock
 
 SCHEMA = 1
 CLAIM = "study.json"
+SHARED = ("data", "measures", "seed")  # what every point depends on; grids and names may change, points are known by what they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,11 @@ class Folder:
 
 @contextmanager
 def claimed(path: Path, study: Study, facts: dict[str, Any]) -> Iterator[Folder]:
-    """A study's folder, made or gone on with.
+    """A study's folder, made or gone on with; of a study whose grids were changed, the points that still belong to it count.
 
     Args: `facts`: what else must be equal for old points to stand beside new ones (versions).
-    Raises: InputError if it holds another study or another version's, or something else, or another process works in it.
+    Raises: InputError if it holds a study of other data, measures or seed, or another version's, or something else, or
+    another process works in it.
     """
     if path.exists() and not (path / CLAIM).exists() and any(file.name != "writer.lock" for file in path.iterdir()):
         raise InputError(f"{path} is not empty and holds no study; choose another folder")
@@ -70,8 +72,7 @@ def claimed(path: Path, study: Study, facts: dict[str, Any]) -> Iterator[Folder]
         wanted = {"schema": SCHEMA, "study": json.loads(json.dumps(study.to_json())), "facts": facts}
         if (path / CLAIM).exists():
             _compare(path, wanted)
-        else:
-            folder.write(path / CLAIM, wanted)
+        folder.write(path / CLAIM, wanted)
         yield folder
     finally:
         lock.release()
@@ -85,8 +86,8 @@ def _compare(path: Path, wanted: dict[str, Any]) -> None:
     schema = there.get("schema") if isinstance(there, dict) else None
     if schema != SCHEMA:
         raise InputError(f"{path} holds a study of another version (schema {schema}, here {SCHEMA}); choose another folder")
-    for part in ("study", "facts"):
-        differing = [key for key in wanted[part] if there[part].get(key) != wanted[part][key]]
+    for part, keys in (("study", SHARED), ("facts", wanted["facts"])):
+        differing = [key for key in keys if there[part].get(key) != wanted[part][key]]
         if differing:
             key = differing[0]
             raise InputError(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from lateint_eval.studies.spec import Data, Grid, Study, read_study
 from lateint_store import parse_codecs
 
 TOY = Path(__file__).parents[2] / "toy"
+PATIENCE = 900  # seconds, for a machine with much else to do
 FILES = {"corpus": "collection.tsv", "queries": "queries.tsv", "qrels": "qrels.tsv", "run": "run.trec"}
 DATA = Data(name="toy", **{key: str(TOY / name) for key, name in FILES.items()})
 
@@ -98,7 +100,7 @@ def test_a_study_that_is_killed_and_called_again_finds_the_same(finished, grid, 
     for ready in (lambda: any(folder.glob("stores/*/master")), lambda: len(list(folder.glob("points/*.json"))) >= 4):
         assert killed_when(ready, toml, folder) == -signal.SIGKILL
         assert not (folder / "results.json").exists()
-    assert child(toml, folder).wait(120) == 0
+    assert child(toml, folder).wait(PATIENCE) == 0
     assert timeless(json.loads((folder / "results.json").read_text())) == timeless(finished[1])
     assert not (folder / "stores").exists()
 
@@ -122,7 +124,7 @@ def child(toml, folder):
 
 def killed_when(ready, toml, folder):
     process = child(toml, folder)
-    end = time.monotonic() + 120
+    end = time.monotonic() + PATIENCE
     while not ready() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.002)
     process.kill()
@@ -135,6 +137,21 @@ def test_a_finished_study_computes_nothing_again(finished, grid):
     again = run_study(Study(data=(DATA,), grids=(grid,)), folder, lambda line: None)
     assert again["points"] == results["points"]
     assert before == {file: file.stat().st_mtime_ns for file in folder.glob("points/*.json")}
+
+
+def test_a_grid_that_grew_or_shrank_keeps_its_finished_points(finished, grid, tmp_path):
+    folder = tmp_path / "changed"
+    shutil.copytree(finished[0], folder)
+    before = {file.name: file.stat().st_mtime_ns for file in folder.glob("points/*.json")}
+    changed = replace(grid, method=("prettr",), codecs=("states=int8", "states=int4"))
+    results = run_study(Study(name="another name", data=(DATA,), grids=(changed,)), folder, lambda line: None)
+    assert [point["label"] for point in results["points"]] == [
+        f"prettr L={layers} states={codec}" for layers in (1, 2) for codec in ("int8", "int4")
+    ]
+    after = {file.name: file.stat().st_mtime_ns for file in folder.glob("points/*.json")}
+    assert len(after) == len(before) + 2 and before.items() <= after.items(), "two are new, none was measured again"
+    whole = run_study(Study(data=(DATA,), grids=(grid,)), folder, lambda line: None)
+    assert timeless(whole) == timeless(finished[1]), "and back"
 
 
 def test_folders_that_hold_something_else_are_refused_and_kept(finished, grid, tmp_path):
@@ -188,7 +205,7 @@ def test_two_studies_in_one_folder_do_not_meet(finished, grid, tmp_path):
         time.sleep(0.002)
     with pytest.raises(InputError, match=r"another study is being run in .*shared; wait until it is done"):
         run_study(read_study(toml), folder, print)
-    assert first.wait(120) == 0
+    assert first.wait(PATIENCE) == 0
     assert timeless(json.loads((folder / "results.json").read_text())) == timeless(finished[1])
 
 
