@@ -16,7 +16,7 @@ from lateint_store.locking import WriterLock
 
 SCHEMA = 1
 CLAIM = "study.json"
-SHARED = ("data", "measures", "seed")  # what every point depends on; grids and names may change, points are known by what they are
+SHARED = ("data", "measures", "seed")  # what every point depends on; grids may change, points are known by what they are
 
 
 @dataclass(frozen=True, slots=True)
