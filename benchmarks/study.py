@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,10 @@ from lateint_eval.studies.page_facts import BYTES, MILLISECONDS, Spot, front, in
 from lateint_eval.studies.plots import Costs, quality_plot
 
 RESAMPLES = 10_000
-SHORTER = (("cosine of all-MiniLM-L6-v2", "cosine"), ("(states|vector)=", ""), ("cast:", ""), (r"drive:bits=(\d)", r"drive \1"))
+SHORTER = {
+    "cosine of all-MiniLM-L6-v2": "cosine", "states=": "", "vector=": "", "cast:": "", "drive:bits=": "drive",
+    "doc_max_length=": "cut at ",
+}  # fmt: skip
 PAPER = 'xmlns="http://www.w3.org/2000/svg" style="color: #222; background: #fff; font-family: sans-serif" width="880" '
 
 
@@ -51,8 +53,8 @@ def spots(results: Any, cost: tuple[str, ...]) -> list[Spot]:
     found = []
     for at, point in enumerate(results["points"]):
         label = point["label"]
-        for pattern, short in SHORTER:
-            label = re.sub(pattern, short, label)
+        for long, short in SHORTER.items():
+            label = label.replace(long, short)
         price = float(np.mean([inside(point, cost[0], name, *cost[1:]) for name in results["data"]]))
         found.append(Spot(at, label, price, *mean_of_means(per_query(results, point))))
     return found

@@ -52,6 +52,6 @@ def test_results_are_kept_printed_and_drawn(study, found, tmp_path, monkeypatch,
 
 
 def test_labels_are_shortened(study):
-    rows = [("default L=4 states=drive:bits=2;vector=cast:float16", 1.0, 1.0, 0.5)]
+    rows = [("default L=4 states=drive:bits=2;vector=cast:float16 doc_max_length=64", 1.0, 1.0, 0.5)]
     (spot,) = study.spots(results.study(rows), study.BYTES)
-    assert spot.label == "default L=4 drive 2;float16"
+    assert spot.label == "default L=4 drive2;float16 cut at 64"
