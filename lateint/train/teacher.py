@@ -1,8 +1,6 @@
-"""The recipes of the teacher: a full cross-encoder, started as an encoder of single texts and taught by the default."""
+"""The recipe of the teacher: a full cross-encoder, started as an encoder of single texts and taught by the default."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from lateint.method import Layout, Method, Stage
 from lateint.parts import part
@@ -44,18 +42,4 @@ TEACHER = Recipe(
     spans=2500,
     precision="bfloat16",
     weights="int8",
-)
-
-# Then less of the labels and more of what the default knows of text of all kinds, on questions as people type them.
-REFINED = replace(
-    TEACHER,
-    name="teacher_refined",
-    base="teacher",
-    method=replace(
-        TEACHER.method,
-        query=replace(TEACHER.method.query, trim="?"),
-        stages=(replace(STAGE, losses=((part("listwise"), 0.25), (part("kl", temperature=2.0), 2.0)), rate=3e-5),),
-    ),
-    shares={"squad spans": 2, "medquad spans": 2, "selqa spans": 2},
-    steps=(160,),
 )
