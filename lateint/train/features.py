@@ -27,7 +27,8 @@ class Live:
 
     def __init__(self, model: Model, *, quantised: bool = False) -> None:
         self.model = model
-        self.through = {name: pipeline for name, pipeline in pipelines(model).items() if quantised and not pipeline.lossless}
+        lossy = {name: pipeline for name, pipeline in pipelines(model).items() if not pipeline.lossless} if quantised else {}
+        self.through: dict[str, Pipeline] = lossy
 
     def prepare(self, texts: Sequence[str], documents: Sequence[Document]) -> None:
         """Nothing can be computed ahead."""
