@@ -27,6 +27,7 @@ from lateint_eval.datasets.folder import Split, data_folder, read_split
 from lateint_eval.firststage import Bm25
 from lateint_eval.metrics import evaluate
 from lateint_eval.significance import compare, interval
+from lateint_eval.studies.material import candidate_texts
 from lateint_eval.systems import as_run
 
 BASE, MEASURE = "all-MiniLM-L6-v2", "nDCG@10"
@@ -56,9 +57,7 @@ def measure(row: str, data: Split, folder: Path) -> dict[str, Any]:
     name, _, ladder = row.partition("@")
     model = lateint.load_model(BASE, method="cosine") if name == "cosine" else lateint.load_model(name)
     if not (folder / Path(name).name).exists():
-        ids = sorted({doc_id for candidates in data.candidates.values() for doc_id in candidates})
-        texts = [lateint.Document(i, data.documents[i].text, data.documents[i].title) for i in ids]
-        with lateint.build_store(model, texts, folder / Path(name).name) as built:
+        with lateint.build_store(model, candidate_texts(data), folder / Path(name).name) as built:
             built.seal()
     with lateint.open_store(folder / Path(name).name) as store:
         ranker, rankings, timings = lateint.Ranker(model, store), {}, []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -37,31 +38,30 @@ def reads_bytes(pipeline: Pipeline) -> bool:
     return first.name == "rotated" and dict(first.settings)["bits"] in WHOLE and [other.name for other in others] == ["raw"]
 
 
-def keeps_directions(pipeline: Pipeline) -> bool:
-    """Whether decoded rows have length 1, so that inner products with them are cosines."""
-    return dict(pipeline.coding[0].settings).get("scale") == "none"
+def reads_cosines(vectors: Pipeline, normalised: bool) -> bool:
+    """The same of vectors of which a head wants inner products: those must be `normalised` by it, or decoded to length 1."""
+    return reads_bytes(vectors) and (normalised or dict(vectors.coding[0].settings)["scale"] == "none")
 
 
-def scores_codes(model: Model, through: Mapping[str, Pipeline]) -> bool:
-    """Whether the model's head scores candidates from these stored arrays without decoding them; on a processor only."""
+def codecs_read(model: Model, through: Mapping[str, Pipeline]) -> dict[str, Rotated]:
+    """The codec of each of these stored arrays, if the model's head scores candidates without decoding them; else none.
+
+    On a processor only.
+    """
     head = model.head
-    return model.device.type == "cpu" and hasattr(head, "scores_codes") and bool(head.scores_codes(through))
+    if model.device.type != "cpu" or not hasattr(head, "scores_codes") or not head.scores_codes(through):
+        return {}
+    return {name: cast(Rotated, make_codec(pipeline.coding[0])) for name, pipeline in through.items()}
 
 
 def score_coded(
-    model: Model, query: Query, rows: Mapping[str, Ragged], through: Mapping[str, Pipeline]
+    model: Model, query: Query, rows: Mapping[str, Ragged], codecs: Mapping[str, Rotated]
 ) -> NDArray[np.float32]:
     """Scores float32 [n] of all candidates against one query, from rows as they are stored.
 
     Raises: ModelError for a score that is not finite: it could not be ranked.
     """
-    coded = {name: Coded(own, _rotated(through[name])) for name, own in rows.items()}
+    coded = {name: Coded(own, codecs[name]) for name, own in rows.items()}
     with torch.inference_mode():
         scores = model.head.score_codes(query, coded).numpy()
     return check_scores(model, scores)
-
-
-def _rotated(pipeline: Pipeline) -> Rotated:
-    codec = make_codec(pipeline.coding[0])
-    assert isinstance(codec, Rotated)
-    return codec

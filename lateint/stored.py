@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lateint.aggregate import Aggregate, score_documents
-from lateint.coded import score_coded, scores_codes
+from lateint.coded import codecs_read, score_coded
 from lateint.model import Model
 from lateint.split import Query
 from lateint.store import Store
@@ -19,9 +19,7 @@ class StoredScorer:
     def __init__(self, model: Model, store: Store, aggregate: Aggregate) -> None:
         self.model, self.store, self.aggregate = model, store, aggregate
         self.reads = tuple(model.head.reads)
-        through = store.manifest.specs
-        self.through = {name: through[name] for name in self.reads}
-        self.coded = self.reads if scores_codes(model, self.through) else ()
+        self.codecs = codecs_read(model, {name: store.manifest.specs[name] for name in self.reads})
 
     def score(self, clock: Clock, query: Query, ids: Sequence[str]) -> tuple[list[tuple[str, float]], Sequence[str]]:
         """Scores of the documents that the store holds, in the order of `ids`, and the ids that it lacks.
@@ -40,11 +38,11 @@ class StoredScorer:
         lacking = [doc_id for doc_id in ids if doc_id not in sizes]
         if not sizes:
             return [], lacking
-        arrays = clock.time("decode", lambda: store.decode(raw, self.coded))
+        arrays = clock.time("decode", lambda: store.decode(raw, self.codecs))
         found = clock.time("compute", lambda: self._scores(query, arrays, list(sizes.values())))
         return list(zip(sizes, found, strict=True)), lacking
 
     def _scores(self, query: Query, arrays: dict[str, Ragged], sizes: Sequence[int]) -> list[float]:
-        if self.coded:
-            return self.aggregate(score_coded(self.model, query, arrays, self.through), sizes)
+        if self.codecs:
+            return self.aggregate(score_coded(self.model, query, arrays, self.codecs), sizes)
         return score_documents(self.model, query, arrays, sizes, self.aggregate)

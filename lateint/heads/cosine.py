@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lateint.backbone.base import Backbone
-from lateint.coded import Coded, keeps_directions, reads_bytes
+from lateint.coded import Coded, reads_cosines
 from lateint.errors import InputError
 from lateint.heads._precision import in_float32
 from lateint.method import Method
@@ -36,14 +36,18 @@ class Cosine(nn.Module):
 
     def scores_codes(self, through: Mapping[str, Pipeline]) -> bool:
         """Whether it can score these arrays as they are stored: directions in codes that fill whole bytes."""
-        vectors = through["vector"]
-        return reads_bytes(vectors) and (self.normalise or keeps_directions(vectors))
+        return reads_cosines(through["vector"], self.normalise)
 
     def score_codes(self, query: Query, coded: Mapping[str, Coded]) -> Tensor:
         """Cosines [n] float32 from the bytes of stored vectors; equal to `score` but for rounding."""
-        if query.vector is None:
-            raise InputError("a cosine needs the query's vector; set `vector` in the method")
-        return coded["vector"].best_cosines(query.vector[None])[:, 0]
+        return coded_cosine(query, coded["vector"])
+
+
+def coded_cosine(query: Query, vectors: Coded) -> Tensor:
+    """Cosines [n] float32 with vectors as they are stored."""
+    if query.vector is None:
+        raise InputError("a cosine needs the query's vector; set `vector` in the method")
+    return vectors.best_cosines(query.vector[None])[:, 0]
 
 
 def cosine(query: Query, docs: Candidates, normalise: bool = False) -> Tensor:

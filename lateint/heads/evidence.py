@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
-from lateint.coded import Coded, keeps_directions, reads_bytes
+from lateint.coded import Coded, reads_bytes, reads_cosines
 from lateint.errors import InputError
 from lateint.heads._codes import check_compares
 from lateint.heads._matches import best_matches, word_mean
-from lateint.heads.cosine import cosine
+from lateint.heads.cosine import coded_cosine, cosine
 from lateint.method import Method
 from lateint.split import Candidates, Query
 from lateint_store import Pipeline
@@ -73,19 +73,15 @@ class Evidence(nn.Module):
         """Whether it can score these arrays as they are stored: directions in codes that fill whole bytes, and no map D."""
         if self.document_map is not None:
             return False
-        states, vectors = (through[name] for name in self.reads)
-        return reads_bytes(states) and reads_bytes(vectors) and (self.maps_vectors or keeps_directions(vectors))
+        return reads_bytes(through["states"]) and reads_cosines(through["vector"], self.maps_vectors)
 
     def score_codes(self, query: Query, coded: Mapping[str, Coded]) -> Tensor:
         """Scores [n] float32 of n candidates from the bytes of their codes; equal to `score` but for rounding.
 
         Cost a candidate: q additions a byte of its states, one a byte of its vector.
         """
-        if query.vector is None:
-            raise InputError("this head needs the query's vector; set `vector` in the method")
         best = coded["states"].best_cosines(self.query_map(query.rows.states[0]))
-        similar = coded["vector"].best_cosines(query.vector[None])[:, 0]
-        return self._sum(query, similar, best)
+        return self._sum(query, coded_cosine(query, coded["vector"]), best)
 
     def _sum(self, query: Query, similar: Tensor, best: Tensor) -> Tensor:
         evidence = word_mean(best, self.weight(query.rows.states[0])[:, 0], query.words)

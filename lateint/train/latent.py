@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from lateint.method import Layout, Method, Stage
+from dataclasses import replace
+
+from lateint.method import Layout, Method
 from lateint.parts import part
 from lateint.train.recipe import Recipe
+from lateint.train.teacher import STAGE, TEACHER
 
 LATENT = Recipe(
     name="latent",
@@ -26,23 +29,13 @@ LATENT = Recipe(
             ("vector", (part("rotated", bits=4, scale="none"),)),
         ),
         head=part("evidence", document_map=False),
-        stages=(
-            Stage(
-                losses=((part("listwise"), 0.5), (part("kl", temperature=2.0), 1.0)),
-                train=("layers", "head", "compressor", "vector_map"),
-                rate=5e-5,
-                head_rate=3e-4,
-                vector_rate=10.0,
-                queries=4,
-                negatives=7,
-                quantised=True,
-            ),
-        ),
+        # The teacher's own schedule, like all its students, so that one file of scores feeds this one too.
+        stages=(replace(STAGE, train=(*STAGE.train, "compressor", "vector_map"), quantised=True),),
     ),
-    shares={},
+    shares=TEACHER.shares,
     steps=(240,),
-    teacher="teacher",
-    spans=2500,
-    precision="bfloat16",
-    weights="int8",
+    teacher=TEACHER.name,
+    spans=TEACHER.spans,
+    precision=TEACHER.precision,
+    weights=TEACHER.weights,
 )

@@ -150,6 +150,12 @@ def codec_part(codec: Codec) -> Part:
     return part(codec.name, **asdict(codec))  # type: ignore[call-overload]
 
 
+def check_seed(codec: str, seed: object) -> None:
+    """Raise SpecError unless a seed is a whole number of 64 bits."""
+    if type(seed) is not int or not 0 <= seed < 1 << 64:
+        raise SpecError(f"codec {codec!r}: seed={seed!r} is not a whole number from 0 to 2**64 - 1")
+
+
 def check_choice(codec: str, setting: str, value: object, choices: tuple[object, ...]) -> None:
     """Raise SpecError unless `value` is one of `choices` (and of the same type)."""
     if not any(type(value) is type(choice) and value == choice for choice in choices):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lateint_store.errors import StoreError, StoreFull
+from lateint_store.errors import LateintError, StoreError, StoreFull
 from lateint_store.killpoints import point
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -17,16 +17,19 @@ FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextmanager
-def disk_errors(path: Path, action: str) -> Iterator[None]:
-    """Turn an OSError of a write below `path` into StoreFull or StoreError; StoreErrors pass."""
+def disk_errors(path: Path | str, action: str, otherwise: type[LateintError] = StoreError) -> Iterator[None]:
+    """Turn an OSError of a write below `path` into StoreFull, or `otherwise`; StoreErrors pass.
+
+    That the reader of a pipe went away is for the caller.
+    """
     try:
         yield
-    except StoreError:
+    except (StoreError, BrokenPipeError):
         raise
     except OSError as error:
         if error.errno in FULL:
             raise StoreFull(f"no space to {action} {path}: {error.strerror}; free some, then run it again") from error
-        raise StoreError(f"cannot {action} {path}: {error.strerror or error}") from error
+        raise otherwise(f"cannot {action} {path}: {error.strerror or error}") from error
 
 
 def sync_folder(folder: Path) -> None:

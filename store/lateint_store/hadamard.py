@@ -6,12 +6,16 @@ Additions and subtractions in a fixed order: the same bits on every machine, wha
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 from lateint_store.spec import Array
+
+TOGETHER = 1000
+"""Columns turned at a time: few enough for the cache, and no power of two, whose rows would share their cache lines."""
 
 
 @cache
@@ -43,6 +47,11 @@ def hadamard(x: Array) -> Array:
         np.subtract(before[:, 0], before[:, 1], out=after[:, 1])
         x, spare, half = spare, x, 2 * half
     return x
+
+
+def pieces(columns: int) -> Iterator[slice]:
+    """Cut many columns into runs that are turned in the cache."""
+    return (slice(start, start + TOGETHER) for start in range(0, columns, TOGETHER))
 
 
 def total(x: Array) -> Array:

@@ -158,10 +158,10 @@ def test_heads_that_read_bytes_score_as_those_that_decode(tmp_path, mapped):
     model = blocks(head=part("evidence", document_map=False), **({"codecs": ROTATED} | changes))
     with lateint.build_store(model, TEXTS, tmp_path / "s") as store:
         ranker = Ranker(model, store)
-        assert [bool(rung.coded) for rung in ranker._climber.rungs.values()] == [mapped, mapped]
+        assert [bool(rung.codecs) for rung in ranker._climber.rungs.values()] == [mapped, mapped]
         by_bytes = ranker.rank(QUERY, IDS)
         for rung in ranker._climber.rungs.values():
-            rung.coded = ()
+            rung.codecs = {}
         decoded = ranker.rank(QUERY, IDS)
         assert [hit.doc_id for hit in by_bytes] == [hit.doc_id for hit in decoded]
         np.testing.assert_allclose([h.score for h in by_bytes], [h.score for h in decoded], atol=1e-4)

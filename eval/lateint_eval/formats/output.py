@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
-from lateint_store.errors import InputError, StoreFull
-from lateint_store.files import FULL
+from lateint_store.errors import InputError
+from lateint_store.files import disk_errors
 
 
 @contextmanager
@@ -28,12 +28,12 @@ def replacing(path: str | Path) -> Iterator[Callable[[str], object]]:
     target = Path(os.path.realpath(path))
     direct = target.exists() and not target.is_file()
     temporary = target if direct else target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    with _explained(path):
+    with disk_errors(path, "write", InputError):
         file = temporary.open("wb" if direct else "xb")
     try:
         stream = _compressing(file, target.suffix.lower())
         yield lambda text: _write(stream, text, path)
-        with _explained(path):
+        with disk_errors(path, "write", InputError):
             if stream is not file:
                 stream.close()
             file.flush()
@@ -51,21 +51,8 @@ def replacing(path: str | Path) -> Iterator[Callable[[str], object]]:
 
 
 def _write(stream: IO[bytes], text: str, path: str | Path) -> int:
-    with _explained(path):
+    with disk_errors(path, "write", InputError):
         return stream.write(text.encode("utf-8"))
-
-
-@contextmanager
-def _explained(path: str | Path) -> Iterator[None]:
-    """Name the file that cannot be written, or has no room. That the reader of a pipe went away is for the caller."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        if error.errno in FULL:
-            raise StoreFull(f"no space to write {path}: {error.strerror}; free some, then run it again") from error
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _compressing(file: IO[bytes], suffix: str) -> IO[bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -10,17 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from lateint_store.bits import pack_bits, unpack_bits
-from lateint_store.codec import Bound, Count, check_choice
+from lateint_store.codec import Bound, Count, check_choice, check_seed
 from lateint_store.errors import InputError, SpecError
-from lateint_store.hadamard import hadamard, signs, total
+from lateint_store.hadamard import hadamard, pieces, signs, total
 from lateint_store.lloyd_max import borders, levels
 from lateint_store.ragged import unfilled
 from lateint_store.scales import join_scales, split_scales
 from lateint_store.spec import Array, ArraySpec
 
 BLOCK = 128
-TOGETHER = 1000
-"""Blocks decoded at a time: few enough for the cache, and no power of two, whose columns would share their cache lines."""
 ROUNDING = 2.0**-20
 """Float32 rounding of a decoded number, relative to the length of its block: 11 roundings of 2**-24, 7 of them additions."""
 TINY = 2.0**-138
@@ -59,8 +56,7 @@ class Drive:
         check_choice(self.name, "bits", self.bits, tuple(range(1, 9)))
         check_choice(self.name, "scale", self.scale, ("norm", "unbiased"))
         check_choice(self.name, "scale_dtype", self.scale_dtype, ("float32", "float16"))
-        if type(self.seed) is not int or not 0 <= self.seed < 1 << 64:
-            raise SpecError(f"codec 'drive': seed={self.seed!r} is not a whole number from 0 to 2**64 - 1")
+        check_seed(self.name, self.seed)
 
     def resolve(self, spec: ArraySpec) -> None:
         """Floats of any shape."""
@@ -93,7 +89,7 @@ class Drive:
         factors = scales * np.float32(1 / np.sqrt(BLOCK))
         table, diagonal = self._levels.astype(np.float32), signs(self.seed, BLOCK).astype(np.float32)
         numbers = np.empty((len(stored), BLOCK), spec.dtype)
-        for some in _slices(len(stored)):
+        for some in pieces(len(stored)):
             rotated = hadamard(np.take(table, unpack_bits(np.ascontiguousarray(codes[some].T), self.bits)))
             rotated *= factors[some, 0]
             np.multiply(rotated.T, diagonal, out=numbers[some], casting="same_kind")
@@ -141,8 +137,3 @@ class Drive:
             scales = lengths if self.scale == "norm" else lengths * BLOCK / total(self._levels[codes] ** 2)
         with np.errstate(over="ignore"):
             return rotated, codes, scales.astype(self.scale_dtype).astype(np.float64)
-
-
-def _slices(blocks: int) -> Iterator[slice]:
-    """Cut into pieces of `TOGETHER`."""
-    return (slice(start, start + TOGETHER) for start in range(0, blocks, TOGETHER))

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from lateint_store.bits import pack_bits, unpack_bits
-from lateint_store.codec import Bound, check_choice
+from lateint_store.codec import Bound, check_choice, check_seed
 from lateint_store.errors import InputError, SpecError
-from lateint_store.hadamard import hadamard, signs, total
+from lateint_store.hadamard import hadamard, pieces, signs, total
 from lateint_store.lloyd_max import borders, levels
 from lateint_store.scales import join_scales, split_scales
 from lateint_store.spec import Array, ArraySpec
 
-TOGETHER = 2000
-"""Rows decoded at a time: few enough for the cache, and no power of two, whose columns would share their cache lines."""
 ROUNDING = 2.0**-18
 """Float32 rounding of a decoded number, relative to the length of its row: sums of up to 2**15 levels, a root, a quotient."""
 TINY = 2.0**-138
@@ -51,8 +48,7 @@ class Rotated:
     def __post_init__(self) -> None:
         check_choice(self.name, "bits", self.bits, tuple(range(1, 9)))
         check_choice(self.name, "scale", self.scale, ("float16", "float32", "none"))
-        if type(self.seed) is not int or not 0 <= self.seed < 1 << 64:
-            raise SpecError(f"codec {self.name!r}: seed={self.seed!r} is not a whole number from 0 to 2**64 - 1")
+        check_seed(self.name, self.seed)
 
     def resolve(self, spec: ArraySpec) -> ArraySpec:
         """uint8, as wide as the indices and the length. Raises: SpecError but for floats of a power of two from 8 on."""
@@ -88,7 +84,7 @@ class Rotated:
             codes, lengths = split_scales(y, self.code_bytes(width), self.scale, float(np.finfo(spec.dtype).max))
         table, diagonal = self.levels.astype(np.float32), signs(self.seed, width).astype(np.float32)
         out = np.empty((len(y), width), spec.dtype)
-        for some in _slices(len(y)):
+        for some in pieces(len(y)):
             found = np.take(table, unpack_bits(np.ascontiguousarray(codes[some].T), self.bits))  # [w, r]
             unit = np.sqrt(total(found**2) * np.float32(width))
             turned = hadamard(found) / unit * lengths[some, 0]
@@ -139,8 +135,3 @@ class Rotated:
         lengths = np.sqrt(total(turned**2) / x.shape[1])
         unit = turned / np.where(lengths > 0, lengths, 1)
         return np.searchsorted(borders(self.bits), unit, "right").astype(np.uint8), lengths
-
-
-def _slices(rows: int) -> Iterator[slice]:
-    """Cut into pieces of `TOGETHER`."""
-    return (slice(start, start + TOGETHER) for start in range(0, rows, TOGETHER))
