@@ -125,8 +125,7 @@ def straight_through(values: Tensor, mask: Tensor | None, through: Pipeline) -> 
     host = values.detach().float().cpu().numpy()
     kept = np.ones(host.shape[:2], bool) if mask is None else mask.cpu().numpy()
     documents = [row if through.spec.rows == "one" else row[real] for row, real in zip(host, kept, strict=True)]
-    rows = [1 if through.spec.rows == "one" else len(document) for document in documents]
-    decoded = through.decode_many([through.encode(document) for document in documents], rows).values
+    decoded = round_trip([{"": document} for document in documents], {"": through})[""].values
     found = torch.from_numpy(host.copy())
     if through.spec.rows == "one":
         found[:] = torch.from_numpy(decoded)

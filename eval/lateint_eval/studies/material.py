@@ -12,7 +12,7 @@ import numpy as np
 from lateint.model import Document
 from lateint_eval.datasets.folder import Split, read_split
 from lateint_eval.formats import read_candidates, read_corpus, read_qrels, read_queries
-from lateint_eval.studies.spec import Data
+from lateint_eval.studies.spec import PATHS, Data
 from lateint_store.errors import InputError
 
 
@@ -48,7 +48,7 @@ def candidate_texts(found: Split) -> list[Document]:
 def _expanded(data: Data) -> Data:
     """The set with environment variables of its paths replaced by their values."""
     paths: dict[str, Any] = {}
-    for key in ("folder", "corpus", "queries", "qrels", "run", "ids"):
+    for key in PATHS:
         value = getattr(data, key)
         if value.startswith("$"):
             name, _, rest = value[1:].partition("/")

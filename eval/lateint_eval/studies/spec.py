@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from lateint_store.errors import InputError
 
 FIRST_STAGE = "first stage"
+PATHS = ("folder", "corpus", "queries", "qrels", "run", "ids")  # fields of `Data` that name files
 T = TypeVar("T")
 
 
@@ -107,8 +108,7 @@ def read_study(path: str | Path) -> Study:
 
 
 def _located(data: Data, home: Path) -> Data:
-    keys = ("folder", "corpus", "queries", "qrels", "run", "ids")
-    given = {key: value for key in keys if (value := getattr(data, key)) and not value.startswith(("irds:", "$"))}
+    given = {key: value for key in PATHS if (value := getattr(data, key)) and not value.startswith(("irds:", "$"))}
     paths: dict[str, Any] = {key: str(home / value) for key, value in given.items()}
     return replace(data, **paths)
 
