@@ -47,9 +47,11 @@ class Model(nn.Module):
 
     `method` is resolved: depths are numbers and segments are set. `name` is what messages call this model.
     `checkpoint`: the name alone stands for method and weights (a lateint checkpoint), nothing else has to be said.
+    `carried`: parts that came trained from a checkpoint of another method, see `lateint/rebase.py`.
     """
 
     checkpoint = False
+    carried: frozenset[str] = frozenset()
 
     def __init__(self, backbone: Backbone, texts: TextEncoder, method: Method, name: str) -> None:
         super().__init__()
@@ -127,7 +129,7 @@ class Model(nn.Module):
         """The query's part from token ids; differentiable where the caller allows it."""
         return self._queries_of_one_length([tokens])[0]
 
-    @torch.inference_mode()
+    @torch.no_grad()  # no inference mode: a head may learn from what was computed once
     def queries(self, texts: Sequence[str]) -> list[Query]:
         """Run the query's own part of many queries, those of equal length at once: no pads, so each is as `query` gives it.
 

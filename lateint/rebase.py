@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -16,7 +17,8 @@ def rebase(checkpoint: Model, source: Path | str, method: Method | None, changes
     """The encoder of a checkpoint under another method (None: its own, with changes such as another L).
 
     Weights of the encoder, and of every other part that has the same name and shape in both methods (a classifier, a
-    readout, a compressor), carry over; the rest is fresh. `source` is where the checkpoint's base comes from.
+    readout, a compressor, evidence as a head of its own or below blocks), carry over; the rest is fresh, made from what
+    did, and `carried` names the parts outside the encoder that are not. `source` is where the checkpoint's base comes from.
     """
     dtype = next(checkpoint.parameters()).dtype
     backbone, texts, settled = pretrained(source, method or checkpoint.method, changes, dtype)
@@ -27,11 +29,23 @@ def rebase(checkpoint: Model, source: Path | str, method: Method | None, changes
     if model.query_backbone is not None and checkpoint.query_backbone is not None:
         _carry(checkpoint.query_backbone.bare.state_dict(), model.query_backbone.bare)
     own = {key: value for key, value in checkpoint.state_dict().items() if "backbone." not in key}
+    model.carried = _carry(own, model)
+    model.rebuild_head()  # heads fold the compressor's maps in: the ones that carried over
     _carry(own, model)
+    if (evidence := evidence_of(checkpoint)) is not None and (below := evidence_of(model)) is not None:
+        _carry(evidence.state_dict(), below)
+        model.carried |= {"evidence"}
     return model.to(dtype)
 
 
-def _carry(weights: Mapping[str, Tensor], into: nn.Module) -> None:
+def evidence_of(model: Model) -> Any:
+    """The evidence that a model's score contains: its head, or what its blocks are added to; None without."""
+    return model.head if model.method.head.name == "evidence" else getattr(model.head, "evidence", None)
+
+
+def _carry(weights: Mapping[str, Tensor], into: nn.Module) -> frozenset[str]:
+    """Load the weights that fit, and say of which parts they are."""
     held = into.state_dict()
     fitting = {key: value for key, value in weights.items() if key in held and held[key].shape == value.shape}
     into.load_state_dict(fitting, strict=False)
+    return frozenset(key.partition(".")[0] for key in fitting)

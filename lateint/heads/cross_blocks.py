@@ -26,7 +26,7 @@ class CrossBlocks(nn.Module):
     Settings: `blocks` X; `first`, the layer that block 0 is copied from (a depth such as "T-2"); `order`,
     `cross_then_self` (MORES) or `self_then_cross` (MICE); `readout`, the `cls` row, the `mean` of the rows, or ours, their
     best `matches` with the frozen document, see `heads/_matches.py`; `residual`, what the readout, zero when fresh unless
-    it is `matches`, is added to. With `evidence` each row also learns how well it matched.
+    it is `matches`, is added to. With `evidence`, see there for its `document_map`, each row also learns how well it matched.
     `cache`: what a store holds of a token, its `states` (S1 in the paper, h numbers) or every block's `keys_values` (S2,
     2·X·h numbers; nothing of the document is projected online, and another head's blocks need another store). Train with
     `states`: the scores are the same. `gate`, ours (after arXiv:2003.04887): the share of each block's update that is taken
@@ -57,6 +57,7 @@ class CrossBlocks(nn.Module):
         attend: Attend = "materialised",
         slots: Slots = "tokens",
         own: bool = True,
+        document_map: bool = True,
     ) -> None:
         super().__init__()
         check_expands(compressor, "cross_blocks")
@@ -77,7 +78,7 @@ class CrossBlocks(nn.Module):
         std = 0.02 if residual == "none" else 0.0
         self.readout: Any = linear_readout(backbone.width, std) if self.matches is None else None
         self.scale = nn.Parameter(torch.tensor(20.0)) if residual == "cosine" else None
-        self.evidence = Evidence(backbone, method, compressor) if residual == "evidence" else None
+        self.evidence = Evidence(backbone, method, compressor, document_map=document_map) if residual == "evidence" else None
         meets = residual == "evidence" and slots != "cls"  # CLS is no word that could match
         self.matched = nn.Parameter(torch.zeros(backbone.width)) if meets else None
 
@@ -104,6 +105,13 @@ class CrossBlocks(nn.Module):
             return {}
         used = ("cross.key.", "cross.value.", "cross.norm.")
         return {name: t for name, t in self.blocks.state_dict(prefix="blocks.").items() if any(part in name for part in used)}
+
+    @torch.no_grad()
+    def lengthen(self, factor: float) -> None:
+        """Attend to codes as if they were so much longer: for fresh blocks, `on_codes`, where a store keeps directions."""
+        for block in cast(list[CrossBlock], self.blocks):
+            block.cross.key.weight.mul_(factor)
+            block.cross.value.weight.mul_(factor)
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Scores [n] float32 of n candidates."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lateint.entries import pipelines, round_trip
 from lateint.model import Document, Model
+from lateint.rebase import evidence_of
 from lateint.train.data import Source
 
 SAMPLE = 500  # documents and queries of each source
@@ -20,24 +21,32 @@ def prepare(model: Model, sets: Sequence[Source], seed: int = 0) -> dict[str, fl
     """Fit what can be fitted without labels, and make the head anew from it.
 
     A `linear` compressor gets the principal directions of document states, each source counted alike, and a `linear` map
-    of vectors those of document vectors; an evidence term gets word weights from word frequency.
-    Returns: what was fitted, with its quality (share of squared length kept).
+    of vectors those of document vectors; an evidence term gets word weights from word frequency. What carried over from a
+    checkpoint stays as it was trained. Fresh blocks over codes that come back shorter, or longer, make up for it.
+    Returns: what was fitted, with its quality (share of squared length kept; the factor of lengths).
     """
     found: dict[str, float] = {}
-    if model.vector_map is not None and hasattr(model.vector_map, "fit"):
+    if hasattr(model.vector_map, "fit") and "vector_map" not in model.carried:
         found["kept of vectors"] = model.vector_map.fit(_document_vectors(model, sets, np.random.default_rng(seed)))
-    if model.compressor is not None and hasattr(model.compressor, "fit"):
+    if hasattr(model.compressor, "fit") and "compressor" not in model.carried:
         found["kept"] = model.compressor.fit(_document_states(model, sets, np.random.default_rng(seed)))
         model.rebuild_head()
-    evidence = _evidence(model)
-    if evidence is not None:
+    evidence = evidence_of(model)
+    if evidence is not None and "evidence" not in model.carried:
         states, ids = _query_states(model, sets, np.random.default_rng(seed))
         evidence.fit_weights(states, ids, FIRST_WORD)
+    if getattr(model.head, "on_codes", False) and not pipelines(model)["states"].lossless:
+        found["lengths"] = _lost_length(model, sets, np.random.default_rng(seed))
+        model.head.lengthen(found["lengths"])
     return found
 
 
-def _evidence(model: Model) -> Any:
-    return model.head if model.method.head.name == "evidence" else getattr(model.head, "evidence", None)
+def _lost_length(model: Model, sets: Sequence[Source], random: np.random.Generator) -> float:
+    """The mean length of stored states over that of what their codecs give back; a codec may keep directions alone."""
+    with torch.no_grad():
+        states = model.compressor.compress(_document_states(model, sets, random)).numpy()
+    back = round_trip([{"states": states}], {"states": pipelines(model)["states"]})["states"].values
+    return float(np.linalg.norm(states, axis=1).mean() / np.linalg.norm(back, axis=1).mean())
 
 
 def _document_states(model: Model, sets: Sequence[Source], random: np.random.Generator) -> Tensor:

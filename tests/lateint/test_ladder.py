@@ -167,3 +167,15 @@ def test_heads_that_read_bytes_score_as_those_that_decode(tmp_path, mapped):
         np.testing.assert_allclose([h.score for h in by_bytes], [h.score for h in decoded], atol=1e-4)
         now = ranker.rank(QUERY, documents=TEXTS)
         np.testing.assert_allclose([h.score for h in by_bytes], [h.score for h in now], atol=1e-2)
+
+
+def test_the_evidence_below_blocks_reads_bytes_where_it_has_no_map_of_documents(tmp_path):
+    head = part("cross_blocks", blocks=1, readout="mean", residual="evidence", attend="absorbed", document_map=False)
+    model = blocks(head=head, codecs=ROTATED, vector_map=part("linear", width=16))
+    with lateint.build_store(model, TEXTS, tmp_path / "s") as store:
+        ranker = Ranker(model, store)
+        assert [bool(rung.codecs) for rung in ranker._climber.rungs.values()] == [True, True, False]
+        whole, climbed = ranker.rank(QUERY, IDS), ranker.rank(QUERY, IDS, ladder="evidence:40")
+        assert pairs(whole) == pairs(climbed)
+        best = ranker.rank(QUERY, IDS, ladder="evidence:5")
+        assert [rung.candidates for rung in best.timing.rungs] == [40, 5]

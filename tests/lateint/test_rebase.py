@@ -12,6 +12,8 @@ from lateint.checkpoint import load_model, save
 from lateint.errors import InputError
 from lateint.parts import part
 from lateint.presets import preset
+from lateint.rank import Ranker
+from lateint.train.prepare import prepare
 
 
 def saved(tmp_path, method, **options):
@@ -56,3 +58,68 @@ def test_a_readout_carries_over(tmp_path):
     student = load_model(tmp_path, replace(preset("prettr"), head=matches), **students.LENGTHS)
     assert student.head.matches.log_tau.item() == 0.25
     assert load_model(tmp_path, "prettr", **students.LENGTHS).head.matches is None
+
+
+def small(head, **changes):
+    """Documents in 16 numbers a token and a vector, below a head."""
+    return replace(
+        preset("mores"),
+        head=head,
+        towers="shared",
+        compressor=part("linear", width=16),
+        vector=part("mean"),
+        codecs=(("states", (part("rotated", bits=1, scale="none"),)), ("vector", ())),
+        **changes,
+    )
+
+
+BLOCKS = part("cross_blocks", blocks=1, readout="mean", residual="evidence", document_map=False)
+
+
+def evident(tmp_path):
+    """A checkpoint with `evidence` as its head, no weight of which is fresh, and blocks over it."""
+    model = load_model(tiny.checkpoint("bert"), small(part("evidence", document_map=False)), **students.LENGTHS)
+    with torch.no_grad():
+        for number, weights in enumerate((*model.head.parameters(), *model.compressor.parameters())):
+            weights.add_(0.01 * (number + 1))
+    model.save_pretrained(tmp_path)
+    return model, load_model(tmp_path, small(BLOCKS), **students.LENGTHS)
+
+
+def test_evidence_carries_over_to_blocks_that_are_added_to_it(tmp_path):
+    base, student = evident(tmp_path)
+    for name, tensor in base.head.state_dict().items():
+        assert torch.equal(tensor, student.head.evidence.state_dict()[name]), name
+    assert student.carried >= {"compressor", "evidence"} and "vector_map" not in student.carried
+    assert not load_model(tiny.checkpoint("bert"), small(BLOCKS), **students.LENGTHS).carried
+
+
+def test_fresh_blocks_score_as_the_evidence_below_them(tmp_path):
+    base, student = evident(tmp_path)
+    texts = tiny.texts(6, seed=2)
+
+    def scores(model):
+        return [hit.score for hit in Ranker(model).rank("bread in the oven", documents=texts)]
+
+    assert scores(student) == pytest.approx(scores(base), abs=1e-5)
+    with torch.no_grad():
+        student.head.readout.weight.normal_()
+    assert scores(student) != pytest.approx(scores(base), abs=1e-2)
+
+
+def test_fresh_blocks_fold_the_compressor_that_carried_over_and_not_a_fresh_one(tmp_path):
+    _, student = evident(tmp_path)
+    key = student.backbone.layers[2].attention.key.weight
+    assert torch.allclose(student.head.blocks[0].cross.key.weight, key @ student.compressor.up)
+
+
+def test_preparing_leaves_what_carried_over_and_gives_blocks_the_lengths_that_codecs_drop(tmp_path):
+    _, student = evident(tmp_path)
+    before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
+    found = prepare(student, [students.source()])
+    assert set(found) == {"lengths"} and found["lengths"] > 0
+    for name, tensor in student.state_dict().items():
+        factor = found["lengths"] if name.endswith(("cross.key.weight", "cross.value.weight")) else 1.0
+        assert torch.allclose(tensor, before[name] * factor), name
+    fresh = load_model(tiny.checkpoint("bert"), small(BLOCKS), **students.LENGTHS)
+    assert set(prepare(fresh, [students.source()])) == {"kept", "lengths"}

@@ -171,3 +171,11 @@ def test_scores_in_two_batches_are_those_of_one_in_the_order_of_the_documents():
     assert len(parts) == 2 and sorted(places) == list(range(7)) and places != sorted(places)
     assert torch.allclose(scores, whole[places], atol=1e-5) and not torch.allclose(scores, whole, atol=1e-5)
     assert [places for places, _ in frozen.batches(documents)] == [list(range(7))]
+
+
+@pytest.mark.parametrize("head", [part("evidence"), BLOCKS, part("cross_blocks", blocks=1, slots="mean", readout="mean")])
+def test_a_head_alone_learns_from_queries_that_are_computed_once(tmp_path, head):
+    student = students.student("mores", depth=None, head=head, towers="shared", vector=part("mean"))
+    before = state(student.head)
+    students.run(student, tmp_path, steps=2)
+    assert moved(before, student.head)
