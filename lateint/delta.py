@@ -1,4 +1,4 @@
-"""What a checkpoint keeps of its difference from a base: changed tensors, or their differences at a byte a weight."""
+"""What a checkpoint keeps beside a base: changed tensors, or their differences at a byte a weight, and what the base lacks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 CODES, STEP = ".difference", ".step"
 WORTH_CODES = 4_096  # numbers; smaller tensors are kept as they are
+LARGE = 1 << 16  # numbers from which on a tensor outside the towers, such as a block's, takes a byte a weight too
 TOWERS = ("backbone.model.", "query_backbone.model.")
 
 
@@ -16,13 +17,15 @@ def changes(state: Mapping[str, Tensor], base: Mapping[str, Tensor], *, coded: b
     """The tensors of a model that are not those of its base, in either tower, and all that the base does not have.
 
     Args: `state`, the model's; `base`, the base's own, by its own names; `coded` keeps large changed matrices as int8
-    differences with one float32 step a row: off by at most half a step, 1/254 of the row's largest change.
+    differences with one float32 step a row: off by at most half a step, 1/254 of the row's largest change. A large matrix
+    outside the towers is its own difference.
     """
     kept: dict[str, Tensor] = {}
     for name, tensor in state.items():
         origin = _origin(name, base)
         if origin is None or origin.shape != tensor.shape:
-            kept[name] = tensor
+            alone = coded and tensor.dim() == 2 and tensor.numel() >= LARGE and not name.startswith(TOWERS)
+            kept |= _coded(name, tensor.float()) if alone else {name: tensor}
         elif not torch.equal(tensor.float(), origin.float()):
             wide = coded and tensor.dim() == 2 and tensor.numel() >= WORTH_CODES
             kept |= _coded(name, tensor.float() - origin.float()) if wide else {name: tensor}
@@ -45,9 +48,11 @@ def restored(kept: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[str
         if name.endswith(CODES):
             plain = name.removesuffix(CODES)
             origin = _origin(plain, base)
-            if origin is None:
+            if origin is None and plain.startswith(TOWERS):
                 raise KeyError(plain)
-            found[plain] = origin.float() + tensor.float() * kept[plain + STEP][:, None]
+            found[plain] = tensor.float() * kept[plain + STEP][:, None]
+            if origin is not None:
+                found[plain] += origin.float()
         elif not name.endswith(STEP):
             found[name] = tensor.float()
     return found

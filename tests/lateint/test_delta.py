@@ -40,6 +40,18 @@ def test_a_row_that_did_not_change_stays_exactly_the_base():
     assert torch.equal(back["backbone.model.a"][7], BASE["a"][7])
 
 
+def test_a_large_matrix_outside_the_towers_is_coded_by_itself_and_a_small_one_is_not():
+    torch.manual_seed(2)
+    blocks = {"head.large": torch.randn(256, 256), "head.small": torch.randn(255, 256), "head.bias": torch.randn(1 << 16)}
+    kept = changes(blocks, BASE, coded=True)
+    assert set(kept) == {"head.large" + CODES, "head.large" + STEP, "head.small", "head.bias"}
+    back = restored(kept, BASE)
+    bound = blocks["head.large"].abs().amax(dim=1, keepdim=True) / 254 * 1.001
+    assert ((back["head.large"] - blocks["head.large"]).abs() <= bound).all()
+    assert torch.equal(back["head.small"], blocks["head.small"])
+    assert set(changes(blocks, BASE, coded=False)) == set(blocks)
+
+
 def test_codes_without_their_step_or_base_are_refused():
     kept = changes(state(), BASE, coded=True)
     with pytest.raises(KeyError):
