@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import torch
@@ -26,7 +27,8 @@ class CrossBlocks(nn.Module):
     Settings: `blocks` X; `first`, the layer that block 0 is copied from (a depth such as "T-2"); `order`,
     `cross_then_self` (MORES) or `self_then_cross` (MICE); `readout`, the `cls` row, the `mean` of the rows, or ours, their
     best `matches` with the frozen document, see `heads/_matches.py`; `residual`, what the readout, zero when fresh unless
-    it is `matches`, is added to. With `evidence`, see there for its `document_map`, each row also learns how well it matched.
+    it is `matches`, is added to, √h-fold, because a residual moves by tens and an optimizer's steps are small. With
+    `evidence`, see there for its `document_map`, each row also learns how well it matched.
     `cache`: what a store holds of a token, its `states` (S1 in the paper, h numbers) or every block's `keys_values` (S2,
     2·X·h numbers; nothing of the document is projected online, and another head's blocks need another store). Train with
     `states`: the scores are the same. `gate`, ours (after arXiv:2003.04887): the share of each block's update that is taken
@@ -134,7 +136,8 @@ class CrossBlocks(nn.Module):
             matched: Tensor = base + self.matches(states, query.words, self._states(docs), docs.mask)
             return matched
         pooled = states[:, 0] if self.readout_rows == "cls" else states.mean(dim=1)
-        scores: Tensor = base + self.readout(pooled)[:, 0].float()
+        lever = 1.0 if self.residual == "none" else math.sqrt(pooled.shape[-1])
+        scores: Tensor = base + lever * self.readout(pooled)[:, 0].float()
         return scores
 
     def _rows(self, query: Query) -> Rows:
