@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lateint.compressors._check import check_width
-from lateint.errors import InputError
+from lateint.compressors._check import check_width, given
 
 
 class Aesi(nn.Module):
@@ -30,19 +29,13 @@ class Aesi(nn.Module):
 
     def compress(self, states: Tensor, side: Tensor | None = None) -> Tensor:
         """States [..., h] and side information [..., h] -> codes [..., c]. Raises: InputError without side information."""
-        codes: Tensor = self.encoder(torch.cat([states, _given(side)], dim=-1))
+        codes: Tensor = self.encoder(torch.cat([states, given("aesi", side)], dim=-1))
         return codes
 
     def expand(self, codes: Tensor, side: Tensor | None = None) -> Tensor:
         """Codes [..., c] and side information [..., h] -> states [..., h]. Raises: InputError without side information."""
-        states: Tensor = self.decoder(torch.cat([codes, _given(side)], dim=-1))
+        states: Tensor = self.decoder(torch.cat([codes, given("aesi", side)], dim=-1))
         return states
-
-
-def _given(side: Tensor | None) -> Tensor:
-    if side is None:
-        raise InputError("compressor 'aesi' needs side information: the static embeddings of the same tokens")
-    return side
 
 
 PART = Aesi

@@ -20,16 +20,18 @@ FIRST_WORD = 996  # BERT's vocabularies begin with unused and single-character e
 def prepare(model: Model, sets: Sequence[Source], seed: int = 0) -> dict[str, float]:
     """Fit what can be fitted without labels, and make the head anew from it.
 
-    A `linear` compressor gets the principal directions of document states, each source counted alike, and a `linear` map
-    of vectors those of document vectors; an evidence term gets word weights from word frequency. What carried over from a
-    checkpoint stays as it was trained. Fresh blocks over codes that come back shorter, or longer, make up for it.
+    A `linear` compressor gets the principal directions of document states, each source counted alike, `aesi_linear` those of
+    what the tokens themselves do not say, and a `linear` map of vectors those of document vectors; an evidence term gets word
+    weights from word frequency. What carried over from a checkpoint stays as it was trained. Fresh blocks over codes that
+    come back shorter, or longer, make up for it.
     Returns: what was fitted, with its quality (share of squared length kept; the factor of lengths).
     """
     found: dict[str, float] = {}
     if hasattr(model.vector_map, "fit") and "vector_map" not in model.carried:
         found["kept of vectors"] = model.vector_map.fit(_document_vectors(model, sets, np.random.default_rng(seed)))
     if hasattr(model.compressor, "fit") and "compressor" not in model.carried:
-        found["kept"] = model.compressor.fit(_document_states(model, sets, np.random.default_rng(seed)))
+        states, side = _document_states(model, sets, np.random.default_rng(seed))
+        found["kept"] = model.compressor.fit(states) if side is None else model.compressor.fit(states, side)
         model.rebuild_head()
     evidence = evidence_of(model)
     if evidence is not None and "evidence" not in model.carried:
@@ -44,28 +46,31 @@ def prepare(model: Model, sets: Sequence[Source], seed: int = 0) -> dict[str, fl
 def _lost_length(model: Model, sets: Sequence[Source], random: np.random.Generator) -> float:
     """The mean length of stored states over that of what their codecs give back; a codec may keep directions alone."""
     with torch.no_grad():
-        states = model.compressor.compress(_document_states(model, sets, random)).numpy()
+        states = model.compressor.compress(*_document_states(model, sets, random)).numpy()
     back = round_trip([{"states": states}], {"states": pipelines(model)["states"]})["states"].values
     return float(np.linalg.norm(states, axis=1).mean() / np.linalg.norm(back, axis=1).mean())
 
 
-def _document_states(model: Model, sets: Sequence[Source], random: np.random.Generator) -> Tensor:
-    """Token states after layer L of a sample of documents: [n, h], the same number from every source."""
-    samples = []
-    for source in sets:
-        samples.append(_states(model, source.sample(SAMPLE, random)[1]))
-    smallest = min(map(len, samples))
-    return torch.cat([s[torch.from_numpy(random.choice(len(s), smallest, replace=False))] for s in samples])
+def _document_states(model: Model, sets: Sequence[Source], random: np.random.Generator) -> tuple[Tensor, Tensor | None]:
+    """Token states after layer L of a sample of documents: [n, h], the same number from every source, and side information."""
+    samples = [_states(model, source.sample(SAMPLE, random)[1]) for source in sets]
+    smallest = min(len(states) for states, _ in samples)
+    chosen = [torch.from_numpy(random.choice(len(states), smallest, replace=False)) for states, _ in samples]
+    states = torch.cat([states[some] for (states, _), some in zip(samples, chosen, strict=True)])
+    sides = [side[some] for (_, side), some in zip(samples, chosen, strict=True) if side is not None]
+    return states, torch.cat(sides) if sides else None
 
 
-def _states(model: Model, documents: Sequence[Document]) -> Tensor:
+def _states(model: Model, documents: Sequence[Document]) -> tuple[Tensor, Tensor | None]:
     rows = sorted(model.document_tokens(documents), key=len)
-    parts = []
+    parts, sides = [], []
     with torch.no_grad():
         for start in range(0, len(rows), 16):
-            kept, _ = model.document_rows(rows[start : start + 16])
-            parts.append(kept.states.reshape(-1, kept.states.shape[-1]) if kept.mask is None else kept.states[kept.mask])
-    return torch.cat(parts)
+            kept, side = model.document_rows(rows[start : start + 16])
+            real = slice(None) if kept.mask is None else kept.mask
+            parts.append(kept.states[real].reshape(-1, kept.states.shape[-1]))
+            sides += [] if side is None else [side[real].reshape(-1, side.shape[-1])]
+    return torch.cat(parts), torch.cat(sides) if sides else None
 
 
 def _document_vectors(model: Model, sets: Sequence[Source], random: np.random.Generator) -> Tensor:

@@ -114,7 +114,7 @@ def test_none_takes_a_compressor_away_and_nothing_said_leaves_it():
 @pytest.mark.parametrize(
     ("text", "error", "match"),
     [
-        ("bottle", InputError, "no compressor is called 'bottle'; there are: aesi, bottleneck"),
+        ("bottle", InputError, "no compressor is called 'bottle'; there are: aesi, aesi_linear, bottleneck"),
         ("bottleneck:depth=3", InputError, "has no setting 'depth'; it takes: width, both_sides"),
         ("bottleneck:4,8", SpecError, "cannot read setting '8'"),
         ("bottleneck:0", InputError, "width=0; expected a whole number from 1 on"),

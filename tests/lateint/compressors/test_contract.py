@@ -29,7 +29,7 @@ def test_codes_have_the_stated_width_and_a_row_depends_on_itself_alone(name):
 @pytest.mark.parametrize("name", names("compressors"))
 def test_width_is_a_setting_with_a_default(name):
     parameter = inspect.signature(find("compressors", name)).parameters["width"]
-    assert parameter.kind is parameter.KEYWORD_ONLY and parameter.default == {"aesi": 16}.get(name, 128)
+    assert parameter.kind is parameter.KEYWORD_ONLY and parameter.default == {"aesi": 16, "aesi_linear": 16}.get(name, 128)
 
 
 @pytest.mark.parametrize("width", [0, -1, True, 2.0, "wide", None])
