@@ -1,126 +1,179 @@
-"""Quality, milliseconds and bytes of the same calls: re-ranking BM25's best 1,000 of a pool of MS MARCO passages.
+"""Quality, milliseconds and bytes of the same calls: re-ranking 1,000 passages a query, every system on the same ones.
 
-Every row is `Ranker.rank` by id over a store of the pool's candidates, all queries once, after a warm-up; quality is nDCG@10
-of exactly these rankings. Denominator of the speed-ups: sentence-transformers' CrossEncoder over the same backbone, float32, at
-its best batch size, on the texts of a query of the same candidates, in the same run and on the same cores. Bytes are what the
-whole store takes on disk, sealed. `--set msmarco-dl21` is a development set; `--set msmarco-dl19` is a test set: run it once a
-checkpoint.
+Every row is `Ranker.rank` by id over a sealed store of the pool's candidates, all queries once, after a warm-up; quality is
+nDCG@10 of exactly these rankings, and bytes are what the whole store takes on disk. Denominator of the speed-ups:
+sentence-transformers' CrossEncoder over the same backbone, float32, at its best batch size, on the texts of one query's
+candidates, before the rows, in the same process and on the same cores. Gain: sum(x - cosine) / sum(teacher - cosine) of nDCG@10
+over the pools. ms: mean over the pools of median calls; speed-up: the least of them.
 
-Rows: names of checkpoints, folders, `cosine`, or any with a ladder behind an @: `latent@cosine:200`.
+Rows: names of checkpoints or folders, or `cosine`; behind a colon the codec of vectors, and behind an @ a ladder with depths as
+shares of the candidates: `cosine:int8`, `latent@cosine:0.2`. Checkpoints that encode documents alike share one store.
+A result on a test set is kept, by the checkpoint's digest, and not measured again. Pools: see `pools.py`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import machine
+import pools
 import rerank_speed
 import torch
 
 import lateint
-from lateint_eval.datasets.folder import Split, data_folder, read_split
-from lateint_eval.firststage import Bm25
+from lateint.fingerprint import digest_json, digest_tensors, fingerprint
+from lateint.parts import part
+from lateint_eval.datasets.folder import Split
+from lateint_eval.gain import gain
 from lateint_eval.metrics import evaluate
 from lateint_eval.significance import compare, interval
 from lateint_eval.studies.material import candidate_texts
 from lateint_eval.systems import as_run
 
-BASE, MEASURE = "all-MiniLM-L6-v2", "nDCG@10"
+BASE, MEASURE, TEACHER = "all-MiniLM-L6-v2", "nDCG@10", "teacher"
 PHASES = ("total_ms", "fetch_ms", "decode_ms", "compute_ms")
-SPLITS = {"msmarco-dl21": ("train", "dev"), "msmarco-dl19": ("test",)}
+Found = dict[str, Any]
 
 
-def pool(name: str, depth: int) -> Split:
-    """The judged queries of a set, each with BM25's best `depth` of all its passages."""
-    parts = [read_split(data_folder() / name, split) for split in SPLITS[name]]
-    documents = parts[0].documents
-    first = Bm25(list(documents), [doc.full_text for doc in documents.values()])
-    queries = {query: text for part in parts for query, text in part.queries.items()}
-    found = {query: first.search(text, depth) for query, text in queries.items()}
-    return Split(
-        name,
-        queries,
-        {query: labels for part in parts for query, labels in part.qrels.items()},
-        {query: [doc_id for doc_id, _ in pairs] for query, pairs in found.items()},
-        {query: [score for _, score in pairs] for query, pairs in found.items()},
-        documents,
-    )
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A system: a checkpoint, another codec of its vectors, and what climbs to it."""
+
+    text: str
+
+    @property
+    def name(self) -> str:
+        """Of the checkpoint, or `cosine`."""
+        return self.text.partition("@")[0].partition(":")[0]
+
+    @property
+    def codecs(self) -> Any:
+        """Those that replace the checkpoint's own."""
+        codec = self.text.partition("@")[0].partition(":")[2]
+        return {"vector": (part(codec),)} if codec else None
+
+    def ladder(self, candidates: int) -> str | None:
+        """With depths for so many candidates."""
+        pieces = [piece.partition(":") for piece in filter(None, self.text.partition("@")[2].split(","))]
+        return ",".join(f"{head}:{max(1, round(float(share) * candidates))}" for head, _, share in pieces) or None
+
+    def load(self) -> lateint.Model:
+        """The model."""
+        return lateint.load_model(BASE, method="cosine") if self.name == "cosine" else lateint.load_model(self.name)
 
 
-def measure(row: str, data: Split, folder: Path) -> dict[str, Any]:
+def measure(row: Row, model: lateint.Model, store: lateint.Store, data: Split) -> Found:
     """Quality, time and bytes of one row."""
-    name, _, ladder = row.partition("@")
-    model = lateint.load_model(BASE, method="cosine") if name == "cosine" else lateint.load_model(name)
-    if not (folder / Path(name).name).exists():
-        with lateint.build_store(model, candidate_texts(data), folder / Path(name).name) as built:
-            built.seal()
-    with lateint.open_store(folder / Path(name).name) as store:
-        ranker, rankings, timings = lateint.Ranker(model, store), {}, []
-        for query, text in data.queries.items():
-            if not timings:
-                ranker.rank(text, data.candidates[query], ladder=ladder or None)
-            found = ranker.rank(text, data.candidates[query], ladder=ladder or None)
-            timings.append(found.timing)
-            rankings[query] = [(hit.doc_id, hit.score) for hit in found]
-        size = store.info()["bytes_per_document"]
-    scores = evaluate({q: data.qrels[q] for q in rankings}, as_run(row, rankings), [MEASURE]).scores[MEASURE]
+    deepest = max(map(len, data.candidates.values()))
+    ranker, ladder, rankings, timings = lateint.Ranker(model, store), row.ladder(deepest), {}, []
+    for query, text in data.queries.items():
+        if not timings:
+            ranker.rank(text, data.candidates[query], ladder=ladder)
+        found = ranker.rank(text, data.candidates[query], ladder=ladder)
+        timings.append(found.timing)
+        rankings[query] = [(hit.doc_id, hit.score) for hit in found]
+    scores = evaluate({q: data.qrels[q] for q in rankings}, as_run(row.text, rankings), [MEASURE]).scores[MEASURE]
     middle = {phase: statistics.median(getattr(timing, phase) for timing in timings) for phase in PHASES}
+    rungs = max((timing.rungs for timing in timings), key=lambda rungs: max((rung.candidates for rung in rungs), default=0))
     return {
-        "row": row,
-        "ladder": [[rung.head, rung.candidates] for rung in timings[0].rungs],
+        "ladder": [[rung.head, rung.candidates] for rung in rungs],
         MEASURE: scores.mean,
         "interval": list(interval(scores.per_query)),
-        "bytes_per_document": size,
+        "bytes_per_document": store.info()["bytes_per_document"],
         "per_query": {query: round(value, 6) for query, value in scores.per_query.items()},
         **middle,
     }
 
 
-def compared(rows: Sequence[dict[str, Any]], slow: float) -> None:
-    """Add to every row its speed-up, and its difference from the cosine with a 95 % interval."""
-    base = next((row["per_query"] for row in rows if row["row"] == "cosine"), None)
-    for row in rows:
-        row["speedup"] = slow / row["total_ms"]
-        if base is not None and row["row"] != "cosine":
-            found = compare(row["per_query"], base)
-            row["minus_cosine"] = [found.difference, found.low, found.high]
+def measured(rows: Sequence[Row], data: Split, kept: dict[str, Found]) -> Iterator[tuple[str, Found]]:
+    """The rows that are not `kept` yet, one after the other; those that store the same stand over one store."""
+    with tempfile.TemporaryDirectory() as folder:
+        for row in rows:
+            model = row.load()
+            digest = digest_tensors(model.state_dict())
+            if kept.get(row.text, {}).get("digest") == digest:
+                continue
+            place = Path(folder) / digest_json({"arrays": fingerprint(model), "codecs": str(row.codecs)})[:12]
+            if not place.exists():
+                with lateint.build_store(model, candidate_texts(data), place, row.codecs) as built:
+                    built.seal()
+            with lateint.open_store(place) as store:
+                yield row.text, {"digest": digest} | measure(row, model, store, data)
+
+
+def denominator(data: Split, calls: int) -> Found:
+    """What the peer takes for the texts of one query's candidates."""
+    query = max(data.queries, key=lambda q: len(data.candidates[q]))
+    texts = [data.documents[i].full_text for i in data.candidates[query]]
+    peer, size = rerank_speed.cross_encoder(BASE, texts, data.queries[query])
+    slow = statistics.median(peer(text) for text in list(data.queries.values())[:calls])
+    return {"total_ms": slow, "batch_size": size, "texts": len(texts), "threads": torch.get_num_threads()}
+
+
+def run(name: str, rows: Sequence[Row], calls: int) -> Found:
+    """All rows on one pool; what is new is written after every row."""
+    data, file = pools.pool(name), machine.RESULTS / f"hill_{name}.json"
+    kept: dict[str, Found] = json.loads(file.read_text(encoding="utf-8"))["rows"] if file.is_file() else {}
+    peer = denominator(data, calls)
+    result: Found = {
+        "claim": f"re-rank up to {pools.DEPTH} candidates of {name}: quality and time from the same calls",
+        "denominator": "sentence-transformers CrossEncoder, same backbone, fp32, best batch size, texts of one query, same run",
+        "command": f"python benchmarks/hill.py --pools {name}",
+        "queries": len(data.queries),
+        "documents": len(candidate_texts(data)),
+        "rows": kept,
+    }
+    for text, found in measured(rows, data, kept):
+        kept[text] = found | {"speedup": peer["total_ms"] / found["total_ms"], "cross_encoder": peer}
+        if "cosine" in kept and text != "cosine":
+            difference = compare(found["per_query"], kept["cosine"]["per_query"])
+            kept[text]["minus_cosine"] = [difference.difference, difference.low, difference.high]
+        machine.write(file.stem, result)
+        print(name, text, *line(kept[text]), sep="  ", flush=True)
+    return result
+
+
+def line(row: Found) -> list[str]:
+    """A row as text."""
+    split = [f"{phase[:-3]} {row[phase]:.1f}" for phase in PHASES[1:]]
+    about = [f"{row[MEASURE]:.4f}", f"{row['total_ms']:.1f} ms", f"{row['speedup']:.1f}x"]
+    return [*about, *split, f"{row['bytes_per_document']:,.0f} B"]
+
+
+def table(found: dict[str, Found], rows: Sequence[Row]) -> Iterator[str]:
+    """One line a row: quality on every pool, then gain, time and bytes on all but the official lists."""
+    counted = [name for name in found if name != pools.OFFICIAL]
+    heads = [*(f"{name} (n = {found[name]['queries']})" for name in found), "gain", "ms", "fetch + decode", "speed-up", "bytes"]
+    yield "| row | " + " | ".join(heads) + " |"
+    yield "|---" * (len(heads) + 1) + "|"
+    of = {row.text: {name: found[name]["rows"][row.text] for name in found} for row in rows}
+    quality = {text: {name: shown[name][MEASURE] for name in counted} for text, shown in of.items()}
+    for text, shown in of.items():
+        share = gain(quality[text], quality["cosine"], quality[TEACHER]).value if TEACHER in quality else float("nan")
+        pooled = [shown[name] for name in counted]
+        times = [statistics.fmean(row[phase] for row in pooled) for phase in PHASES]
+        cells = [f"{shown[name][MEASURE]:.3f}" for name in found]
+        cells += [f"{share:.2f}", f"{times[0]:,.0f}", f"{(times[1] + times[2]) / times[0]:.0%}"]
+        cells += [f"{min(row['speedup'] for row in pooled):,.0f}x"]
+        cells += [" / ".join(f"{row['bytes_per_document']:,.0f}" for row in pooled)]
+        yield f"| {text} | " + " | ".join(cells) + " |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", choices=tuple(SPLITS), default="msmarco-dl21", dest="name")
-    parser.add_argument("--depth", type=int, default=1_000, help="candidates a query")
+    parser.add_argument("--pools", nargs="+", choices=pools.NAMES, default=["msmarco-dl21"])
     parser.add_argument("--peer-calls", type=int, default=3, help="calls of the peer; their median counts")
-    parser.add_argument("rows", nargs="+", metavar="ROW")
+    parser.add_argument("--rows", nargs="+", type=Row, default=[Row("cosine")], metavar="ROW")
     options = parser.parse_args()
-    data = pool(options.name, options.depth)
-    query = max(data.queries, key=lambda q: len(data.candidates[q]))
-    texts = [data.documents[i].full_text for i in data.candidates[query]]
-    peer, size = rerank_speed.cross_encoder(BASE, texts, data.queries[query])
-    with tempfile.TemporaryDirectory() as folder:
-        rows = [measure(row, data, Path(folder)) for row in options.rows]
-    slow = statistics.median(peer(text) for text in list(data.queries.values())[: options.peer_calls])
-    compared(rows, slow)
-    for row in rows:
-        parts = "  ".join(f"{phase[:-3]} {row[phase]:.1f}" for phase in PHASES[1:])
-        print(f"{row['row']:<28} {row[MEASURE]:.4f}  {row['total_ms']:8.1f} ms {row['speedup']:7.1f}x  {parts}  "
-              f"{row['bytes_per_document']:,.0f} B  {row.get('minus_cosine', '')}", flush=True)  # fmt: skip
-    result = {
-        "claim": f"re-rank BM25's best {options.depth} of the pool {options.name}: quality and time from the same calls",
-        "denominator": "sentence-transformers CrossEncoder, same backbone, fp32, best batch size, texts of one query, same run",
-        "command": f"python benchmarks/hill.py --set {options.name}",
-        "queries": len(data.queries),
-        "candidates": options.depth,
-        "threads": torch.get_num_threads(),
-        "cross_encoder": {"total_ms": slow, "batch_size": size, "texts": len(texts)},
-        "rows": rows,
-    }
-    print(f"written to {machine.write('hill_' + options.name, result)}")
+    found = {name: run(name, options.rows, options.peer_calls) for name in options.pools}
+    print(*table(found, options.rows), sep="\n")
 
 
 if __name__ == "__main__":

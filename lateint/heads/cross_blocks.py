@@ -112,8 +112,8 @@ class CrossBlocks(nn.Module):
     def lengthen(self, factor: float) -> None:
         """Attend to codes as if they were so much longer: for fresh blocks, `on_codes`, where a store keeps directions."""
         for block in cast(list[CrossBlock], self.blocks):
-            block.cross.key.weight.mul_(factor)
-            block.cross.value.weight.mul_(factor)
+            for linear in (block.cross.key, block.cross.value):
+                cast(Tensor, linear.weight).mul_(factor)
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Scores [n] float32 of n candidates."""

@@ -30,7 +30,7 @@ def prepare(model: Model, sets: Sequence[Source], seed: int = 0) -> dict[str, fl
     if hasattr(model.vector_map, "fit") and "vector_map" not in model.carried:
         found["kept of vectors"] = model.vector_map.fit(_document_vectors(model, sets, np.random.default_rng(seed)))
     if hasattr(model.compressor, "fit") and "compressor" not in model.carried:
-        states, side = _document_states(model, sets, np.random.default_rng(seed))
+        states, side = document_states(model, sets, np.random.default_rng(seed))
         found["kept"] = model.compressor.fit(states) if side is None else model.compressor.fit(states, side)
         model.rebuild_head()
     evidence = evidence_of(model)
@@ -46,13 +46,16 @@ def prepare(model: Model, sets: Sequence[Source], seed: int = 0) -> dict[str, fl
 def _lost_length(model: Model, sets: Sequence[Source], random: np.random.Generator) -> float:
     """The mean length of stored states over that of what their codecs give back; a codec may keep directions alone."""
     with torch.no_grad():
-        states = model.compressor.compress(*_document_states(model, sets, random)).numpy()
+        states = model.compressor.compress(*document_states(model, sets, random)).numpy()
     back = round_trip([{"states": states}], {"states": pipelines(model)["states"]})["states"].values
     return float(np.linalg.norm(states, axis=1).mean() / np.linalg.norm(back, axis=1).mean())
 
 
-def _document_states(model: Model, sets: Sequence[Source], random: np.random.Generator) -> tuple[Tensor, Tensor | None]:
-    """Token states after layer L of a sample of documents: [n, h], the same number from every source, and side information."""
+def document_states(model: Model, sets: Sequence[Source], random: np.random.Generator) -> tuple[Tensor, Tensor | None]:
+    """What compressors are fitted on: states [n, h] after layer L, as many of every source, and side information [n, h].
+
+    None where the model's compressor takes none.
+    """
     samples = [_states(model, source.sample(SAMPLE, random)[1]) for source in sets]
     smallest = min(len(states) for states, _ in samples)
     chosen = [torch.from_numpy(random.choice(len(states), smallest, replace=False)) for states, _ in samples]
