@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lateint.kernels._compiled import compiled
 from lateint_store import Ragged
 from lateint_store.codecs.rotated import Rotated
+from lateint_store.kernels.compiled import compiled
 
 WHOLE = (1, 2, 4, 8)  # bits of which a byte holds whole codes
 PADDED = 8  # columns of a table are a multiple of this: additions of whole vector registers

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lateint.kernels._compiled import compiled
+from lateint_store.kernels.compiled import compiled
 
 
 def ward_labels(apart: NDArray[np.float64], clusters: int) -> NDArray[np.int64]:

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from lateint.heads._matches import best_matches
-from lateint.kernels._compiled import compiled
 from lateint.kernels.maxima import best_cosines, look_up, tables
 from lateint_store import ArraySpec, Ragged
 from lateint_store.codecs.rotated import Rotated
+from lateint_store.kernels.compiled import compiled
 
 LENGTHS = [3, 1, 0, 40, 7]
 OFFSETS = np.cumsum([0, *LENGTHS])

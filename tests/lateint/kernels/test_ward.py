@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from lateint.kernels._compiled import compiled
 from lateint.kernels.ward import merge_all, ward_labels
+from lateint_store.kernels.compiled import compiled
 
 
 def points(m, seed=0):
