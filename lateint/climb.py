@@ -15,6 +15,7 @@ from lateint.split import Query
 from lateint.store import Store
 from lateint.stored import StoredScorer
 from lateint.timing import Clock, Rung
+from lateint_store.kernels.loading import load_kernels
 
 FEW, MANY = 16, 128  # candidates of the two calls that a cost is measured by
 REPEATS = 3
@@ -49,6 +50,7 @@ class Climber:
         """
         if len(ids) < 2:
             raise InputError(f"warming up on {len(ids)} documents; expected at least 2, better {MANY} or more")
+        load_kernels(self.own.store.manifest.specs.values())
         large = list(ids[:MANY])
         small = large[: min(FEW, len(large) // 2)]
         state = self.model.query(query)

@@ -11,8 +11,13 @@ import numpy.typing as npt
 from lateint_store.bits import GROUP, pack_bits, unpack_bits
 from lateint_store.codec import Bound, Count, check_choice
 from lateint_store.errors import InputError, SpecError
+from lateint_store.kernels import loading
+from lateint_store.kernels.stream import WIDEST, read_streams, write_stream
 from lateint_store.ragged import filled, unfilled
 from lateint_store.spec import Array, ArraySpec
+
+SAVED, SAVED_PACKING = 9.0, 3e4
+"""Nanoseconds that a kernel saves: a decoded number, an encoded document (benchmarks/decode_speed.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,8 @@ class Pack:
         if wrong.any():
             row, column = (int(place) for place in np.argwhere(wrong)[0])
             raise InputError(f"value {matrix[row, column]} at row {row}, column {column} does not fit in {self.bits} bits")
+        if self.bits <= WIDEST and loading.pays(SAVED_PACKING):
+            return write_stream(np.ascontiguousarray(matrix).reshape(-1), self.bits).tobytes()
         numbers = np.zeros(-(-matrix.size // GROUP) * GROUP, np.min_scalar_type((1 << self.bits) - 1))
         numbers[: matrix.size] = matrix.ravel()
         packed = pack_bits(numbers.reshape(-1, GROUP).T, self.bits)
@@ -54,9 +61,12 @@ class Pack:
 
     def decode(self, data: npt.NDArray[np.uint8], spec: ArraySpec, rows: npt.NDArray[np.int64]) -> Array:
         """All documents at once: each is filled up to whole groups of 8 numbers, and cut after unpacking."""
+        sizes = rows * spec.columns
+        if self.bits <= WIDEST and loading.pays(SAVED * int(sizes.sum())):
+            return read_streams(data, self.bits, sizes, spec.dtype).reshape(-1, spec.columns)
         groups = filled(data, self.nbytes(spec, rows), self.bits).reshape(-1, self.bits)
         numbers = unpack_bits(groups.T, self.bits).T.reshape(-1).astype(spec.dtype, copy=False)
-        return unfilled(numbers, rows * spec.columns, GROUP).reshape(-1, spec.columns)
+        return unfilled(numbers, sizes, GROUP).reshape(-1, spec.columns)
 
     def lossless(self, spec: ArraySpec) -> bool:
         """Always."""

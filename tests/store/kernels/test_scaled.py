@@ -1,0 +1,66 @@
+"""`int8` and `int4` decoded by a kernel: to the bit what numpy gives."""
+
+import numpy as np
+import pytest
+
+from lateint_store import ArraySpec, part
+from lateint_store.codec import make_codec
+from lateint_store.errors import CodecError
+from lateint_store.kernels import halves, scaled
+from lateint_store.kernels.scaled import scaled_nibbles
+from tests.store.kernels.checking import checked, kernels, same
+
+CODECS = [part(name, scale=scale) for name in ("int8", "int4") for scale in ("float32", "float16")]
+
+
+def coded(codec, dtype, rows, width):
+    x = np.random.default_rng(rows).standard_normal((rows, width)) * 10.0 ** np.arange(-3, rows - 3)[:, None].clip(-3, 2)
+    x[1:2] = 0
+    return codec.encode(x.astype(dtype))
+
+
+def both(codec, spec, y):
+    for used in (True, False):
+        with kernels(used):
+            yield codec.decode(y, spec)
+
+
+@pytest.mark.parametrize("chosen", CODECS, ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("rows", [0, 1, 9])
+def test_equals_numpy_to_the_bit(chosen, dtype, rows):
+    codec = make_codec(chosen)
+    for width in (1, 2, 5, 64, 385):
+        spec = ArraySpec(dtype, width)
+        y = coded(codec, dtype, rows, width)
+        same(*both(codec, spec, y))
+        with checked(scaled, halves):
+            same(*both(codec, spec, y))
+
+
+@pytest.mark.parametrize("chosen", CODECS, ids=str)
+def test_codes_that_encoding_never_makes_are_the_same_too(chosen):
+    codec, spec = make_codec(chosen), ArraySpec("float32", 256)
+    y = np.random.default_rng(0).integers(0, 256, (6, codec.resolve(spec).columns)).astype(np.uint8)
+    y[:, -np.dtype(codec.scale).itemsize :] = np.frombuffer(np.array(0.5, codec.scale).tobytes(), np.uint8)
+    same(*both(codec, spec, y))
+
+
+@pytest.mark.parametrize("chosen", CODECS, ids=str)
+@pytest.mark.parametrize("scale", [np.nan, np.inf, -1.0])
+def test_impossible_scales_are_found_before_the_kernel(chosen, scale):
+    codec, spec = make_codec(chosen), ArraySpec("float32", 4)
+    y = coded(codec, "float32", 3, 4)
+    y[2, -np.dtype(codec.scale).itemsize :] = np.frombuffer(np.array(scale, codec.scale).tobytes(), np.uint8)
+    with kernels(True), pytest.raises(CodecError, match="a scale is"):
+        codec.decode(y, spec)
+
+
+def test_nibbles_the_other_way_round_differ():
+    codec, spec = make_codec(part("int4")), ArraySpec("float32", 64)
+    y = coded(codec, "float32", 4, 64)
+    scales = np.ascontiguousarray(y[:, 32:]).view(np.float32)
+    with kernels(False):
+        expected = codec.decode(y, spec)
+    same(scaled_nibbles(y, scales, 64), expected)
+    assert (scaled_nibbles(y << 4 | y >> 4, scales, 64) != expected).mean() > 0.5
