@@ -16,6 +16,7 @@ from lateint_store.hadamard import hadamard, pieces, signs, total
 from lateint_store.kernels import loading
 from lateint_store.kernels.blocks import decoded_blocks, first_turns
 from lateint_store.kernels.halves import halved
+from lateint_store.kernels.rotating import quantised_blocks
 from lateint_store.lloyd_max import borders, levels
 from lateint_store.ragged import unfilled
 from lateint_store.scales import join_scales, split_scales
@@ -26,8 +27,8 @@ ROUNDING = 2.0**-20
 """Float32 rounding of a decoded number, relative to the length of its block: 11 roundings of 2**-24, 7 of them additions."""
 TINY = 2.0**-138
 """The rounding where a scale is so small that it has fewer bits: 2**-150 times a sum of 128 levels."""
-SAVED = 2.5
-"""Nanoseconds a decoded number that a kernel saves (benchmarks/decode_speed.py)."""
+SAVED, SAVED_ENCODING = 2.5, 15.0
+"""Nanoseconds a number that a kernel saves, decoding and encoding (benchmarks/decode_speed.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Drive:
 
     def encode(self, matrix: Array) -> bytes:
         """Rotate, quantise and pack, in float64. Raises: InputError where a scale is too large."""
-        _, codes, scales = self._quantised(matrix)
+        packed, scales = self._packed(matrix)
         limit = self._limit(matrix.dtype.name)
         if not (scales <= limit).all():
             place = BLOCK * int(np.argmax(~(scales <= limit)))
@@ -85,7 +86,7 @@ class Drive:
                 f"value {matrix[row, column]:g} at row {row}, column {column} is too large for a {self.scale_dtype} scale "
                 f"of {matrix.dtype} numbers"
             )
-        return join_scales(pack_bits(codes, self.bits).T, scales[:, None], self.scale_dtype).tobytes()
+        return join_scales(packed, scales[:, None], self.scale_dtype).tobytes()
 
     def decode(self, data: npt.NDArray[np.uint8], spec: ArraySpec, rows: npt.NDArray[np.int64]) -> Array:
         """All blocks of all documents, in float32; then in the dtype of `spec`. Cost: 3 to 5 ns a number, with kernels 1."""
@@ -131,6 +132,21 @@ class Drive:
         """The largest scale with which every sum of 128 levels stays in a dtype: 12 is above sqrt(128)."""
         return float(np.finfo(dtype).max) / (12 * float(self._levels[-1]))
 
+    def _packed(self, matrix: Array) -> tuple[Array, Array]:
+        """Bytes of the codes uint8 [n, 16 bits], and scales float64 [n] as they will be stored."""
+        if loading.pays(SAVED_ENCODING * matrix.size):
+            diagonal = signs(self.seed, BLOCK).astype(np.float64)
+            tables = borders(self.bits), self._levels
+            packed, scales = quantised_blocks(matrix.ravel(), diagonal, *tables, self.scale == "unbiased")
+            return packed, self._rounded(scales)
+        _, codes, scales = self._quantised(matrix)
+        return pack_bits(codes, self.bits).T, scales
+
+    def _rounded(self, scales: Array) -> Array:
+        with np.errstate(over="ignore"):
+            rounded: Array = scales.astype(self.scale_dtype).astype(np.float64)
+        return rounded
+
     def _quantised(self, matrix: Array) -> tuple[Array, Array, Array]:
         """Rotated blocks float64 [128, n], their codes uint8 [128, n], and scales float64 [n] as they will be stored."""
         blocks = np.zeros((-(-matrix.size // BLOCK), BLOCK))
@@ -144,8 +160,7 @@ class Drive:
             scales = sums / BLOCK if self.scale == "norm" else squares / np.where(sums > 0, sums, 1)
         else:
             scales = lengths if self.scale == "norm" else lengths * BLOCK / total(self._levels[codes] ** 2)
-        with np.errstate(over="ignore"):
-            return rotated, codes, scales.astype(self.scale_dtype).astype(np.float64)
+        return rotated, codes, self._rounded(scales)
 
 
 def _levels(bits: int) -> Array:

@@ -12,6 +12,7 @@ from lateint_store.codec import codec_class, codec_part, make_codec
 from lateint_store.errors import CodecError, InputError, SpecError
 from tests.store.codecs import cases
 from tests.store.codecs.write_golden import FOLDER
+from tests.store.kernels.checking import kernels
 
 CASES = [
     pytest.param(chosen, spec, id=f"{chosen}-{spec.dtype}-{spec.width}-{spec.rows}")
@@ -93,9 +94,15 @@ def test_many_documents_decode_as_each_does(chosen, spec):
 
 
 @pytest.mark.parametrize("name", known_codecs())
-def test_golden_bytes_are_decoded_forever(name):
+@pytest.mark.parametrize("used", [False, True], ids=["numpy", "kernels"])
+def test_golden_bytes_are_decoded_forever(name, used):
     golden = json.loads((FOLDER / f"{name}.json").read_text())
     assert len(golden) == sum(len(specs) for _, specs in cases.settings(name))
+    with kernels(used):
+        check_golden(name, golden)
+
+
+def check_golden(name, golden):
     for case in golden:
         pipeline = Pipeline.from_json(case["pipeline"])
         decoded = pipeline.decode(bytes.fromhex(case["encoded"]), case["rows"])

@@ -11,6 +11,7 @@ from lateint_store.kernels.blocks import decode_all
 from lateint_store.kernels.compiled import compiled
 from lateint_store.kernels.halves import round_all
 from lateint_store.kernels.loading import LOADING, Missed, load_kernels, load_numba, pays
+from lateint_store.kernels.rotating import quantise_all
 from lateint_store.kernels.scaled import scale_bytes, scale_nibbles
 from lateint_store.kernels.stream import read_all, write_all
 
@@ -41,7 +42,7 @@ def test_without_numba_numpy_goes_on(missed, monkeypatch):
     assert not pays(2 * LOADING) and not pays(2 * LOADING) and not load_numba()
 
 
-KERNELS = (decode_all, round_all, scale_bytes, scale_nibbles, read_all, write_all)
+KERNELS = (decode_all, quantise_all, round_all, scale_bytes, scale_nibbles, read_all, write_all)
 
 
 def test_after_loading_nothing_is_compiled(missed):

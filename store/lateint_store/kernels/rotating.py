@@ -1,0 +1,105 @@
+"""Numbers to codes of rotated blocks, in float64: what `drive` stores, block by block."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lateint_store.kernels.compiled import compiled
+from lateint_store.spec import Array
+
+BLOCK = 128
+Floats = npt.NDArray[np.float64]
+
+
+def quantised_blocks(
+    numbers: Array, diagonal: Array, borders: Array, levels: Array, unbiased: bool
+) -> tuple[npt.NDArray[np.uint8], Floats]:
+    """Packed codes uint8 [k, 16 bits] and scales float64 [k] of the blocks of one document, as `drive` computes them.
+
+    Args: `numbers` [m], floats; `diagonal` float64 [128]; `borders` [2**bits - 1] between `levels` [2**bits]; which scale.
+    """
+    blocks, bits = -(-len(numbers) // BLOCK), len(levels).bit_length() - 1
+    packed, scales = np.empty((blocks, BLOCK // 8 * bits), np.uint8), np.empty(blocks)
+    tables = np.concatenate([borders, [np.inf]]), np.asarray(levels)
+    compiled(quantise_all)(numbers.astype(np.float64), diagonal, np.stack(tables), unbiased, packed, scales)
+    return packed, scales
+
+
+def quantise_all(numbers: Any, diagonal: Any, tables: Any, unbiased: Any, packed: Any, scales: Any) -> None:
+    """Fill `packed` and `scales`; `tables` are borders, filled up, and levels."""
+    x, spare, codes = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK, np.int64)
+    for block in range(len(packed)):
+        begin = BLOCK * block
+        count = min(BLOCK, len(numbers) - begin)
+        x[:] = 0.0
+        for place in range(count):
+            x[place] = numbers[begin + place] * diagonal[place]
+        rotate(x, spare)
+        for place in range(BLOCK):
+            spare[place] = x[place] * x[place]
+        squares = halving_sum(spare)
+        length = np.sqrt(squares / BLOCK)
+        for place in range(BLOCK):
+            spare[place] = x[place] / (length if length > 0 else 1.0)
+        nearest(spare, tables[0], codes)
+        scales[block] = length
+        if tables.shape[1] == 2:
+            for place in range(BLOCK):
+                spare[place] = abs(x[place])
+            sums = halving_sum(spare)
+            scales[block] = squares / (sums if sums > 0 else 1.0) if unbiased else sums / BLOCK
+        elif unbiased:
+            for place in range(BLOCK):
+                spare[place] = tables[1, codes[place]] * tables[1, codes[place]]
+            scales[block] = length * BLOCK / halving_sum(spare)
+        pack(codes, packed[block])
+
+
+def rotate(x: Any, spare: Any) -> None:
+    """H x / sqrt(128), in place."""
+    for step in range(7):
+        half = 1 << step
+        before, after = (x, spare) if step % 2 == 0 else (spare, x)
+        for start in range(0, BLOCK, 2 * half):
+            for place in range(start, start + half):
+                after[place] = before[place] + before[place + half]
+                after[place + half] = before[place] - before[place + half]
+    for place in range(BLOCK):
+        x[place] = spare[place] / np.sqrt(128.0)
+
+
+def halving_sum(x: Any) -> Any:
+    """The sum of 128 numbers in the order of `hadamard.total`; `x` is written over."""
+    half = BLOCK // 2
+    while half > 0:
+        for place in range(half):
+            x[place] += x[place + half]
+        half //= 2
+    return x[0]
+
+
+def nearest(x: Any, borders: Any, codes: Any) -> None:
+    """How many borders are not above each number: searches by halves, side by side and without a branch."""
+    step = len(borders) // 2
+    for place in range(BLOCK):
+        codes[place] = 0
+    while step > 0:
+        for place in range(BLOCK):
+            codes[place] += step * np.int64(borders[codes[place] + step - 1] <= x[place])
+        step //= 2
+
+
+def pack(codes: Any, out: Any) -> None:
+    """128 codes, lowest bit first."""
+    bits, word, held, byte = len(out) // 16, 0, 0, 0
+    for place in range(BLOCK):
+        word |= codes[place] << held
+        held += bits
+        while held >= 8:
+            out[byte] = word & 255
+            byte += 1
+            word >>= 8
+            held -= 8
