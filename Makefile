@@ -20,6 +20,7 @@ check: .venv/ready
 bench: .venv/ready
 	$(BIN)/python benchmarks/store_size.py
 	$(BIN)/python benchmarks/fetch_speed.py
+	$(BIN)/python benchmarks/decode_speed.py
 	$(BIN)/python benchmarks/rerank_speed.py
 
 report: .venv/ready

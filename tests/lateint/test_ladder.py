@@ -14,6 +14,10 @@ from lateint.ladder import Cost, heads, measured, stacked
 from lateint.parts import part
 from lateint.presets import preset
 from lateint.rank import Ranker
+from lateint_store.kernels import loading
+from lateint_store.kernels.blocks import decode_all
+from lateint_store.kernels.compiled import compiled
+from lateint_store.kernels.scaled import scale_nibbles
 
 LENGTHS = {"query_max_length": 24, "doc_max_length": 48}
 TEXTS = tiny.texts(40, seed=3)
@@ -127,6 +131,20 @@ def test_a_generous_budget_scores_all_with_every_rung_and_none_scores_nothing(ra
     assert [rung.candidates for rung in rich.timing.rungs] == [40, 40, 40]
     poor = ranker.rank(QUERY, IDS, budget_ms=1e-6, top_k=3)
     assert [hit.doc_id for hit in poor] == ["0", "1", "2"] and poor.timing.rungs == ()
+
+
+def test_warming_up_loads_the_kernels_that_decode_and_moves_no_score(tmp_path, monkeypatch):
+    model = blocks(codecs=(("states", (part("drive", bits=6),)), ("vector", (part("int4"),))))
+    with lateint.build_store(model, TEXTS, tmp_path / "s") as store:
+        monkeypatch.setattr(loading, "MISSED", loading.Missed())
+        ranker = Ranker(model, store)
+        before = pairs(ranker.rank(QUERY, IDS))
+        assert not loading.pays(0)
+        ranker.warm_up(QUERY, IDS)
+        assert loading.pays(0)
+        known = [list(compiled(kernel).signatures) for kernel in (decode_all, scale_nibbles)]
+        assert pairs(ranker.rank(QUERY, IDS)) == before
+        assert [compiled(kernel).signatures for kernel in (decode_all, scale_nibbles)] == known != [[], []]
 
 
 def test_a_budget_between_decides_how_deep_each_rung_goes(ranker, monkeypatch):

@@ -10,13 +10,13 @@ import numpy as np
 from lateint_store.codec import Bound
 from lateint_store.kernels import loading
 from lateint_store.kernels.halves import halved
-from lateint_store.kernels.scaled import scaled_bytes
+from lateint_store.kernels.scaled import rounded_bytes, scaled_bytes
 from lateint_store.scales import check_scale, join_scales, row_scales, scaled_bound, scaled_spec, split_scales
 from lateint_store.spec import Array, ArraySpec
 
 LARGEST = 127
-SAVED = 0.3
-"""Nanoseconds a decoded number that a kernel saves (benchmarks/decode_speed.py)."""
+SAVED, SAVED_ENCODING = 0.3, 1.0
+"""Nanoseconds a number that a kernel saves, decoding and encoding (benchmarks/decode_speed.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,10 @@ class Int8:
     def encode(self, x: Array) -> Array:
         """Codes and scales of [r, w]."""
         scales = row_scales(x, LARGEST, self.scale)
-        codes = np.rint(np.divide(x, np.where(scales > 0, scales, 1), dtype=np.float32)).astype(np.int8)
+        if loading.pays(SAVED_ENCODING * x.size):
+            codes: Array = rounded_bytes(x, scales)
+        else:
+            codes = np.rint(np.divide(x, np.where(scales > 0, scales, 1), dtype=np.float32)).astype(np.int8)
         return join_scales(codes.view(np.uint8), scales, self.scale)
 
     def decode(self, y: Array, spec: ArraySpec) -> Array:

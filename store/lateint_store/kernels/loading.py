@@ -1,4 +1,4 @@
-"""When kernels are used: numba takes a second to load, which a few small calls must not wait for.
+"""When kernels are used: numba takes half a second to load, which a few small calls must not wait for.
 
 numpy and kernels give the same numbers, so the choice never shows in a result.
 """
@@ -14,8 +14,8 @@ import numpy as np
 if TYPE_CHECKING:
     from lateint_store.pipeline import Pipeline
 
-LOADING = 1e9
-"""Nanoseconds that importing numba and reading a kernel from disk take, about."""
+LOADING = 5e8
+"""Nanoseconds that importing numba and reading a kernel from disk take; the first time on a machine it is compiled, 5 s."""
 
 
 @dataclass(slots=True)

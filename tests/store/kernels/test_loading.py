@@ -1,6 +1,7 @@
 """Kernels are used from the moment on when they would have paid for being loaded, and never have to be there."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from lateint_store.kernels.compiled import compiled
 from lateint_store.kernels.halves import round_all
 from lateint_store.kernels.loading import LOADING, Missed, load_kernels, load_numba, pays
 from lateint_store.kernels.rotating import quantise_all
-from lateint_store.kernels.scaled import scale_bytes, scale_nibbles
+from lateint_store.kernels.scaled import find_peaks, round_bytes, round_nibbles, scale_bytes, scale_nibbles
 from lateint_store.kernels.stream import read_all, write_all
 
 
@@ -37,12 +38,24 @@ def test_who_asks_for_them_has_them_from_the_first_call_on(missed):
     assert load_numba() and pays(0)
 
 
+def test_many_threads_may_decode_at_once(missed):
+    pipeline = Pipeline(ArraySpec("float16", 40), parse_codecs("states=int4+pack:8")["states"])
+    arrays = [np.random.default_rng(rows).standard_normal((rows, 40)).astype(np.float16) for rows in range(50)]
+    payloads, counts = pipeline.array_bytes(arrays), list(range(50))
+    expected = pipeline.decode_many(payloads, counts).values
+    load_numba()
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(lambda _: pipeline.decode_many(payloads, counts).values, range(40)):
+            np.testing.assert_array_equal(found, expected)
+
+
 def test_without_numba_numpy_goes_on(missed, monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     assert not pays(2 * LOADING) and not pays(2 * LOADING) and not load_numba()
 
 
-KERNELS = (decode_all, quantise_all, round_all, scale_bytes, scale_nibbles, read_all, write_all)
+KERNELS = (decode_all, quantise_all, read_all, write_all, round_all)
+KERNELS += (find_peaks, round_bytes, round_nibbles, scale_bytes, scale_nibbles)
 
 
 def test_after_loading_nothing_is_compiled(missed):

@@ -1,22 +1,29 @@
-"""`int8` and `int4` decoded by a kernel: to the bit what numpy gives."""
+"""`int8` and `int4` by kernels, both ways: to the bit what numpy gives."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies
+from hypothesis.extra import numpy as arrays
 
 from lateint_store import ArraySpec, part
 from lateint_store.codec import make_codec
-from lateint_store.errors import CodecError
+from lateint_store.errors import CodecError, InputError
 from lateint_store.kernels import halves, scaled
-from lateint_store.kernels.scaled import scaled_nibbles
+from lateint_store.kernels.scaled import rounded_bytes, scaled_nibbles
 from tests.store.kernels.checking import checked, kernels, same
 
 CODECS = [part(name, scale=scale) for name in ("int8", "int4") for scale in ("float32", "float16")]
 
 
-def coded(codec, dtype, rows, width):
+def numbers(dtype, rows, width):
     x = np.random.default_rng(rows).standard_normal((rows, width)) * 10.0 ** np.arange(-3, rows - 3)[:, None].clip(-3, 2)
     x[1:2] = 0
-    return codec.encode(x.astype(dtype))
+    return x.astype(dtype)
+
+
+def coded(codec, dtype, rows, width):
+    with kernels(False):
+        return codec.encode(numbers(dtype, rows, width))
 
 
 def both(codec, spec, y):
@@ -36,6 +43,42 @@ def test_equals_numpy_to_the_bit(chosen, dtype, rows):
         same(*both(codec, spec, y))
         with checked(scaled, halves):
             same(*both(codec, spec, y))
+
+
+@pytest.mark.parametrize("chosen", CODECS, ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("rows", [0, 1, 9])
+def test_the_bytes_are_those_of_numpy(chosen, dtype, rows):
+    codec = make_codec(chosen)
+    for width in (1, 2, 5, 64, 385):
+        x, expected = numbers(dtype, rows, width), coded(codec, dtype, rows, width)
+        with kernels(True):
+            same(codec.encode(x), expected)
+            same(codec.encode(np.asfortranarray(x)), expected)
+            with checked(scaled):
+                same(codec.encode(x), expected)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    x=arrays.arrays(np.float32, (4, 6), elements=strategies.floats(-(2.0**20), 2.0**20, width=32)),
+    chosen=strategies.sampled_from(CODECS),
+)
+def test_any_floats(x, chosen):
+    codec, (found, expected) = make_codec(chosen), ([], [])
+    for used, made in ((True, found), (False, expected)):
+        with kernels(used):
+            try:
+                made.append(codec.encode(x).tobytes())
+            except InputError as error:
+                made.append(str(error))
+    assert found == expected
+
+
+def test_halves_are_rounded_to_even_and_nothing_else():
+    x = np.array([[0.5, 1.5, 2.5, -0.5, -1.5, 127.0]], np.float32)
+    assert rounded_bytes(x, np.ones((1, 1), np.float32)).tolist() == [[0, 2, 2, 0, -2, 127]]
+    assert rounded_bytes(x, np.full((1, 1), 0.9, np.float32)).tolist() != [[0, 2, 2, 0, -2, 127]]
 
 
 @pytest.mark.parametrize("chosen", CODECS, ids=str)
