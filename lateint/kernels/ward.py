@@ -17,7 +17,9 @@ def ward_labels(apart: NDArray[np.float64], clusters: int) -> NDArray[np.int64]:
     Cost: O(m²). Source: Ward 1963; the chain of nearest neighbours, Murtagh 1983.
     """
     merges, heights = compiled(merge_all)(apart.copy())
-    return cut(merges, heights, clusters)
+    # Sorted out here: the kernels' own sorts are not stable, and take long to compile.
+    labels: NDArray[np.int64] = compiled(cut)(merges, np.argsort(heights, kind="stable"), clusters)
+    return labels
 
 
 def merge_all(apart: Any) -> Any:
@@ -53,11 +55,22 @@ def merge_all(apart: Any) -> Any:
     return merges, heights
 
 
-def cut(merges: NDArray[np.int64], heights: NDArray[np.float64], clusters: int) -> NDArray[np.int64]:
-    """Labels after the lowest m - k merges."""
+def cut(merges: Any, order: Any, clusters: int) -> Any:
+    """Labels after the lowest m - k merges; `order` [m - 1] names the merges, lowest first."""
     m = len(merges) + 1
-    first = np.arange(m)
-    for place in np.argsort(heights, kind="stable")[: m - clusters]:
-        kept, gone = (first[point] for point in merges[place])
-        first[first == max(kept, gone)] = min(kept, gone)
-    return np.unique(first, return_inverse=True)[1].reshape(-1)
+    into = np.arange(m)  # the point that took a point in; every merge is into an earlier point
+    for place in order[: m - clusters]:
+        kept, gone = merges[place, 0], merges[place, 1]
+        while into[kept] != kept:
+            kept = into[kept]
+        while into[gone] != gone:
+            gone = into[gone]
+        into[max(kept, gone)] = min(kept, gone)
+    labels, found = np.empty(m, np.int64), 0
+    for point in range(m):
+        if into[point] == point:
+            labels[point] = found
+            found += 1
+        else:
+            labels[point] = labels[into[point]]
+    return labels

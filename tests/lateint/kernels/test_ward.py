@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from lateint.kernels.ward import merge_all, ward_labels
+from lateint.kernels.ward import cut, merge_all, ward_labels
 from lateint_store.kernels.compiled import compiled
 
 
@@ -37,8 +37,12 @@ def test_another_linkage_finds_other_clusters():
 @pytest.mark.parametrize("m", [1, 2, 7, 40])
 def test_the_kernel_is_its_reference(m):
     apart = squared(points(m))
-    for ours, reference in zip(compiled(merge_all)(apart.copy()), merge_all(apart.copy()), strict=True):
+    merges, heights = merge_all(apart.copy())
+    for ours, reference in zip(compiled(merge_all)(apart.copy()), (merges, heights), strict=True):
         np.testing.assert_array_equal(ours, reference)
+    order = np.argsort(heights, kind="stable")
+    for clusters in range(1, m + 1):
+        np.testing.assert_array_equal(compiled(cut)(merges, order, clusters), cut(merges, order, clusters))
 
 
 def test_equal_points_and_numbers_by_first_point():
