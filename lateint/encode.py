@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sized
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -22,6 +23,7 @@ from lateint.compatible import describe
 from lateint.entries import by_length, pipelines
 from lateint.errors import DuplicateDocument, InputError, StoreMismatch
 from lateint.model import Document, Model
+from lateint.overlap import overlapped
 from lateint.parts import Part, part
 from lateint.progress import Progress, ProgressLike, reporter
 from lateint.store import Store
@@ -88,23 +90,55 @@ def _documents(documents: Iterable[Document | str]) -> Iterator[Document]:
 
 
 def _fill(store: Store, model: Model, documents: Iterator[Document], report: Any) -> None:
-    """Encode what the store does not hold yet of this stream."""
+    """Encode what the store does not hold yet of this stream.
+
+    While a window runs through the layers, the next one is tokenised and the one before is written, each in a thread of
+    its own. Documents are read, layers run and progress is told in the caller's thread.
+    """
+    source = _windows(store, documents)
+    with ThreadPoolExecutor(1, "lateint-tokens") as reader, ThreadPoolExecutor(1, "lateint-write") as writer:
+        tokens = overlapped(reader, lambda taken: (taken, _tokens_of(store, model, taken)), source)
+        encoded = ((taken, _NOTHING if rows is None else _run(model, rows)) for taken, rows in tokens)
+        for progress in overlapped(writer, lambda pair: _written(store, *pair), encoded):
+            report(progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """Consecutive documents, the place of the first, the running digest up to the last; not `mine`: another shard's."""
+
+    documents: list[Document]
+    start: int
+    digest: str
+    mine: bool
+
+
+def _windows(store: Store, documents: Iterator[Document]) -> Iterator[_Taken]:
+    """The windows of the source that the store has not passed yet."""
     digest = _skip(store, documents)
-    position, shard = store.progress.source_position, store.manifest.shard
-    while taken := list(islice(documents, store.manifest.window)):
-        start, number = position, position // store.manifest.window
-        position += len(taken)
+    position, shard, size = store.progress.source_position, store.manifest.shard, store.manifest.window
+    while taken := list(islice(documents, size)):
         digest = source_digest(digest, taken)
-        mine = shard is None or number % shard[1] == shard[0]
-        if mine:
-            _refuse_repeats(taken, start)
-        window = encode_window(model, taken, start, store.chunks) if mine else Window([], 0, 0)
-        try:
-            store.append(window.entries, source_end=position, source_digest=digest)
-        except DuplicateDocument as error:
-            raise _explained(store, taken, start) from error
-        read = len(taken) if mine else 0
-        report(Progress(position, read, window.tokens, window.cut, store.info()["bytes"]))
+        yield _Taken(taken, position, digest, shard is None or position // size % shard[1] == shard[0])
+        position += len(taken)
+
+
+def _tokens_of(store: Store, model: Model, taken: _Taken) -> _Tokens | None:
+    if not taken.mine:
+        return None
+    _refuse_repeats(taken.documents, taken.start)
+    return _tokenise(model, taken.documents, taken.start, store.chunks)
+
+
+def _written(store: Store, taken: _Taken, window: Window) -> Progress:
+    """Commit a window and the place in the source behind it."""
+    position = taken.start + len(taken.documents)
+    try:
+        store.append(window.entries, source_end=position, source_digest=taken.digest)
+    except DuplicateDocument as error:
+        raise _explained(store, taken.documents, taken.start) from error
+    read = len(taken.documents) if taken.mine else 0
+    return Progress(position, read, window.tokens, window.cut, store.info()["bytes"])
 
 
 def _refuse_repeats(documents: list[Document], start: int) -> None:
@@ -163,29 +197,50 @@ class Window:
     cut: int  # documents whose end did not fit
 
 
+_NOTHING = Window([], 0, 0)
+
+
 def encode_window(model: Model, documents: list[Document], start: int, chunks: Chunks | None = None) -> Window:
     """Encode consecutive documents in batches of similar length; `start` is the first one's place in the source.
 
     With `chunks`, an entry is a chunk, and says how many its document has.
     Raises: InputError naming the document that cannot be encoded.
     """
+    return _run(model, _tokenise(model, documents, start, chunks))
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    """A window before its layers: what becomes an entry each, its token ids, and whether documents are cut into chunks."""
+
+    pieces: chunking.Pieces
+    rows: list[list[int]]
+    chunked: bool
+
+
+def _tokenise(model: Model, documents: list[Document], start: int, chunks: Chunks | None) -> _Tokens:
     pieces = chunking.Pieces(documents, [1] * len(documents))
     try:
         if chunks is not None:
             pieces = chunking.cut(chunks, model, documents)
-        rows = model.document_tokens(pieces.documents)
+        return _Tokens(pieces, model.document_tokens(pieces.documents), chunks is not None)
     except InputError as error:
         for place, document in enumerate(documents, start):
             _check(model, document, place)
         raise InputError(f"documents {start}..{start + len(documents) - 1}: {error}") from error
+
+
+def _run(model: Model, tokens: _Tokens) -> Window:
+    """The entries of a window, in the order of its documents."""
+    pieces, rows = tokens.pieces, tokens.rows
     entries: dict[int, Entry] = {}
     counts = np.repeat(pieces.sizes, pieces.sizes)
     for places in by_length([len(row) for row in rows], TOKENS_A_BATCH):
         for place, arrays in zip(places, model.encode([rows[i] for i in places]), strict=True):
-            if chunks is not None:
+            if tokens.chunked:
                 arrays[chunking.COUNT] = counts[place : place + 1].astype(np.int64)
             entries[place] = Entry(pieces.documents[place].id, arrays)
-    lost = pieces.cut if chunks else sum(model.texts.is_cut(row, model.method.document) for row in rows)
+    lost = pieces.cut if tokens.chunked else sum(model.texts.is_cut(row, model.method.document) for row in rows)
     return Window([entries[place] for place in range(len(rows))], sum(map(len, rows)), lost)
 
 
