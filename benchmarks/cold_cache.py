@@ -110,11 +110,9 @@ def main() -> None:
             found[name] = row = measure(lateint.load_model(name), documents, Path(folder) / name, options.pairs)
             for kind in ("cold", "warm"):
                 print(f"{name:<8} {kind}: " + "  ".join(f"{part[:-3]} {row[kind][part]:.1f} ms" for part in PARTS))
-            print(
-                f"{name:<8} {row['ratio']} times as long cold, opening {row['open_ms']:.1f} ms; resident "
-                f"{100 * row['resident_after_drop']:.0f} % after the drop, {100 * row['resident_after_open']:.0f} % after opening",
-                flush=True,
-            )
+            dropped, opened = 100 * row["resident_after_drop"], 100 * row["resident_after_open"]
+            print(f"{name:<8} {row['ratio']} times as long cold, opening {row['open_ms']:.1f} ms", end="; ")
+            print(f"resident {dropped:.0f} % after the drop, {opened:.0f} % after opening", flush=True)
     result = {
         "claim": f"rank {IDS} of {len(documents)} passages by id, files dropped from the page cache",
         "denominator": "the same call again, warm",
