@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lateint.hub import Changes, pretrained
@@ -35,7 +36,19 @@ def rebase(checkpoint: Model, source: Path | str, method: Method | None, changes
     if (evidence := evidence_of(checkpoint)) is not None and (below := evidence_of(model)) is not None:
         _carry(evidence.state_dict(), below)
         model.carried |= {"evidence"}
+        if evidence.document_map is not None and below.document_map is None and "compressor" in model.carried:
+            _fold(evidence.document_map.weight, model.compressor)
     return model.to(dtype)
+
+
+@torch.no_grad()
+def _fold(weight: Tensor, compressor: Any) -> None:
+    """Let a linear compressor give D z, where evidence mapped its codes z by D before it compared them: the same scores.
+
+    Its way back turns round with the codes, as far as D lets it.
+    """
+    compressor.down.copy_(weight @ compressor.down)
+    compressor.up.copy_(compressor.up @ torch.linalg.pinv(weight))
 
 
 def evidence_of(model: Model) -> Any:

@@ -68,8 +68,7 @@ def small(head, **changes):
         towers="shared",
         compressor=part("linear", width=16),
         vector=part("mean"),
-        codecs=(("states", (part("rotated", bits=1, scale="none"),)), ("vector", ())),
-        **changes,
+        **({"codecs": (("states", (part("rotated", bits=1, scale="none"),)), ("vector", ()))} | changes),
     )
 
 
@@ -92,6 +91,22 @@ def test_evidence_carries_over_to_blocks_that_are_added_to_it(tmp_path):
         assert torch.equal(tensor, student.head.evidence.state_dict()[name]), name
     assert student.carried >= {"compressor", "evidence"} and "vector_map" not in student.carried
     assert not load_model(tiny.checkpoint("bert"), small(BLOCKS), **students.LENGTHS).carried
+
+
+def test_a_map_of_documents_that_is_left_out_goes_into_the_compressor(tmp_path):
+    mapped = load_model(tiny.checkpoint("bert"), small(part("evidence"), codecs=()), **students.LENGTHS)
+    with torch.no_grad():
+        mapped.head.document_map.weight.add_(0.3 * torch.randn(16, 16))
+    mapped.save_pretrained(tmp_path)
+    plain = load_model(tmp_path, small(part("evidence", document_map=False), codecs=()), **students.LENGTHS)
+    assert not torch.allclose(plain.compressor.down, mapped.compressor.down, atol=1e-2)
+    texts = tiny.texts(6, seed=2)
+    found = [making.scores(Ranker(model).rank("bread", documents=texts)) for model in (mapped, plain)]
+    assert found[1] == pytest.approx(found[0], abs=1e-4)
+    with torch.no_grad():
+        states = torch.randn(5, 32)
+        back = [model.compressor.expand(model.compressor.compress(states)) for model in (mapped, plain)]
+        assert torch.allclose(*back, atol=1e-4)
 
 
 def test_fresh_blocks_score_as_the_evidence_below_them(tmp_path):
