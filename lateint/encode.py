@@ -31,7 +31,8 @@ from lateint_store import ArraySpec, Entry, Pipeline, create_store
 
 WINDOW = 512
 WINDOW_OF_CHUNKED = 64  # a long document has many chunks, and a window is in memory at once
-TOKENS_A_BATCH = 4_096  # padded tokens run through the layers at once
+# Padded tokens run through the layers at once. On a processor small batches stay in its caches, and pad less.
+TOKENS_A_BATCH, TOKENS_A_BATCH_ON_GPU = 1_024, 4_096
 
 
 def build_store(
@@ -235,7 +236,8 @@ def _run(model: Model, tokens: _Tokens) -> Window:
     pieces, rows = tokens.pieces, tokens.rows
     entries: dict[int, Entry] = {}
     counts = np.repeat(pieces.sizes, pieces.sizes)
-    for places in by_length([len(row) for row in rows], TOKENS_A_BATCH):
+    budget = TOKENS_A_BATCH if model.device.type == "cpu" else TOKENS_A_BATCH_ON_GPU
+    for places in by_length([len(row) for row in rows], budget):
         for place, arrays in zip(places, model.encode([rows[i] for i in places]), strict=True):
             if tokens.chunked:
                 arrays[chunking.COUNT] = counts[place : place + 1].astype(np.int64)
