@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from lateint.entries import check_scores
-from lateint.kernels.maxima import WHOLE, best_cosines
+from lateint.kernels.maxima import WHOLE, best_cosines, best_sums
 from lateint.model import Model
 from lateint.split import Query
 from lateint_store import Pipeline, Ragged
@@ -22,14 +23,19 @@ from lateint_store.codecs.rotated import Rotated
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """Rows of n documents as a codec made them, uint8."""
+    """Rows of n documents as a codec made them, uint8; without a codec, as the model's compressor did."""
 
     rows: Ragged
-    codec: Rotated
+    codec: Rotated | None
 
     def best_cosines(self, queries: Tensor) -> Tensor:
         """The largest cosine of each query row [q, w] with a document's rows: float32 [n, q]."""
+        assert self.codec is not None
         return torch.from_numpy(best_cosines(self.rows, self.codec, queries.float().numpy()))
+
+    def best_sums(self, coder: Any, queries: Tensor) -> Tensor:
+        """The largest inner product of each query row [q, c], at length 1, with what a document's bytes stand for: [n, q]."""
+        return torch.from_numpy(best_sums(self.rows, coder.tables(F.normalize(queries.float(), dim=-1)).numpy()))
 
 
 def reads_bytes(pipeline: Pipeline) -> bool:
@@ -38,20 +44,26 @@ def reads_bytes(pipeline: Pipeline) -> bool:
     return first.name == "rotated" and dict(first.settings)["bits"] in WHOLE and [other.name for other in others] == ["raw"]
 
 
+def reads_raw(pipeline: Pipeline) -> bool:
+    """Whether rows are bytes that no codec of this pipeline changed."""
+    return pipeline.spec.dtype == "uint8" and [codec.name for codec in pipeline.coding] == ["raw"]
+
+
 def reads_cosines(vectors: Pipeline, normalised: bool) -> bool:
     """The same of vectors of which a head wants inner products: those must be `normalised` by it, or decoded to length 1."""
     return reads_bytes(vectors) and (normalised or dict(vectors.coding[0].settings)["scale"] == "none")
 
 
 def codecs_read(model: Model, through: Mapping[str, Pipeline]) -> dict[str, Rotated]:
-    """The codec of each of these stored arrays, if the model's head scores candidates without decoding them; else none.
+    """The codecs of these stored arrays, if the model's head scores candidates without decoding them; else none.
 
     On a processor only.
     """
     head = model.head
     if model.device.type != "cpu" or not hasattr(head, "scores_codes") or not head.scores_codes(through):
         return {}
-    return {name: cast(Rotated, make_codec(pipeline.coding[0])) for name, pipeline in through.items()}
+    coded = {name: pipeline.coding[0] for name, pipeline in through.items() if not reads_raw(pipeline)}
+    return {name: cast(Rotated, make_codec(codec)) for name, codec in coded.items()}
 
 
 def score_coded(
@@ -61,7 +73,7 @@ def score_coded(
 
     Raises: ModelError for a score that is not finite: it could not be ranked.
     """
-    coded = {name: Coded(own, codecs[name]) for name, own in rows.items()}
+    coded = {name: Coded(own, codecs.get(name)) for name, own in rows.items()}
     with torch.inference_mode():
         scores = model.head.score_codes(query, coded).numpy()
     return check_scores(model, scores)

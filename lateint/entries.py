@@ -39,6 +39,8 @@ def pipelines(model: Model, codecs: Mapping[str, tuple[Part, ...]] | None = None
 def _spec(model: Model, name: str) -> ArraySpec:
     if name == "token_ids":
         return ArraySpec("int64", None)
+    if name == "states" and model.coder is not None:
+        return ArraySpec("uint8", model.width(name))
     return ArraySpec("float32", model.width(name), rows="one" if name == "vector" else "tokens")
 
 
@@ -99,7 +101,8 @@ def _padded(
             inside = np.minimum(columns[None, :], np.maximum(lengths[:, None] - 1, 0))
             taken = ragged.values[ragged.offsets[places][:, None] + inside]
         wide = torch.from_numpy(np.ascontiguousarray(taken))
-        found[name] = wide.to(device, torch.int64 if name == "token_ids" else dtype)
+        kept = {"token_ids": torch.int64}.get(name, wide.dtype if wide.dtype == torch.uint8 else dtype)
+        found[name] = wide.to(device, kept)
     return Candidates(mask=mask, **found)
 
 

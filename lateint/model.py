@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -100,7 +100,15 @@ class Model(nn.Module):
             return None
         if array == "vector":
             return vector_width(self.method, self.backbone.width)
+        if self.coder is not None:
+            return int(self.coder.code_bytes)
         return getattr(self.head, "stored_width", None) or (self.compressor or self.backbone).width
+
+    @property
+    def coder(self) -> Any:
+        """The compressor, if it turns its codes into bytes by itself, and they are what is stored; else None."""
+        makes = hasattr(self.compressor, "codes") and getattr(self.head, "stored_width", None) is None
+        return self.compressor if makes else None
 
     @property
     def vector_depths(self) -> range:
@@ -164,13 +172,18 @@ class Model(nn.Module):
         """Token ids of each document in its layout."""
         return self.texts.tokens([document.full_text for document in documents], self.method.document)
 
-    def encode(self, rows: Sequence[Sequence[int]]) -> list[dict[str, NDArray[Any]]]:
+    def encode(self, rows: Sequence[Sequence[int]], *, exact: bool = False) -> list[dict[str, NDArray[Any]]]:
         """Token rows of n documents -> their arrays: states [m, c], vector [h] float32, token_ids [m] int64.
 
-        One padded batch; pads are not stored. Cost: L·(12·t·h² + 2·t²·h) a document, more if its vector is deeper.
+        States are uint8 where a compressor makes bytes of them, see `coder`; `exact`: what these are made of.
+        One padded batch; pads are not stored.
+        Cost: L·(12·t·h² + 2·t²·h) a document, more if its vector is deeper.
         """
         with torch.inference_mode():
             tensors = self.encode_batch(rows)
+            if self.coder is not None and "states" in tensors and not exact:
+                directions, mask = tensors["states"]
+                tensors["states"] = self.coder.codes(directions), mask
         entries: list[dict[str, NDArray[Any]]] = [{} for _ in rows]
         for name, (values, mask) in tensors.items():
             host = (values.float() if values.is_floating_point() else values).cpu().numpy()  # numpy has no bfloat16
@@ -244,7 +257,9 @@ class Model(nn.Module):
         return vectors if self.vector_map is None else self.vector_map.compress(vectors)
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
-        """Scores [n] float32 of n candidates against one query; a head takes stored codes as they are."""
+        """Scores [n] float32 of n candidates against one query; a head takes stored codes as they are, bytes decoded."""
+        if docs.states is not None and docs.states.dtype == torch.uint8:
+            docs = replace(docs, states=self.coder.decode(docs.states))
         scores: Tensor = self.head.score(query, docs)
         return scores
 

@@ -57,8 +57,8 @@ def evidence_of(model: Model) -> Any:
 
 
 def _carry(weights: Mapping[str, Tensor], into: nn.Module) -> frozenset[str]:
-    """Load the weights that fit, and say of which parts they are."""
+    """Load the weights that fit; returns their names, and those of the parts that they are in."""
     held = into.state_dict()
     fitting = {key: value for key, value in weights.items() if key in held and held[key].shape == value.shape}
     into.load_state_dict(fitting, strict=False)
-    return frozenset(key.partition(".")[0] for key in fitting)
+    return frozenset(fitting) | {key.partition(".")[0] for key in fitting}

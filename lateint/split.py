@@ -30,8 +30,8 @@ class Query:
 class Candidates:
     """Decoded entries of n documents, padded on the right to the longest: what a head reads.
 
-    states [n, m, c] and vector [n, h] in the dtype of the model's weights; token_ids [n, m] int64; mask [n, m] bool, None
-    if nothing is padded.
+    states [n, m, c] and vector [n, h] in the dtype of the model's weights, states uint8 [n, m, bytes] where a compressor makes
+    bytes; token_ids [n, m] int64; mask [n, m] bool, None if nothing is padded.
     """
 
     mask: Tensor | None = None

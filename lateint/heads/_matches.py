@@ -12,13 +12,15 @@ from lateint.heads._precision import in_float32
 
 
 @in_float32
-def best_matches(ours: Tensor, theirs: Tensor, mask: Tensor | None) -> Tensor:
+def best_matches(ours: Tensor, theirs: Tensor, mask: Tensor | None, *, lengths: bool = False) -> Tensor:
     """The largest cosine of each query row with a document's rows: [n, q]; a pad never wins.
 
     Args: `ours` [q, c], or [n, q, c] if every document has query rows of its own; `theirs` [n, m, c]; `mask` [n, m] bool,
-    True where a row is real. Cost: n·m·q·c multiply-adds.
+    True where a row is real; `lengths`: those of `theirs` count, as inner products have them.
+    Cost: n·m·q·c multiply-adds.
     """
-    similar = F.normalize(theirs.float(), dim=-1) @ F.normalize(ours.float(), dim=-1).transpose(-1, -2)  # [n, m, q]
+    directions = theirs.float() if lengths else F.normalize(theirs.float(), dim=-1)
+    similar = directions @ F.normalize(ours.float(), dim=-1).transpose(-1, -2)  # [n, m, q]
     if mask is not None:
         similar = similar.masked_fill(~mask[:, :, None], -1.0)
     found: Tensor = similar.amax(dim=1)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
-from lateint.coded import Coded, reads_bytes, reads_cosines
+from lateint.coded import Coded, reads_bytes, reads_cosines, reads_raw
 from lateint.errors import InputError
 from lateint.heads._codes import check_compares
 from lateint.heads._matches import best_matches, word_mean
@@ -44,6 +44,8 @@ class Evidence(nn.Module):
         self.query_map = nn.Linear(backbone.width, width, bias=False)
         self.document_map = nn.Linear(width, width, bias=False) if document_map else None
         self.maps_vectors = method.vector_map is not None
+        # What bytes give back is a guess, shorter where it is vague: its inner product is the best guess of the cosine.
+        self.coder: tuple[Any, ...] = (compressor,) if hasattr(compressor, "codes") and not document_map else ()
         self.weight = nn.Linear(backbone.width, 1)
         self.log_cosine = nn.Parameter(torch.tensor(math.log(20.0)))
         self.log_evidence = nn.Parameter(torch.tensor(math.log(60.0)))
@@ -63,7 +65,7 @@ class Evidence(nn.Module):
         if docs.states is None:
             raise InputError("this head reads 'states', which these candidates do not hold")
         theirs = docs.states if self.document_map is None else self.document_map(docs.states)
-        return best_matches(self.query_map(query.rows.states[0]), theirs, docs.mask)
+        return best_matches(self.query_map(query.rows.states[0]), theirs, docs.mask, lengths=bool(self.coder))
 
     def combine(self, query: Query, docs: Candidates, best: Tensor) -> Tensor:
         """tau·cosine + eps·weighted mean of the best similarities."""
@@ -73,14 +75,16 @@ class Evidence(nn.Module):
         """Whether it can score these arrays as they are stored: directions in codes that fill whole bytes, and no map D."""
         if self.document_map is not None:
             return False
-        return reads_bytes(through["states"]) and reads_cosines(through["vector"], self.maps_vectors)
+        states = reads_raw(through["states"]) if self.coder else reads_bytes(through["states"])
+        return states and reads_cosines(through["vector"], self.maps_vectors)
 
     def score_codes(self, query: Query, coded: Mapping[str, Coded]) -> Tensor:
         """Scores [n] float32 of n candidates from the bytes of their codes; equal to `score` but for rounding.
 
         Cost a candidate: q additions a byte of its states, one a byte of its vector.
         """
-        best = coded["states"].best_cosines(self.query_map(query.rows.states[0]))
+        ours = self.query_map(query.rows.states[0])
+        best = coded["states"].best_sums(self.coder[0], ours) if self.coder else coded["states"].best_cosines(ours)
         return self._sum(query, coded_cosine(query, coded["vector"]), best)
 
     def _sum(self, query: Query, similar: Tensor, best: Tensor) -> Tensor:

@@ -30,6 +30,20 @@ def best_cosines(coded: Ragged, codec: Rotated, queries: NDArray[np.float32]) ->
     return best
 
 
+def best_sums(coded: Ragged, shares: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The largest sum of what the bytes of a document's row add for each of q queries: float32 [n, q]; -1 without rows.
+
+    Args: `coded`, n documents, rows uint8 [k]; `shares` [k, 256, q], what a byte adds by its place and value.
+    Cost: q additions a byte.
+    """
+    places, _, q = shares.shape
+    table = np.zeros((places, 256, -(-(q + 1) // PADDED) * PADDED), np.float32)
+    table[:, :, :q], table[0, :, q] = shares, 1  # of every row the square of the length that sums are divided by is 1
+    best = np.full((len(coded), q), -1, np.float32)
+    compiled(look_up)(coded.values.reshape(-1, coded.values.shape[-1]), coded.offsets, table, best)
+    return best
+
+
 def tables(codec: Rotated, turned: NDArray[np.float32]) -> NDArray[np.float32]:
     """What a byte adds, by its place and value: float32 [places, 256, columns].
 

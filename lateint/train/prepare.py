@@ -33,6 +33,9 @@ def prepare(model: Model, sets: Sequence[Source], seed: int = 0) -> dict[str, fl
         states, side = document_states(model, sets, np.random.default_rng(seed))
         found["kept"] = model.compressor.fit(states) if side is None else model.compressor.fit(states, side)
         model.rebuild_head()
+    if hasattr(model.compressor, "fit_codebooks") and "compressor.codebooks" not in model.carried:
+        states, _ = document_states(model, sets, np.random.default_rng(seed))
+        found["cosine of codes"] = model.compressor.fit_codebooks(states)
     evidence = evidence_of(model)
     if evidence is not None and "evidence" not in model.carried:
         states, ids = _query_states(model, sets, np.random.default_rng(seed))
