@@ -2,7 +2,7 @@
 
 BM25 (lateint_eval.firststage) ranks the whole pool, because the lists that come with the sets are shorter. `msmarco-dl21` and
 `msmarco-dl19`: all passages that come with the set. `squad` and `medquad`, with `-dev` behind it for development: every
-candidate of the protocol's 200 sampled questions, the first 50 of which are asked. `msmarco-dl19-official` is no pool, but
+candidate of the first 60 of the protocol's sampled questions, the first 30 of which are asked. `msmarco-dl19-official` is no pool, but
 the official lists of 100 with all official judgements. All but dl21 and `-dev` are test sets: once a checkpoint, nothing
 chosen by them.
 """
@@ -16,7 +16,7 @@ from lateint_eval.firststage import Bm25
 from lateint_eval.reporting.sets import tasks
 
 DEPTH = 1_000  # candidates a query
-ASKED = 50  # questions of a pool that has 200: a cross-encoder reads 1,000 texts for each
+ASKED, POOLED = 30, 60  # questions of those sampled: a cross-encoder reads 1,000 texts for each that is asked
 OFFICIAL = "msmarco-dl19-official"
 JUDGED = {"msmarco-dl21": ("train", "dev"), "msmarco-dl19": ("test",)}
 SAMPLED = {"squad": "squad test", "medquad": "medquad test", "squad-dev": "squad dev", "medquad-dev": "medquad dev"}
@@ -46,8 +46,7 @@ def _judged(name: str) -> Split:
 
 
 def _sampled(name: str) -> Split:
-    """The first questions of a sample, over every candidate of the whole sample."""
-    split = next(task.split for task in tasks(data_folder()) if task.name == name)
-    held = dict.fromkeys(doc_id for ids in split.candidates.values() for doc_id in ids)
-    asked = split.only(list(split.queries)[:ASKED], len(held))
-    return replace(asked, documents={doc_id: split.documents[doc_id] for doc_id in held})
+    """The first questions of a sample, over every candidate of twice as many."""
+    task = next(task for task in tasks(data_folder()) if task.name == name)
+    held = dict.fromkeys(doc_id for ids in task.first(POOLED).split.candidates.values() for doc_id in ids)
+    return replace(task.first(ASKED).split, documents={doc_id: task.split.documents[doc_id] for doc_id in held})

@@ -11,16 +11,16 @@ from lateint.train.teacher import STAGE, TEACHER
 
 LATENT = Recipe(
     name="latent",
-    base="teacher",  # its last layer tells words of a question apart by now; the base's own does not
+    base="all-MiniLM-L6-v2",
     method=Method(
         name="latent",
         source="lateint",
-        summary="stores 128 numbers of one bit for every third token and a vector of 128 4-bit numbers; evidence over both",
-        offline_layers="T",
-        query_layers="T",
+        summary="stores 128 numbers of one bit for every second token and a vector of 128 4-bit numbers; evidence over both",
+        offline_layers="T-2",
+        query_layers="T-2",
         document=Layout(template="alone", max_length=256),
         query=Layout(template="alone", max_length=64, trim="?"),
-        pool=part("clusters", factor=3),
+        pool=part("clusters", factor=2),
         compressor=part("linear", width=128),
         vector=part("mean"),
         vector_map=part("linear", width=128),
@@ -33,25 +33,9 @@ LATENT = Recipe(
         stages=(replace(STAGE, train=(*STAGE.train, "compressor", "vector_map"), quantised=True),),
     ),
     shares=TEACHER.shares,
-    steps=(300,),
+    steps=(240,),
     teacher=TEACHER.name,
     spans=TEACHER.spans,
     precision=TEACHER.precision,
     weights=TEACHER.weights,
-)
-
-# The same stored bytes, read twice: the evidence of all candidates, and blocks over the best of them.
-LATENT_BLOCKS = replace(
-    LATENT,
-    name="latent_blocks",
-    base="latent",
-    method=replace(
-        LATENT.method,
-        name="latent_blocks",
-        summary="the entries of `latent`; two blocks of all query words over the same bits, added to the evidence",
-        head=part(
-            "cross_blocks", blocks=2, first="T-2", readout="mean", residual="evidence", attend="absorbed", document_map=False
-        ),
-        stages=(replace(STAGE, train=("head",)),),
-    ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lateint.errors import InputError
 from lateint.method import Layout, Method, Stage
 from lateint.parts import part
-from lateint.train.latent import LATENT, LATENT_BLOCKS
+from lateint.train.latent import LATENT
 from lateint.train.pair_recipes import PAIR_RECIPES
 from lateint.train.recipe import Recipe
 from lateint.train.students import STUDENTS
@@ -41,7 +41,7 @@ DEFAULT = Recipe(
     steps=(600,),
 )
 
-RECIPES = {recipe.name: recipe for recipe in (DEFAULT, TEACHER, LATENT, LATENT_BLOCKS, *STUDENTS, *PAIR_RECIPES)}
+RECIPES = {recipe.name: recipe for recipe in (DEFAULT, TEACHER, LATENT, *STUDENTS, *PAIR_RECIPES)}
 
 
 def recipe(name: str) -> Recipe:
