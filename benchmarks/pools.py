@@ -2,9 +2,9 @@
 
 BM25 (lateint_eval.firststage) ranks the whole pool, because the lists that come with the sets are shorter. `msmarco-dl21` and
 `msmarco-dl19`: all passages that come with the set. `squad` and `medquad`, with `-dev` behind it for development: every
-candidate of the first 60 of the protocol's sampled questions, the first 30 of which are asked. `msmarco-dl19-official` is no pool, but
-the official lists of 100 with all official judgements. All but dl21 and `-dev` are test sets: once a checkpoint, nothing
-chosen by them.
+candidate of the first 60 of the protocol's sampled questions, the first 30 of which are asked. `msmarco-dl19-official` is no
+pool, but the official lists of 100 with all official judgements. All but dl21 and `-dev` are test sets: once a checkpoint,
+nothing chosen by them.
 """
 
 from __future__ import annotations
