@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from lateint.compressors._check import check_width
 from lateint.compressors.linear import Linear
 from lateint.errors import InputError
-from lateint.heads._precision import in_float32
+from lateint.precision import in_float32
 
 ENTRIES = 256  # of a codebook: a byte names one
 ROUNDS = 8  # of Lloyd's iteration

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from lateint.backbone.base import Backbone
 from lateint.coded import Coded, reads_cosines
 from lateint.errors import InputError
-from lateint.heads._precision import in_float32
 from lateint.method import Method
+from lateint.precision import in_float32
 from lateint.split import Candidates, Query
 from lateint_store import Pipeline
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from lateint.backbone.base import Backbone
 from lateint.errors import InputError
 from lateint.heads._codes import check_compares
-from lateint.heads._precision import in_float32
 from lateint.method import Method
+from lateint.precision import in_float32
 from lateint.split import Candidates, Query
 
 
