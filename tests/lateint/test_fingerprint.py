@@ -189,7 +189,7 @@ def test_the_canary_finds_arithmetic_that_gives_no_number(tmp_path, monkeypatch)
     with build(tmp_path, model) as store:
         encode = Model.encode
         nothing = [{"states": array["states"] * float("nan")} for array in encode(model, model.document_tokens(DOCUMENTS[:3]))]
-        monkeypatch.setattr(Model, "encode", lambda self, rows: nothing)
+        monkeypatch.setattr(Model, "encode", lambda self, rows, **_: nothing)
         assert stale(model, store)
 
 
