@@ -47,7 +47,7 @@ class Model(nn.Module):
 
     `method` is resolved: depths are numbers and segments are set. `name` is what messages call this model.
     `checkpoint`: the name alone stands for method and weights (a lateint checkpoint), nothing else has to be said.
-    `carried`: parts that came trained from a checkpoint of another method, see `lateint/rebase.py`.
+    `carried`: parts, and the weights in them, that came trained from a checkpoint of another method, see `lateint/rebase.py`.
     """
 
     checkpoint = False

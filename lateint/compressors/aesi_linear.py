@@ -7,13 +7,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lateint.compressors._check import check_width, given
-from lateint.compressors._orthonormal import orthonormal
 from lateint.compressors._pca import principal
+from lateint.compressors.linear import Linear
 
 RIDGE = 1e-3  # of the mean square of side information: embeddings span less than h directions
 
 
-class AesiLinear(nn.Module):
+class AesiLinear(Linear):
     """z = A (v - S u), v' = W z + S u; h -> c -> h with side information.
 
     v is a token's state; u, the side information, is what the document tower's embedding layer gives for the same token, as
@@ -25,22 +25,19 @@ class AesiLinear(nn.Module):
     needs_side = True
 
     def __init__(self, states_width: int, *, width: int = 16) -> None:
-        super().__init__()
-        self.width = check_width("aesi_linear", width)
-        self.down = nn.Parameter(orthonormal(width, states_width))
-        self.up = nn.Parameter(self.down.detach().T.clone(memory_format=torch.contiguous_format))
+        super().__init__(states_width, width=check_width("aesi_linear", width))
         self.side = nn.Parameter(torch.eye(states_width))
 
     def compress(self, states: Tensor, side: Tensor | None = None) -> Tensor:
         """States [..., h] and side information [..., h] -> codes [..., c]. Raises: InputError without side information."""
-        return F.linear(states - F.linear(given("aesi_linear", side), self.side), self.down)
+        return super().compress(states - F.linear(given("aesi_linear", side), self.side))
 
     def expand(self, codes: Tensor, side: Tensor | None = None) -> Tensor:
         """Codes [..., c] and side information [..., h] -> states [..., h]. Raises: InputError without side information."""
-        return F.linear(codes, self.up) + F.linear(given("aesi_linear", side), self.side)
+        return super().expand(codes) + F.linear(given("aesi_linear", side), self.side)
 
     @torch.no_grad()
-    def fit(self, states: Tensor, side: Tensor) -> float:
+    def fit(self, states: Tensor, side: Tensor) -> float:  # type: ignore[override]  # it needs both
         """S by least squares of states [n, h] on side information [n, h], then the directions that hold most of the rest.
 
         Returns: the share of the states' squared length that comes back. Cost: 2·n·h² + 2·h³.

@@ -17,7 +17,7 @@ SAMPLE = 30_000  # tokens that codebooks are fitted on
 SEED = 20_240_914
 
 
-class Residual(nn.Module):
+class Residual(Linear):
     """z = A x / |A x|, stored as bytes i_1 .. i_k of z ≈ C_1[i_1] + .. + C_k[i_k]; x' = W z; h -> c -> h.
 
     `width` c, `levels` k. Each byte names the entry nearest to what the ones before left over. What comes back of a direction
@@ -25,19 +25,14 @@ class Residual(nn.Module):
     guess of the cosine. So heads compare by inner products, and read bytes by look-ups, as `tables` has them.
     Fresh: A and W as in `linear`, codebooks of zeros. `fit` is for the maps, `fit_codebooks` for what they give.
     Training passes gradients to codebooks by what was chosen, and straight through to the states.
-    Source: residual vector quantisation (Chen et al. 2010); for late interaction, after CQ (arXiv:2203.17088). Cost: h·c
+    Source: residual vector quantisation (Chen et al. 2010); for late interaction, after CQ (ACL 2022). Cost: h·c
     multiply-adds a token and direction, k·256·c more to choose codes.
     """
 
-    needs_side = False
-
     def __init__(self, states_width: int, *, width: int = 128, levels: int = 10) -> None:
-        super().__init__()
-        self.width = check_width("residual", width)
+        super().__init__(states_width, width=check_width("residual", width))
         if isinstance(levels, bool) or not isinstance(levels, int) or not 1 <= levels <= 255:
             raise InputError(f"compressor 'residual': levels={levels!r}; expected 1 to 255 bytes a token")
-        start = Linear(states_width, width=width)
-        self.down, self.up = start.down, start.up
         self.codebooks = nn.Parameter(torch.zeros(levels, ENTRIES, width))
 
     @property
@@ -47,7 +42,7 @@ class Residual(nn.Module):
 
     def compress(self, states: Tensor, side: Tensor | None = None) -> Tensor:
         """States [..., h] -> directions [..., c] of length 1, before they become codes."""
-        return F.normalize(F.linear(states, self.down), dim=-1)
+        return F.normalize(super().compress(states), dim=-1)
 
     @torch.no_grad()
     @in_float32
@@ -71,22 +66,16 @@ class Residual(nn.Module):
         """What codes give back of directions [..., c], with the gradient of the directions themselves and of the codebooks."""
         return self.decode(self.codes(directions)).to(directions) + (directions - directions.detach())
 
-    def expand(self, codes: Tensor, side: Tensor | None = None) -> Tensor:
-        """Directions [..., c] -> states [..., h]."""
-        return F.linear(codes, self.up)
-
     @in_float32
     def tables(self, queries: Tensor) -> Tensor:
         """What each byte adds to the inner product with queries [q, c]: float32 [k, 256, q]."""
         return self.codebooks.detach().float() @ queries.float().T
 
+    @torch.no_grad()
     def fit(self, states: Tensor) -> float:
         """Principal directions of states [n, h]; W gives back their mean length. Returns: the share of squared length kept."""
-        start = Linear(states.shape[1], width=self.width)
-        kept = start.fit(states)
-        with torch.no_grad():
-            self.down.copy_(start.down)
-            self.up.copy_(start.up * F.linear(states, start.down).norm(dim=1).mean())
+        kept = super().fit(states)
+        self.up.mul_(F.linear(states, self.down).norm(dim=1).mean())
         return kept
 
     @torch.no_grad()

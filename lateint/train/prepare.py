@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -27,31 +28,31 @@ def prepare(model: Model, sets: Sequence[Source], seed: int = 0) -> dict[str, fl
     Returns: what was fitted, with its quality (share of squared length kept; the factor of lengths).
     """
     found: dict[str, float] = {}
+    sample = cache(lambda: document_states(model, sets, np.random.default_rng(seed)))  # nothing here changes the layers
     if hasattr(model.vector_map, "fit") and "vector_map" not in model.carried:
         found["kept of vectors"] = model.vector_map.fit(_document_vectors(model, sets, np.random.default_rng(seed)))
     if hasattr(model.compressor, "fit") and "compressor" not in model.carried:
-        states, side = document_states(model, sets, np.random.default_rng(seed))
+        states, side = sample()
         found["kept"] = model.compressor.fit(states) if side is None else model.compressor.fit(states, side)
         model.rebuild_head()
     if hasattr(model.compressor, "fit_codebooks") and "compressor.codebooks" not in model.carried:
-        states, _ = document_states(model, sets, np.random.default_rng(seed))
-        found["cosine of codes"] = model.compressor.fit_codebooks(states)
+        found["cosine of codes"] = model.compressor.fit_codebooks(sample()[0])
     evidence = evidence_of(model)
     if evidence is not None and "evidence" not in model.carried:
         states, ids = _query_states(model, sets, np.random.default_rng(seed))
         evidence.fit_weights(states, ids, FIRST_WORD)
     if getattr(model.head, "on_codes", False) and not pipelines(model)["states"].lossless:
-        found["lengths"] = _lost_length(model, sets, np.random.default_rng(seed))
+        found["lengths"] = _lost_length(model, *sample())
         model.head.lengthen(found["lengths"])
     return found
 
 
-def _lost_length(model: Model, sets: Sequence[Source], random: np.random.Generator) -> float:
+def _lost_length(model: Model, states: Tensor, side: Tensor | None) -> float:
     """The mean length of stored states over that of what their codecs give back; a codec may keep directions alone."""
     with torch.no_grad():
-        states = model.compressor.compress(*document_states(model, sets, random)).numpy()
-    back = round_trip([{"states": states}], {"states": pipelines(model)["states"]})["states"].values
-    return float(np.linalg.norm(states, axis=1).mean() / np.linalg.norm(back, axis=1).mean())
+        codes = model.compressor.compress(states, side).numpy()
+    back = round_trip([{"states": codes}], {"states": pipelines(model)["states"]})["states"].values
+    return float(np.linalg.norm(codes, axis=1).mean() / np.linalg.norm(back, axis=1).mean())
 
 
 def document_states(model: Model, sets: Sequence[Source], random: np.random.Generator) -> tuple[Tensor, Tensor | None]:

@@ -14,7 +14,7 @@ from lateint_store.codec import Bound, Count, check_choice, check_seed
 from lateint_store.errors import InputError, SpecError
 from lateint_store.hadamard import hadamard, pieces, signs, total
 from lateint_store.kernels import loading
-from lateint_store.kernels.blocks import decoded_blocks, first_turns
+from lateint_store.kernels.blocks import BLOCK, decoded_blocks, first_turns
 from lateint_store.kernels.halves import halved
 from lateint_store.kernels.rotating import quantised_blocks
 from lateint_store.lloyd_max import borders, levels
@@ -22,7 +22,6 @@ from lateint_store.ragged import unfilled
 from lateint_store.scales import join_scales, split_scales
 from lateint_store.spec import Array, ArraySpec
 
-BLOCK = 128
 ROUNDING = 2.0**-20
 """Float32 rounding of a decoded number, relative to the length of its block: 11 roundings of 2**-24, 7 of them additions."""
 TINY = 2.0**-138

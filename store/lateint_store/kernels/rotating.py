@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lateint_store.kernels.blocks import BLOCK
 from lateint_store.kernels.compiled import compiled
 from lateint_store.spec import Array
 
-BLOCK = 128
 Floats = npt.NDArray[np.float64]
 
 

@@ -49,7 +49,7 @@ def refuse_negative(key):
             raise IndexError(f"place {one}")
 
 
-def same(found, expected):
+def assert_same(found, expected):
     """Equal to the bit: zeros have signs."""
     assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
     assert found.flags.c_contiguous and found.tobytes() == expected.tobytes()

@@ -10,7 +10,7 @@ from lateint_store.hadamard import signs
 from lateint_store.kernels import blocks, halves
 from lateint_store.kernels.blocks import decoded_blocks, first_turns
 from lateint_store.lloyd_max import levels
-from tests.store.kernels.checking import COUNTS, checked, kernels, same
+from tests.store.kernels.checking import COUNTS, assert_same, checked, kernels
 
 
 def encoded(codec, spec, counts, seed=0):
@@ -35,7 +35,7 @@ def both(codec, spec, counts, seed=0):
 def test_equals_numpy_to_the_bit(bits, dtype, scale, scale_dtype):
     codec = make_codec(part("drive", bits=bits, scale=scale, scale_dtype=scale_dtype, seed=bits))
     for width in (1, 5, 16, 128, 200):
-        same(*both(codec, ArraySpec(dtype, width), COUNTS))
+        assert_same(*both(codec, ArraySpec(dtype, width), COUNTS))
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -47,7 +47,7 @@ def test_equals_numpy_to_the_bit(bits, dtype, scale, scale_dtype):
 )
 def test_any_lengths(counts, width, bits, seed):
     codec = make_codec(part("drive", bits=bits, seed=seed))
-    same(*both(codec, ArraySpec("float32", width), np.array(counts), seed))
+    assert_same(*both(codec, ArraySpec("float32", width), np.array(counts), seed))
 
 
 @pytest.mark.parametrize("bits", range(1, 9))
@@ -58,7 +58,7 @@ def test_uncompiled_no_index_leaves_its_array(bits, scale_dtype):
     with kernels(False):
         expected = codec.decode(data, spec, COUNTS)
     with kernels(True), checked(blocks, halves):
-        same(codec.decode(data, spec, COUNTS), expected)
+        assert_same(codec.decode(data, spec, COUNTS), expected)
 
 
 def test_uncompiled_documents_that_are_longer_than_the_blocks_raise():
@@ -73,7 +73,7 @@ def test_uncompiled_documents_that_are_longer_than_the_blocks_raise():
 def test_no_document_and_no_row():
     codec = make_codec(part("drive", bits=6))
     for counts in ([], [0], [0, 0, 0]):
-        same(*both(codec, ArraySpec("float16", 16), np.array([1, *counts])))
+        assert_same(*both(codec, ArraySpec("float16", 16), np.array([1, *counts])))
         with kernels(True):
             assert codec.decode(np.empty(0, np.uint8), ArraySpec("float32", 16), np.array(counts, np.int64)).shape == (0, 16)
 
@@ -88,7 +88,7 @@ def test_other_signs_or_levels_that_stand_elsewhere_differ():
     def decoded(table, diagonal):
         return decoded_blocks(stored, factors, table, diagonal.astype(np.float32), sizes).reshape(-1, 128)
 
-    same(decoded(first_turns(levels(4)), signs(3, 128)), found)
+    assert_same(decoded(first_turns(levels(4)), signs(3, 128)), found)
     for wrong in (
         decoded(first_turns(levels(4)), signs(4, 128)),
         decoded(first_turns(levels(4)), np.roll(signs(3, 128), 1)),

@@ -5,7 +5,7 @@ import pytest
 
 from lateint_store.kernels import halves
 from lateint_store.kernels.halves import halved
-from tests.store.kernels.checking import checked, same
+from tests.store.kernels.checking import assert_same, checked
 
 
 def every_half():
@@ -19,7 +19,7 @@ def reference(x):
 
 
 def test_every_half_comes_back():
-    same(halved(every_half()), reference(every_half()))
+    assert_same(halved(every_half()), reference(every_half()))
 
 
 @pytest.mark.parametrize("toward", [-np.inf, np.inf])
@@ -28,14 +28,14 @@ def test_midway_between_two_halves_and_beside_it(toward):
     each = np.unique(every_half())
     ties = (each[:-1].astype(np.float64) + each[1:]).astype(np.float32) / 2
     for x in (ties, np.nextafter(ties, np.float32(toward))):
-        same(halved(x), reference(x))
+        assert_same(halved(x), reference(x))
 
 
 def test_any_bits_but_those_that_are_no_number():
     words = np.random.default_rng(0).integers(0, 1 << 32, 300_000, np.uint32)
     x = words.view(np.float32)
     x = x[~np.isnan(x)]
-    same(halved(x), reference(x))
+    assert_same(halved(x), reference(x))
     assert np.isinf(halved(np.array([65520, -1e30, np.inf], np.float32))).all()
 
 
@@ -44,8 +44,8 @@ def test_the_kernel_is_its_reference(count):
     x = np.random.default_rng(count).standard_normal((count, 1)).astype(np.float32) * np.float32(1e-4)
     with checked(halves):
         found = halved(x)
-    same(found, reference(x))
-    same(halved(x), found)
+    assert_same(found, reference(x))
+    assert_same(halved(x), found)
 
 
 def test_cutting_instead_of_rounding_differs():

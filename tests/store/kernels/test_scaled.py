@@ -10,7 +10,7 @@ from lateint_store.codec import make_codec
 from lateint_store.errors import CodecError, InputError
 from lateint_store.kernels import halves, scaled
 from lateint_store.kernels.scaled import rounded_bytes, scaled_nibbles
-from tests.store.kernels.checking import checked, kernels, same
+from tests.store.kernels.checking import assert_same, checked, kernels
 
 CODECS = [part(name, scale=scale) for name in ("int8", "int4") for scale in ("float32", "float16")]
 
@@ -32,31 +32,30 @@ def both(codec, spec, y):
             yield codec.decode(y, spec)
 
 
-@pytest.mark.parametrize("chosen", CODECS, ids=str)
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-@pytest.mark.parametrize("rows", [0, 1, 9])
+CASES = [(codec, dtype, rows) for codec in CODECS for dtype in ("float32", "float16") for rows in (0, 1, 9)]
+WIDTHS = (1, 2, 5, 64, 385)
+
+
+@pytest.mark.parametrize(("chosen", "dtype", "rows"), CASES, ids=str)
 def test_equals_numpy_to_the_bit(chosen, dtype, rows):
     codec = make_codec(chosen)
-    for width in (1, 2, 5, 64, 385):
-        spec = ArraySpec(dtype, width)
-        y = coded(codec, dtype, rows, width)
-        same(*both(codec, spec, y))
+    for width in WIDTHS:
+        spec, y = ArraySpec(dtype, width), coded(codec, dtype, rows, width)
+        assert_same(*both(codec, spec, y))
         with checked(scaled, halves):
-            same(*both(codec, spec, y))
+            assert_same(*both(codec, spec, y))
 
 
-@pytest.mark.parametrize("chosen", CODECS, ids=str)
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-@pytest.mark.parametrize("rows", [0, 1, 9])
+@pytest.mark.parametrize(("chosen", "dtype", "rows"), CASES, ids=str)
 def test_the_bytes_are_those_of_numpy(chosen, dtype, rows):
     codec = make_codec(chosen)
-    for width in (1, 2, 5, 64, 385):
+    for width in WIDTHS:
         x, expected = numbers(dtype, rows, width), coded(codec, dtype, rows, width)
         with kernels(True):
-            same(codec.encode(x), expected)
-            same(codec.encode(np.asfortranarray(x)), expected)
+            assert_same(codec.encode(x), expected)
+            assert_same(codec.encode(np.asfortranarray(x)), expected)
             with checked(scaled):
-                same(codec.encode(x), expected)
+                assert_same(codec.encode(x), expected)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -86,7 +85,7 @@ def test_codes_that_encoding_never_makes_are_the_same_too(chosen):
     codec, spec = make_codec(chosen), ArraySpec("float32", 256)
     y = np.random.default_rng(0).integers(0, 256, (6, codec.resolve(spec).columns)).astype(np.uint8)
     y[:, -np.dtype(codec.scale).itemsize :] = np.frombuffer(np.array(0.5, codec.scale).tobytes(), np.uint8)
-    same(*both(codec, spec, y))
+    assert_same(*both(codec, spec, y))
 
 
 @pytest.mark.parametrize("chosen", CODECS, ids=str)
@@ -105,5 +104,5 @@ def test_nibbles_the_other_way_round_differ():
     scales = np.ascontiguousarray(y[:, 32:]).view(np.float32)
     with kernels(False):
         expected = codec.decode(y, spec)
-    same(scaled_nibbles(y, scales, 64), expected)
+    assert_same(scaled_nibbles(y, scales, 64), expected)
     assert (scaled_nibbles(y << 4 | y >> 4, scales, 64) != expected).mean() > 0.5

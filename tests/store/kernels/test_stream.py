@@ -8,7 +8,7 @@ from lateint_store import ArraySpec, part
 from lateint_store.codec import make_codec
 from lateint_store.kernels import stream
 from lateint_store.kernels.stream import WIDEST, read_streams, write_stream
-from tests.store.kernels.checking import COUNTS, checked, kernels, same
+from tests.store.kernels.checking import COUNTS, assert_same, checked, kernels
 
 
 def documents(bits, width, counts, dtype):
@@ -27,10 +27,10 @@ def test_equals_numpy(bits):
             data = np.frombuffer(bytearray(b"".join(pieces)), np.uint8)
             expected = codec.decode(data, spec, COUNTS)
         with kernels(True):
-            same(codec.decode(data, spec, COUNTS), expected)
+            assert_same(codec.decode(data, spec, COUNTS), expected)
             assert [codec.encode(one) for one in numbers] == pieces
         with kernels(True), checked(stream):
-            same(codec.decode(data, spec, COUNTS), expected)
+            assert_same(codec.decode(data, spec, COUNTS), expected)
             assert [codec.encode(one) for one in numbers] == pieces
 
 
