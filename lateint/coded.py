@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -21,21 +21,36 @@ from lateint_store.codec import make_codec
 from lateint_store.codecs.rotated import Rotated
 
 
+class Coded(Protocol):
+    """Rows of n documents as they are stored, and what their bytes mean."""
+
+    def best(self, queries: Tensor) -> Tensor:
+        """The largest similarity of each query row [q, c] with a document's rows: float32 [n, q]."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Coded:
-    """Rows of n documents as a codec made them, uint8; without a codec, as the model's compressor did."""
+class Rotations:
+    """Bytes that a codec made of directions: similar as cosines are."""
 
     rows: Ragged
-    codec: Rotated | None
+    codec: Rotated
 
-    def best_cosines(self, queries: Tensor) -> Tensor:
-        """The largest cosine of each query row [q, w] with a document's rows: float32 [n, q]."""
-        assert self.codec is not None
+    def best(self, queries: Tensor) -> Tensor:
+        """The largest cosines."""
         return torch.from_numpy(best_cosines(self.rows, self.codec, queries.float().numpy()))
 
-    def best_sums(self, coder: Any, queries: Tensor) -> Tensor:
-        """The largest inner product of each query row [q, c], at length 1, with what a document's bytes stand for: [n, q]."""
-        return torch.from_numpy(best_sums(self.rows, coder.tables(F.normalize(queries.float(), dim=-1)).numpy()))
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Bytes that a model's compressor made, each the name of a part of a sum: similar as inner products with the sums are."""
+
+    rows: Ragged
+    coder: Any
+
+    def best(self, queries: Tensor) -> Tensor:
+        """The largest inner products, query rows at length 1."""
+        return torch.from_numpy(best_sums(self.rows, self.coder.tables(F.normalize(queries.float(), dim=-1)).numpy()))
 
 
 def reads_bytes(pipeline: Pipeline) -> bool:
@@ -73,7 +88,9 @@ def score_coded(
 
     Raises: ModelError for a score that is not finite: it could not be ranked.
     """
-    coded = {name: Coded(own, codecs.get(name)) for name, own in rows.items()}
+    coded: dict[str, Coded] = {
+        name: Rotations(own, codecs[name]) if name in codecs else Sums(own, model.coder) for name, own in rows.items()
+    }
     with torch.inference_mode():
         scores = model.head.score_codes(query, coded).numpy()
     return check_scores(model, scores)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         state.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        state.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        state.update(tensor.reshape(-1).view(torch.uint8).numpy().data)  # a view: embeddings are most of a small model
     return state.hexdigest()
 
 
@@ -52,8 +53,9 @@ def fingerprint(model: Model) -> dict[str, str]:
         "layout": digest_json(layout),
         "tokenizer": digest_json([tokens, model.texts.pad, model.texts.raw.get_vocab()]),
     }
-    for array in model.arrays:
-        facts[f"{array}.weights"] = digest_tensors(_passed(model, array))
+    with ThreadPoolExecutor() as pool:  # hashing leaves Python's lock alone
+        digests = pool.map(digest_tensors, [_passed(model, array) for array in model.arrays])
+        facts |= {f"{array}.weights": digest for array, digest in zip(model.arrays, digests, strict=True)}
     if "states" in model.arrays:
         facts |= {"states.layers": str(method.depth), "states.pool": str(method.pool)}
     if "vector" in model.arrays:

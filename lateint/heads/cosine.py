@@ -47,7 +47,7 @@ def coded_cosine(query: Query, vectors: Coded) -> Tensor:
     """Cosines [n] float32 with vectors as they are stored."""
     if query.vector is None:
         raise InputError("a cosine needs the query's vector; set `vector` in the method")
-    return vectors.best_cosines(query.vector[None])[:, 0]
+    return vectors.best(query.vector[None])[:, 0]
 
 
 def cosine(query: Query, docs: Candidates, normalise: bool = False) -> Tensor:

@@ -83,8 +83,7 @@ class Evidence(nn.Module):
 
         Cost a candidate: q additions a byte of its states, one a byte of its vector.
         """
-        ours = self.query_map(query.rows.states[0])
-        best = coded["states"].best_sums(self.coder[0], ours) if self.coder else coded["states"].best_cosines(ours)
+        best = coded["states"].best(self.query_map(query.rows.states[0]))
         return self._sum(query, coded_cosine(query, coded["vector"]), best)
 
     def _sum(self, query: Query, similar: Tensor, best: Tensor) -> Tensor:
