@@ -56,7 +56,8 @@ def train(compressor: Any, states: Tensor, side: Tensor, steps: int) -> None:
 
 def fit(model: lateint.Model, sets: list[TrainingSet], steps: int) -> float:
     """Fit the compressor on one half of the sample; returns the error on the other half."""
-    states, side = document_states(model, sets, np.random.default_rng(0))
+    sample = document_states(model, sets, np.random.default_rng(0))
+    states, side = sample.states, sample.side
     if side is None:
         model.compressor.fit(states[::2])
     elif hasattr(model.compressor, "fit"):

@@ -50,7 +50,8 @@ class Sums:
 
     def best(self, queries: Tensor) -> Tensor:
         """The largest inner products, query rows at length 1."""
-        return torch.from_numpy(best_sums(self.rows, self.coder.tables(F.normalize(queries.float(), dim=-1)).numpy()))
+        shares, words = self.coder.tables(F.normalize(queries.float(), dim=-1))
+        return torch.from_numpy(best_sums(self.rows, shares.numpy(), None if words is None else words.numpy()))
 
 
 def reads_bytes(pipeline: Pipeline) -> bool:

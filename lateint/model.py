@@ -183,7 +183,7 @@ class Model(nn.Module):
             tensors = self.encode_batch(rows)
             if self.coder is not None and "states" in tensors and not exact:
                 directions, mask = tensors["states"]
-                tensors["states"] = self.coder.codes(directions), mask
+                tensors["states"] = self.coder.codes(directions, self.document_ids(rows)), mask
         entries: list[dict[str, NDArray[Any]]] = [{} for _ in rows]
         for name, (values, mask) in tensors.items():
             host = (values.float() if values.is_floating_point() else values).cpu().numpy()  # numpy has no bfloat16
@@ -236,6 +236,10 @@ class Model(nn.Module):
         block = self._document_block(rows)
         depth = self.method.depth
         return self._kept(states_after(self.backbone, block, {depth})[depth], block)
+
+    def document_ids(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Token rows as one padded block [n, t] int64."""
+        return self._document_block(rows).ids
 
     def _document_block(self, rows: Sequence[Sequence[int]]) -> Block:
         method = self.method

@@ -12,6 +12,8 @@ from lateint.parts import find
 from lateint.split import document_start
 from lateint.tokens import TextEncoder
 
+KEEP_TOKENS = ("all_tokens", "no_punctuation")  # pools whose rows are tokens, each at its place
+
 
 def settle(method: Method, backbone: Backbone, texts: TextEncoder) -> Method:
     """The method with numbers for depths and segments.
@@ -53,10 +55,16 @@ def check_vector(method: Method, head: Any) -> None:
 
 
 def check_side(method: Method, compressor: Any, head: Any) -> None:
-    """Refuse side information that the head could not compute again. Raises: InputError."""
+    """Refuse side information that the head could not compute again, and codes of word pieces that a pool mixes.
+
+    Raises: InputError.
+    """
+    name = str(method.compressor)
+    if getattr(compressor, "needs_words", False) and method.pool.name not in KEEP_TOKENS:
+        keep = " or ".join(KEEP_TOKENS)
+        raise InputError(f"compressor {name} stores word pieces, which pool {method.pool} mixes; use {keep}")
     if compressor is None or not compressor.needs_side:
         return
-    name = str(method.compressor)
     if "token_ids" not in head.reads:
         raise InputError(
             f"compressor {name} needs the token ids of documents, which head {method.head.name!r} does not read; "

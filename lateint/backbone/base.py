@@ -60,6 +60,12 @@ class Backbone(nn.Module):
         """Token ids, segments and positions [n, t] int64 (positions counted from 0) -> states [n, t, h]."""
         raise ModelError(f"{type(self).__name__} does not say how tokens are embedded")
 
+    @property
+    def words(self) -> Tensor:
+        """Input embeddings of the vocabulary [vocabulary, e]."""
+        found: Tensor = self.bare.get_input_embeddings().weight
+        return found
+
     def position_table(self) -> Tensor | None:
         """Position embeddings [positions, h] as states get them; None under rotary positions."""
         return None if self.rotary else self.widen(self.bare.embeddings.position_embeddings.weight[self.first_position :])

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lateint.compressors._check import check_width
-from lateint.compressors.linear import Linear
+from lateint.compressors._coder import Coder, Tables
 from lateint.errors import InputError
 from lateint.precision import in_float32
 
@@ -17,7 +17,7 @@ SAMPLE = 30_000  # tokens that codebooks are fitted on
 SEED = 20_240_914
 
 
-class Residual(Linear):
+class Residual(Coder):
     """z = A x / |A x|, stored as bytes i_1 .. i_k of z ≈ C_1[i_1] + .. + C_k[i_k]; x' = W z; h -> c -> h.
 
     `width` c, `levels` k. Each byte names the entry nearest to what the ones before left over. What comes back of a direction
@@ -40,13 +40,9 @@ class Residual(Linear):
         """Bytes of a token in a store."""
         return len(self.codebooks)
 
-    def compress(self, states: Tensor, side: Tensor | None = None) -> Tensor:
-        """States [..., h] -> directions [..., c] of length 1, before they become codes."""
-        return F.normalize(super().compress(states), dim=-1)
-
     @torch.no_grad()
     @in_float32
-    def codes(self, directions: Tensor) -> Tensor:
+    def codes(self, directions: Tensor, token_ids: Tensor | None = None) -> Tensor:
         """Directions [..., c] -> uint8 [..., k], byte after byte the nearest entry. Float32 whatever the weights' dtype."""
         left = directions.reshape(-1, self.width).float()
         found = torch.empty(len(left), self.code_bytes, dtype=torch.uint8, device=left.device)
@@ -62,21 +58,10 @@ class Residual(Linear):
         summed: Tensor = self.codebooks[levels, codes.long()].sum(dim=-2)
         return summed
 
-    def straight_through(self, directions: Tensor) -> Tensor:
-        """What codes give back of directions [..., c], with the gradient of the directions themselves and of the codebooks."""
-        return self.decode(self.codes(directions)).to(directions) + (directions - directions.detach())
-
     @in_float32
-    def tables(self, queries: Tensor) -> Tensor:
-        """What each byte adds to the inner product with queries [q, c]: float32 [k, 256, q]."""
-        return self.codebooks.detach().float() @ queries.float().T
-
-    @torch.no_grad()
-    def fit(self, states: Tensor) -> float:
-        """Principal directions of states [n, h]; W gives back their mean length. Returns: the share of squared length kept."""
-        kept = super().fit(states)
-        self.up.mul_(F.linear(states, self.down).norm(dim=1).mean())
-        return kept
+    def tables(self, queries: Tensor) -> Tables:
+        """What each byte adds to the inner product with queries [q, c]."""
+        return Tables(self.codebooks.detach().float() @ queries.float().T)
 
     @torch.no_grad()
     def fit_codebooks(self, states: Tensor) -> float:

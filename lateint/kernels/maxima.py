@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lateint.errors import ModelError
 from lateint_store import Ragged
 from lateint_store.codecs.rotated import Rotated
 from lateint_store.kernels.compiled import compiled
@@ -30,17 +31,29 @@ def best_cosines(coded: Ragged, codec: Rotated, queries: NDArray[np.float32]) ->
     return best
 
 
-def best_sums(coded: Ragged, shares: NDArray[np.float32]) -> NDArray[np.float32]:
+def best_sums(
+    coded: Ragged, shares: NDArray[np.float32], words: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """The largest sum of what the bytes of a document's row add for each of q queries: float32 [n, q]; -1 without rows.
 
-    Args: `coded`, n documents, rows uint8 [k]; `shares` [k, 256, q], what a byte adds by its place and value.
-    Cost: q additions a byte.
+    Args: `coded`, n documents, rows uint8 [k], or [2 + k] with `words`; `shares` [k, 256, q], what a byte adds by its place and
+    value; `words` [v, q], what the number in a row's first two bytes adds, the lower first.
+    Raises: ModelError for a number that is not below v. Cost: q additions a byte.
     """
     places, _, q = shares.shape
-    table = np.zeros((places, 256, -(-(q + 1) // PADDED) * PADDED), np.float32)
+    columns = -(-(q + 1) // PADDED) * PADDED
+    table = np.zeros((places, 256, columns), np.float32)
     table[:, :, :q], table[0, :, q] = shares, 1  # of every row the square of the length that sums are divided by is 1
     best = np.full((len(coded), q), -1, np.float32)
-    compiled(look_up)(coded.values.reshape(-1, coded.values.shape[-1]), coded.offsets, table, best)
+    rows: NDArray[np.uint8] = coded.values.reshape(-1, coded.values.shape[-1])
+    if words is None:
+        compiled(look_up)(rows, coded.offsets, table, best)
+        return best
+    start = np.zeros((len(words), columns), np.float32)
+    start[:, :q] = words
+    beyond = compiled(look_up_words)(rows, coded.offsets, start, table, best)
+    if beyond >= 0:
+        raise ModelError(f"a stored token is word piece {beyond}, and the model's compressor has {len(words)}")
     return best
 
 
@@ -73,3 +86,27 @@ def look_up(rows: Any, offsets: Any, table: Any, best: Any) -> None:
             shorter = np.float32(1) / np.sqrt(sums[q])
             for column in range(q):
                 best[document, column] = max(best[document, column], sums[column] * shorter)
+
+
+def look_up_words(rows: Any, offsets: Any, words: Any, table: Any, best: Any) -> Any:
+    """As `look_up`, of rows whose first two bytes say what a sum starts from; sums stay as they are.
+
+    Returns: -1, or the first number that is not one of `words`, where it stopped.
+    """
+    q = best.shape[1]
+    sums = np.zeros(table.shape[2], np.float32)
+    for document in range(len(best)):
+        for token in range(offsets[document], offsets[document + 1]):
+            word = np.int64(rows[token, 0]) | np.int64(rows[token, 1]) << 8
+            if word >= len(words):
+                return word
+            start = words[word]
+            for column in range(len(sums)):
+                sums[column] = start[column]
+            for place in range(table.shape[0]):
+                entry = table[place, rows[token, 2 + place]]
+                for column in range(len(sums)):
+                    sums[column] += entry[column]
+            for column in range(q):
+                best[document, column] = max(best[document, column], sums[column])
+    return np.int64(-1)

@@ -58,7 +58,7 @@ class Live:
             arrays[name] = straight_through(values, real, pipeline), real
         if self.coder is not None:
             directions, real = arrays["states"]
-            arrays["states"] = self.coder.straight_through(directions), real
+            arrays["states"] = self.coder.straight_through(directions, self.model.document_ids(rows)), real
         mask = next((m for name, (_, m) in arrays.items() if name != "vector"), None)
         return Candidates(mask=mask, **{name: values for name, (values, _) in arrays.items()})
 

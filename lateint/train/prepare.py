@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -32,52 +33,68 @@ def prepare(model: Model, sets: Sequence[Source], seed: int = 0) -> dict[str, fl
     if hasattr(model.vector_map, "fit") and "vector_map" not in model.carried:
         found["kept of vectors"] = model.vector_map.fit(_document_vectors(model, sets, np.random.default_rng(seed)))
     if hasattr(model.compressor, "fit") and "compressor" not in model.carried:
-        states, side = sample()
+        states, side = sample().states, sample().side
         found["kept"] = model.compressor.fit(states) if side is None else model.compressor.fit(states, side)
         model.rebuild_head()
     if hasattr(model.compressor, "fit_codebooks") and "compressor.codebooks" not in model.carried:
-        found["cosine of codes"] = model.compressor.fit_codebooks(sample()[0])
+        found["cosine of codes"] = model.compressor.fit_codebooks(sample().states)
+    if hasattr(model.compressor, "fit_words") and "compressor.words" not in model.carried:
+        words = model.backbone.words.detach()
+        found["cosine of codes"] = model.compressor.fit_words(sample().states, sample().token_ids, words)
     evidence = evidence_of(model)
     if evidence is not None and "evidence" not in model.carried:
         states, ids = _query_states(model, sets, np.random.default_rng(seed))
         evidence.fit_weights(states, ids, FIRST_WORD)
     if getattr(model.head, "on_codes", False) and not pipelines(model)["states"].lossless:
-        found["lengths"] = _lost_length(model, *sample())
+        found["lengths"] = _lost_length(model, sample())
         model.head.lengthen(found["lengths"])
     return found
 
 
-def _lost_length(model: Model, states: Tensor, side: Tensor | None) -> float:
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Rows of some documents: states [n, h] after layer L and the pool, the ids [n] of their tokens, and side information
+    [n, h] where the compressor takes any. `token_ids` means something only where the pool keeps tokens as they are.
+    """
+
+    states: Tensor
+    token_ids: Tensor
+    side: Tensor | None
+
+
+def _lost_length(model: Model, sample: Sample) -> float:
     """The mean length of stored states over that of what their codecs give back; a codec may keep directions alone."""
     with torch.no_grad():
-        codes = model.compressor.compress(states, side).numpy()
+        codes = model.compressor.compress(sample.states, sample.side).numpy()
     back = round_trip([{"states": codes}], {"states": pipelines(model)["states"]})["states"].values
     return float(np.linalg.norm(codes, axis=1).mean() / np.linalg.norm(back, axis=1).mean())
 
 
-def document_states(model: Model, sets: Sequence[Source], random: np.random.Generator) -> tuple[Tensor, Tensor | None]:
-    """What compressors are fitted on: states [n, h] after layer L, as many of every source, and side information [n, h].
-
-    None where the model's compressor takes none.
-    """
+def document_states(model: Model, sets: Sequence[Source], random: np.random.Generator) -> Sample:
+    """What compressors are fitted on: rows of a sample of documents, as many of every source."""
     samples = [_states(model, source.sample(SAMPLE, random)[1]) for source in sets]
-    smallest = min(len(states) for states, _ in samples)
-    chosen = [torch.from_numpy(random.choice(len(states), smallest, replace=False)) for states, _ in samples]
-    states = torch.cat([states[some] for (states, _), some in zip(samples, chosen, strict=True)])
-    sides = [side[some] for (_, side), some in zip(samples, chosen, strict=True) if side is not None]
-    return states, torch.cat(sides) if sides else None
+    smallest = min(len(one.states) for one in samples)
+    chosen = [torch.from_numpy(random.choice(len(one.states), smallest, replace=False)) for one in samples]
+    pairs = list(zip(samples, chosen, strict=True))
+    sides = [one.side[some] for one, some in pairs if one.side is not None]
+    return Sample(
+        torch.cat([one.states[some] for one, some in pairs]),
+        torch.cat([one.token_ids[some] for one, some in pairs]),
+        torch.cat(sides) if sides else None,
+    )
 
 
-def _states(model: Model, documents: Sequence[Document]) -> tuple[Tensor, Tensor | None]:
+def _states(model: Model, documents: Sequence[Document]) -> Sample:
     rows = sorted(model.document_tokens(documents), key=len)
-    parts, sides = [], []
+    parts, ids, sides = [], [], []
     with torch.no_grad():
         for start in range(0, len(rows), 16):
             kept, side = model.document_rows(rows[start : start + 16])
-            real = slice(None) if kept.mask is None else kept.mask
-            parts.append(kept.states[real].reshape(-1, kept.states.shape[-1]))
-            sides += [] if side is None else [side[real].reshape(-1, side.shape[-1])]
-    return torch.cat(parts), torch.cat(sides) if sides else None
+            real = torch.ones(kept.states.shape[:2], dtype=torch.bool) if kept.mask is None else kept.mask
+            parts.append(kept.states[real])
+            ids.append(model.document_ids(rows[start : start + 16])[:, : real.shape[1]][real])
+            sides += [] if side is None else [side[real]]
+    return Sample(torch.cat(parts), torch.cat(ids), torch.cat(sides) if sides else None)
 
 
 def _document_vectors(model: Model, sets: Sequence[Source], random: np.random.Generator) -> Tensor:

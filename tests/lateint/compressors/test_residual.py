@@ -89,7 +89,7 @@ def test_codebooks_are_the_same_every_time():
 def test_gradients_pass_straight_through_to_directions_and_to_the_entries_that_were_chosen():
     compressor, _ = fitted()
     directions = compressor.compress(states()[:1]).detach().requires_grad_()
-    found = compressor.straight_through(directions)
+    found = compressor.straight_through(directions, torch.tensor([0]))
     assert torch.allclose(found, compressor.decode(compressor.codes(directions)))
     found.sum().backward()
     assert torch.equal(directions.grad, torch.ones_like(directions))
@@ -110,11 +110,11 @@ def test_sums_by_look_ups_are_inner_products_with_what_comes_back_on_ragged_and_
     rows = Ragged(codes.numpy(), np.cumsum([0, *lengths]), ArraySpec("uint8", 3))
     queries = torch.randn(4, 8)
     ours = F.normalize(queries, dim=-1)
-    found = best_sums(rows, compressor.tables(ours).numpy())
+    found = best_sums(rows, compressor.tables(ours).shares.numpy())
     parts = compressor.decode(codes).detach().split(lengths)
     oracle = [best_matches(queries, own[None], None, lengths=True)[0] if len(own) else torch.full((4,), -1.0) for own in parts]
     np.testing.assert_allclose(found, torch.stack(oracle).numpy(), atol=1e-5)
-    assert np.abs(best_sums(rows, compressor.tables(queries).numpy()) - found).max() > 0.1
+    assert np.abs(best_sums(rows, compressor.tables(queries).shares.numpy()) - found).max() > 0.1
 
 
 def test_a_store_holds_bytes_and_scores_are_the_same_with_it_without_it_and_decoded(tmp_path):
