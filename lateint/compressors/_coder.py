@@ -31,7 +31,10 @@ class Coder(Linear, ABC):
     for z may depend on the token's id.
     """
 
-    code_bytes: int
+    @property
+    @abstractmethod
+    def code_bytes(self) -> int:
+        """Bytes of a token in a store."""
 
     def compress(self, states: Tensor, side: Tensor | None = None) -> Tensor:
         """States [..., h] -> directions [..., c] of length 1, before they become codes."""

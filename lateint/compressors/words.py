@@ -33,8 +33,8 @@ class Words(Coder):
 
     def __init__(self, states_width: int, *, width: int = 128, bits: int = 32, vocabulary: int = 30_522) -> None:
         super().__init__(states_width, width=check_width("words", width))
-        if isinstance(bits, bool) or not isinstance(bits, int) or bits % 8 or not 8 <= bits <= width:
-            raise InputError(f"compressor 'words': bits={bits!r}; expected a multiple of 8 from 8 to the width, {width}")
+        if isinstance(bits, bool) or not isinstance(bits, int) or bits % 8 or bits < 8:
+            raise InputError(f"compressor 'words': bits={bits!r}; expected 8, 16, 24, ...")
         if isinstance(vocabulary, bool) or not isinstance(vocabulary, int) or not 1 <= vocabulary <= 1 << 16:
             raise InputError(f"compressor 'words': vocabulary={vocabulary!r}; expected 1 to 65,536 word pieces")
         self.words = nn.Parameter(torch.zeros(vocabulary, width))
@@ -59,7 +59,7 @@ class Words(Coder):
                 "set its `vocabulary` to the tokenizer's"
             )
         left = directions.float() - self.words.float()[token_ids]
-        positive = (left @ self.planes.float().T >= 0).unflatten(-1, (-1, 8))
+        positive = (left @ self.planes.float().T >= 0).view(*left.shape[:-1], -1, 8)
         signs = (positive << torch.arange(8, device=left.device)).sum(dim=-1)
         return torch.cat([_bytes(token_ids), signs], dim=-1).to(torch.uint8)
 
@@ -74,7 +74,7 @@ class Words(Coder):
     def tables(self, queries: Tensor) -> Tables:
         """What word pieces and bytes add to the inner product with queries [q, c]. Cost: vocabulary·q·c multiply-adds."""
         ours = queries.float()
-        turned = (self.steps.detach().float() @ ours.T).unflatten(0, (-1, 8))  # [B/8, 8, q]
+        turned = (self.steps.detach().float() @ ours.T).view(-1, 8, len(ours))  # [B/8, 8, q]
         every = _signs(torch.arange(256, device=ours.device)[:, None]).float()  # [256, 8]
         return Tables(every @ turned, self.words.detach().float() @ ours.T)
 
@@ -91,11 +91,12 @@ class Words(Coder):
         count = torch.bincount(token_ids, minlength=len(words))[:, None]
         words += torch.zeros_like(words).index_add_(0, token_ids, z - words[token_ids]) / (count + SHRINK)
         left = z - words[token_ids]
+        kept = min(len(self.planes), self.width)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
-            turn = orthonormal(len(self.planes), len(self.planes)).double()
+            turn = orthonormal(len(self.planes), kept).double()
         self.words[: len(words)].copy_(words)
-        self.planes.copy_(turn @ principal(left, len(self.planes)).T)
+        self.planes.copy_(turn @ principal(left, kept).T)
         codes = self.codes(self.compress(states), token_ids)
         signs = _signs(codes[:, ID_BYTES:].long()).double()
         self.steps.copy_(torch.linalg.lstsq(signs, left).solution)
@@ -107,7 +108,8 @@ def _predicted(embeddings: Tensor, token_ids: Tensor, directions: Tensor) -> Ten
     known = torch.cat([embeddings, torch.ones_like(embeddings[:, :1])], dim=1)
     seen = known[token_ids]
     penalty = RIDGE * torch.eye(seen.shape[1]).to(seen)
-    return known @ torch.linalg.solve(seen.T @ seen + penalty, seen.T @ directions)
+    predicted: Tensor = known @ torch.linalg.solve(seen.T @ seen + penalty, seen.T @ directions)
+    return predicted
 
 
 def _bytes(token_ids: Tensor) -> Tensor:
@@ -118,7 +120,8 @@ def _bytes(token_ids: Tensor) -> Tensor:
 def _signs(packed: Tensor) -> Tensor:
     """Bytes [..., k] int64 -> signs [..., 8·k], 1 or -1, the lowest bit first."""
     bits = packed[..., None] >> torch.arange(8, device=packed.device) & 1
-    return bits.flatten(-2) * 2 - 1
+    signs: Tensor = bits.flatten(-2) * 2 - 1
+    return signs
 
 
 PART = Words
