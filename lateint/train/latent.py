@@ -11,7 +11,7 @@ from lateint.train.teacher import STAGE, TEACHER
 
 LATENT = Recipe(
     name="latent",
-    base="all-MiniLM-L6-v2",
+    base="default",
     method=Method(
         name="latent",
         source="lateint",
@@ -20,14 +20,11 @@ LATENT = Recipe(
         query_layers="T-2",
         document=Layout(template="alone", max_length=256),
         query=Layout(template="alone", max_length=64, trim="?"),
-        pool=part("clusters", factor=2),
-        compressor=part("linear", width=128),
+        pool=part("no_punctuation"),
+        compressor=part("words", width=128, bits=32),
         vector=part("mean"),
         vector_map=part("linear", width=128),
-        codecs=(
-            ("states", (part("rotated", bits=1, scale="none"),)),
-            ("vector", (part("rotated", bits=4, scale="none"),)),
-        ),
+        codecs=(("vector", (part("rotated", bits=4, scale="none"),)),),
         head=part("evidence", document_map=False),
         # The teacher's own schedule, like all its students, so that one file of scores feeds this one too.
         stages=(replace(STAGE, train=(*STAGE.train, "compressor", "vector_map"), quantised=True),),
