@@ -98,7 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=4_000)
     parser.add_argument("--pairs", type=int, default=20)
-    parser.add_argument("--methods", nargs="*", default=["latent", "default"])
+    parser.add_argument("--methods", nargs="*", default=["latent", "evidence"])
     parser.add_argument("--folder", type=Path, help="where stores are made: on the disk in question (default: temporary)")
     options = parser.parse_args()
     passages = build_passages()

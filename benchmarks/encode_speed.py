@@ -148,7 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=2_000)
     parser.add_argument("--pairs", type=int, default=5, help="alternating pairs of peer and build; medians are printed")
-    parser.add_argument("--methods", nargs="*", default=["default", "latent", "prettr", "mice"])
+    parser.add_argument("--methods", nargs="*", default=["evidence", "latent", "prettr", "mice"])
     options = parser.parse_args()
     texts = [lateint.Document(p.id, p.text, p.title) for p in build_passages()[: options.documents]]
     presets = lateint.PRESETS

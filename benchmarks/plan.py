@@ -70,7 +70,7 @@ def check(name: str, model: Any, number: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="default")
+    parser.add_argument("--model", default="evidence")
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--documents", type=int, default=DOCUMENTS, help="Of each set; 0: all.")
     parser.add_argument("--threads", type=int, default=1)

@@ -29,7 +29,7 @@ from lateint_eval.datasets.stdlib_questions import load_questions
 PARTS = ("fetch_ms", "decode_ms", "compute_ms")
 BATCH_SIZES = (16, 32, 64, 128)
 BASE = "all-MiniLM-L6-v2"
-METHODS = ("cosine", "colbert", "mice", "prettr")
+SHIPPED, METHODS = ("latent", "evidence"), ("cosine", "colbert", "mice", "prettr")
 CALLS_A_PAIR, SLOW_MS = 3, 1_000
 
 
@@ -102,7 +102,8 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=1_000)
     parser.add_argument("--pairs", type=int, default=5, help="alternating pairs of peer and methods")
     options = parser.parse_args()
-    models = {"default": lateint.load_model()} | {name: lateint.load_model(BASE, method=name) for name in METHODS}
+    models = {name: lateint.load_model(name) for name in SHIPPED}
+    models |= {name: lateint.load_model(BASE, method=name) for name in METHODS}
     with tempfile.TemporaryDirectory() as folder:
         result = run(models, BASE, options.candidates, options.pairs, Path(folder))
     peer = result["cross_encoder"]

@@ -34,6 +34,7 @@ from lateint.rebase import rebase
 FORMAT = 1
 CONFIG, TENSORS = "lateint.json", "lateint.safetensors"
 CHECKPOINTS = Path(__file__).parent / "checkpoints"  # the deltas that ship with the package
+DEFAULT = "latent"  # the one that "default" stands for
 
 
 def load_model(
@@ -50,7 +51,7 @@ def load_model(
 ) -> Model:
     """Load a model for indexing and ranking.
 
-    Args: `name_or_path` "default" (the checkpoint that ships with the package), a lateint checkpoint, a folder or hub
+    Args: `name_or_path` "default" (`latent`, the best that ships with the package), a lateint checkpoint, a folder or hub
     name of any supported encoder or one-label classifier; `method` a preset name or a `Method` (default: a lateint
     checkpoint's own, `cosine` for a bare encoder, `prettr` for a classifier; another method over a lateint checkpoint
     takes its encoder and whatever else fits, the rest is fresh); `offline_layers` replaces the
@@ -64,6 +65,7 @@ def load_model(
             raise InputError(f"threads={threads}; expected at least 1")
         torch.set_num_threads(threads)
     changes = Changes(offline_layers, query_max_length, doc_max_length, compressor)
+    name_or_path = DEFAULT if name_or_path == "default" else name_or_path
     folder = CHECKPOINTS / name_or_path if (CHECKPOINTS / name_or_path / CONFIG).is_file() else locate(name_or_path)
     chosen = _dtype(dtype)
     wanted = preset(method) if isinstance(method, str) else method
@@ -121,6 +123,7 @@ def _load(model: Model, kept: Mapping[str, Tensor], file: Path) -> None:
 
 def base_of(name_or_path: str | os.PathLike[str]) -> str:
     """The base that a delta checkpoint of ours stands on; what is no delta stands for itself."""
+    name_or_path = DEFAULT if name_or_path == "default" else name_or_path
     folder = CHECKPOINTS / name_or_path if (CHECKPOINTS / name_or_path / CONFIG).is_file() else Path(name_or_path)
     named = _read_config(folder).base if (folder / CONFIG).is_file() else None
     return named or str(name_or_path)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lateint_eval.datasets.stdlib import build_passages
 from lateint_eval.datasets.stdlib_questions import Questions, load_questions
 from lateint_eval.firststage import Bm25
-from lateint_eval.systems import Outcome, System, cached, cosine, full, measure
+from lateint_eval.systems import Outcome, System, base_cosine, cached, full, measure
 
 if TYPE_CHECKING:
     from lateint.model import Document, Model
@@ -109,7 +109,7 @@ def run(split: str = "test", progress: Any = None, say: Callable[[str], None] = 
         outcomes = []
         for system in (
             System("bm25", lambda text, _: first.search(text, DEPTH)),
-            cosine(model, store),
+            base_cosine(model, corpus),
             full(model, corpus),
             cached(model, store),
         ):

@@ -89,20 +89,14 @@ def full(model: Model, documents: Mapping[str, Document]) -> System:
     return System("full", lambda query, ids: _pairs(ranker.rank(query, documents=[documents[i] for i in ids])))
 
 
-def cosine(model: Model, store: Store) -> System:
-    """The base encoder's own similarity, over the vectors of the same store."""
-    from lateint.model import Model
-    from lateint.presets import preset
+def base_cosine(model: Model, documents: Mapping[str, Document]) -> System:
+    """The similarity of the encoder that a checkpoint stands on, untrained, over texts cut at the same lengths."""
+    from lateint.checkpoint import base_of, load_model
     from lateint.rank import Ranker
 
-    method = replace(
-        preset("cosine"), document=model.method.document, query=model.method.query, vector=model.method.vector
-    )
-    base = Model(model.backbone, model.texts, method, f"{model.name} (cosine)").to(model.device)
-    ranker = Ranker(base, store)
-    spec = store.manifest.specs["vector"]
-    size = len(spec.encode(next(iter(store.get([next(store.ids())])))["vector"].astype("float32")))
-    return System("cosine", lambda query, ids: _pairs(ranker.rank(query, ids)), float(size))
+    query, document = model.method.query.max_length, model.method.document.max_length
+    ranker = Ranker(load_model(base_of(model.name), "cosine", query_max_length=query, doc_max_length=document))
+    return System("cosine", lambda query, ids: _pairs(ranker.rank(query, documents=[documents[i] for i in ids])))
 
 
 def without_codecs(model: Model) -> Model:

@@ -11,11 +11,11 @@ from lateint.train.teacher import STAGE, TEACHER
 
 LATENT = Recipe(
     name="latent",
-    base="default",
+    base="evidence",
     method=Method(
         name="latent",
         source="lateint",
-        summary="stores 128 numbers of one bit for every second token and a vector of 128 4-bit numbers; evidence over both",
+        summary="stores word pieces with 32 bits of context each, and a vector of 128 4-bit numbers; evidence over both",
         offline_layers="T-2",
         query_layers="T-2",
         document=Layout(template="alone", max_length=256),

@@ -1,4 +1,4 @@
-"""Recipes by name: the shipped default, the teacher, its students, and those of sentence pairs."""
+"""Recipes by name: the evidence that all start from, the teacher, its students, and those of sentence pairs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ EVIDENCE_STAGE = Stage(
     pool=16,
 )
 
-DEFAULT = Recipe(
-    name="default",
+EVIDENCE = Recipe(
+    name="evidence",
     base="all-MiniLM-L6-v2",
     method=Method(
-        name="default",
+        name="evidence",
         source="lateint",
         summary="stores 128 int8 numbers a token after layer T-2 and the base vector; evidence beside the cosine",
         offline_layers="T-2",
@@ -41,7 +41,7 @@ DEFAULT = Recipe(
     steps=(600,),
 )
 
-RECIPES = {recipe.name: recipe for recipe in (DEFAULT, TEACHER, LATENT, *STUDENTS, *PAIR_RECIPES)}
+RECIPES = {recipe.name: recipe for recipe in (EVIDENCE, TEACHER, LATENT, *STUDENTS, *PAIR_RECIPES)}
 
 
 def recipe(name: str) -> Recipe:

@@ -1,4 +1,4 @@
-"""The recipe of the teacher: a full cross-encoder, started as an encoder of single texts and taught by the default."""
+"""The recipe of the teacher: a full cross-encoder, started as an encoder of single texts and taught by `evidence`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from lateint.parts import part
 from lateint.train.recipe import Recipe
 
 STAGE = Stage(
-    # Labels of three domains pull towards their templates; the default's scores, softened, hold on to what it knows of
+    # Labels of three domains pull towards their templates; the scores of `evidence`, softened, hold on to what it knows of
     # all text, most of all on queries that have no labels. So does the cosine of both sides alone, which stays in the score.
     losses=((part("listwise"), 0.5), (part("kl", temperature=2.0), 1.0)),
     train=("layers", "head"),
@@ -38,7 +38,7 @@ TEACHER = Recipe(
     ),
     shares={},
     steps=(600,),
-    teacher="default",
+    teacher="evidence",
     spans=2500,
     precision="bfloat16",
     weights="int8",
