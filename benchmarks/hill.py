@@ -160,7 +160,7 @@ def line(row: Found) -> list[str]:
 
 
 def table(found: dict[str, Found], rows: Sequence[Row]) -> Iterator[str]:
-    """One line a row: quality on every pool, then gain, time and bytes on all but the official lists."""
+    """One line a row: quality on every pool, then gain, time and bytes on all but the official lists, if there are others."""
     counted = [name for name in found if name != pools.OFFICIAL]
     heads = [*(f"{name} (n = {found[name]['queries']})" for name in found), "gain", "ms", "fetch + decode", "speed-up", "bytes"]
     yield "| row | " + " | ".join(heads) + " |"
@@ -168,8 +168,9 @@ def table(found: dict[str, Found], rows: Sequence[Row]) -> Iterator[str]:
     of = {row.text: {name: found[name]["rows"][row.text] for name in found} for row in rows}
     quality = {text: {name: shown[name][MEASURE] for name in counted} for text, shown in of.items()}
     for text, shown in of.items():
-        share = gain(quality[text], quality["cosine"], quality[TEACHER]).value if TEACHER in quality else float("nan")
-        pooled = [shown[name] for name in counted]
+        known = bool(counted) and TEACHER in quality
+        share = gain(quality[text], quality["cosine"], quality[TEACHER]).value if known else float("nan")
+        pooled = [shown[name] for name in counted or found]
         times = [statistics.fmean(row[phase] for row in pooled) for phase in PHASES]
         cells = [f"{shown[name][MEASURE]:.3f}" for name in found]
         cells += [f"{share:.2f}", f"{times[0]:,.0f}", f"{(times[1] + times[2]) / times[0]:.0%}"]

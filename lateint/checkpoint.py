@@ -60,13 +60,10 @@ def load_model(
     weights, float32 unless given (logits are float32 always); `threads` of torch in this process, left alone unless given.
     Raises: ModelError, DamagedCheckpoint, InputError.
     """
-    if threads is not None:
-        if threads < 1:
-            raise InputError(f"threads={threads}; expected at least 1")
-        torch.set_num_threads(threads)
+    _use(threads)
     changes = Changes(offline_layers, query_max_length, doc_max_length, compressor)
-    name_or_path = DEFAULT if name_or_path == "default" else name_or_path
-    folder = CHECKPOINTS / name_or_path if (CHECKPOINTS / name_or_path / CONFIG).is_file() else locate(name_or_path)
+    name_or_path, shipped = _shipped(name_or_path)
+    folder = shipped or locate(name_or_path)
     chosen = _dtype(dtype)
     wanted = preset(method) if isinstance(method, str) else method
     if isinstance(folder, Path) and (folder / CONFIG).is_file():
@@ -78,6 +75,21 @@ def load_model(
         backbone, texts, settled = pretrained(folder, wanted, changes, chosen)
         model = Model(backbone, texts, settled, str(name_or_path)).to(chosen)
     return model.to(device) if device is not None else model
+
+
+def _use(threads: int | None) -> None:
+    """Let torch use so many threads of this process."""
+    if threads is not None:
+        if threads < 1:
+            raise InputError(f"threads={threads}; expected at least 1")
+        torch.set_num_threads(threads)
+
+
+def _shipped(name_or_path: str | os.PathLike[str]) -> tuple[str | os.PathLike[str], Path | None]:
+    """A name, "default" by what it stands for, and the folder of that name that ships with the package, if there is one."""
+    name = DEFAULT if name_or_path == "default" else name_or_path
+    folder = CHECKPOINTS / name
+    return name, folder if (folder / CONFIG).is_file() else None
 
 
 def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
@@ -123,8 +135,8 @@ def _load(model: Model, kept: Mapping[str, Tensor], file: Path) -> None:
 
 def base_of(name_or_path: str | os.PathLike[str]) -> str:
     """The base that a delta checkpoint of ours stands on; what is no delta stands for itself."""
-    name_or_path = DEFAULT if name_or_path == "default" else name_or_path
-    folder = CHECKPOINTS / name_or_path if (CHECKPOINTS / name_or_path / CONFIG).is_file() else Path(name_or_path)
+    name_or_path, shipped = _shipped(name_or_path)
+    folder = shipped or Path(name_or_path)
     named = _read_config(folder).base if (folder / CONFIG).is_file() else None
     return named or str(name_or_path)
 

@@ -52,7 +52,7 @@ def test_a_student_trains_and_ranks_in_its_first_steps(student, tmp_path):
 
 
 def test_a_recipe_that_is_not_there_is_refused():
-    with pytest.raises(InputError, match="there are: default, teacher"):
+    with pytest.raises(InputError, match="there are: evidence, teacher"):
         recipe("nothing")
 
 
