@@ -6,14 +6,15 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lateint_eval.datasets.stdlib import build_passages
 from lateint_eval.datasets.stdlib_questions import Questions, load_questions
 from lateint_eval.firststage import Bm25
-from lateint_eval.systems import Outcome, System, base_cosine, cached, full, measure
+from lateint_eval.systems import Outcome, System, cached, full, measure
 
 if TYPE_CHECKING:
     from lateint.model import Document, Model
@@ -85,12 +86,20 @@ def load() -> Model:
     return load_model(doc_max_length=TOKENS)
 
 
-def build(model: Model, corpus: dict[str, Document], progress: Any = None) -> Store:
+def load_base(model: Model) -> Model:
+    """The encoder that a checkpoint stands on, as it was before any training of ours: its own vectors, texts cut alike."""
+    from lateint.checkpoint import base_of, load_model
+
+    query, document = model.method.query.max_length, model.method.document.max_length
+    return load_model(base_of(model.name), "cosine", query_max_length=query, doc_max_length=document)
+
+
+def build(model: Model, corpus: dict[str, Document], progress: Any = None, name: str = "store") -> Store:
     """Index the passages into a fresh store."""
     from lateint.encode import build_store
 
-    shutil.rmtree(home(), ignore_errors=True)
-    return build_store(model, list(corpus.values()), home() / "store", progress=progress)
+    shutil.rmtree(home() / name, ignore_errors=True)
+    return build_store(model, list(corpus.values()), home() / name, progress=progress)
 
 
 def run(split: str = "test", progress: Any = None, say: Callable[[str], None] = lambda _: None) -> Demo:
@@ -102,14 +111,17 @@ def run(split: str = "test", progress: Any = None, say: Callable[[str], None] = 
     first = Bm25(list(corpus), [document.full_text for document in corpus.values()])
     model = load()
     begun = time.perf_counter()
-    with build(model, corpus, progress) as store:
+    with ExitStack() as stack:
+        store = stack.enter_context(build(model, corpus, progress))
         index_seconds = time.perf_counter() - begun
         say(f"indexed in {index_seconds:.0f} s: {store.info()['bytes'] / 1e6:.1f} MB in {store.path}")
+        base = load_base(model)
+        vectors = stack.enter_context(build(base, corpus, progress, "cosine"))
         lists = {q.id: [doc_id for doc_id, _ in first.search(q.text, DEPTH)] for q in questions.kept}
         outcomes = []
         for system in (
             System("bm25", lambda text, _: first.search(text, DEPTH)),
-            base_cosine(model, corpus),
+            replace(cached(base, vectors), name="cosine"),
             full(model, corpus),
             cached(model, store),
         ):

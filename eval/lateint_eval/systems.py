@@ -89,16 +89,6 @@ def full(model: Model, documents: Mapping[str, Document]) -> System:
     return System("full", lambda query, ids: _pairs(ranker.rank(query, documents=[documents[i] for i in ids])))
 
 
-def base_cosine(model: Model, documents: Mapping[str, Document]) -> System:
-    """The similarity of the encoder that a checkpoint stands on, untrained, over texts cut at the same lengths."""
-    from lateint.checkpoint import base_of, load_model
-    from lateint.rank import Ranker
-
-    query, document = model.method.query.max_length, model.method.document.max_length
-    ranker = Ranker(load_model(base_of(model.name), "cosine", query_max_length=query, doc_max_length=document))
-    return System("cosine", lambda query, ids: _pairs(ranker.rank(query, documents=[documents[i] for i in ids])))
-
-
 def without_codecs(model: Model) -> Model:
     """The same model, sharing all weights, whose arrays pass no lossy codec."""
     plain = copy.copy(model)

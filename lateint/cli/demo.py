@@ -52,9 +52,7 @@ def _print_table(found: Demo) -> None:
         stored = "-" if row["bytes_per_passage"] is None else f"{row['bytes_per_passage']:,.0f}"
         scores = f"{row['ndcg10']:8.3f} {row['rr10']:7.3f} {row['ms_p50']:8.1f} {row['ms_p95']:8.1f} {stored:>14}"
         click.echo(f"{NAMES[row['name']]:<42} {scores}")
-    click.echo(
-        "bytes: what is allocated on disk, everything included (cosine: its vector alone); ms: one query, re-ranking only"
-    )
+    click.echo("bytes: what is allocated on disk, everything included; ms: one query, re-ranking only")
     click.echo(f"{found.seconds:.0f} s in all\n")
 
 
