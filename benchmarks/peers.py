@@ -45,8 +45,8 @@ def multi_vector(texts: list[str]) -> Call:
 
     torch.manual_seed(0)
     peer = MultiVectorEncoder(str(locate(BASE)), device="cpu")
-    held = peer.encode_document(texts, convert_to_tensor=True)
-    return lambda query: milliseconds(lambda: peer.similarity([peer.encode_query(query, convert_to_tensor=True)], held))
+    held = peer.encode_document(texts)
+    return lambda query: milliseconds(lambda: peer.similarity([peer.encode_query(query)], held))
 
 
 def shallow(texts: list[str], question: str) -> Callable[[str, int], float]:
