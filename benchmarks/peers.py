@@ -18,6 +18,7 @@ import json
 import statistics
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -81,14 +82,15 @@ def perfect(counts: tuple[int, ...]) -> dict[int, float]:
     return found
 
 
-def calls(folder: Path, candidates: int) -> tuple[dict[str, Call], list[str], list[str]]:
+def calls(stack: ExitStack, candidates: int) -> tuple[dict[str, Call], list[str], list[str]]:
     """Every way to rank the same passages; questions; the passages' texts."""
     passages = build_passages()
     documents = [lateint.Document(p.id, p.text, p.title) for p in passages[:candidates]]
     texts, ids = [document.full_text for document in documents], [document.id for document in documents]
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     found: dict[str, Call] = {"MultiVectorEncoder": multi_vector(texts)}
     for name, model in {"latent": lateint.load_model("latent"), "colbert": lateint.load_model(BASE, method="colbert")}.items():
-        ranker = lateint.Ranker(model, lateint.build_store(model, documents, folder / name))
+        ranker = lateint.Ranker(model, stack.enter_context(lateint.build_store(model, documents, folder / name)))
         found[name] = lambda query, ranker=ranker: ranker.rank(query, ids).timing.total_ms  # type: ignore[misc]
     questions = [question.text for question in load_questions("dev", {p.id for p in passages}).kept]
     return found, questions, texts
@@ -96,8 +98,8 @@ def calls(folder: Path, candidates: int) -> tuple[dict[str, Call], list[str], li
 
 def measure(candidates: int, rounds: int) -> dict[str, Any]:
     """All in turn; the whole result."""
-    with tempfile.TemporaryDirectory() as folder:
-        ways, questions, texts = calls(Path(folder), candidates)
+    with ExitStack() as stack:
+        ways, questions, texts = calls(stack, candidates)
         reads, asked = shallow(texts, questions[0]), cycle(questions)
         for call in ways.values():
             call(next(asked))

@@ -8,11 +8,9 @@ from typing import Any
 from lateint.backbone.base import Backbone, check_positions
 from lateint.errors import InputError
 from lateint.method import Method
-from lateint.parts import find
+from lateint.parts import find, names
 from lateint.split import document_start
 from lateint.tokens import TextEncoder
-
-KEEP_TOKENS = ("all_tokens", "no_punctuation")  # pools whose rows are tokens, each at its place
 
 
 def settle(method: Method, backbone: Backbone, texts: TextEncoder) -> Method:
@@ -60,8 +58,8 @@ def check_side(method: Method, compressor: Any, head: Any) -> None:
     Raises: InputError.
     """
     name = str(method.compressor)
-    if getattr(compressor, "needs_words", False) and method.pool.name not in KEEP_TOKENS:
-        keep = " or ".join(KEEP_TOKENS)
+    if getattr(compressor, "needs_words", False) and not find("pools", method.pool.name).keeps_tokens:
+        keep = " or ".join(name for name in names("pools") if find("pools", name).keeps_tokens)
         raise InputError(f"compressor {name} stores word pieces, which pool {method.pool} mixes; use {keep}")
     if compressor is None or not compressor.needs_side:
         return

@@ -12,6 +12,9 @@ from lateint.chunks import COUNT, Chunks, chunk_id
 from lateint.errors import DuplicateDocument, InputError, MissingDocument, StoreMismatch
 from lateint_store import Entry
 
+FORMER = {"default": "evidence"}
+"""Shipped checkpoints by the names that stores may have recorded of them. Today's default records its own name."""
+
 
 class Store(lateint_store.Store):
     """An open store of document arrays; everything but `add_documents` works without torch."""
@@ -110,4 +113,6 @@ def recorded_model(store: lateint_store.Store, **options: Any) -> Any:
     method = Method.from_json(recorded["method"])
     options["dtype"] = options.get("dtype") or store.manifest.fingerprint.get("dtype")
     options |= {"query_max_length": method.query.max_length, "doc_max_length": method.document.max_length}
-    return load_model(name, None if recorded.get("checkpoint") else method, **options)
+    if recorded.get("checkpoint"):
+        return load_model(FORMER.get(name, name), **options)
+    return load_model(name, method, **options)

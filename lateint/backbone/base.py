@@ -61,7 +61,7 @@ class Backbone(nn.Module):
         raise ModelError(f"{type(self).__name__} does not say how tokens are embedded")
 
     @property
-    def words(self) -> Tensor:
+    def word_embeddings(self) -> Tensor:
         """Input embeddings of the vocabulary [vocabulary, e]."""
         found: Tensor = self.bare.get_input_embeddings().weight
         return found

@@ -53,7 +53,7 @@ class Words(Coder):
 
         Raises: InputError for an id beyond the vocabulary.
         """
-        if len(token_ids) and int(token_ids.max()) >= len(self.words):
+        if token_ids.numel() and int(token_ids.max()) >= len(self.words):
             raise InputError(
                 f"compressor 'words' has {len(self.words)} word pieces, and these texts hold id {int(token_ids.max())}; "
                 "set its `vocabulary` to the tokenizer's"

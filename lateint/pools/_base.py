@@ -16,11 +16,13 @@ class Pool:
     """Rows [n, t, layers·h] of a batch of texts -> the rows that survive.
 
     `layers`: of how many last layers it reads the states, which stand side by side in its rows, the last layer's last;
-    `tokens`: so many rows it keeps at most, the first ones; None: no limit.
+    `tokens`: so many rows it keeps at most, the first ones; None: no limit. `keeps_tokens`: its rows are tokens, each at its
+    place, and those that it leaves out are masked.
     """
 
     layers = 1
     tokens: int | None = None
+    keeps_tokens = False
 
     def __init__(self, texts: TextEncoder) -> None:
         self.texts = texts

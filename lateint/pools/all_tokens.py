@@ -8,5 +8,7 @@ from lateint.pools._base import Pool
 class AllTokens(Pool):
     """The identity: rows [n, t, h] -> rows [n, t, h]."""
 
+    keeps_tokens = True
+
 
 PART = AllTokens

@@ -18,6 +18,8 @@ class NoPunctuation(Pool):
     Source: arXiv:2004.12832, Sec. 3.2.
     """
 
+    keeps_tokens = True
+
     def __init__(self, texts: TextEncoder) -> None:
         super().__init__(texts)
         found = (texts.raw.token_to_id(mark) for mark in string.punctuation)

@@ -39,7 +39,7 @@ def prepare(model: Model, sets: Sequence[Source], seed: int = 0) -> dict[str, fl
     if hasattr(model.compressor, "fit_codebooks") and "compressor.codebooks" not in model.carried:
         found["cosine of codes"] = model.compressor.fit_codebooks(sample().states)
     if hasattr(model.compressor, "fit_words") and "compressor.words" not in model.carried:
-        words = model.backbone.words.detach()
+        words = model.backbone.word_embeddings.detach()
         found["cosine of codes"] = model.compressor.fit_words(sample().states, sample().token_ids, words)
     evidence = evidence_of(model)
     if evidence is not None and "evidence" not in model.carried:

@@ -1,11 +1,15 @@
 """The checkpoints that ship: each loads over its base, tells an answer from the rest, and scores alike with a store or none."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import making
 import pytest
 
 from lateint.checkpoint import CHECKPOINTS, DEFAULT, base_of, load_model
 from lateint.encode import build_store
 from lateint.rank import Ranker
+from lateint.store import recorded_model
 
 NAMES = sorted(folder.name for folder in CHECKPOINTS.iterdir())
 QUESTION = "Which structure gives me the smallest element quickly?"
@@ -33,6 +37,13 @@ def test_the_default_goes_by_its_own_name_so_that_its_stores_stay_its_own(tmp_pa
     with build_store(model, TEXTS, tmp_path / "s") as store:
         assert store.manifest.model["name"] == DEFAULT
         assert store.get(["1"])[0]["states"].shape[1] == 6
+
+
+def test_a_store_of_the_default_that_was_finds_its_model(tmp_path):
+    with build_store(load_model("evidence"), TEXTS, tmp_path / "s") as store:
+        manifest = replace(store.manifest, model=store.manifest.model | {"name": "default"})
+        found = recorded_model(SimpleNamespace(path=store.path, manifest=manifest))
+        assert found.name == "evidence" and Ranker(found, store).rank(QUESTION, ["0", "1"])[0].doc_id == "1"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,24 +8,23 @@ import pytest
 import students
 import tiny
 import torch
+from storing import check_mismatch, check_scores
 from torch.nn import functional as F
 
 from lateint.checkpoint import load_model
 from lateint.compressors.residual import Residual
 from lateint.encode import build_store
-from lateint.errors import InputError, StoreMismatch
+from lateint.errors import InputError
 from lateint.heads._matches import best_matches
 from lateint.kernels.maxima import best_sums
 from lateint.parts import part
 from lateint.presets import preset
-from lateint.rank import Ranker
 from lateint.rebase import evidence_of
 from lateint.train.features import Live
 from lateint.train.prepare import prepare
 from lateint_store import ArraySpec, Ragged
 
 TEXTS = [*tiny.texts(30, seed=6), "bread"]
-IDS = [str(i) for i in range(len(TEXTS))]
 VECTOR = ("vector", (part("rotated", bits=4, scale="none"),))
 
 
@@ -122,24 +121,13 @@ def test_a_store_holds_bytes_and_scores_are_the_same_with_it_without_it_and_deco
     with build_store(made, TEXTS, tmp_path / "s") as store:
         held = store.get(["3"])[0]
         assert held["states"].dtype == np.uint8 and held["states"].shape[1] == 3
-        ranker = Ranker(made, store)
-        stored = making.scores(ranker.rank(making.QUERY, IDS))
-        assert ranker._climber.own.codecs
-        assert making.scores(Ranker(made).rank(making.QUERY, documents=TEXTS)) == pytest.approx(stored, abs=1e-3)
-        ranker._climber.own.codecs = {}
-        assert making.scores(ranker.rank(making.QUERY, IDS)) == pytest.approx(stored, abs=1e-4)
-        with torch.no_grad():
-            made.compressor.codebooks.mul_(-1)
-        assert making.scores(ranker.rank(making.QUERY, IDS)) != pytest.approx(stored, abs=0.1)
+        check_scores(made, store, TEXTS, made.compressor.codebooks)
 
 
 def test_other_codebooks_are_other_states(tmp_path):
     made = model()
     with build_store(made, TEXTS, tmp_path / "s") as store:
-        with torch.no_grad():
-            made.compressor.codebooks[0, 0, 0] += 1e-3
-        with pytest.raises(StoreMismatch, match=r"states\.weights"):
-            Ranker(made, store)
+        check_mismatch(made, store, made.compressor.codebooks)
 
 
 def test_training_sees_what_a_store_gives_back():

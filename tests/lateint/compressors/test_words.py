@@ -8,23 +8,22 @@ import pytest
 import students
 import tiny
 import torch
+from storing import check_mismatch, check_scores
 from torch.nn import functional as F
 
 from lateint.checkpoint import load_model
 from lateint.compressors.words import SHRINK, Words
 from lateint.encode import build_store
-from lateint.errors import InputError, ModelError, StoreMismatch
+from lateint.errors import InputError, ModelError
 from lateint.heads._matches import best_matches
 from lateint.kernels.maxima import best_sums
 from lateint.parts import part
 from lateint.presets import preset
-from lateint.rank import Ranker
 from lateint.train.features import Live
 from lateint.train.prepare import prepare
 from lateint_store import ArraySpec, Ragged
 
 TEXTS = [*tiny.texts(30, seed=6), "bread , and ! bread", "!"]
-IDS = [str(i) for i in range(len(TEXTS))]
 VECTOR = ("vector", (part("rotated", bits=4, scale="none"),))
 VOCABULARY = 600  # ids of two bytes
 
@@ -163,24 +162,13 @@ def test_a_store_holds_words_and_scores_are_the_same_with_it_without_it_and_deco
         held = store.get(["30"])[0]["states"]
         ids = made.document_tokens([making.Document("", "bread and bread")])[0]
         assert (held[:, 0] + 256 * held[:, 1].astype(int)).tolist() == ids  # punctuation is left out
-        ranker = Ranker(made, store)
-        stored = making.scores(ranker.rank(making.QUERY, IDS))
-        assert ranker._climber.own.codecs
-        assert making.scores(Ranker(made).rank(making.QUERY, documents=TEXTS)) == pytest.approx(stored, abs=1e-3)
-        ranker._climber.own.codecs = {}
-        assert making.scores(ranker.rank(making.QUERY, IDS)) == pytest.approx(stored, abs=1e-4)
-        with torch.no_grad():
-            made.compressor.words.mul_(-1)
-        assert making.scores(ranker.rank(making.QUERY, IDS)) != pytest.approx(stored, abs=0.1)
+        check_scores(made, store, TEXTS, made.compressor.words)
 
 
 def test_another_table_of_words_makes_other_states(tmp_path):
     made = model()
     with build_store(made, TEXTS, tmp_path / "s") as store:
-        with torch.no_grad():
-            made.compressor.words[0, 0] += 1e-3
-        with pytest.raises(StoreMismatch, match=r"states\.weights"):
-            Ranker(made, store)
+        check_mismatch(made, store, made.compressor.words)
 
 
 @pytest.mark.parametrize("pool", [part("clusters", factor=2), part("mean")])

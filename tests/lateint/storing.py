@@ -1,0 +1,30 @@
+"""What codes that a compressor makes have to show once a store holds them."""
+
+import making
+import pytest
+import torch
+
+from lateint.errors import StoreMismatch
+from lateint.rank import Ranker
+
+
+def check_scores(made, store, texts, weights):
+    """Scores are the same read as stored, decoded, and without a store; with `weights` turned round they are others."""
+    ids = [str(i) for i in range(len(texts))]
+    ranker = Ranker(made, store)
+    stored = making.scores(ranker.rank(making.QUERY, ids))
+    assert ranker._climber.own.codecs
+    assert making.scores(Ranker(made).rank(making.QUERY, documents=texts)) == pytest.approx(stored, abs=1e-3)
+    ranker._climber.own.codecs = {}
+    assert making.scores(ranker.rank(making.QUERY, ids)) == pytest.approx(stored, abs=1e-4)
+    with torch.no_grad():
+        weights.mul_(-1)
+    assert making.scores(ranker.rank(making.QUERY, ids)) != pytest.approx(stored, abs=0.1)
+
+
+def check_mismatch(made, store, weights):
+    """A store is refused once one of the `weights` that codes stand on has changed."""
+    with torch.no_grad():
+        weights.view(-1)[0] += 1e-3
+    with pytest.raises(StoreMismatch, match=r"states\.weights"):
+        Ranker(made, store)
