@@ -62,7 +62,7 @@ def command(data: tuple[str, ...], split: str, output: str, **options: Any) -> N
 
     \b
     Example:
-      lateint train --recipe default --data squad --data medquad --data selqa --output my-default
+      lateint train --recipe evidence --data squad --data medquad --data selqa --output my-evidence
       lateint train --method mice --base all-MiniLM-L6-v2 --teacher default --data squad --steps 300 --output mice-squad
     """
     from lateint.train.prepare import prepare

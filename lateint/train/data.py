@@ -27,11 +27,12 @@ class Example:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """One ranking source. `positives`: query id -> relevant ids; `candidates`: query id -> first-stage ids, best first."""
+    """One ranking source. `positives`: query id -> relevant ids, each with its level (1 and up); `candidates`: query id ->
+    first-stage ids, best first."""
 
     name: str
     queries: Mapping[str, str]
-    positives: Mapping[str, Sequence[str]]
+    positives: Mapping[str, Mapping[str, int]]
     candidates: Mapping[str, Sequence[str]]
     documents: Mapping[str, Document]
 
@@ -57,11 +58,16 @@ class TrainingSet:
             raise InputError(f"training set {self.name!r} has {len(self.pool)} documents; {negatives} negatives need more")
 
     def example(self, place: int, negatives: int, depth: int, random: np.random.Generator) -> Example:
-        """A random query's list: one positive, then `negatives` of the best `depth` candidates, filled up at random."""
+        """A random query's list: one positive, then `negatives` of the best `depth` candidates, filled up at random.
+
+        A candidate of a lower level than the positive's is a negative too: graded judgements say which of two is better.
+        """
         query = self.usable[random.integers(len(self.usable))]
-        relevant = [d for d in self.positives[query] if d in self.documents]
+        levels = self.positives[query]
+        relevant = [d for d in levels if d in self.documents]
         positive = relevant[random.integers(len(relevant))]
-        others = [d for d in self.candidates[query][:depth] if d in self.documents and d not in relevant]
+        worse = (d for d in self.candidates[query][:depth] if levels.get(d, 0) < levels[positive])
+        others = [d for d in worse if d in self.documents]
         chosen = [str(d) for d in random.choice(others, min(negatives, len(others)), replace=False)] if others else []
         taken = {*relevant, *chosen}
         while len(chosen) < negatives:

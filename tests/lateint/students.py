@@ -34,7 +34,7 @@ def source(name="toy"):
     }
     ids = list(documents)
     queries = {f"q{i}": f"what is the {topic}" for i, topic in enumerate(TOPICS)}
-    positives = {f"q{i}": ids[4 * i : 4 * i + 4] for i in range(3)}
+    positives = {f"q{i}": dict.fromkeys(ids[4 * i : 4 * i + 4], 1) for i in range(3)}
     return TrainingSet(name, queries, positives, {q: ids for q in queries}, documents)
 
 

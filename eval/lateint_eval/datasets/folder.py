@@ -73,7 +73,7 @@ def read_split(folder: str | Path, split: str, *, run: str | None = None, qrels:
 
 
 def training_set(folder: str | Path, split: str = "train") -> TrainingSet:
-    """The same split as the engine's training reads it: level 1 and up is relevant; score-0 lines are not.
+    """The same split as the engine's training reads it: level 1 and up is relevant, score-0 lines are not.
 
     Documents that are judged in another split are left out, so no model ever sees them, not even as negatives.
     """
@@ -85,7 +85,7 @@ def training_set(folder: str | Path, split: str = "train") -> TrainingSet:
     return TrainingSet(
         name=Path(folder).name,
         queries=found.queries,
-        positives={q: [d for d, level in found.qrels[q].items() if level > 0] for q in found.queries},
+        positives={q: {d: level for d, level in found.qrels[q].items() if level > 0} for q in found.queries},
         candidates=found.candidates,
         documents={d.id: Document(d.id, d.text, d.title) for d in found.documents.values() if d.id not in hidden},
     )

@@ -33,6 +33,6 @@ def span_queries(source: TrainingSet, number: int, seed: int = 0) -> TrainingSet
         start = int(random.integers(0, len(words) - length + 1))
         query = f"{ids[place]} {start} {length}"
         queries[query] = " ".join(words[start : start + length])
-        positives[query] = [ids[place]]
+        positives[query] = {ids[place]: 1}
         candidates[query] = [found for found, _ in index.search(queries[query], CANDIDATES)]
     return replace(source, name=f"{source.name} spans", queries=queries, positives=positives, candidates=candidates)

@@ -22,6 +22,20 @@ def test_the_sampler_takes_turns_by_share_and_never_calls_a_relevant_document_ne
         assert example.labels == (1.0, 0.0, 0.0, 0.0, 0.0, 0.0) and len(set(ids)) == 6
 
 
+def test_where_judgements_are_graded_a_worse_document_is_a_negative_of_a_better_one():
+    graded = students.source()
+    levels = {query: {d: 1 + place % 3 for place, d in enumerate(found)} for query, found in graded.positives.items()}
+    graded = replace(graded, positives=levels)
+    seen = set()
+    for place in range(60):
+        example = Sampler([graded], 5).example(place)
+        judged = levels[next(q for q, text in graded.queries.items() if text == example.query)]
+        first, *others = (judged.get(document.id, 0) for document in example.documents)
+        assert all(level < first for level in others)
+        seen.update((first, level) for level in others)
+    assert {(3, 2), (3, 1), (2, 1), (1, 0)} <= seen
+
+
 def test_an_example_depends_on_seed_and_number_alone():
     first, again, other = (Sampler([students.source()], 4, seed=seed) for seed in (1, 1, 2))
     backwards = [again.example(i) for i in reversed(range(8))]
