@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lateint.entries import check_scores
-from lateint.kernels.maxima import WHOLE, best_cosines, best_sums
+from lateint.kernels.maxima import WHOLE, best_cosines, best_sums, columns
 from lateint.model import Model
 from lateint.split import Query
 from lateint_store import Pipeline, Ragged
@@ -50,8 +50,10 @@ class Sums:
 
     def best(self, queries: Tensor) -> Tensor:
         """The largest inner products, query rows at length 1."""
-        shares, words = self.coder.tables(F.normalize(queries.float(), dim=-1))
-        return torch.from_numpy(best_sums(self.rows, shares.numpy(), None if words is None else words.numpy()))
+        q = len(queries)
+        padded = F.pad(F.normalize(queries.float(), dim=-1), (0, 0, 0, columns(q) - q))  # so that no table is copied for it
+        shares, words = self.coder.tables(padded)
+        return torch.from_numpy(best_sums(self.rows, q, shares.numpy(), None if words is None else words.numpy()))
 
 
 def reads_bytes(pipeline: Pipeline) -> bool:

@@ -31,27 +31,27 @@ def best_cosines(coded: Ragged, codec: Rotated, queries: NDArray[np.float32]) ->
     return best
 
 
+def columns(q: int) -> int:
+    """Columns of a table for q queries: one more than these, and a multiple of `PADDED`."""
+    return -(-(q + 1) // PADDED) * PADDED
+
+
 def best_sums(
-    coded: Ragged, shares: NDArray[np.float32], words: NDArray[np.float32] | None = None
+    coded: Ragged, q: int, shares: NDArray[np.float32], words: NDArray[np.float32] | None = None
 ) -> NDArray[np.float32]:
     """The largest sum of what the bytes of a document's row add for each of q queries: float32 [n, q]; -1 without rows.
 
-    Args: `coded`, n documents, rows uint8 [k], or [2 + k] with `words`; `shares` [k, 256, q], what a byte adds by its place and
-    value; `words` [v, q], what the number in a row's first two bytes adds, the lower first.
+    Args: `coded`, n documents, rows uint8 [k], or [2 + k] with `words`; `shares` [k, 256, columns(q)], what a byte adds by its
+    place and value, changed here; `words` [v, columns(q)], what the number in a row's first two bytes adds, the lower first.
     Raises: ModelError for a number that is not below v. Cost: q additions a byte.
     """
-    places, _, q = shares.shape
-    columns = -(-(q + 1) // PADDED) * PADDED
-    table = np.zeros((places, 256, columns), np.float32)
-    table[:, :, :q], table[0, :, q] = shares, 1  # of every row the square of the length that sums are divided by is 1
     best = np.full((len(coded), q), -1, np.float32)
     rows: NDArray[np.uint8] = coded.values.reshape(-1, coded.values.shape[-1])
     if words is None:
-        compiled(look_up)(rows, coded.offsets, table, best)
+        shares[:, :, q], shares[0, :, q] = 0, 1  # of every row the square of the length that sums are divided by is 1
+        compiled(look_up)(rows, coded.offsets, shares, best)
         return best
-    start = np.zeros((len(words), columns), np.float32)
-    start[:, :q] = words
-    beyond = compiled(look_up_words)(rows, coded.offsets, start, table, best)
+    beyond = compiled(look_up_words)(rows, coded.offsets, words, shares, best)
     if beyond >= 0:
         raise ModelError(f"a stored token is word piece {beyond}, and the model's compressor has {len(words)}")
     return best
@@ -66,7 +66,7 @@ def tables(codec: Rotated, turned: NDArray[np.float32]) -> NDArray[np.float32]:
     values = np.arange(256)[:, None] >> (codec.bits * np.arange(codes)) & ((1 << codec.bits) - 1)
     levels = codec.levels[values].astype(np.float32)  # [256, codes of a byte]
     places = turned.shape[1] // codes
-    table = np.zeros((places, 256, -(-(q + 1) // PADDED) * PADDED), np.float32)
+    table = np.zeros((places, 256, columns(q)), np.float32)
     table[:, :, :q] = levels @ turned.reshape(q, places, codes).transpose(1, 2, 0)
     table[:, :, q] = (levels**2).sum(axis=1)
     return table

@@ -27,8 +27,10 @@ class Example:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """One ranking source. `positives`: query id -> relevant ids, each with its level (1 and up); `candidates`: query id ->
-    first-stage ids, best first."""
+    """One ranking source.
+
+    `positives`: query id -> relevant ids, each with its level, 1 and up; `candidates`: query id -> first-stage ids, best first.
+    """
 
     name: str
     queries: Mapping[str, str]

@@ -1,10 +1,15 @@
-"""Many blocks and records at once: the checks of `block.py` on arrays. They tell that something is wrong, not what."""
+"""Many blocks and records at once: the checks of `block.py` on arrays. They tell that something is wrong, not what.
+
+Where kernels are in use (`kernels/records.py`) they do the same.
+"""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from operator import eq
 
 import numpy as np
@@ -12,6 +17,8 @@ import numpy.typing as npt
 
 from lateint_store.block import CRC, DIGEST_SIZE, HEADER, MAGIC, MAX_DOCUMENTS, TABLE_START, BlockFormat
 from lateint_store.codec import Buffer
+from lateint_store.fetched import Payloads
+from lateint_store.kernels.records import check_heads, copy_checked
 
 Numbers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -23,18 +30,66 @@ _LONGEST = TABLE_START + CRC.size * (MAX_DOCUMENTS + 1)
 _SPAN = np.dtype([("span", "<u4", (2,))])
 
 
+@dataclass(eq=False)
+class Blocks:
+    """Blocks as they lie in LMDB's map, with their keys. Nothing of them may outlive the transaction."""
+
+    keys: Sequence[Buffer]
+    views: Sequence[Buffer]
+
+    @cached_property
+    def sizes(self) -> Numbers:
+        """Bytes of each."""
+        return np.fromiter(map(len, self.views), np.int64, len(self.views))
+
+    @cached_property
+    def addresses(self) -> Numbers:
+        """Where each begins in memory; of one without bytes, 0."""
+        found = (np.frombuffer(view, np.uint8).ctypes.data if len(view) else 0 for view in self.views)
+        return np.fromiter(found, np.int64, len(self.views))
+
+    def of(self, owners: Numbers) -> list[Buffer]:
+        """The block of each record."""
+        return [self.views[owner] for owner in owners.tolist()]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """Payloads of one array.
+
+    Int64 [k] where each starts and ends in its block, the one of `blocks` that `owners` numbers, and the checksums that their
+    records state.
+    """
+
+    blocks: Blocks
+    owners: Numbers
+    starts: Numbers
+    ends: Numbers
+    checksums: npt.NDArray[np.uint32]
+
+    @property
+    def addresses(self) -> Numbers:
+        """Where each begins in memory."""
+        return self.blocks.addresses[self.owners] + self.starts
+
+    def views(self) -> list[Buffer]:
+        """Their bytes, without a copy."""
+        cuts = zip(self.blocks.of(self.owners), self.starts.tolist(), self.ends.tolist(), strict=True)
+        return [block[start:end] for block, start, end in cuts]
+
+
 def read_tables(
-    format: BlockFormat, keys: Sequence[Buffer], blocks: Sequence[Buffer], owners: Numbers, ordinals: Numbers
+    format: BlockFormat, blocks: Blocks, owners: Numbers, ordinals: Numbers
 ) -> tuple[Numbers, Flags]:
     """Where the record of each ordinal begins and ends in its block, the one of `blocks` that `owners` numbers: int64 [k, 2].
 
     And whether that block has the right key, a sound header and table, this ordinal, and room for the record: bool [k].
     """
-    sizes = np.fromiter(map(len, blocks), np.int64, len(blocks))
+    keys, views, sizes = blocks.keys, blocks.views, blocks.sizes
     if set(map(len, keys)) - {_KEY_SIZE} or (sizes < TABLE_START + DIGEST_SIZE).any():
         return np.zeros((len(ordinals), 2), np.int64), np.zeros(len(ordinals), np.bool_)
     taken = np.minimum(sizes, _LONGEST)
-    copied = b"".join([block[:_LONGEST] for block in blocks])
+    copied = b"".join([block[:_LONGEST] for block in views])
     places = np.cumsum(taken) - taken
     headers = _structs(copied, places, _HEADER)
     counts, firsts = headers["count"].astype(np.int64), headers["first"].astype(np.int64)
@@ -44,7 +99,7 @@ def read_tables(
     sound &= (ends + DIGEST_SIZE <= sizes) & (headers["first"] == np.frombuffer(b"".join(keys), ">u8"))
     starts = map(zlib.crc32, _slices(copied, places, places + HEADER.size))
     crcs = map(zlib.crc32, _slices(copied, places + TABLE_START, places + ends), starts)
-    sound &= headers["crc"] == np.fromiter(crcs, np.uint32, len(blocks))
+    sound &= headers["crc"] == np.fromiter(crcs, np.uint32, len(views))
     inside = ordinals - firsts[owners]
     good = sound[owners] & (inside >= 0) & (inside < counts[owners])
     entries = places[owners] + TABLE_START + CRC.size * np.where(good, inside, 0)
@@ -61,6 +116,35 @@ class Heads:
     rows: Numbers
     edges: Numbers
     checksums: npt.NDArray[np.uint32]
+
+
+def read_records(
+    format: BlockFormat, blocks: Blocks, owners: Numbers, ordinals: Numbers, doc_ids: Sequence[bytes], *, kernels: bool
+) -> tuple[Heads, Flags]:
+    """The head of each record, in the block that `owners` numbers, and which are sound and of the ids expected: bool [k]."""
+    if kernels and not set(map(len, blocks.keys)) - {_KEY_SIZE}:
+        ends = np.fromiter(accumulate(map(len, doc_ids)), np.int64, len(doc_ids))
+        first = np.frombuffer(b"".join(blocks.keys), ">i8").astype(np.int64)
+        where = (blocks.addresses, blocks.sizes, first)
+        rows, edges, checksums, sound = check_heads(format, where, owners, ordinals, (b"".join(doc_ids), ends))
+        return Heads(rows, edges, checksums), sound
+    spans, located = read_tables(format, blocks, owners, ordinals)
+    heads, sound = read_heads(format, blocks.of(owners), np.where(located[:, None], spans, 0), ordinals, doc_ids)
+    return heads, sound & located
+
+
+def copy_payloads(sources: Sequence[Source], order: Numbers, *, kernels: bool) -> tuple[Payloads, Flags]:
+    """Copies of payloads in some order, and which of these are what was written: bool [k]."""
+    expected = np.concatenate([source.checksums for source in sources])[order]
+    if kernels:
+        starts = np.concatenate([source.addresses for source in sources])[order]
+        sizes = np.concatenate([source.ends - source.starts for source in sources])[order]
+        data, offsets, same = copy_checked(starts, sizes, expected)
+        return Payloads(data, offsets), same
+    views = [view for source in sources for view in source.views()]
+    copied = Payloads.join([views[place] for place in order.tolist()])
+    crcs = np.fromiter(map(zlib.crc32, copied.views()), np.uint32, len(copied))
+    return copied, crcs == expected
 
 
 def read_heads(

@@ -6,43 +6,45 @@ These passes find that something is wrong, not what: such a document is read onc
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
 
-from lateint_store.bulk import Heads, Numbers, read_heads
-from lateint_store.codec import Buffer
+from lateint_store.bulk import Blocks, Heads, Numbers, Source, copy_payloads, read_records
 from lateint_store.entry import encode_all
 from lateint_store.environment import lmdb_errors
 from lateint_store.fetched import Fetched, Payloads
 from lateint_store.index import id_prefixes
+from lateint_store.kernels.loading import pays
 from lateint_store.shards import Shards
 from lateint_store.snapshot import Snapshot
 
 MANY = 24
 """Documents from which on the passes cost less than reading one by one (benchmarks/fetch_speed.py)."""
+SAVED = 3_000
+"""Nanoseconds a document that kernels save."""
 
 
 @dataclass(slots=True, eq=False)
 class Records:
     """k records of one shard, their heads checked. Blocks are views: nothing of them may outlive the transaction.
 
-    `places`, in the ids asked for, and `ordinals`: int64 [k]; `blocks`: the one that each is in.
+    `places`, in the ids asked for, and `ordinals`: int64 [k]; `owners` int64 [k]: the one of `blocks` that each is in.
     """
 
     snapshot: Snapshot
     places: Numbers
     ordinals: Numbers
-    blocks: list[Buffer]
+    blocks: Blocks
+    owners: Numbers
     heads: Heads
 
-    def payloads(self, column: int) -> list[Buffer]:
-        """Views of the payloads of one array, unchecked."""
-        starts, ends = self.heads.edges[:, column : column + 2].T.tolist()
-        return [block[start:end] for block, start, end in zip(self.blocks, starts, ends, strict=True)]
+    def source(self, column: int) -> Source:
+        """The payloads of one array, unchecked."""
+        edges, checksums = self.heads.edges, self.heads.checksums
+        return Source(self.blocks, self.owners, edges[:, column], edges[:, column + 1], checksums[:, column])
 
     def refuse(self, place: int, column: int) -> None:
         """Name the document whose payload is not what was written. Raises: DamagedStore."""
@@ -58,12 +60,12 @@ def fetch_documents(shards: Shards, ids: Sequence[str], columns: Mapping[str, in
 
     Raises: InputError for what cannot be an id, DamagedStore.
     """
-    wanted = encode_all(ids)
+    wanted, kernels = encode_all(ids), pays(SAVED * len(ids))
     with shards.reading() as snapshots:
-        found, missing = _find(snapshots, wanted)
+        found, missing = _find(snapshots, wanted, kernels)
         places = np.concatenate([records.places for records in found])
         order = np.argsort(places)
-        payloads = {name: _copy(found, order, column) for name, column in columns.items()}
+        payloads = {name: _copy(found, order, column, kernels) for name, column in columns.items()}
     met: list[int] = places[order].tolist()
     heads = sum([len(wanted[place]) for place in met]) + len(met) * shards.format.head.size
     return Fetched(
@@ -77,7 +79,9 @@ def fetch_documents(shards: Shards, ids: Sequence[str], columns: Mapping[str, in
     )
 
 
-def _find(snapshots: Sequence[Snapshot], wanted: Sequence[bytes]) -> tuple[list[Records], list[int]]:
+def _find(
+    snapshots: Sequence[Snapshot], wanted: Sequence[bytes], kernels: bool
+) -> tuple[list[Records], list[int]]:
     """The records of all ids that are there, and the places of the others, sorted. Raises: DamagedStore."""
     found: list[Records] = []
     waiting, prefixes = list(range(len(wanted))), [] if len(wanted) < MANY else id_prefixes(wanted)
@@ -87,7 +91,7 @@ def _find(snapshots: Sequence[Snapshot], wanted: Sequence[bytes]) -> tuple[list[
         with lmdb_errors(snapshot.location):
             here, doubtful = [], waiting
             if prefixes:
-                sound, doubtful = _together(snapshot, wanted, prefixes, waiting)
+                sound, doubtful = _together(snapshot, wanted, prefixes, waiting, kernels)
                 here.append(sound)
             here.append(_one_by_one(snapshot, wanted, doubtful))
         met = {place for records in here for place in records.places.tolist()}
@@ -101,20 +105,19 @@ def _find(snapshots: Sequence[Snapshot], wanted: Sequence[bytes]) -> tuple[list[
 
 
 def _together(
-    snapshot: Snapshot, wanted: Sequence[bytes], prefixes: Sequence[bytes], waiting: Sequence[int]
+    snapshot: Snapshot, wanted: Sequence[bytes], prefixes: Sequence[bytes], waiting: Sequence[int], kernels: bool
 ) -> tuple[Records, list[int]]:
     """The records of those of the `waiting` places of `wanted` that a shard holds; apart from them those to be read again."""
     ordinals = snapshot.lookup_all([prefixes[place] for place in waiting])
     order = np.argsort(ordinals, kind="stable")[np.count_nonzero(ordinals < 0) :]
     places, ordinals = np.array(waiting, np.int64)[order], ordinals[order]
     doc_ids = [wanted[place] for place in places.tolist()]
-    blocks, spans = snapshot.locate(ordinals)
-    heads, sound = read_heads(snapshot.format, blocks, spans, ordinals, doc_ids)
+    blocks, owners = snapshot.locate(ordinals)
+    heads, sound = read_records(snapshot.format, blocks, owners, ordinals, doc_ids, kernels=kernels)
     if sound.all():
-        return Records(snapshot, places, ordinals, blocks, heads), []
+        return Records(snapshot, places, ordinals, blocks, owners, heads), []
     heads = Heads(heads.rows[sound], heads.edges[sound], heads.checksums[sound])
-    blocks = [blocks[place] for place in np.flatnonzero(sound).tolist()]
-    return Records(snapshot, places[sound], ordinals[sound], blocks, heads), places[~sound].tolist()
+    return Records(snapshot, places[sound], ordinals[sound], blocks, owners[sound], heads), places[~sound].tolist()
 
 
 def _one_by_one(snapshot: Snapshot, wanted: Sequence[bytes], waiting: Sequence[int]) -> Records:
@@ -125,7 +128,8 @@ def _one_by_one(snapshot: Snapshot, wanted: Sequence[bytes], waiting: Sequence[i
         snapshot,
         np.array([place for place, _ in met], np.int64),
         np.array([ordinal for _, (ordinal, _) in met], np.int64),
-        [snapshot.block(ordinal).value for _, (ordinal, _) in met],
+        Blocks([], [snapshot.block(ordinal).value for _, (ordinal, _) in met]),
+        np.arange(len(met)),
         Heads(
             np.array([head.rows for head in heads], np.int64),
             np.array([[*accumulate(head.lengths, initial=head.start)] for head in heads], np.int64).reshape(-1, arrays + 1),
@@ -134,13 +138,10 @@ def _one_by_one(snapshot: Snapshot, wanted: Sequence[bytes], waiting: Sequence[i
     )
 
 
-def _copy(found: Sequence[Records], order: Numbers, column: int) -> Payloads:
+def _copy(found: Sequence[Records], order: Numbers, column: int, kernels: bool) -> Payloads:
     """Copies of the payloads of one array in some order, their checksums compared. Raises: DamagedStore."""
-    views = [view for records in found for view in records.payloads(column)]
-    copied = Payloads.join([views[place] for place in order.tolist()])
-    expected = np.concatenate([records.heads.checksums[:, column] for records in found])[order]
-    crcs = np.fromiter(map(zlib.crc32, copied.views()), np.uint32, len(copied))
-    for place in order[crcs != expected].tolist():
+    copied, same = copy_payloads([records.source(column) for records in found], order, kernels=kernels)
+    for place in order[~same].tolist():
         for records in found:
             if place < len(records.places):
                 records.refuse(place, column)

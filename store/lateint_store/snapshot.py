@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lateint_store import index, state
 from lateint_store.block import Block, BlockError, BlockFormat, Head
-from lateint_store.bulk import read_tables
+from lateint_store.bulk import Blocks
 from lateint_store.codec import Buffer
 from lateint_store.environment import Environment, Location
 from lateint_store.index import KEY, PREFIX_SIZE, entry_ordinal, id_prefix
@@ -91,14 +91,14 @@ class Snapshot:
                 return block
         raise self.location.damaged("no block holds this ordinal", ordinal)
 
-    def locate(self, ordinals: npt.NDArray[np.int64]) -> tuple[list[Buffer], npt.NDArray[np.int64]]:
-        """The blocks of some sorted ordinals, as views, and where the record of each begins and ends in it, int64 [k, 2].
+    def locate(self, ordinals: npt.NDArray[np.int64]) -> tuple[Blocks, npt.NDArray[np.int64]]:
+        """The blocks of some sorted ordinals, unchecked, and which of them is each one's: int64 [k].
 
-        Cost: a look-up a block; headers and tables are checked all together. Raises: DamagedStore.
+        Cost: a look-up a block. Raises: DamagedStore.
         """
         seek, back, key, value = self._blocks.set_range, self._blocks.prev, self._blocks.key, self._blocks.value
         keys: list[Buffer] = []
-        blocks: list[Buffer] = []
+        views: list[Buffer] = []
         owners: list[int] = []
         end = -1
         for ordinal in ordinals.tolist():
@@ -108,13 +108,9 @@ class Snapshot:
                 if not (back() if more else self._blocks.last()):
                     raise self.location.damaged("no block holds this ordinal", ordinal)
                 keys.append(key())
-                blocks.append(value())
-            owners.append(len(blocks) - 1)
-        spans, sound = read_tables(self.format, keys, blocks, np.array(owners, np.int64), ordinals)
-        for ordinal in ordinals[~sound].tolist():
-            self.head(ordinal)  # which says what is wrong
-            raise self.location.damaged("its block changed while it was read", ordinal)
-        return [blocks[owner] for owner in owners], spans
+                views.append(value())
+            owners.append(len(views) - 1)
+        return Blocks(keys, views), np.array(owners, np.int64)
 
     def head(self, ordinal: int) -> Head:
         """The head of a document's record. Raises: DamagedStore."""

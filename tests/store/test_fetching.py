@@ -13,6 +13,12 @@ from tests.store.making import build, entries, entry
 TOGETHER, ONE_BY_ONE = 0, 1 << 60
 
 
+@pytest.fixture(autouse=True, params=["numpy", "kernels"])
+def passes(request, monkeypatch):
+    """Everything here holds whoever makes the passes."""
+    monkeypatch.setattr(fetching, "pays", lambda saved: request.param == "kernels")
+
+
 def fetched(store, monkeypatch, many, ids, arrays=None):
     monkeypatch.setattr(fetching, "MANY", many)
     raw = store.fetch(ids, arrays, missing="skip")
@@ -46,6 +52,7 @@ def test_many_at_once_are_what_each_is_by_itself(path, monkeypatch, arrays):
 def test_ids_whose_digests_begin_alike_are_told_apart_among_many(tmp_path, monkeypatch):
     for module in ("index", "snapshot"):
         monkeypatch.setattr(f"lateint_store.{module}.id_prefix", lambda doc_id: doc_id[-1:] * 7)
+    monkeypatch.setattr(fetching, "id_prefixes", lambda doc_ids: [doc_id[-1:] * 7 for doc_id in doc_ids])
     with build(tmp_path / "s", 40) as store:
         store.delete(["doc8", "doc19"])
         ids = [f"doc{number}" for number in (*range(0, 50, 3), 8, 9)]

@@ -52,8 +52,11 @@ def load_numba() -> bool:
 
 
 def load_kernels(pipelines: Iterable[Pipeline]) -> None:
-    """Use kernels from now on, and have the machine code of all that these pipelines call, both ways."""
-    load_numba()
+    """Use kernels from now on, and have the machine code of all that reading documents and these pipelines call, both ways."""
+    from lateint_store.kernels.records import load_records
+
+    if load_numba():
+        load_records()
     for pipeline in pipelines:
         encoded = pipeline.encode(np.zeros(pipeline.spec.shape(2), pipeline.spec.dtype))
         pipeline.decode(encoded, 2)

@@ -9,14 +9,13 @@ import students
 import tiny
 import torch
 from storing import check_mismatch, check_scores
-from torch.nn import functional as F
 
 from lateint.checkpoint import load_model
+from lateint.coded import Sums
 from lateint.compressors.residual import Residual
 from lateint.encode import build_store
 from lateint.errors import InputError
 from lateint.heads._matches import best_matches
-from lateint.kernels.maxima import best_sums
 from lateint.parts import part
 from lateint.presets import preset
 from lateint.rebase import evidence_of
@@ -108,12 +107,11 @@ def test_sums_by_look_ups_are_inner_products_with_what_comes_back_on_ragged_and_
     codes = compressor.codes(compressor.compress(states()[: sum(lengths)]))
     rows = Ragged(codes.numpy(), np.cumsum([0, *lengths]), ArraySpec("uint8", 3))
     queries = torch.randn(4, 8)
-    ours = F.normalize(queries, dim=-1)
-    found = best_sums(rows, compressor.tables(ours).shares.numpy())
+    found = Sums(rows, compressor).best(queries).numpy()
     parts = compressor.decode(codes).detach().split(lengths)
     oracle = [best_matches(queries, own[None], None, lengths=True)[0] if len(own) else torch.full((4,), -1.0) for own in parts]
     np.testing.assert_allclose(found, torch.stack(oracle).numpy(), atol=1e-5)
-    assert np.abs(best_sums(rows, compressor.tables(queries).shares.numpy()) - found).max() > 0.1
+    assert np.abs(Sums(rows, compressor).best(queries.roll(1, dims=0)).numpy() - found).max() > 0.1
 
 
 def test_a_store_holds_bytes_and_scores_are_the_same_with_it_without_it_and_decoded(tmp_path):

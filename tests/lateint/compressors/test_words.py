@@ -12,11 +12,11 @@ from storing import check_mismatch, check_scores
 from torch.nn import functional as F
 
 from lateint.checkpoint import load_model
+from lateint.coded import Sums
 from lateint.compressors.words import SHRINK, Words
 from lateint.encode import build_store
 from lateint.errors import InputError, ModelError
 from lateint.heads._matches import best_matches
-from lateint.kernels.maxima import best_sums
 from lateint.parts import part
 from lateint.presets import preset
 from lateint.train.features import Live
@@ -137,9 +137,8 @@ def test_an_id_beyond_the_vocabulary_is_refused_when_it_is_stored_and_when_it_is
     with pytest.raises(InputError, match="has 300 word pieces, and these texts hold id 300"):
         compressor.codes(torch.randn(1, 16), torch.tensor([300]))
     rows = Ragged(np.array([[44, 1, 0]], np.uint8), np.array([0, 1]), ArraySpec("uint8", 3))  # 300
-    shares, words = compressor.tables(torch.randn(2, 16))
     with pytest.raises(ModelError, match="word piece 300, and the model's compressor has 300"):
-        best_sums(rows, shares.numpy(), words.numpy())
+        Sums(rows, compressor).best(torch.randn(2, 16))
 
 
 def test_sums_by_look_ups_are_inner_products_with_what_comes_back_on_ragged_and_empty_documents():
@@ -148,12 +147,13 @@ def test_sums_by_look_ups_are_inner_products_with_what_comes_back_on_ragged_and_
     codes = compressor.codes(*some(compressor, sum(lengths)))
     rows = Ragged(codes.numpy(), np.cumsum([0, *lengths]), ArraySpec("uint8", 3))
     ours = F.normalize(torch.randn(4, 16), dim=-1)
-    shares, words = (table.numpy() for table in compressor.tables(ours))
-    found = best_sums(rows, shares, words)
+    found = Sums(rows, compressor).best(ours).numpy()
     parts = compressor.decode(codes).detach().split(lengths)
     oracle = [best_matches(ours, own[None], None, lengths=True)[0] if len(own) else torch.full((4,), -1.0) for own in parts]
     np.testing.assert_allclose(found, torch.stack(oracle).numpy(), atol=1e-5)
-    assert np.abs(best_sums(rows, shares, np.roll(words, 1, axis=0)) - found).max() > 0.1
+    with torch.no_grad():
+        compressor.words.copy_(compressor.words.roll(1, dims=0))
+    assert np.abs(Sums(rows, compressor).best(ours).numpy() - found).max() > 0.1
 
 
 def test_a_store_holds_words_and_scores_are_the_same_with_it_without_it_and_decoded(tmp_path):

@@ -28,7 +28,13 @@ def checked(*modules):
 
 
 def plain(kernel):
-    return lambda *given: kernel(*(one.view(Checked) if isinstance(one, np.ndarray) else one for one in given))
+    return lambda *given: kernel(*map(watched, given))
+
+
+def watched(given):
+    if isinstance(given, tuple):
+        return tuple(map(watched, given))
+    return given.view(Checked) if isinstance(given, np.ndarray) else given
 
 
 class Checked(np.ndarray):

@@ -12,9 +12,11 @@ from lateint_store.kernels.blocks import decode_all
 from lateint_store.kernels.compiled import compiled
 from lateint_store.kernels.halves import round_all
 from lateint_store.kernels.loading import LOADING, Missed, load_kernels, load_numba, pays
+from lateint_store.kernels.records import copy_all, read_heads
 from lateint_store.kernels.rotating import quantise_all
 from lateint_store.kernels.scaled import find_peaks, round_bytes, round_nibbles, scale_bytes, scale_nibbles
 from lateint_store.kernels.stream import read_all, write_all
+from tests.store.making import build
 
 
 @pytest.fixture
@@ -56,9 +58,10 @@ def test_without_numba_numpy_goes_on(missed, monkeypatch):
 
 KERNELS = (decode_all, quantise_all, read_all, write_all, round_all)
 KERNELS += (find_peaks, round_bytes, round_nibbles, scale_bytes, scale_nibbles)
+KERNELS += (read_heads, copy_all)
 
 
-def test_after_loading_nothing_is_compiled(missed):
+def test_after_loading_nothing_is_compiled(missed, tmp_path):
     specs = [(ArraySpec("float16", 40), "drive:6"), (ArraySpec("float32", 16, "one"), "int8:float16")]
     specs += [(ArraySpec("float32", 7), "int4"), (ArraySpec("int64", None), "pack:15+zstd")]
     pipelines = [Pipeline(spec, parse_codecs(f"states={codecs}")["states"]) for spec, codecs in specs]
@@ -70,4 +73,6 @@ def test_after_loading_nothing_is_compiled(missed):
         counts = [5, 0, 30] if pipeline.spec.rows == "tokens" else [1, 1, 1]
         arrays = [(100 * rng.random(pipeline.spec.shape(rows))).astype(pipeline.spec.dtype) for rows in counts]
         pipeline.decode_many([pipeline.pack(data) for data in pipeline.array_bytes(arrays)], counts)
+    with build(tmp_path / "s", 40) as store:
+        store.fetch([f"doc{number}" for number in range(40)])
     assert [compiled(kernel).signatures for kernel in KERNELS] == before

@@ -1,0 +1,173 @@
+"""Heads and payloads of many records, checked and copied where they lie in LMDB's map: what `bulk.py` does with numpy."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lateint_store.block import DIGEST_SIZE, HEADER, MAGIC, MAX_DOCUMENTS, TABLE_START, BlockFormat
+from lateint_store.kernels.compiled import compiled
+
+Numbers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+_CODE = int.from_bytes(MAGIC, "little")
+_CRC_AT, _TABLE, _BEHIND, _MOST = HEADER.size, TABLE_START, DIGEST_SIZE, MAX_DOCUMENTS
+_ONES = np.uint32(0xFFFFFFFF)
+
+
+class Memory:
+    """The bytes from the first to the last of some pieces of memory, as one array: uint8, read-only.
+
+    What lies between the pieces may be nobody's: only they may be read, and only while they are there.
+    """
+
+    def __init__(self, starts: Numbers, sizes: Numbers) -> None:
+        starts, ends = starts[sizes > 0], (starts + sizes)[sizes > 0]
+        self.first = int(starts.min()) if len(starts) else 0
+        size = int(ends.max()) - self.first if len(ends) else 0
+        self.__array_interface__ = {"shape": (size,), "typestr": "|u1", "data": (self.first, True), "version": 3}
+        self.array = np.asarray(self) if size else np.frombuffer(b"", np.uint8)
+
+
+def check_heads(
+    format: BlockFormat,
+    blocks: tuple[Numbers, Numbers, Numbers],
+    owners: Numbers,
+    ordinals: Numbers,
+    ids: tuple[bytes, Numbers],
+) -> tuple[Numbers, Numbers, npt.NDArray[np.uint32], Flags]:
+    """Rows, edges, checksums, and which are sound, of k records: `bulk.Heads`.
+
+    Args: of every block where it begins in memory, its size and key, int64; of every record its block, its ordinal and its id:
+    all ids joined, and where each ends.
+    """
+    (addresses, sizes, keys), k, arrays = blocks, len(ordinals), format.arrays
+    memory = Memory(addresses, sizes)
+    rows, edges = np.zeros(k, np.int64), np.zeros((k, arrays + 1), np.int64)
+    checksums, sound = np.zeros((k, arrays), np.uint32), np.zeros(k, np.bool_)
+    bound = (int.from_bytes(format.uuid, "little"), format.seed)
+    placed = (addresses - memory.first, sizes, keys)
+    wanted = (owners, ordinals, np.frombuffer(ids[0], np.uint8), ids[1])
+    found = (rows, edges, checksums, sound)
+    compiled(read_heads)(memory.array, crc_tables(), np.array(bound, np.uint64), placed, wanted, found)
+    return rows, edges, checksums, sound
+
+
+def copy_checked(
+    addresses: Numbers, sizes: Numbers, checksums: npt.NDArray[np.uint32]
+) -> tuple[npt.NDArray[np.uint8], Numbers, Flags]:
+    """Copies of k pieces of memory, one after the other, where each begins and the last ends, and whose checksums agree."""
+    memory, offsets = Memory(addresses, sizes), np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    out, same = np.empty(int(offsets[-1]), np.uint8), np.zeros(len(sizes), np.bool_)
+    compiled(copy_all)(memory.array, crc_tables(), addresses - memory.first, offsets, checksums, (out, same))
+    return out, offsets, same
+
+
+def load_records() -> None:
+    """Have the machine code of both."""
+    none = np.zeros(0, np.int64)
+    check_heads(BlockFormat(bytes(8), 1), (none, none, none), none, none, (b"", none))
+    copy_checked(none, none, none.astype(np.uint32))
+
+
+@cache
+def crc_tables() -> npt.NDArray[np.uint32]:
+    """What a byte adds to a CRC-32 of zlib's polynomial when so many bytes stand behind it: uint32 [16, 256]."""
+    tables = np.zeros((16, 256), np.uint32)
+    tables[0] = np.arange(256)
+    for _ in range(8):
+        tables[0] = (tables[0] >> 1) ^ np.where(tables[0] & 1, 0xEDB88320, 0).astype(np.uint32)
+    for place in range(1, 16):
+        before = tables[place - 1]
+        tables[place] = (before >> 8) ^ tables[0, before & 255]
+    return tables
+
+
+def read_heads(memory: Any, tables: Any, bound: Any, blocks: Any, wanted: Any, found: Any) -> None:
+    """Fill `found`; each number is compared with the bytes that are there before it is followed."""
+    starts, sizes, keys = blocks
+    owners, ordinals, ids, id_ends = wanted
+    rows, edges, checksums, sound = found
+    arrays = checksums.shape[1]
+    fixed, seed = 10 + 8 * arrays, np.int64(bound[1])
+    before, good, id_start = -1, False, 0
+    for k in range(len(ordinals)):
+        owner, ordinal, id_end = owners[k], ordinals[k], id_ends[k]
+        length, id_from, id_start = id_end - id_start, id_start, id_end
+        start, size = starts[owner], sizes[owner]
+        if owner != before:
+            before, good = owner, block_is_sound(memory, tables, start, size, keys[owner], bound[0])
+        inside = ordinal - keys[owner]
+        if not good or inside < 0 or inside >= number(memory, start + 4, 2):
+            continue
+        at = start + number(memory, start + _TABLE + 4 * inside, 4)
+        end = start + number(memory, start + _TABLE + 4 * inside + 4, 4)
+        payloads = at + fixed + length
+        if end > start + size - _BEHIND or payloads > end or number(memory, at + 4, 2) != length:
+            continue
+        rows[k], edges[k, 0] = number(memory, at + 6, 4), payloads - start
+        for array in range(arrays):
+            edges[k, array + 1] = edges[k, array] + number(memory, at + 10 + 4 * array, 4)
+            checksums[k, array] = number(memory, at + 10 + 4 * (arrays + array), 4)
+        same = edges[k, arrays] == end - start
+        same &= crc32(memory, tables, at + 4, payloads, (ordinal ^ seed) & 0xFFFFFFFF) == number(memory, at, 4)
+        for place in range(length):
+            same &= memory[at + fixed + place] == ids[id_from + place]
+        sound[k] = same
+
+
+def block_is_sound(memory: Any, tables: Any, start: Any, size: Any, key: Any, uuid: Any) -> Any:
+    """Whether a block has a header and a table as they were written, its store's uuid and its key's ordinal."""
+    if size < _TABLE + _BEHIND or number(memory, start, 4) != _CODE or number(memory, start + 6, 2) != 0:
+        return False
+    first, own = np.uint64(0), np.uint64(0)
+    for place in range(8):
+        first |= np.uint64(memory[start + 8 + place]) << np.uint64(8 * place)
+        own |= np.uint64(memory[start + 16 + place]) << np.uint64(8 * place)
+    count = number(memory, start + 4, 2)
+    table_end = _TABLE + 4 * (count + 1)
+    if own != uuid or first != np.uint64(key) or count > _MOST or table_end + _BEHIND > size:
+        return False
+    crc = crc32(memory, tables, start, start + _CRC_AT, 0)
+    return crc32(memory, tables, start + _TABLE, start + table_end, crc) == number(memory, start + _CRC_AT, 4)
+
+
+def copy_all(memory: Any, tables: Any, starts: Any, offsets: Any, checksums: Any, made: Any) -> None:
+    """Fill what is made: copies, and whether each is the same as what was written."""
+    out, same = made
+    for k in range(len(starts)):
+        begin, end, start = offsets[k], offsets[k + 1], starts[k]
+        out[begin:end] = memory[start : start + end - begin]
+        same[k] = crc32(out, tables, begin, end, 0) == checksums[k]
+
+
+def number(memory: Any, at: Any, size: Any) -> Any:
+    """An unsigned number of some bytes, the lowest first."""
+    value: Any = 0
+    for place in range(size):
+        value |= np.int64(memory[at + place]) << (8 * place)
+    return value
+
+
+def crc32(data: Any, tables: Any, start: Any, end: Any, value: Any) -> Any:
+    """The CRC-32 of zlib of `data[start:end]`, going on from `value`; sixteen bytes at a time."""
+    byte, eight, crc, at = np.uint32(255), np.uint32(8), np.uint32(value) ^ _ONES, start
+    while at + 16 <= end:
+        crc ^= np.uint32(data[at]) | np.uint32(data[at + 1]) << eight
+        crc ^= np.uint32(data[at + 2]) << np.uint32(16) | np.uint32(data[at + 3]) << np.uint32(24)
+        one = tables[15, crc & byte] ^ tables[14, (crc >> eight) & byte]
+        one ^= tables[13, (crc >> np.uint32(16)) & byte] ^ tables[12, crc >> np.uint32(24)]
+        two = tables[11, data[at + 4]] ^ tables[10, data[at + 5]] ^ tables[9, data[at + 6]] ^ tables[8, data[at + 7]]
+        three = tables[7, data[at + 8]] ^ tables[6, data[at + 9]] ^ tables[5, data[at + 10]] ^ tables[4, data[at + 11]]
+        four = tables[3, data[at + 12]] ^ tables[2, data[at + 13]] ^ tables[1, data[at + 14]] ^ tables[0, data[at + 15]]
+        crc = (one ^ two) ^ (three ^ four)  # so that no look-up waits for another
+        at += 16
+    while at < end:
+        crc = (crc >> eight) ^ tables[0, (crc ^ np.uint32(data[at])) & byte]
+        at += 1
+    return crc ^ _ONES
