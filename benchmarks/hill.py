@@ -77,6 +77,7 @@ def measure(row: Row, model: lateint.Model, store: lateint.Store, data: Split) -
     ranker, ladder, rankings, timings = lateint.Ranker(model, store), row.ladder(deepest), {}, []
     for query, text in data.queries.items():
         if not timings:
+            ranker.warm_up(text, data.candidates[query])
             ranker.rank(text, data.candidates[query], ladder=ladder)
         found = ranker.rank(text, data.candidates[query], ladder=ladder)
         timings.append(found.timing)

@@ -23,7 +23,7 @@ from lateint_store.snapshot import Snapshot
 
 MANY = 24
 """Documents from which on the passes cost less than reading one by one (benchmarks/fetch_speed.py)."""
-SAVED = 3_000
+SAVED = 2_000
 """Nanoseconds a document that kernels save."""
 
 

@@ -49,11 +49,11 @@ def check_heads(
     memory = Memory(addresses, sizes)
     rows, edges = np.zeros(k, np.int64), np.zeros((k, arrays + 1), np.int64)
     checksums, sound = np.zeros((k, arrays), np.uint32), np.zeros(k, np.bool_)
-    bound = (int.from_bytes(format.uuid, "little"), format.seed)
+    bound = (int.from_bytes(format.uuid, "little", signed=True), format.seed)
     placed = (addresses - memory.first, sizes, keys)
     wanted = (owners, ordinals, np.frombuffer(ids[0], np.uint8), ids[1])
     found = (rows, edges, checksums, sound)
-    compiled(read_heads)(memory.array, crc_tables(), np.array(bound, np.uint64), placed, wanted, found)
+    compiled(read_heads)(memory.array, crc_tables(), np.array(bound, np.int64), placed, wanted, found)
     return rows, edges, checksums, sound
 
 
@@ -94,7 +94,7 @@ def read_heads(memory: Any, tables: Any, bound: Any, blocks: Any, wanted: Any, f
     owners, ordinals, ids, id_ends = wanted
     rows, edges, checksums, sound = found
     arrays = checksums.shape[1]
-    fixed, seed = 10 + 8 * arrays, np.int64(bound[1])
+    fixed, seed = 10 + 8 * arrays, bound[1]
     before, good, id_start = -1, False, 0
     for k in range(len(ordinals)):
         owner, ordinal, id_end = owners[k], ordinals[k], id_ends[k]
@@ -103,19 +103,19 @@ def read_heads(memory: Any, tables: Any, bound: Any, blocks: Any, wanted: Any, f
         if owner != before:
             before, good = owner, block_is_sound(memory, tables, start, size, keys[owner], bound[0])
         inside = ordinal - keys[owner]
-        if not good or inside < 0 or inside >= number(memory, start + 4, 2):
+        if not good or inside < 0 or inside >= half(memory, start + 4):
             continue
-        at = start + number(memory, start + _TABLE + 4 * inside, 4)
-        end = start + number(memory, start + _TABLE + 4 * inside + 4, 4)
+        at = start + word(memory, start + _TABLE + 4 * inside)
+        end = start + word(memory, start + _TABLE + 4 * inside + 4)
         payloads = at + fixed + length
-        if end > start + size - _BEHIND or payloads > end or number(memory, at + 4, 2) != length:
+        if end > start + size - _BEHIND or payloads > end or half(memory, at + 4) != length:
             continue
-        rows[k], edges[k, 0] = number(memory, at + 6, 4), payloads - start
+        rows[k], edges[k, 0] = word(memory, at + 6), payloads - start
         for array in range(arrays):
-            edges[k, array + 1] = edges[k, array] + number(memory, at + 10 + 4 * array, 4)
-            checksums[k, array] = number(memory, at + 10 + 4 * (arrays + array), 4)
+            edges[k, array + 1] = edges[k, array] + word(memory, at + 10 + 4 * array)
+            checksums[k, array] = word(memory, at + 10 + 4 * (arrays + array))
         same = edges[k, arrays] == end - start
-        same &= crc32(memory, tables, at + 4, payloads, (ordinal ^ seed) & 0xFFFFFFFF) == number(memory, at, 4)
+        same &= crc32(memory, tables, at + 4, payloads, (ordinal ^ seed) & 0xFFFFFFFF) == word(memory, at)
         for place in range(length):
             same &= memory[at + fixed + place] == ids[id_from + place]
         sound[k] = same
@@ -123,35 +123,37 @@ def read_heads(memory: Any, tables: Any, bound: Any, blocks: Any, wanted: Any, f
 
 def block_is_sound(memory: Any, tables: Any, start: Any, size: Any, key: Any, uuid: Any) -> Any:
     """Whether a block has a header and a table as they were written, its store's uuid and its key's ordinal."""
-    if size < _TABLE + _BEHIND or number(memory, start, 4) != _CODE or number(memory, start + 6, 2) != 0:
+    if size < _TABLE + _BEHIND or word(memory, start) != _CODE or half(memory, start + 6) != 0:
         return False
-    first, own = np.uint64(0), np.uint64(0)
-    for place in range(8):
-        first |= np.uint64(memory[start + 8 + place]) << np.uint64(8 * place)
-        own |= np.uint64(memory[start + 16 + place]) << np.uint64(8 * place)
-    count = number(memory, start + 4, 2)
+    first = word(memory, start + 8) | word(memory, start + 12) << 32
+    own = word(memory, start + 16) | word(memory, start + 20) << 32
+    count = half(memory, start + 4)
     table_end = _TABLE + 4 * (count + 1)
-    if own != uuid or first != np.uint64(key) or count > _MOST or table_end + _BEHIND > size:
+    if own != uuid or first != key or count > _MOST or table_end + _BEHIND > size:
         return False
     crc = crc32(memory, tables, start, start + _CRC_AT, 0)
-    return crc32(memory, tables, start + _TABLE, start + table_end, crc) == number(memory, start + _CRC_AT, 4)
+    return crc32(memory, tables, start + _TABLE, start + table_end, crc) == word(memory, start + _CRC_AT)
 
 
 def copy_all(memory: Any, tables: Any, starts: Any, offsets: Any, checksums: Any, made: Any) -> None:
     """Fill what is made: copies, and whether each is the same as what was written."""
     out, same = made
     for k in range(len(starts)):
-        begin, end, start = offsets[k], offsets[k + 1], starts[k]
-        out[begin:end] = memory[start : start + end - begin]
-        same[k] = crc32(out, tables, begin, end, 0) == checksums[k]
+        target = out[offsets[k] : offsets[k + 1]]
+        piece = memory[starts[k] : starts[k] + len(target)]
+        for place in range(len(target)):  # assigning it whole takes numba seconds to compile
+            target[place] = piece[place]
+        same[k] = crc32(target, tables, 0, len(target), 0) == checksums[k]
 
 
-def number(memory: Any, at: Any, size: Any) -> Any:
-    """An unsigned number of some bytes, the lowest first."""
-    value: Any = 0
-    for place in range(size):
-        value |= np.int64(memory[at + place]) << (8 * place)
-    return value
+def half(memory: Any, at: Any) -> Any:
+    """An unsigned number of two bytes, the lower first."""
+    return np.int64(memory[at]) | np.int64(memory[at + 1]) << 8
+
+
+def word(memory: Any, at: Any) -> Any:
+    """One of four."""
+    return half(memory, at) | half(memory, at + 2) << 16
 
 
 def crc32(data: Any, tables: Any, start: Any, end: Any, value: Any) -> Any:
