@@ -74,6 +74,8 @@ def run(models: dict[str, lateint.Model], backbone: str, candidates: int, pairs:
     rankers: dict[str, Any] = {
         name: lateint.Ranker(model, lateint.build_store(model, documents, folder / name)) for name, model in models.items()
     }
+    for one in rankers.values():
+        one.warm_up(next(asked), ids)
     warm = {name: one.rank(next(asked), ids).timing.total_ms for name, one in rankers.items()}
     slow: list[float] = []
     timings: dict[str, list[Any]] = {name: [] for name in rankers}

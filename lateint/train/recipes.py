@@ -9,7 +9,7 @@ from lateint.train.latent import LATENT
 from lateint.train.pair_recipes import PAIR_RECIPES
 from lateint.train.recipe import Recipe
 from lateint.train.students import STUDENTS
-from lateint.train.teacher import TEACHER
+from lateint.train.teacher import TEACHER, TEACHER_MSMARCO
 
 EVIDENCE_STAGE = Stage(
     losses=((part("listwise"), 1.0), (part("kl"), 1.0)),
@@ -41,7 +41,7 @@ EVIDENCE = Recipe(
     steps=(600,),
 )
 
-RECIPES = {recipe.name: recipe for recipe in (EVIDENCE, TEACHER, LATENT, *STUDENTS, *PAIR_RECIPES)}
+RECIPES = {recipe.name: recipe for recipe in (EVIDENCE, TEACHER, TEACHER_MSMARCO, LATENT, *STUDENTS, *PAIR_RECIPES)}
 
 
 def recipe(name: str) -> Recipe:
