@@ -10,7 +10,7 @@ demo: .venv/ready
 	$(BIN)/lateint demo $(ARGS)
 
 test: .venv/adapters
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: .venv/ready
 	$(BIN)/ruff check .
