@@ -16,7 +16,7 @@ from lateint_store.bulk import Blocks, Heads, Numbers, Source, copy_payloads, re
 from lateint_store.entry import encode_all
 from lateint_store.environment import lmdb_errors
 from lateint_store.fetched import Fetched, Payloads
-from lateint_store.index import id_prefixes
+from lateint_store.index import PREFIX_SIZE, id_prefixes
 from lateint_store.kernels.loading import pays
 from lateint_store.shards import Shards
 from lateint_store.snapshot import Snapshot
@@ -66,10 +66,10 @@ def fetch_documents(shards: Shards, ids: Sequence[str], columns: Mapping[str, in
         places = np.concatenate([records.places for records in found])
         order = np.argsort(places)
         payloads = {name: _copy(found, order, column, kernels) for name, column in columns.items()}
-    met: list[int] = places[order].tolist()
-    heads = sum([len(wanted[place]) for place in met]) + len(met) * shards.format.head.size
+    met: Sequence[int] = places[order].tolist() if missing else range(len(ids))
+    heads = sum(map(len, [wanted[place] for place in met] if missing else wanted)) + len(met) * shards.format.head.size
     return Fetched(
-        ids=tuple([ids[place] for place in met]),
+        ids=tuple([ids[place] for place in met] if missing else ids),
         positions=places[order],
         ordinals=np.concatenate([records.ordinals for records in found])[order],
         rows=np.concatenate([records.heads.rows for records in found])[order],
@@ -86,7 +86,7 @@ def _find(
     found: list[Records] = []
     waiting, prefixes = list(range(len(wanted))), [] if len(wanted) < MANY else id_prefixes(wanted)
     if prefixes:
-        waiting.sort(key=prefixes.__getitem__)
+        waiting = np.frombuffer(b"".join(prefixes), f"S{PREFIX_SIZE}").argsort().tolist()
     for snapshot in snapshots:
         with lmdb_errors(snapshot.location):
             here, doubtful = [], waiting
@@ -94,8 +94,8 @@ def _find(
                 sound, doubtful = _together(snapshot, wanted, prefixes, waiting, kernels)
                 here.append(sound)
             here.append(_one_by_one(snapshot, wanted, doubtful))
-        met = {place for records in here for place in records.places.tolist()}
-        waiting = [place for place in waiting if place not in met]
+        met = np.concatenate([records.places for records in here])
+        waiting = [] if len(met) == len(waiting) else np.setdiff1d(waiting, met, assume_unique=True).tolist()
         found.extend(here)
     if waiting:
         for snapshot in snapshots:
