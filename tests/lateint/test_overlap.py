@@ -102,6 +102,15 @@ def test_a_failed_commit_surfaces_as_it_is_and_the_next_window_is_not_written(tm
         assert list(store.ids()) == IDS[:16] and store.verify().ok
 
 
+@pytest.fixture
+def interruptible():
+    """A process that was started in the background may have been told to ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_signal_while_layers_run_keeps_every_window_before(tmp_path, monkeypatch):
     run, windows = encode._run, []
 
