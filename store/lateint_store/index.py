@@ -22,7 +22,7 @@ _MASK = (1 << 64) - 1
 
 def id_prefix(doc_id: bytes) -> bytes:
     """First part of an entry: 7 bytes of the digest of an id (UTF-8)."""
-    return hashlib.blake2b(doc_id, digest_size=PREFIX_SIZE).digest()
+    return id_prefixes([doc_id])[0]
 
 
 def id_prefixes(doc_ids: Sequence[bytes]) -> list[bytes]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lateint_store.kernels.records import load_records
+
 if TYPE_CHECKING:
     from lateint_store.pipeline import Pipeline
 
@@ -53,8 +55,6 @@ def load_numba() -> bool:
 
 def load_kernels(pipelines: Iterable[Pipeline]) -> None:
     """Use kernels from now on, and have the machine code of all that reading documents and these pipelines call, both ways."""
-    from lateint_store.kernels.records import load_records
-
     if load_numba():
         load_records()
     for pipeline in pipelines:

@@ -49,7 +49,7 @@ def check_heads(
     memory = Memory(addresses, sizes)
     rows, edges = np.zeros(k, np.int64), np.zeros((k, arrays + 1), np.int64)
     checksums, sound = np.zeros((k, arrays), np.uint32), np.zeros(k, np.bool_)
-    bound = (int.from_bytes(format.uuid, "little", signed=True), format.seed)
+    bound = (int.from_bytes(format.uuid, "little", signed=True), format.seed, format.head.size)
     placed = (addresses - memory.first, sizes, keys)
     wanted = (owners, ordinals, np.frombuffer(ids[0], np.uint8), ids[1])
     found = (rows, edges, checksums, sound)
@@ -89,12 +89,15 @@ def crc_tables() -> npt.NDArray[np.uint32]:
 
 
 def read_heads(memory: Any, tables: Any, bound: Any, blocks: Any, wanted: Any, found: Any) -> None:
-    """Fill `found`; each number is compared with the bytes that are there before it is followed."""
+    """Fill `found`; each number is compared with the bytes that are there before it is followed.
+
+    Where numbers stand in a block and in a record, store/README.md says.
+    """
     starts, sizes, keys = blocks
     owners, ordinals, ids, id_ends = wanted
     rows, edges, checksums, sound = found
     arrays = checksums.shape[1]
-    fixed, seed = 10 + 8 * arrays, bound[1]
+    seed, fixed = bound[1], bound[2]
     before, good, id_start = -1, False, 0
     for k in range(len(ordinals)):
         owner, ordinal, id_end = owners[k], ordinals[k], id_ends[k]
