@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 import lmdb
@@ -99,18 +100,20 @@ class Snapshot:
         seek, back, key, value = self._blocks.set_range, self._blocks.prev, self._blocks.key, self._blocks.value
         keys: list[Buffer] = []
         views: list[Buffer] = []
-        owners: list[int] = []
-        end = -1
-        for ordinal in ordinals.tolist():
-            if ordinal >= end:
-                more = seek(_KEY.pack(ordinal + 1))
-                end = int.from_bytes(key(), "big") if more else _BEYOND  # the next block's first; reading it costs no page
-                if not (back() if more else self._blocks.last()):
-                    raise self.location.damaged("no block holds this ordinal", ordinal)
-                keys.append(key())
-                views.append(value())
-            owners.append(len(views) - 1)
-        return Blocks(keys, views), np.array(owners, np.int64)
+        wanted: list[int] = ordinals.tolist()
+        starts: list[int] = []
+        place = 0
+        while place < len(wanted):
+            ordinal = wanted[place]
+            more = seek(_KEY.pack(ordinal + 1))
+            end = int.from_bytes(key(), "big") if more else _BEYOND  # the next block's first; reading it costs no page
+            if not (back() if more else self._blocks.last()):
+                raise self.location.damaged("no block holds this ordinal", ordinal)
+            keys.append(key())
+            views.append(value())
+            starts.append(place)
+            place = bisect_left(wanted, end, place + 1)
+        return Blocks(keys, views), np.repeat(np.arange(len(starts)), np.diff([*starts, len(wanted)]))
 
     def head(self, ordinal: int) -> Head:
         """The head of a document's record. Raises: DamagedStore."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lateint_store.block import DIGEST_SIZE, HEADER, MAGIC, MAX_DOCUMENTS, TABLE_START, BlockFormat
+from lateint_store.codec import Buffer
 from lateint_store.kernels.compiled import compiled
 
 Numbers = npt.NDArray[np.int64]
@@ -31,6 +33,12 @@ class Memory:
         size = int(ends.max()) - self.first if len(ends) else 0
         self.__array_interface__ = {"shape": (size,), "typestr": "|u1", "data": (self.first, True), "version": 3}
         self.array = np.asarray(self) if size else np.frombuffer(b"", np.uint8)
+
+
+def addresses(views: Sequence[Buffer]) -> Iterator[int]:
+    """Where each piece of memory begins; of one without bytes, 0."""
+    begin = compiled(address)  # numpy's own way takes three times as long
+    return (begin(np.frombuffer(view, np.uint8)) if len(view) else 0 for view in views)
 
 
 def check_heads(
@@ -69,8 +77,9 @@ def copy_checked(
 
 
 def load_records() -> None:
-    """Have the machine code of both."""
+    """Have the machine code of all three."""
     none = np.zeros(0, np.int64)
+    compiled(address)(np.frombuffer(bytes(1), np.uint8))
     check_heads(BlockFormat(bytes(8), 1), (none, none, none), none, none, (b"", none))
     copy_checked(none, none, none.astype(np.uint32))
 
@@ -86,6 +95,11 @@ def crc_tables() -> npt.NDArray[np.uint32]:
         before = tables[place - 1]
         tables[place] = (before >> 8) ^ tables[0, before & 255]
     return tables
+
+
+def address(piece: Any) -> Any:
+    """Where an array begins in memory."""
+    return piece.ctypes.data
 
 
 def read_heads(memory: Any, tables: Any, bound: Any, blocks: Any, wanted: Any, found: Any) -> None:
