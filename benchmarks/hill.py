@@ -7,7 +7,8 @@ candidates, before the rows, in the same process and on the same cores. Gain: su
 over the pools. ms: mean over the pools of median calls; speed-up: the least of them.
 
 Rows: names of checkpoints or folders, or `cosine`; behind a colon the codec of vectors, and behind an @ a ladder with depths as
-shares of the candidates: `cosine:int8`, `latent@cosine:0.2`. Checkpoints that encode documents alike share one store.
+shares of the candidates: `cosine:int8`, `latent@cosine:0.2`. Behind a > stands who ranks the best again, and its share of
+them: `latent@cosine:0.1>teacher@0.01`, whose bytes are those of both stores. Checkpoints that encode documents alike share one.
 A result is kept, by the checkpoint's digest, and not measured again. Documents are encoded in mixed precision, everything that
 a query needs runs in float32. Pools: see `pools.py`.
 """
@@ -19,6 +20,7 @@ import json
 import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ import rerank_speed
 import torch
 
 import lateint
+from lateint import Cascade, Ranker
 from lateint.encode import WINDOW, encode_window
 from lateint.fingerprint import digest_json, digest_tensors, fingerprint
 from lateint.parts import part
@@ -46,24 +49,38 @@ Found = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A system: a checkpoint, another codec of its vectors, and what climbs to it."""
+    """A system: a checkpoint, another codec of its vectors, what climbs to it, and who ranks again behind it."""
 
     text: str
 
     @property
+    def first(self) -> str:
+        """What stands before the first >."""
+        return self.text.partition(">")[0]
+
+    @property
     def name(self) -> str:
         """Of the checkpoint, or `cosine`."""
-        return self.text.partition("@")[0].partition(":")[0]
+        return self.first.partition("@")[0].partition(":")[0]
 
     @property
     def codecs(self) -> Any:
         """Those that replace the checkpoint's own."""
-        codec = self.text.partition("@")[0].partition(":")[2]
+        codec = self.first.partition("@")[0].partition(":")[2]
         return {"vector": (part(codec),)} if codec else None
+
+    @property
+    def systems(self) -> list[Row]:
+        """Itself alone, then who ranks again, each with a store of its own."""
+        return [Row(piece.partition("@")[0]) for piece in self.text.split(">")]
+
+    def depths(self, candidates: int) -> list[int]:
+        """How many those who rank again are given, of so many candidates."""
+        return [max(1, round(float(piece.partition("@")[2]) * candidates)) for piece in self.text.split(">")[1:]]
 
     def ladder(self, candidates: int) -> str | None:
         """With depths for so many candidates."""
-        pieces = [piece.partition(":") for piece in filter(None, self.text.partition("@")[2].split(","))]
+        pieces = [piece.partition(":") for piece in filter(None, self.first.partition("@")[2].split(","))]
         return ",".join(f"{head}:{max(1, round(float(share) * candidates))}" for head, _, share in pieces) or None
 
     def load(self) -> lateint.Model:
@@ -71,10 +88,11 @@ class Row:
         return lateint.load_model(BASE, method="cosine") if self.name == "cosine" else lateint.load_model(self.name)
 
 
-def measure(row: Row, model: lateint.Model, store: lateint.Store, data: Split) -> Found:
+def measure(row: Row, rankers: Sequence[Ranker], data: Split) -> Found:
     """Quality, time and bytes of one row."""
     deepest = max(map(len, data.candidates.values()))
-    ranker, ladder, rankings, timings = lateint.Ranker(model, store), row.ladder(deepest), {}, []
+    ranker = Cascade(rankers[0], *zip(rankers[1:], row.depths(deepest), strict=True))
+    ladder, rankings, timings = row.ladder(deepest), {}, []
     for query, text in data.queries.items():
         if not timings:
             ranker.warm_up(text, data.candidates[query])
@@ -89,7 +107,7 @@ def measure(row: Row, model: lateint.Model, store: lateint.Store, data: Split) -
         "ladder": [[rung.head, rung.candidates] for rung in rungs],
         MEASURE: scores.mean,
         "interval": list(interval(scores.per_query)),
-        "bytes_per_document": store.info()["bytes_per_document"],
+        "bytes_per_document": sum(ranker.store.info()["bytes_per_document"] for ranker in rankers if ranker.store),
         "per_query": {query: round(value, 6) for query, value in scores.per_query.items()},
         **middle,
     }
@@ -97,17 +115,20 @@ def measure(row: Row, model: lateint.Model, store: lateint.Store, data: Split) -
 
 def measured(rows: Sequence[Row], data: Split, kept: dict[str, Found]) -> Iterator[tuple[str, Found]]:
     """The rows that are not `kept` yet, one after the other; those that store the same stand over one store."""
-    with tempfile.TemporaryDirectory() as folder:
+    stores: dict[Path, lateint.Store] = {}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
         for row in rows:
-            model = row.load()
-            digest = digest_tensors(model.state_dict())
-            if kept.get(row.text, {}).get("digest") == digest:
-                continue
-            place = Path(folder) / digest_json({"arrays": fingerprint(model), "codecs": str(row.codecs)})[:12]
-            if not place.exists():
-                fill(model, place, row, data)
-            with lateint.open_store(place) as store:
-                yield row.text, {"digest": digest} | measure(row, model, store, data)
+            models = [(system, system.load()) for system in row.systems]
+            digest = "+".join(digest_tensors(model.state_dict()) for _, model in models)
+            if kept.get(row.text, {}).get("digest") != digest:
+                rankers = []
+                for system, model in models:
+                    place = Path(folder) / digest_json({"arrays": fingerprint(model), "codecs": str(system.codecs)})[:12]
+                    if place not in stores:
+                        fill(model, place, system, data)
+                        stores[place] = opened.enter_context(lateint.open_store(place))
+                    rankers.append(Ranker(model, stores[place]))
+                yield row.text, {"digest": digest} | measure(row, rankers, data)
 
 
 def fill(model: lateint.Model, place: Path, row: Row, data: Split) -> None:

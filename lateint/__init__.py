@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lateint.cascade import Cascade
     from lateint.checkpoint import load_model
     from lateint.chunks import Chunks
     from lateint.encode import build_store
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "PRESETS",
+    "Cascade",
     "Chunks",
     "Document",
     "Hit",
@@ -51,6 +53,7 @@ __all__ = [
 ]
 
 _WHERE = {
+    "Cascade": "cascade",
     "LateintError": "errors",
     "Chunks": "chunks",
     "Document": "model",

@@ -105,7 +105,7 @@ class Ranker:
             raise InputError("no candidates: give doc_ids, ids of the store, or documents, their texts")
         how = self._plan(ladder, budget_ms, documents is None)
         clock = Clock()
-        texts = _as_documents(documents)
+        texts = as_documents(documents)
         ids = [d.id for d in texts] if doc_ids is None else list(doc_ids)
         _refuse_repeats(ids)
         state = clock.time("compute", lambda: self.model.query(query))
@@ -249,7 +249,8 @@ def _check_choices(top_k: int | None, missing: Missing) -> None:
         raise InputError(f"missing={missing!r}; expected 'error', 'skip' or 'encode'")
 
 
-def _as_documents(documents: Iterable[Document | str] | None) -> list[Document]:
+def as_documents(documents: Iterable[Document | str] | None) -> list[Document]:
+    """Texts as documents; a str is given its place as id."""
     return [d if isinstance(d, Document) else Document(str(i), d) for i, d in enumerate(documents or ())]
 
 

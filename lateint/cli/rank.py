@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +15,7 @@ from lateint.cli.options import ChunkChoice, ModelChoice, chunk_options, model_o
 
 if TYPE_CHECKING:
     from lateint.model import Document
-    from lateint.rank import Missing, Ranking
+    from lateint.rank import Missing, Ranker, Ranking
     from lateint.store import Store
     from lateint_eval.formats import Candidates
 
@@ -42,6 +42,12 @@ if TYPE_CHECKING:
 )
 @click.option("--ladder", metavar="RUNGS", help="Cheap heads first, each passing so many on, e.g. cosine:200; needs --store.")
 @click.option("--budget-ms", type=float, metavar="MS", help="As deep as this time a query allows; needs --store.")
+@click.option(
+    "--then",
+    multiple=True,
+    metavar="STORE:DEPTH",
+    help="Rank the best so many again by another store and the model that it records; repeatable.",
+)
 @click.option("--timing", metavar="FILE", help="Write the timing of every query as JSON lines.")
 @chunk_options
 @model_options
@@ -52,7 +58,8 @@ def command(choice: ModelChoice, output: str, layout: Literal["trec", "msmarco"]
     Example:
       lateint rank --store my-store --queries queries.tsv --candidates bm25.trec --output mine.trec
       lateint rank --store docs --queries queries.tsv --candidates top100.trec --output mine.trec --aggregate first
-      lateint rank --store my-store --queries queries.tsv --candidates bm25.trec --output mine.trec --ladder cosine:200
+      lateint rank --store my-store --queries queries.tsv --candidates bm25.trec --output mine.trec --ladder cosine:200 \\
+        --then teacher-store:10
     """
     from lateint_eval.formats import write_run
     from lateint_eval.formats.output import replacing
@@ -74,8 +81,9 @@ def command(choice: ModelChoice, output: str, layout: Literal["trec", "msmarco"]
 
 
 def _rank_all(
-    choice: ModelChoice, cutting: ChunkChoice, aggregate: str | None, store: str | None, **options: Any
+    choice: ModelChoice, cutting: ChunkChoice, aggregate: str | None, store: str | None, then: Sequence[str], **options: Any
 ) -> Iterator[tuple[str, Ranking]]:
+    from lateint.cascade import Cascade
     from lateint.errors import InputError, MissingDocument
     from lateint.rank import Ranker
     from lateint.store import open_store
@@ -91,7 +99,8 @@ def _rank_all(
     with ExitStack() as opened:
         held = None if store is None else opened.enter_context(open_store(store))
         model = choice.load() if held is None else choice.load_for(held)
-        ranker = Ranker(model, held, chunks=chunks, aggregate=aggregate)
+        first = Ranker(model, held, chunks=chunks, aggregate=aggregate)
+        ranker = Cascade(first, *_steps(choice, then, opened)) if then else first
         for number, (query, entry, documents) in enumerate(request.read(held)):
             by_id = None if held is None else entry.doc_ids
             if number == 0 and held is not None and how["budget_ms"] is not None:
@@ -101,6 +110,20 @@ def _rank_all(
             except (InputError, MissingDocument) as error:
                 raise type(error)(f"query {entry.query_id!r}: {error}") from error
             yield entry.query_id, ranking
+
+
+def _steps(choice: ModelChoice, then: Sequence[str], opened: ExitStack) -> Iterator[tuple[Ranker, int]]:
+    """What ranks again, and how many: each store under the model that it records. Raises: click.UsageError."""
+    from lateint.rank import Ranker
+    from lateint.store import open_store, recorded_model
+
+    for text in then:
+        path, colon, depth = text.rpartition(":")
+        if not colon or not depth.isascii() or not depth.isdecimal():
+            raise click.UsageError(f"--then {text!r}: expected STORE:DEPTH, e.g. teacher-store:10")
+        held = opened.enter_context(open_store(path))
+        model = recorded_model(held, device=choice.device, dtype=choice.dtype, threads=choice.threads)
+        yield Ranker(model, held), int(depth)
 
 
 @dataclass(frozen=True, slots=True)

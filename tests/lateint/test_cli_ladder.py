@@ -1,4 +1,4 @@
-"""`lateint rank --ladder` and `--budget-ms` on the toy collection."""
+"""`lateint rank --ladder`, `--budget-ms` and `--then` on the toy collection."""
 
 import json
 from dataclasses import replace
@@ -66,3 +66,35 @@ def test_a_corpus_has_no_ladder(call, tmp_path):
     corpus = ["--corpus", TOY / "collection.tsv", "--model", tiny.checkpoint("bert")]
     code, _, err = call("rank", *corpus, *QUERIES, "--output", tmp_path / "run", "--ladder", "cosine:3")
     assert code == 2 and "entries of a --store" in err
+
+
+@pytest.fixture(scope="module")
+def pairwise(tmp_path_factory):
+    """Token ids for a cross-encoder."""
+    model = load_model(tiny.checkpoint("bert"), "cross_encoder", query_max_length=24, doc_max_length=48)
+    folder = tmp_path_factory.mktemp("then") / "s"
+    lateint.build_store(model, read_documents(str(TOY / "collection.tsv")), folder).close()
+    return folder
+
+
+def test_then_ranks_the_best_again_by_another_store(call, tmp_path, store, pairwise):
+    plain = ["rank", "--store", store, *QUERIES]
+    assert call(*plain, "--output", tmp_path / "plain")[0] == 0
+    assert call(*plain, "--output", tmp_path / "two", "--then", f"{pairwise}:3", "--timing", tmp_path / "t")[0] == 0
+    rungs = [json.loads(row)["rungs"] for row in (tmp_path / "t").read_text().splitlines()]
+    assert [[rung["head"] for rung in found] for found in rungs] == [["cross_blocks", "joint_layers"]] * 20
+    assert [found[1]["candidates"] for found in rungs] == [3] * 20
+    before, after = ([line[:3] for line in run_lines(tmp_path / name)] for name in ("plain", "two"))
+    assert before != after and sorted(before) == sorted(after)
+    assert before[3:10] == after[3:10]
+    assert call(*plain, "--output", tmp_path / "none", "--ladder", "cosine:9", "--then", f"{pairwise}:3")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "message"),
+    [("{}", 2, "expected STORE:DEPTH"), ("{}:x", 2, "STORE:DEPTH"), ("{}:0", 1, "whole numbers"), ("gone:3", 1, "gone")],
+)
+def test_what_cannot_come_then_is_refused(call, tmp_path, store, pairwise, text, code, message):
+    found, out, err = call("rank", "--store", store, *QUERIES, "--output", tmp_path / "run", "--then", text.format(pairwise))
+    assert (found, out) == (code, "") and message in err
+    assert not (tmp_path / "run").exists()
