@@ -24,6 +24,7 @@ from lateint.entries import by_length, pipelines
 from lateint.errors import DuplicateDocument, InputError, StoreMismatch
 from lateint.model import Document, Model
 from lateint.overlap import overlapped
+from lateint.parallel import side_by_side
 from lateint.parts import Part, part
 from lateint.progress import Progress, ProgressLike, reporter
 from lateint.store import Store
@@ -237,8 +238,10 @@ def _run(model: Model, tokens: _Tokens) -> Window:
     entries: dict[int, Entry] = {}
     counts = np.repeat(pieces.sizes, pieces.sizes)
     budget = TOKENS_A_BATCH if model.device.type == "cpu" else TOKENS_A_BATCH_ON_GPU
-    for places in by_length([len(row) for row in rows], budget):
-        for place, arrays in zip(places, model.encode([rows[i] for i in places]), strict=True):
+    taken = list(by_length([len(row) for row in rows], budget))
+    made = side_by_side(model.device, lambda places: model.encode([rows[place] for place in places]), taken)
+    for places, found in zip(taken, made, strict=True):
+        for place, arrays in zip(places, found, strict=True):
             if tokens.chunked:
                 arrays[chunking.COUNT] = counts[place : place + 1].astype(np.int64)
             entries[place] = Entry(pieces.documents[place].id, arrays)
