@@ -8,7 +8,8 @@ over the pools. ms: mean over the pools of median calls; speed-up: the least of 
 
 Rows: names of checkpoints or folders, or `cosine`; behind a colon the codec of vectors, and behind an @ a ladder with depths as
 shares of the candidates: `cosine:int8`, `latent@cosine:0.2`. Behind a > stands who ranks the best again, and its share of
-them: `latent@cosine:0.1>teacher@0.01`, whose bytes are those of both stores. Checkpoints that encode documents alike share one.
+them: `latent@cosine:0.1>teacher@0.01`, whose bytes are those of both stores; `teacher:texts` has none and reads the texts.
+Checkpoints that encode documents alike share one.
 A result is kept, by the checkpoint's digest, and not measured again. Documents are encoded in mixed precision, everything that
 a query needs runs in float32. Pools: see `pools.py`.
 """
@@ -67,7 +68,12 @@ class Row:
     def codecs(self) -> Any:
         """Those that replace the checkpoint's own."""
         codec = self.first.partition("@")[0].partition(":")[2]
-        return {"vector": (part(codec),)} if codec else None
+        return {"vector": (part(codec),)} if codec and self.stored else None
+
+    @property
+    def stored(self) -> bool:
+        """Whether it has a store."""
+        return not self.text.endswith(":texts")
 
     @property
     def systems(self) -> list[Row]:
@@ -91,13 +97,17 @@ class Row:
 def measure(row: Row, rankers: Sequence[Ranker], data: Split) -> Found:
     """Quality, time and bytes of one row."""
     deepest = max(map(len, data.candidates.values()))
-    ranker = Cascade(rankers[0], *zip(rankers[1:], row.depths(deepest), strict=True))
+    then = list(zip(rankers[1:], row.depths(deepest), strict=True))
+    ranker = Cascade(rankers[0], *then) if then else rankers[0]
     ladder, rankings, timings = row.ladder(deepest), {}, []
+    texts = {document.id: document for document in candidate_texts(data)}
     for query, text in data.queries.items():
+        ids = data.candidates[query]
+        given: Any = {} if all(each.store for each in rankers) else {"documents": [texts[doc_id] for doc_id in ids]}
         if not timings:
-            ranker.warm_up(text, data.candidates[query])
-            ranker.rank(text, data.candidates[query], ladder=ladder)
-        found = ranker.rank(text, data.candidates[query], ladder=ladder)
+            ranker.warm_up(text, ids)
+            ranker.rank(text, ids, ladder=ladder, **given)
+        found = ranker.rank(text, ids, ladder=ladder, **given)
         timings.append(found.timing)
         rankings[query] = [(hit.doc_id, hit.score) for hit in found]
     scores = evaluate({q: data.qrels[q] for q in rankings}, as_run(row.text, rankings), [MEASURE]).scores[MEASURE]
@@ -123,6 +133,9 @@ def measured(rows: Sequence[Row], data: Split, kept: dict[str, Found]) -> Iterat
             if kept.get(row.text, {}).get("digest") != digest:
                 rankers = []
                 for system, model in models:
+                    if not system.stored:
+                        rankers.append(Ranker(model))
+                        continue
                     place = Path(folder) / digest_json({"arrays": fingerprint(model), "codecs": str(system.codecs)})[:12]
                     if place not in stores:
                         fill(model, place, system, data)

@@ -9,7 +9,7 @@ from lateint.errors import InputError, MissingDocument
 from lateint.ladder import Cost, Scored, stacked
 from lateint.model import Document
 from lateint.rank import Hit, Missing, Ranker, Ranking, as_documents
-from lateint.timing import together
+from lateint.timing import Clock, together
 from lateint_store.kernels.loading import load_kernels
 
 Step = tuple[Ranker, int]
@@ -50,8 +50,11 @@ class Cascade:
         the place behind what it ranked. `timing.rungs` says who scored how many; `timing.head` is the last one's.
         Raises: as `Ranker.rank`; MissingDocument too for a text that a ranker without a store needs.
         """
+        clock = Clock()
         how: dict[str, Any] = {"missing": missing, "ladder": ladder, "budget_ms": budget_ms}
-        ranking = self.first.rank(query, doc_ids, documents=documents, **how)
+        if doc_ids is None or missing == "encode":
+            how["documents"] = documents
+        ranking = self.first.rank(query, doc_ids, **how)
         timings, levels, scored = [ranking.timing], [], _scored(ranking)
         texts = {document.id: document for document in as_documents(documents)}
         for ranker, depth in self.then:
@@ -61,7 +64,7 @@ class Cascade:
             scored = _scored(ranking)
             timings.append(ranking.timing)
         hits = tuple(Hit(doc_id, score) for doc_id, score in stacked([*levels, scored]))
-        return Ranking(hits[:top_k], together(timings))
+        return Ranking(hits[:top_k], together(timings, clock))
 
     def warm_up(self, query: str, doc_ids: Sequence[str]) -> dict[str, Cost]:
         """Load every kernel, and measure the first ranker's heads as `Ranker.warm_up` does."""

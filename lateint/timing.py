@@ -37,22 +37,6 @@ class Timing:
     rungs: tuple[Rung, ...] = ()
 
 
-def together(timings: Sequence[Timing]) -> Timing:
-    """The timing of calls one after the other, on what the first one was given, ending with the last one's head."""
-    rungs = [timing.rungs or (Rung(timing.head, timing.candidates, timing.total_ms),) for timing in timings]
-    return Timing(
-        fetch_ms=sum(timing.fetch_ms for timing in timings),
-        decode_ms=sum(timing.decode_ms for timing in timings),
-        encode_ms=sum(timing.encode_ms for timing in timings),
-        compute_ms=sum(timing.compute_ms for timing in timings),
-        total_ms=sum(timing.total_ms for timing in timings),
-        bytes_read=sum(timing.bytes_read for timing in timings),
-        candidates=timings[0].candidates,
-        head=timings[-1].head,
-        rungs=tuple(rung for some in rungs for rung in some),
-    )
-
-
 class Clock:
     """Adds up seconds by phase, from the moment it is made."""
 
@@ -87,3 +71,19 @@ class Clock:
             head=head,
             rungs=tuple(self.rungs),
         )
+
+
+def together(timings: Sequence[Timing], clock: Clock) -> Timing:
+    """The timing of calls one after the other on what the first one was given; the clock began before it."""
+    rungs = [timing.rungs or (Rung(timing.head, timing.candidates, timing.total_ms),) for timing in timings]
+    return Timing(
+        fetch_ms=sum(timing.fetch_ms for timing in timings),
+        decode_ms=sum(timing.decode_ms for timing in timings),
+        encode_ms=sum(timing.encode_ms for timing in timings),
+        compute_ms=sum(timing.compute_ms for timing in timings),
+        total_ms=clock.elapsed_ms,
+        bytes_read=sum(timing.bytes_read for timing in timings),
+        candidates=timings[0].candidates,
+        head=timings[-1].head,
+        rungs=tuple(rung for some in rungs for rung in some),
+    )
