@@ -37,7 +37,7 @@ from lateint.encode import WINDOW, encode_window
 from lateint.fingerprint import digest_json, digest_tensors, fingerprint
 from lateint.parts import part
 from lateint_eval.datasets.folder import Split
-from lateint_eval.gain import gain
+from lateint_eval.gain import gain, gain_interval
 from lateint_eval.metrics import evaluate
 from lateint_eval.significance import compare, interval
 from lateint_eval.studies.material import candidate_texts
@@ -123,14 +123,14 @@ def measure(row: Row, rankers: Sequence[Ranker], data: Split) -> Found:
     }
 
 
-def measured(rows: Sequence[Row], data: Split, kept: dict[str, Found]) -> Iterator[tuple[str, Found]]:
-    """The rows that are not `kept` yet, one after the other; those that store the same stand over one store."""
+def measured(rows: Sequence[Row], data: Split, known: dict[str, Found]) -> Iterator[tuple[str, Found]]:
+    """The rows that are not known yet, one after the other; those that store the same stand over one store."""
     stores: dict[Path, lateint.Store] = {}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
         for row in rows:
             models = [(system, system.load()) for system in row.systems]
             digest = "+".join(digest_tensors(model.state_dict()) for _, model in models)
-            if kept.get(row.text, {}).get("digest") != digest:
+            if known.get(row.text, {}).get("digest") != digest:
                 rankers = []
                 for system, model in models:
                     if not system.stored:
@@ -164,10 +164,16 @@ def denominator(data: Split, calls: int) -> Found:
     return {"total_ms": slow, "batch_size": size, "texts": len(texts), "threads": torch.get_num_threads()}
 
 
+def kept(name: str) -> Found:
+    """What was measured on a pool."""
+    file = machine.RESULTS / f"hill_{name}.json"
+    found: Found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"rows": {}}
+    return found
+
+
 def run(name: str, rows: Sequence[Row], calls: int) -> Found:
     """All rows on one pool; what is new is written after every row."""
-    data, file = pools.pool(name), machine.RESULTS / f"hill_{name}.json"
-    kept: dict[str, Found] = json.loads(file.read_text(encoding="utf-8"))["rows"] if file.is_file() else {}
+    data, known = pools.pool(name), kept(name)["rows"]
     peer = denominator(data, calls)
     result: Found = {
         "claim": f"re-rank up to {pools.DEPTH} candidates of {name}: quality and time from the same calls",
@@ -175,15 +181,15 @@ def run(name: str, rows: Sequence[Row], calls: int) -> Found:
         "command": f"python benchmarks/hill.py --pools {name}",
         "queries": len(data.queries),
         "documents": len(candidate_texts(data)),
-        "rows": kept,
+        "rows": known,
     }
-    for text, found in measured(rows, data, kept):
-        kept[text] = found | {"speedup": peer["total_ms"] / found["total_ms"], "cross_encoder": peer}
-        if "cosine" in kept and text != "cosine":
-            difference = compare(found["per_query"], kept["cosine"]["per_query"])
-            kept[text]["minus_cosine"] = [difference.difference, difference.low, difference.high]
-        machine.write(file.stem, result)
-        print(name, text, *line(kept[text]), sep="  ", flush=True)
+    for text, found in measured(rows, data, known):
+        known[text] = found | {"speedup": peer["total_ms"] / found["total_ms"], "cross_encoder": peer}
+        if "cosine" in known and text != "cosine":
+            difference = compare(found["per_query"], known["cosine"]["per_query"])
+            known[text]["minus_cosine"] = [difference.difference, difference.low, difference.high]
+        machine.write(f"hill_{name}", result)
+        print(name, text, *line(known[text]), sep="  ", flush=True)
     return result
 
 
@@ -203,12 +209,15 @@ def table(found: dict[str, Found], rows: Sequence[Row]) -> Iterator[str]:
     of = {row.text: {name: found[name]["rows"][row.text] for name in found} for row in rows}
     quality = {text: {name: shown[name][MEASURE] for name in counted} for text, shown in of.items()}
     for text, shown in of.items():
-        known = bool(counted) and TEACHER in quality
-        share = gain(quality[text], quality["cosine"], quality[TEACHER]).value if known else float("nan")
+        share = "-"
+        if counted and TEACHER in quality:
+            each = [{name: of[row][name]["per_query"] for name in counted} for row in (text, "cosine", TEACHER)]
+            low, high = gain_interval(*each)
+            share = f"{gain(quality[text], quality['cosine'], quality[TEACHER]).value:.2f} [{low:.2f}, {high:.2f}]"
         pooled = [shown[name] for name in counted or found]
         times = [statistics.fmean(row[phase] for row in pooled) for phase in PHASES]
         cells = [f"{shown[name][MEASURE]:.3f}" for name in found]
-        cells += [f"{share:.2f}", f"{times[0]:,.0f}", f"{(times[1] + times[2]) / times[0]:.0%}"]
+        cells += [share, f"{times[0]:,.0f}", f"{(times[1] + times[2]) / times[0]:.0%}"]
         cells += [f"{min(row['speedup'] for row in pooled):,.0f}x"]
         cells += [" / ".join(f"{row['bytes_per_document']:,.0f}" for row in pooled)]
         yield f"| {text} | " + " | ".join(cells) + " |"
@@ -219,8 +228,14 @@ def main() -> None:
     parser.add_argument("--pools", nargs="+", choices=pools.NAMES, default=["msmarco-dl21"])
     parser.add_argument("--peer-calls", type=int, default=3, help="calls of the peer; their median counts")
     parser.add_argument("--rows", nargs="+", type=Row, default=[Row("cosine")], metavar="ROW")
+    parser.add_argument("--kept", action="store_true", help="measure nothing: the table of what is kept of all these pools")
     options = parser.parse_args()
-    found = {name: run(name, options.rows, options.peer_calls) for name in options.pools}
+    if options.kept:
+        found = {name: kept(name) for name in options.pools}
+        first, *others = (pool["rows"] for pool in found.values())
+        options.rows = [Row(text) for text in first if all(text in rows for rows in others)]
+    else:
+        found = {name: run(name, options.rows, options.peer_calls) for name in options.pools}
     print(*table(found, options.rows), sep="\n")
 
 

@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lateint_eval.significance import RESAMPLES
 from lateint_store.errors import InputError
 
+PerQuery = Mapping[str, Mapping[str, float]]
 SMALLEST_MARGIN = 0.02         # a set where the teacher is ahead by less says nothing about retention
 
 
@@ -49,3 +51,26 @@ def gain(system: Mapping[str, float], cosine: Mapping[str, float], teacher: Mapp
     teacher_sum = math.fsum(teacher[name] - cosine[name] for name in counted)
     value = system_sum / teacher_sum if counted else math.nan
     return Gain(value, system_sum, teacher_sum, counted, tuple(name for name in system if name not in counted))
+
+
+def gain_interval(system: PerQuery, cosine: PerQuery, teacher: PerQuery, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the gain over queries: each set's are drawn anew, the same for all three.
+
+    Args: {set name: {query id: quality}}. Sets count as they do for `gain` of the means; (nan, nan) if none does.
+    Raises: InputError as `gain`, and for a set whose queries are not the same three times.
+    """
+    import numpy as np
+
+    sides = (system, cosine, teacher)
+    means = ({name: math.fsum(each.values()) / len(each) for name, each in side.items()} for side in sides)
+    counted = gain(*means).counted
+    generator, sums = np.random.default_rng(seed), np.zeros((2, RESAMPLES))
+    for name in counted:
+        queries = sorted(system[name])
+        if any(side[name].keys() != system[name].keys() for side in sides):
+            raise InputError(f"gain on {name!r}: expected the same {len(queries)} queries three times")
+        ours, base, best = (np.array([side[name][query] for query in queries]) for side in sides)
+        drawn = generator.integers(0, len(queries), (RESAMPLES, len(queries)))
+        sums += [(ours - base)[drawn].mean(axis=1), (best - base)[drawn].mean(axis=1)]
+    low, high = np.quantile(sums[0] / sums[1], (0.025, 0.975)) if counted else (math.nan, math.nan)
+    return float(low), float(high)

@@ -1,8 +1,9 @@
 import math
+import random
 
 import pytest
 
-from lateint_eval.gain import gain
+from lateint_eval.gain import gain, gain_interval
 from lateint_store.errors import InputError
 
 COSINE = {"dl19": 0.65, "squad": 0.70, "medquad": 0.61}
@@ -41,3 +42,26 @@ def test_different_sets_and_nan_are_refused():
         gain({"a": 0.1}, {"b": 0.1}, {"a": 0.1})
     with pytest.raises(InputError, match="'a': a value is not finite"):
         gain({"a": math.nan}, {"a": 0.1}, {"a": 0.1})
+
+
+def per_query(seed, **means):
+    """Two hundred queries a set, spread about these means."""
+    rng = random.Random(seed)
+    return {name: {str(query): mean + rng.uniform(-0.2, 0.2) for query in range(200)} for name, mean in means.items()}
+
+
+def test_the_interval_lies_about_the_gain_and_narrows_where_systems_err_alike():
+    cosine = per_query(1, squad=0.7, dl19=0.65)
+    teacher = {name: {query: value + 0.1 * (name == "squad") for query, value in own.items()} for name, own in cosine.items()}
+    half = {name: {query: value + 0.05 for query, value in own.items()} for name, own in cosine.items()}
+    assert gain_interval(half, cosine, teacher) == pytest.approx((0.5, 0.5))
+    low, high = gain_interval(per_query(2, squad=0.75, dl19=0.1), cosine, teacher)
+    assert low < 0.5 < high and 0.3 < high - low < 0.9
+    assert gain_interval(teacher, cosine, teacher) == pytest.approx((1.0, 1.0))
+
+
+def test_an_interval_over_other_queries_or_nothing():
+    cosine, teacher = per_query(1, a=0.5), per_query(1, a=0.6)
+    with pytest.raises(InputError, match="the same 200 queries three times"):
+        gain_interval({"a": dict(list(cosine["a"].items())[:-1]) | {"other": 0.5}}, cosine, teacher)
+    assert all(map(math.isnan, gain_interval(cosine, cosine, cosine)))
