@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def side_by_side(device: torch.device, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+def side_by_side(device: torch.device, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """Results of `work` in order: on a processor as many items at once as the caller has torch threads, else one by one.
 
     Layers of small models wait less for each other so than with each product spread over all threads, and what Python does
@@ -21,12 +21,11 @@ def side_by_side(device: torch.device, work: Callable[[Item], Result], items: Se
     """
     threads = torch.get_num_threads()
     if device.type != "cpu" or threads == 1:
-        yield from map(work, items)
-        return
+        return [work(item) for item in items]
     autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")  # which a new thread would not know
     pool = ThreadPoolExecutor(min(threads, max(1, len(items))), "lateint-layers", _alone, autocast)
     try:
-        yield from pool.map(work, items)
+        return list(pool.map(work, items))
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)

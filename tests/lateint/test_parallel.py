@@ -31,10 +31,10 @@ def test_results_stand_in_order_and_each_item_has_one_thread(threads):
         names.add(threading.current_thread().name)
         return item * item
 
-    assert list(side_by_side(CPU, work, range(12))) == [item * item for item in range(12)]
+    assert side_by_side(CPU, work, range(12)) == [item * item for item in range(12)]
     assert counts == [1] * 12 and (len(names) > 1) == (threads > 1)
     assert torch.get_num_threads() == threads
-    assert list(side_by_side(CPU, work, [])) == []
+    assert side_by_side(CPU, work, []) == []
 
 
 def test_a_store_has_the_same_content_at_every_count_of_threads(tmp_path):
@@ -67,12 +67,12 @@ def test_an_error_ends_everything_and_leaves_the_count(threads):
         time.sleep(0.02)
 
     with pytest.raises(ValueError, match="the second"):
-        list(side_by_side(CPU, work, range(200)))
+        side_by_side(CPU, work, range(200))
     assert len(begun) < 200 and torch.get_num_threads() == threads
 
 
 def test_another_device_runs_one_by_one_in_the_caller(threads):
-    names = list(side_by_side(torch.device("meta"), lambda _: threading.current_thread().name, range(3)))
+    names = side_by_side(torch.device("meta"), lambda _: threading.current_thread().name, range(3))
     assert set(names) == {threading.current_thread().name}
 
 
