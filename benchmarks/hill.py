@@ -9,7 +9,7 @@ over the pools. ms: mean over the pools of median calls; speed-up: the least of 
 Rows: names of checkpoints or folders, or `cosine`; behind a colon the codec of vectors, and behind an @ a ladder with depths as
 shares of the candidates: `cosine:int8`, `latent@cosine:0.2`. Behind a > stands who ranks the best again, and its share of
 them: `latent@cosine:0.1>teacher@0.01`, whose bytes are those of both stores; `teacher:texts` has none and reads the texts.
-Checkpoints that encode documents alike share one.
+Checkpoints that encode documents alike share a store.
 A result is kept, by the checkpoint's digest, and not measured again. Documents are encoded in mixed precision, everything that
 a query needs runs in float32. Pools: see `pools.py`.
 """

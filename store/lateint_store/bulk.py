@@ -18,7 +18,7 @@ import numpy.typing as npt
 from lateint_store.block import CRC, DIGEST_SIZE, HEADER, MAGIC, MAX_DOCUMENTS, TABLE_START, BlockFormat
 from lateint_store.codec import Buffer
 from lateint_store.fetched import Payloads
-from lateint_store.kernels.records import addresses, check_heads, copy_checked
+from lateint_store.kernels.records import check_heads, copy_checked, starts_of
 
 Numbers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -45,7 +45,7 @@ class Blocks:
     @cached_property
     def addresses(self) -> Numbers:
         """Where each begins in memory; of one without bytes, 0."""
-        return np.fromiter(addresses(self.views), np.int64, len(self.views))
+        return starts_of(self.views)
 
     def of(self, owners: Numbers) -> list[Buffer]:
         """The block of each record."""

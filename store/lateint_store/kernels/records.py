@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -35,10 +35,11 @@ class Memory:
         self.array = np.asarray(self) if size else np.frombuffer(b"", np.uint8)
 
 
-def addresses(views: Sequence[Buffer]) -> Iterator[int]:
-    """Where each piece of memory begins; of one without bytes, 0."""
+def starts_of(views: Sequence[Buffer]) -> Numbers:
+    """Where each piece of memory begins, int64; of one without bytes, 0."""
     begin = compiled(address)  # numpy's own way takes three times as long
-    return (begin(np.frombuffer(view, np.uint8)) if len(view) else 0 for view in views)
+    found = (begin(np.frombuffer(view, np.uint8)) if len(view) else 0 for view in views)
+    return np.fromiter(found, np.int64, len(views))
 
 
 def check_heads(
