@@ -18,8 +18,8 @@ import machine
 import numpy as np
 
 from lateint_store import ArraySpec, Pipeline, parse_codecs
-from lateint_store.fetched import Payloads
-from lateint_store.kernels import loading
+from lateint_store.kernels import dispatch as loading
+from lateint_store.ragged import Payloads
 
 CASES = [("float32", width, f"drive:{bits}") for width in (384, 128, 16) for bits in (1, 4, 6)]
 CASES += [("float32", width, codec) for width in (384, 64) for codec in ("int8", "int4")]

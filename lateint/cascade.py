@@ -10,7 +10,7 @@ from lateint.ladder import Cost, Scored, stacked
 from lateint.model import Document
 from lateint.rank import Hit, Missing, Ranker, Ranking, as_documents
 from lateint.timing import Clock, together
-from lateint_store.kernels.loading import load_kernels
+from lateint_store.reading.fetch import load_kernels
 
 Step = tuple[Ranker, int]
 """A ranker with how many of the ranking before it ranks again."""

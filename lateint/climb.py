@@ -15,7 +15,7 @@ from lateint.split import Query
 from lateint.store import Store
 from lateint.stored import StoredScorer
 from lateint.timing import Clock, Rung
-from lateint_store.kernels.loading import load_kernels
+from lateint_store.reading.fetch import load_kernels
 
 FEW, MANY = 16, 128  # candidates of the two calls that a cost is measured by
 REPEATS = 3

@@ -17,7 +17,7 @@ from lateint.kernels.maxima import WHOLE, best_cosines, best_sums, columns
 from lateint.model import Model
 from lateint.split import Query
 from lateint_store import Pipeline, Ragged
-from lateint_store.codec import make_codec
+from lateint_store.codecs.codec import make_codec
 from lateint_store.codecs.rotated import Rotated
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from lateint.errors import InputError
+from lateint_store.codecs.syntax import parse_part
 from lateint_store.part import Part, Setting, part
-from lateint_store.syntax import parse_part
 
 __all__ = ["Part", "Setting", "build", "names", "parse", "part"]
 

@@ -10,9 +10,10 @@ import sys
 
 import pytest
 
-from lateint_store import fetching, open_store
-from lateint_store.fetched import Payloads
-from lateint_store.snapshot import Snapshot
+from lateint_store import open_store
+from lateint_store.ragged import Payloads
+from lateint_store.reading import fetch as fetching
+from lateint_store.shards.snapshot import Snapshot
 from tests.campaign.damage import ARRAYS, Case
 from tests.campaign.layout import records
 from tests.campaign.pool import child_environment, run_cases

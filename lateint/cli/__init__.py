@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from lateint import __version__
+from lateint_store.disk.files import FULL
 from lateint_store.errors import LateintError
-from lateint_store.files import FULL
 
 VERBS = {
     "demo": "The main job on the Python standard library's own documentation.",

@@ -76,7 +76,7 @@ def command(
 
 def _is_large(corpus: str, store: str) -> bool:
     """Whether a new store of this corpus wants a look at its plan; standard input cannot be read twice."""
-    from lateint_store.manifest import FILE
+    from lateint_store.format.manifest import FILE
 
     if corpus == "-" or (Path(store) / FILE).exists():
         return False

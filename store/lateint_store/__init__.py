@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 from lateint_store.part import Part, part
 
 if TYPE_CHECKING:
-    from lateint_store.codec import known_codecs
-    from lateint_store.entry import Entry
-    from lateint_store.fetched import Fetched, Payloads
-    from lateint_store.manifest import Manifest
-    from lateint_store.merging import merge
+    from lateint_store.codecs.codec import known_codecs
+    from lateint_store.codecs.pipeline import Pipeline
+    from lateint_store.codecs.syntax import format_codecs, parse_codecs
+    from lateint_store.derive.merge import merge
+    from lateint_store.derive.recode import Loss, recode
+    from lateint_store.format.manifest import Manifest
+    from lateint_store.format.state import Progress
     from lateint_store.opening import create_store, open_store
-    from lateint_store.pipeline import Pipeline
-    from lateint_store.ragged import Ragged
-    from lateint_store.recoding import Loss, recode
+    from lateint_store.ragged import Payloads, Ragged
+    from lateint_store.reading.fetch import Fetched
+    from lateint_store.reading.verify import Problem, Report, verify_store
     from lateint_store.spec import ArraySpec
-    from lateint_store.state import Progress
     from lateint_store.store import Store
-    from lateint_store.syntax import format_codecs, parse_codecs
-    from lateint_store.verify import Problem, Report, verify_store
+    from lateint_store.writing.entry import Entry
 
 __all__ = [
     "ArraySpec",
@@ -50,25 +50,25 @@ __all__ = [
 
 _WHERE = {
     "ArraySpec": "spec",
-    "Entry": "entry",
-    "Fetched": "fetched",
-    "Loss": "recoding",
-    "Manifest": "manifest",
-    "Payloads": "fetched",
-    "Pipeline": "pipeline",
-    "Problem": "verify",
-    "Progress": "state",
+    "Entry": "writing.entry",
+    "Fetched": "reading.fetch",
+    "Loss": "derive.recode",
+    "Manifest": "format.manifest",
+    "Payloads": "ragged",
+    "Pipeline": "codecs.pipeline",
+    "Problem": "reading.verify",
+    "Progress": "format.state",
     "Ragged": "ragged",
-    "Report": "verify",
+    "Report": "reading.verify",
     "Store": "store",
     "create_store": "opening",
-    "format_codecs": "syntax",
-    "known_codecs": "codec",
-    "merge": "merging",
+    "format_codecs": "codecs.syntax",
+    "known_codecs": "codecs.codec",
+    "merge": "derive.merge",
     "open_store": "opening",
-    "parse_codecs": "syntax",
-    "recode": "recoding",
-    "verify_store": "verify",
+    "parse_codecs": "codecs.syntax",
+    "recode": "derive.recode",
+    "verify_store": "reading.verify",
 }
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 from uuid import uuid4
 
-from lateint_store import locking
-from lateint_store import manifest as manifests
-from lateint_store.environment import release
+from lateint_store.codecs.pipeline import Pipeline
+from lateint_store.disk import locking
+from lateint_store.disk.environment import release
+from lateint_store.disk.files import disk_errors, sync_folder
+from lateint_store.disk.locking import WriterLock
 from lateint_store.errors import SealedStore, StoreError, StoreMismatch
-from lateint_store.files import disk_errors, sync_folder
-from lateint_store.locking import WriterLock
-from lateint_store.manifest import Manifest, read_manifest, write_manifest
-from lateint_store.pipeline import Pipeline
-from lateint_store.shards import create_shard, remove_leftovers, with_shards
-from lateint_store.state import State
+from lateint_store.format import manifest as manifests
+from lateint_store.format.manifest import Manifest, read_manifest, write_manifest
+from lateint_store.format.state import State
+from lateint_store.shards.shards import create_shard, remove_leftovers, with_shards
 from lateint_store.store import Store, library_versions
 
 S = TypeVar("S", bound=Store)

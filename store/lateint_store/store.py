@@ -14,23 +14,22 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from lateint_store.content import joined_digest
-from lateint_store.entry import Entry, encode_entries, encode_ids
-from lateint_store.environment import lmdb_errors
+from lateint_store.disk.environment import lmdb_errors
+from lateint_store.disk.files import allocated_bytes
+from lateint_store.disk.locking import WriterLock
 from lateint_store.errors import CodecError, DuplicateDocument, InputError, MissingDocument, SealedStore, StoreError
-from lateint_store.fetched import Fetched
-from lateint_store.fetching import fetch_documents
-from lateint_store.files import allocated_bytes
-from lateint_store.locking import WriterLock
-from lateint_store.manifest import VERSION, Manifest
+from lateint_store.format.content_digest import joined_digest
+from lateint_store.format.manifest import VERSION, Manifest
+from lateint_store.format.state import Progress, State
 from lateint_store.ragged import Ragged
-from lateint_store.rewrite import compact_store, seal_store
-from lateint_store.scan import scan
-from lateint_store.shards import Shards, put_state, remove_leftovers
+from lateint_store.reading.fetch import Fetched, fetch_documents
+from lateint_store.reading.scan import scan
+from lateint_store.reading.verify import Report, verify_store
+from lateint_store.shards.shards import Shards, put_state, remove_leftovers
 from lateint_store.spec import Array
-from lateint_store.state import Progress, State
-from lateint_store.verify import Report, verify_store
-from lateint_store.writer import append_window, delete_documents
+from lateint_store.writing.entry import Entry, encode_entries, encode_ids
+from lateint_store.writing.rewrite import compact_store, seal_store
+from lateint_store.writing.writer import append_window, delete_documents
 
 ADDED = 1 << 63  # documents that are not of the source come behind those of all shards
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from lateint_store import create_store, merge, open_store
-from lateint_store.manifest import FILE
+from lateint_store.format.manifest import FILE
 from tests.campaign.stores import DELETED
 from tests.store.making import ABOUT, entries, specs
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lateint_store import open_store
-from lateint_store.manifest import FILE
+from lateint_store.format.manifest import FILE
 from tests.campaign.pool import child_environment, death
 from tests.campaign.stores import scratch
 from tests.store.making import ROOT

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from lateint_store import open_store
+from lateint_store.disk.killpoints import POINTS
 from lateint_store.errors import StoreNotFound
-from lateint_store.killpoints import POINTS
 from tests.campaign import builder
 from tests.campaign.pool import WORKERS, child_environment, death
 from tests.campaign.stores import scratch

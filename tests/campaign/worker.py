@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lateint_store import Store, environment, open_store
+from lateint_store import Store, open_store
+from lateint_store.disk import environment
 from lateint_store.errors import DamagedStore, LateintError, MissingDocument
 from tests.campaign.stores import DELETED
 from tests.store.making import contents

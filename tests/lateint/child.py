@@ -13,7 +13,7 @@ import making
 import torch
 
 from lateint.encode import build_store
-from lateint_store import killpoints
+from lateint_store.disk import killpoints
 
 WINDOW = 8
 

@@ -14,7 +14,7 @@ from lateint.ladder import Cost, heads, measured, stacked
 from lateint.parts import part
 from lateint.presets import preset
 from lateint.rank import Ranker
-from lateint_store.kernels import loading
+from lateint_store.kernels import dispatch as loading
 from lateint_store.kernels.blocks import decode_all
 from lateint_store.kernels.compiled import compiled
 from lateint_store.kernels.scaled import scale_nibbles

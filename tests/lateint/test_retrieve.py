@@ -21,7 +21,7 @@ from lateint.presets import preset
 from lateint.rank import Ranker
 from lateint.retrieve import Retriever
 from lateint.vectors import load_vectors
-from lateint_store import scan as scanning
+from lateint_store.reading import scan as scanning
 
 
 @pytest.fixture(scope="module")

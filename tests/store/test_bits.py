@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies
 
-from lateint_store.bits import pack_bits, unpack_bits
+from lateint_store.numerics.bits import pack_bits, unpack_bits
 
 
 def stream(numbers, bits):

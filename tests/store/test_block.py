@@ -3,7 +3,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from lateint_store.block import MAX_BLOCK, MAX_DOCUMENTS, PAGE, BlockError, BlockFormat, Encoded
+from lateint_store.format.block import MAX_BLOCK, MAX_DOCUMENTS, PAGE, BlockError, BlockFormat, Encoded
 
 FORMAT = BlockFormat(bytes(range(16)), 2)
 

@@ -1,6 +1,6 @@
 import hashlib
 
-from lateint_store.content import EMPTY_DIGEST, Content, document_digest, joined_digest
+from lateint_store.format.content_digest import EMPTY_DIGEST, Content, document_digest, joined_digest
 
 
 def chain(numbers):

@@ -79,7 +79,7 @@ def test_damage_is_named_by_shard_ordinal_and_document(tmp_path):
 
 def test_a_damaged_index_is_not_a_missing_document(tmp_path):
     data = small_store(tmp_path / "s", sealed=False)
-    from lateint_store.index import make_entry
+    from lateint_store.format.index import make_entry
 
     needle = make_entry(b"doc5", 5)
     data.write_bytes(data.read_bytes().replace(needle, bytes([needle[0] ^ 1]) + needle[1:]))
@@ -96,7 +96,7 @@ def test_a_damaged_index_is_not_a_missing_document(tmp_path):
 
 
 def test_records_of_another_place_or_store_are_refused(tmp_path):
-    from lateint_store.block import BlockError, BlockFormat, Encoded
+    from lateint_store.format.block import BlockError, BlockFormat, Encoded
 
     documents = [Encoded(f"d{number}".encode(), 1, (b"abc",), b"") for number in range(3)]
     here, other = BlockFormat(b"12345678", 1), BlockFormat(b"87654321", 1)
@@ -128,7 +128,7 @@ def test_a_changed_manifest_is_noticed(tmp_path, change):
 
 
 def test_a_newer_format_is_refused_with_both_versions(tmp_path):
-    from lateint_store import manifest
+    from lateint_store.format import manifest
 
     build(tmp_path / "s", 3).close()
     path = tmp_path / "s" / "manifest.json"

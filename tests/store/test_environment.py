@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from lateint_store import environment, open_store
+from lateint_store import open_store
+from lateint_store.disk import environment
 from lateint_store.errors import StoreError
 from tests.store.making import build, contents, entries, entry
 

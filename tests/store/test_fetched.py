@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lateint_store.fetched import Payloads
+from lateint_store.ragged import Payloads
 
 
 def test_payloads_are_pieces_of_one_array():

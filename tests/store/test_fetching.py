@@ -5,8 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from lateint_store import fetching, open_store
+from lateint_store import open_store
 from lateint_store.errors import DamagedStore
+from lateint_store.reading import fetch as fetching
 from tests.campaign.layout import block_structure, records
 from tests.store.making import build, entries, entry
 
@@ -50,7 +51,7 @@ def test_many_at_once_are_what_each_is_by_itself(path, monkeypatch, arrays):
 
 
 def test_ids_whose_digests_begin_alike_are_told_apart_among_many(tmp_path, monkeypatch):
-    for module in ("index", "snapshot"):
+    for module in ("format.index", "shards.snapshot"):
         monkeypatch.setattr(f"lateint_store.{module}.id_prefix", lambda doc_id: doc_id[-1:] * 7)
     monkeypatch.setattr(fetching, "id_prefixes", lambda doc_ids: [doc_id[-1:] * 7 for doc_id in doc_ids])
     with build(tmp_path / "s", 40) as store:
@@ -106,7 +107,7 @@ def test_a_block_that_is_gone_is_damage_among_many(tmp_path, monkeypatch):
 
 def test_a_record_that_states_more_than_its_block_holds_is_refused_among_many(tmp_path, monkeypatch):
     """Sizes that a checksum confirms are compared with the bytes that are there before they are followed."""
-    from lateint_store import block
+    from lateint_store.format import block
 
     write = block.BlockFormat._record
     monkeypatch.setattr(block.BlockFormat, "_record", lambda *given: write(*given)[:-5])

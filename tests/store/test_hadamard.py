@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lateint_store.hadamard import hadamard, signs
+from lateint_store.numerics.hadamard import hadamard, signs
 
 SIZE = 128
 ROOT = np.sqrt(SIZE)

@@ -1,7 +1,7 @@
 import numpy as np
 
 from lateint_store import open_store
-from lateint_store.index import add_digests, entries_digest, entry_ordinal, entry_ordinals, make_entry
+from lateint_store.format.index import add_digests, entries_digest, entry_ordinal, entry_ordinals, make_entry
 from tests.store.making import build, entries, entry
 
 
@@ -34,8 +34,8 @@ def test_every_flipped_bit_changes_the_digest():
 
 
 def test_ids_whose_digests_begin_alike_are_told_apart(tmp_path, monkeypatch):
-    monkeypatch.setattr("lateint_store.index.id_prefix", lambda doc_id: bytes(7))
-    monkeypatch.setattr("lateint_store.snapshot.id_prefix", lambda doc_id: bytes(7))
+    monkeypatch.setattr("lateint_store.format.index.id_prefix", lambda doc_id: bytes(7))
+    monkeypatch.setattr("lateint_store.shards.snapshot.id_prefix", lambda doc_id: bytes(7))
     with build(tmp_path / "s", 40) as store:
         for number in (0, 17, 39):
             np.testing.assert_array_equal(

@@ -6,8 +6,8 @@ import signal
 import pytest
 
 from lateint_store import create_store, open_store
+from lateint_store.disk.killpoints import POINTS
 from lateint_store.errors import StoreNotFound
-from lateint_store.killpoints import POINTS
 from tests.store.making import ABOUT, WINDOW, build, contents, run_child, specs
 
 DOCUMENTS = 150
@@ -113,7 +113,7 @@ def test_every_point_in_the_list_is_passed_by_the_code():
     from tests.store.making import ROOT
 
     source = "".join(
-        path.read_text() for path in (ROOT / "store/lateint_store").glob("*.py") if path.stem != "killpoints"
+        path.read_text() for path in (ROOT / "store/lateint_store").rglob("*.py") if path.stem != "killpoints"
     )
     assert [name for name in POINTS if f'point("{name}")' not in source] == []
 

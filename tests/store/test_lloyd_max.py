@@ -3,7 +3,7 @@ from math import erfc, exp, pi, sqrt
 import numpy as np
 import pytest
 
-from lateint_store.lloyd_max import borders, levels
+from lateint_store.numerics.lloyd_max import borders, levels
 
 BITS = range(1, 9)
 PUBLISHED = {1: [0.7979], 2: [0.4528, 1.5104], 3: [0.2451, 0.7560, 1.3439, 2.1519]}

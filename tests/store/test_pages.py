@@ -2,7 +2,7 @@ from contextlib import suppress
 
 import pytest
 
-from lateint_store import pages
+from lateint_store.disk import lmdb_pages as pages
 from tests.store.making import build
 
 

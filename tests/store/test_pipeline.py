@@ -4,9 +4,9 @@ from hypothesis import given, settings, strategies
 from hypothesis.extra import numpy as arrays
 
 from lateint_store import ArraySpec, Part, Pipeline, parse_codecs, part
-from lateint_store.codec import make_codec
+from lateint_store.codecs.codec import make_codec
 from lateint_store.errors import CodecError, InputError, SpecError
-from lateint_store.fetched import Payloads
+from lateint_store.ragged import Payloads
 
 STATES = ArraySpec("float32", 4)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lateint_store import Entry, merge, open_store
-from lateint_store import scan as scanning
 from lateint_store.errors import DamagedStore, InputError, StoreError
+from lateint_store.reading import scan as scanning
 from tests.store.making import WINDOW, build, contents, entries, entry
 
 

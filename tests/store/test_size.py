@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lateint_store import ArraySpec, Entry, Pipeline, create_store
-from lateint_store.files import allocated_bytes
+from lateint_store.disk.files import allocated_bytes
 from tests.store.making import ABOUT
 
 

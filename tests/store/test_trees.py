@@ -5,8 +5,9 @@ import struct
 import pytest
 from lmdb.verify import verify
 
-from lateint_store import open_store, pages
-from lateint_store.trees import LEAF, NUMBER, ROOT, SUB_TREE, Trees
+from lateint_store import open_store
+from lateint_store.disk import lmdb_pages as pages
+from lateint_store.disk.lmdb_trees import LEAF, NUMBER, ROOT, SUB_TREE, Trees
 from tests.store.making import build
 
 PAGE = 4096

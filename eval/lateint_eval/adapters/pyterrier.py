@@ -13,7 +13,7 @@ import numpy as np
 
 import lateint
 from lateint.errors import InputError, MissingExtra
-from lateint_store.manifest import FILE, FORMAT
+from lateint_store.format.manifest import FILE, FORMAT
 
 if TYPE_CHECKING:
     from lateint.rank import Missing, Ranker, Ranking

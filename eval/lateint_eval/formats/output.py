@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
+from lateint_store.disk.files import disk_errors
 from lateint_store.errors import InputError
-from lateint_store.files import disk_errors
 
 
 @contextmanager

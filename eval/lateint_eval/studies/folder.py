@@ -11,8 +11,8 @@ from typing import Any
 
 from lateint_eval.formats.output import replacing
 from lateint_eval.studies.spec import Study
+from lateint_store.disk.locking import WriterLock
 from lateint_store.errors import InputError, StoreLocked
-from lateint_store.locking import WriterLock
 
 SCHEMA = 1
 CLAIM = "study.json"

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from lateint_store.codec import Bound, check_choice
+from lateint_store.codecs.codec import Bound, check_choice
 from lateint_store.errors import InputError, SpecError
 from lateint_store.spec import DTYPES, Array, ArraySpec
 

@@ -6,7 +6,7 @@ import zlib
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from lateint_store.codec import Buffer
+from lateint_store.codecs.codec import Buffer
 from lateint_store.errors import CodecError
 
 SIZE = 4

@@ -7,11 +7,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from lateint_store.codec import Bound
-from lateint_store.kernels import loading
+from lateint_store.codecs._scales import check_scale, join_scales, row_scales, scaled_bound, scaled_spec, split_scales
+from lateint_store.codecs.codec import Bound
+from lateint_store.kernels import dispatch as loading
 from lateint_store.kernels.halves import halved
 from lateint_store.kernels.scaled import rounded_bytes, scaled_bytes
-from lateint_store.scales import check_scale, join_scales, row_scales, scaled_bound, scaled_spec, split_scales
 from lateint_store.spec import Array, ArraySpec
 
 LARGEST = 127

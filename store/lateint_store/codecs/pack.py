@@ -8,11 +8,11 @@ from typing import ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from lateint_store.bits import GROUP, pack_bits, unpack_bits
-from lateint_store.codec import Bound, Count, check_choice
+from lateint_store.codecs.codec import Bound, Count, check_choice
 from lateint_store.errors import InputError, SpecError
-from lateint_store.kernels import loading
+from lateint_store.kernels import dispatch as loading
 from lateint_store.kernels.stream import WIDEST, read_streams, write_stream
+from lateint_store.numerics.bits import GROUP, pack_bits, unpack_bits
 from lateint_store.ragged import filled, unfilled
 from lateint_store.spec import Array, ArraySpec
 

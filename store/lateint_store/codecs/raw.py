@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from lateint_store.codec import Bound, Count
+from lateint_store.codecs.codec import Bound, Count
 from lateint_store.spec import Array, ArraySpec
 
 

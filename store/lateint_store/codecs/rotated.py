@@ -7,12 +7,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from lateint_store.bits import pack_bits, unpack_bits
-from lateint_store.codec import Bound, check_choice, check_seed
+from lateint_store.codecs._scales import join_scales, split_scales
+from lateint_store.codecs.codec import Bound, check_choice, check_seed
 from lateint_store.errors import InputError, SpecError
-from lateint_store.hadamard import hadamard, pieces, signs, total
-from lateint_store.lloyd_max import borders, levels
-from lateint_store.scales import join_scales, split_scales
+from lateint_store.numerics.bits import pack_bits, unpack_bits
+from lateint_store.numerics.hadamard import hadamard, pieces, signs, total
+from lateint_store.numerics.lloyd_max import borders, levels
 from lateint_store.spec import Array, ArraySpec
 
 ROUNDING = 2.0**-18

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import zstandard
 
-from lateint_store.codec import Buffer, check_choice
+from lateint_store.codecs.codec import Buffer, check_choice
 from lateint_store.errors import CodecError
 
 # One pair of objects a thread and setting: sharing one between threads crashes the process.

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lateint_store.hadamard import hadamard
 from lateint_store.kernels.compiled import compiled
+from lateint_store.numerics.hadamard import hadamard
 from lateint_store.spec import Array
 
 BLOCK = 128

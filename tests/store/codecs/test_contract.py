@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies
 from hypothesis.extra import numpy as arrays
 
 from lateint_store import ArraySpec, Part, Pipeline, known_codecs
-from lateint_store.codec import codec_class, codec_part, make_codec
+from lateint_store.codecs.codec import codec_class, codec_part, make_codec
 from lateint_store.errors import CodecError, InputError, SpecError
 from tests.store.codecs import cases
 from tests.store.codecs.write_golden import FOLDER

@@ -6,9 +6,9 @@ from hypothesis import given, settings, strategies
 from hypothesis.extra import numpy as arrays
 
 from lateint_store import ArraySpec, Pipeline, open_store, parse_codecs, part, verify_store
-from lateint_store.codec import make_codec
+from lateint_store.codecs.codec import make_codec
 from lateint_store.errors import CodecError, InputError, SpecError
-from lateint_store.lloyd_max import borders, levels
+from lateint_store.numerics.lloyd_max import borders, levels
 from tests.store import making
 
 # relative squared error on Gaussian blocks, for 1, 2, ... 6 bits: D for "norm", D / (1 - D) for "unbiased"

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from lateint_store import ArraySpec, Pipeline, part
-from lateint_store.bits import unpack_bits
 from lateint_store.codecs.rotated import Rotated
 from lateint_store.errors import CodecError, InputError, SpecError
+from lateint_store.numerics.bits import unpack_bits
 
 DISTORTION = {1: 0.3634, 2: 0.1175, 3: 0.03454, 4: 0.009497, 5: 0.002499, 6: 0.000644, 7: 0.000163, 8: 0.000041}
 

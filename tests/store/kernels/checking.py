@@ -5,7 +5,7 @@ from unittest import mock
 
 import numpy as np
 
-from lateint_store.kernels import loading
+from lateint_store.kernels import dispatch as loading
 
 COUNTS = np.array([3, 0, 1, 40, 0, 0, 7, 1, 0])
 """Rows of documents: empty ones between others and at the end, single rows, more blocks than are looked up together."""

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings, strategies
 
 from lateint_store import ArraySpec, part
-from lateint_store.codec import make_codec
-from lateint_store.hadamard import signs
+from lateint_store.codecs.codec import make_codec
 from lateint_store.kernels import blocks, halves
 from lateint_store.kernels.blocks import decoded_blocks, first_turns
-from lateint_store.lloyd_max import levels
+from lateint_store.numerics.hadamard import signs
+from lateint_store.numerics.lloyd_max import levels
 from tests.store.kernels.checking import COUNTS, assert_same, checked, kernels
 
 

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 
 from lateint_store import ArraySpec, Pipeline, parse_codecs
-from lateint_store.kernels import loading
+from lateint_store.format.record_kernels import copy_all, read_heads
+from lateint_store.kernels import dispatch as loading
 from lateint_store.kernels.blocks import decode_all
 from lateint_store.kernels.compiled import compiled
+from lateint_store.kernels.dispatch import LOADING, Missed, load_numba, pays
 from lateint_store.kernels.halves import round_all
-from lateint_store.kernels.loading import LOADING, Missed, load_kernels, load_numba, pays
-from lateint_store.kernels.records import copy_all, read_heads
 from lateint_store.kernels.rotating import quantise_all
 from lateint_store.kernels.scaled import find_peaks, round_bytes, round_nibbles, scale_bytes, scale_nibbles
 from lateint_store.kernels.stream import read_all, write_all
+from lateint_store.reading.fetch import load_kernels
 from tests.store.making import build
 
 

@@ -6,9 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from lateint_store.block import BlockFormat, Encoded
-from lateint_store.bulk import Blocks, Source, copy_payloads, read_records
-from lateint_store.kernels import records
+from lateint_store.format import record_kernels as records
+from lateint_store.format.block import BlockFormat, Encoded
+from lateint_store.format.record_batch import Blocks, Source, copy_payloads, read_records
 from lateint_store.kernels.compiled import compiled
 from tests.store.kernels.checking import assert_same, checked
 

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings, strategies
 
 from lateint_store import part
-from lateint_store.codec import make_codec
+from lateint_store.codecs.codec import make_codec
 from lateint_store.errors import InputError
-from lateint_store.hadamard import signs
 from lateint_store.kernels import rotating
 from lateint_store.kernels.rotating import quantised_blocks
-from lateint_store.lloyd_max import borders, levels
+from lateint_store.numerics.hadamard import signs
+from lateint_store.numerics.lloyd_max import borders, levels
 from tests.store.kernels.checking import checked, kernels
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings, strategies
 from hypothesis.extra import numpy as arrays
 
 from lateint_store import ArraySpec, part
-from lateint_store.codec import make_codec
+from lateint_store.codecs.codec import make_codec
 from lateint_store.errors import CodecError, InputError
 from lateint_store.kernels import halves, scaled
 from lateint_store.kernels.scaled import rounded_bytes, scaled_nibbles

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from lateint_store.codec import Bound, check_choice
+from lateint_store.codecs.codec import Bound, check_choice
 from lateint_store.errors import CodecError, InputError, SpecError
-from lateint_store.kernels import loading
+from lateint_store.kernels import dispatch as loading
 from lateint_store.kernels.scaled import row_peaks
 from lateint_store.spec import Array, ArraySpec
 

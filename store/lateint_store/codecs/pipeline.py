@@ -10,11 +10,10 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from lateint_store.codec import ArrayCodec, Bound, Buffer, BytesCodec, Codec, LayoutCodec, codec_part, make_codec
+from lateint_store.codecs.codec import ArrayCodec, Bound, Buffer, BytesCodec, Codec, LayoutCodec, codec_part, make_codec
 from lateint_store.errors import CodecError, SpecError
-from lateint_store.fetched import Payloads
 from lateint_store.part import Part, part
-from lateint_store.ragged import Ragged
+from lateint_store.ragged import Payloads, Ragged
 from lateint_store.spec import Array, ArraySpec
 
 Rows = Sequence[int] | npt.NDArray[np.int64]

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from lateint_store.content import Content
+from lateint_store.format.content_digest import Content
 
 KEY = b"state"
 DIGEST_SIZE = 16

@@ -5,16 +5,11 @@ numpy and kernels give the same numbers, so the choice never shows in a result.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from lateint_store.kernels.records import load_records
-
 if TYPE_CHECKING:
-    from lateint_store.pipeline import Pipeline
+    pass
 
 LOADING = 5e8
 """Nanoseconds that importing numba and reading a kernel from disk take; the first time on a machine it is compiled, 5 s."""
@@ -53,10 +48,3 @@ def load_numba() -> bool:
     return MISSED.usable
 
 
-def load_kernels(pipelines: Iterable[Pipeline]) -> None:
-    """Use kernels from now on, and have the machine code of all that reading documents and these pipelines call, both ways."""
-    if load_numba():
-        load_records()
-    for pipeline in pipelines:
-        encoded = pipeline.encode(np.zeros(pipeline.spec.shape(2), pipeline.spec.dtype))
-        pipeline.decode(encoded, 2)

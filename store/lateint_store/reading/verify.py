@@ -7,17 +7,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lateint_store import pages
-from lateint_store.block import Block, BlockError
-from lateint_store.content import Content, document_digest, joined_digest
-from lateint_store.environment import Location, acquire, active, lmdb_errors, release
+from lateint_store.disk import lmdb_pages as pages
+from lateint_store.disk.environment import Location, acquire, active, lmdb_errors, release
 from lateint_store.errors import CodecError, DamagedStore, InputError, StoreError
-from lateint_store.index import entries_digest, make_entry
-from lateint_store.manifest import Manifest, read_manifest
-from lateint_store.shards import block_format, locate
-from lateint_store.snapshot import Snapshot
+from lateint_store.format.block import Block, BlockError
+from lateint_store.format.content_digest import Content, document_digest, joined_digest
+from lateint_store.format.index import entries_digest, make_entry
+from lateint_store.format.manifest import Manifest, read_manifest
+from lateint_store.format.state import State
+from lateint_store.shards.shards import block_format, locate
+from lateint_store.shards.snapshot import Snapshot
 from lateint_store.spec import check_finite
-from lateint_store.state import State
 
 
 @dataclass(frozen=True, slots=True)

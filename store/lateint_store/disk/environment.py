@@ -17,9 +17,9 @@ from typing import Any
 
 import lmdb
 
-from lateint_store import pages
+from lateint_store.disk import lmdb_pages as pages
+from lateint_store.disk.files import FORBIDDEN, FULL, disk_errors
 from lateint_store.errors import DamagedStore, StoreError, StoreFull
-from lateint_store.files import FORBIDDEN, FULL, disk_errors
 
 DATA, LOCK = "data.mdb", "lock.mdb"
 MAX_READERS = 2048

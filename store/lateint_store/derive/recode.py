@@ -14,19 +14,19 @@ from pathlib import Path
 
 import numpy as np
 
-from lateint_store.block import Encoded
-from lateint_store.derived import write_store
-from lateint_store.entry import assemble
+from lateint_store.codecs.pipeline import Pipeline
+from lateint_store.codecs.syntax import format_codecs
+from lateint_store.derive.new_store import write_store
 from lateint_store.errors import InputError
-from lateint_store.manifest import Manifest
+from lateint_store.format.block import Encoded
+from lateint_store.format.manifest import Manifest
 from lateint_store.part import Part
-from lateint_store.pipeline import Pipeline
 from lateint_store.ragged import Ragged
-from lateint_store.rewrite import Window, live_windows
-from lateint_store.shards import Shards
+from lateint_store.shards.shards import Shards
 from lateint_store.spec import Array
 from lateint_store.store import Store
-from lateint_store.syntax import format_codecs
+from lateint_store.writing.entry import assemble
+from lateint_store.writing.rewrite import Window, live_windows
 
 
 @dataclass(slots=True)

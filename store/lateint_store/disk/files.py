@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from lateint_store.disk.killpoints import point
 from lateint_store.errors import LateintError, StoreError, StoreFull
-from lateint_store.killpoints import point
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SECTOR, PAGE = 512, 4096

@@ -15,10 +15,10 @@ from operator import eq
 import numpy as np
 import numpy.typing as npt
 
-from lateint_store.block import CRC, DIGEST_SIZE, HEADER, MAGIC, MAX_DOCUMENTS, TABLE_START, BlockFormat
-from lateint_store.codec import Buffer
-from lateint_store.fetched import Payloads
-from lateint_store.kernels.records import check_heads, copy_checked, starts_of
+from lateint_store.codecs.codec import Buffer
+from lateint_store.format.block import CRC, DIGEST_SIZE, HEADER, MAGIC, MAX_DOCUMENTS, TABLE_START, BlockFormat
+from lateint_store.format.record_kernels import check_heads, copy_checked, starts_of
+from lateint_store.ragged import Payloads
 
 Numbers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]

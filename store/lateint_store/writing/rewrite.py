@@ -10,20 +10,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from lateint_store import pages
-from lateint_store.block import Encoded
-from lateint_store.content import Content, joined_digest
-from lateint_store.environment import DATA, LOCK, Location, lmdb_errors, release
+from lateint_store.disk import lmdb_pages as pages
+from lateint_store.disk.environment import DATA, LOCK, Location, lmdb_errors, release
+from lateint_store.disk.files import disk_errors, sync_file, sync_folder
+from lateint_store.disk.killpoints import point
 from lateint_store.errors import DamagedStore
-from lateint_store.files import disk_errors, sync_file, sync_folder
-from lateint_store.index import make_entry
-from lateint_store.killpoints import point
-from lateint_store.manifest import Manifest, ShardFile, write_manifest
-from lateint_store.shards import Shards, block_format, create_shard, put_state, remove_leftovers, with_shards, writing
-from lateint_store.snapshot import Snapshot
-from lateint_store.state import State
-from lateint_store.verify import Report, verify_shard
-from lateint_store.writer import put_entries, put_window, read_encoded
+from lateint_store.format.block import Encoded
+from lateint_store.format.content_digest import Content, joined_digest
+from lateint_store.format.index import make_entry
+from lateint_store.format.manifest import Manifest, ShardFile, write_manifest
+from lateint_store.format.state import State
+from lateint_store.reading.verify import Report, verify_shard
+from lateint_store.shards.shards import Shards, block_format, create_shard, put_state, remove_leftovers, with_shards, writing
+from lateint_store.shards.snapshot import Snapshot
+from lateint_store.writing.writer import put_entries, put_window, read_encoded
 
 Window = tuple[int, list[Encoded]]
 COMMIT_BYTES = 64 << 20

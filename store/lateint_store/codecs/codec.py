@@ -113,12 +113,14 @@ class BytesCodec(Protocol):
 
 
 Codec = ArrayCodec | LayoutCodec | BytesCodec
+NOT_CODECS = {"codec", "pipeline", "syntax"}  # modules of this folder that are no codec
 
 
 def known_codecs() -> list[str]:
     """Names of all codecs: the modules of the folder `codecs/`."""
     folders = [Path(folder) for folder in codecs.__path__]
-    return sorted(path.stem for folder in folders for path in folder.glob("[a-z]*.py"))
+    found = {path.stem for folder in folders for path in folder.glob("[a-z]*.py")}
+    return sorted(found - NOT_CODECS)
 
 
 def codec_class(name: str) -> type[Any]:

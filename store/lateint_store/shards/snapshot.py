@@ -10,13 +10,13 @@ import lmdb
 import numpy as np
 import numpy.typing as npt
 
-from lateint_store import index, state
-from lateint_store.block import Block, BlockError, BlockFormat, Head
-from lateint_store.bulk import Blocks
-from lateint_store.codec import Buffer
-from lateint_store.environment import Environment, Location
-from lateint_store.index import KEY, PREFIX_SIZE, entry_ordinal, id_prefix
-from lateint_store.state import State
+from lateint_store.codecs.codec import Buffer
+from lateint_store.disk.environment import Environment, Location
+from lateint_store.format import index, state
+from lateint_store.format.block import Block, BlockError, BlockFormat, Head
+from lateint_store.format.index import KEY, PREFIX_SIZE, entry_ordinal, id_prefix
+from lateint_store.format.record_batch import Blocks
+from lateint_store.format.state import State
 
 _LOWEST = bytes(index.ENTRY_SIZE - PREFIX_SIZE)
 _KEY = struct.Struct(">Q")

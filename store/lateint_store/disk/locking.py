@@ -7,8 +7,8 @@ import os
 import socket
 from pathlib import Path
 
+from lateint_store.disk.files import disk_errors
 from lateint_store.errors import StoreLocked
-from lateint_store.files import disk_errors
 
 FILE = "writer.lock"
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from lateint_store.codecs.pipeline import Pipeline
+from lateint_store.disk.files import replace_file
 from lateint_store.errors import DamagedStore, InputError, LateintError, SpecError, StoreError, StoreNotFound
-from lateint_store.files import replace_file
-from lateint_store.pipeline import Pipeline
 
 FILE = "manifest.json"
 FORMAT = "lateint store"

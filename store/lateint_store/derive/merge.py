@@ -12,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from lateint_store import index
-from lateint_store.derived import write_store
+from lateint_store.derive.new_store import write_store
 from lateint_store.errors import DuplicateDocument, InputError, StoreError, StoreMismatch
+from lateint_store.format import index
+from lateint_store.format.state import State
 from lateint_store.opening import differences, identity_difference
-from lateint_store.rewrite import live_windows
-from lateint_store.shards import Shards
-from lateint_store.snapshot import Snapshot
-from lateint_store.state import State
+from lateint_store.shards.shards import Shards
+from lateint_store.shards.snapshot import Snapshot
 from lateint_store.store import Store
+from lateint_store.writing.rewrite import live_windows
 
 
 def merge(paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Store:

@@ -6,20 +6,27 @@ These passes find that something is wrong, not what: such a document is read onc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from lateint_store.bulk import Blocks, Heads, Numbers, Source, copy_payloads, read_records
-from lateint_store.entry import encode_all
-from lateint_store.environment import lmdb_errors
-from lateint_store.fetched import Fetched, Payloads
-from lateint_store.index import PREFIX_SIZE, id_prefixes
-from lateint_store.kernels.loading import pays
-from lateint_store.shards import Shards
-from lateint_store.snapshot import Snapshot
+from lateint_store.disk.environment import lmdb_errors
+from lateint_store.format.ids import encode_all
+from lateint_store.format.index import PREFIX_SIZE, id_prefixes
+from lateint_store.format.record_batch import Blocks, Heads, Numbers, Source, copy_payloads, read_records
+from lateint_store.format.record_kernels import load_records
+from lateint_store.kernels.dispatch import pays
+from lateint_store.ragged import Payloads
+from lateint_store.shards.shards import Shards
+from lateint_store.shards.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from lateint_store.codecs.pipeline import Pipeline
+from lateint_store.kernels.dispatch import load_numba
 
 MANY = 24
 """Documents from which on the passes cost less than reading one by one (benchmarks/fetch_speed.py)."""
@@ -147,3 +154,33 @@ def _copy(found: Sequence[Records], order: Numbers, column: int, kernels: bool) 
                 records.refuse(place, column)
             place -= len(records.places)
     return copied
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fetched:
+    """The k documents that were found, in the order in which they were asked for.
+
+    `positions`: places in the ids asked for, int64 [k]; `ordinals`: places in the store, int64 [k];
+    `rows`: tokens, int64 [k]; `payloads`: for each array the encoded bytes of k documents; `missing`: ids that are not
+    there; `bytes_read`: payloads and the heads of their records.
+    """
+
+    ids: tuple[str, ...]
+    positions: npt.NDArray[np.int64]
+    ordinals: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+    payloads: Mapping[str, Payloads]
+    missing: tuple[str, ...]
+    bytes_read: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def load_kernels(pipelines: Iterable[Pipeline]) -> None:
+    """Use kernels from now on, and have the machine code of all that reading documents and these pipelines call, both ways."""
+    if load_numba():
+        load_records()
+    for pipeline in pipelines:
+        encoded = pipeline.encode(np.zeros(pipeline.spec.shape(2), pipeline.spec.dtype))
+        pipeline.decode(encoded, 2)

@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from lateint_store import manifest as manifests
-from lateint_store.files import sync_folder
-from lateint_store.killpoints import point
-from lateint_store.manifest import Manifest, write_manifest
+from lateint_store.disk.files import sync_folder
+from lateint_store.disk.killpoints import point
+from lateint_store.format import manifest as manifests
+from lateint_store.format.manifest import Manifest, write_manifest
+from lateint_store.format.state import State
 from lateint_store.opening import claim_folder
-from lateint_store.rewrite import Window, rewrite
-from lateint_store.shards import remove_leftovers, with_shards
-from lateint_store.state import State
+from lateint_store.shards.shards import remove_leftovers, with_shards
 from lateint_store.store import Store, library_versions
+from lateint_store.writing.rewrite import Window, rewrite
 
 
 def write_store(out: Path, like: Manifest, windows: Iterable[Window], last: State) -> Store:

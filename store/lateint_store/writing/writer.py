@@ -6,17 +6,17 @@ import struct
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lateint_store import index
-from lateint_store.block import Encoded
-from lateint_store.content import MODULUS, Content, document_digest, link
-from lateint_store.environment import release
+from lateint_store.disk.environment import release
+from lateint_store.disk.killpoints import point
 from lateint_store.errors import CodecError, DuplicateDocument, StoreError
-from lateint_store.index import add_digests, entries_digest, make_entry
-from lateint_store.killpoints import point
-from lateint_store.manifest import Manifest, write_manifest
-from lateint_store.shards import Shards, create_shard, put_state, with_shards
-from lateint_store.snapshot import Snapshot
-from lateint_store.state import Progress, State
+from lateint_store.format import index
+from lateint_store.format.block import Encoded
+from lateint_store.format.content_digest import MODULUS, Content, document_digest, link
+from lateint_store.format.index import add_digests, entries_digest, make_entry
+from lateint_store.format.manifest import Manifest, write_manifest
+from lateint_store.format.state import Progress, State
+from lateint_store.shards.shards import Shards, create_shard, put_state, with_shards
+from lateint_store.shards.snapshot import Snapshot
 
 
 def append_window(shards: Shards, documents: Sequence[Encoded], window: int, progress: Progress, last_run: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 
-from lateint_store.codec import codec_class, make_codec
+from lateint_store.codecs.codec import codec_class, make_codec
 from lateint_store.errors import SpecError
 from lateint_store.part import Part, Setting, part
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lateint_store.block import DIGEST_SIZE, HEADER, MAGIC, MAX_DOCUMENTS, TABLE_START, BlockFormat
-from lateint_store.codec import Buffer
+from lateint_store.codecs.codec import Buffer
+from lateint_store.format.block import DIGEST_SIZE, HEADER, MAGIC, MAX_DOCUMENTS, TABLE_START, BlockFormat
 from lateint_store.kernels.compiled import compiled
 
 Numbers = npt.NDArray[np.int64]

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lateint_store.environment import lmdb_errors
+from lateint_store.disk.environment import lmdb_errors
 from lateint_store.errors import StoreError
-from lateint_store.fetched import Fetched, Payloads
-from lateint_store.shards import Shards
-from lateint_store.snapshot import Snapshot
+from lateint_store.ragged import Payloads
+from lateint_store.reading.fetch import Fetched
+from lateint_store.shards.shards import Shards
+from lateint_store.shards.snapshot import Snapshot
 
 PAGE_DOCUMENTS = 4096
 PAGE_BYTES = 16 << 20

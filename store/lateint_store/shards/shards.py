@@ -9,10 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from lateint_store import manifest as manifests
-from lateint_store import state as states
-from lateint_store.block import BlockFormat
-from lateint_store.environment import (
+from lateint_store.disk.environment import (
     Environment,
     Location,
     acquire,
@@ -23,13 +20,16 @@ from lateint_store.environment import (
     release,
     retain,
 )
+from lateint_store.disk.files import disk_errors, sync_folder
+from lateint_store.disk.killpoints import point
+from lateint_store.disk.lmdb_trees import STORED, TRANSACTION
 from lateint_store.errors import DamagedStore, StoreError
-from lateint_store.files import disk_errors, sync_folder
-from lateint_store.killpoints import point
-from lateint_store.manifest import Manifest, ShardFile, read_manifest
-from lateint_store.snapshot import Snapshot
-from lateint_store.state import State
-from lateint_store.trees import STORED, TRANSACTION
+from lateint_store.format import manifest as manifests
+from lateint_store.format import state as states
+from lateint_store.format.block import BlockFormat
+from lateint_store.format.manifest import Manifest, ShardFile, read_manifest
+from lateint_store.format.state import State
+from lateint_store.shards.snapshot import Snapshot
 
 FOLDER = "shard-{:04d}"
 ATTEMPTS = 5

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from lateint_store.trees import NUMBER, ROOT, Trees
+from lateint_store.disk.lmdb_trees import NUMBER, ROOT, Trees
 
 try:
     from lmdb.verify import VerifyError, verify

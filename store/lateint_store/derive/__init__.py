@@ -1,0 +1,1 @@
+"""New stores of the documents of others: merged, or in other codecs."""

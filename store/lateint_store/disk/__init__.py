@@ -1,0 +1,1 @@
+"""Files, locks, LMDB environments and what their pages hold."""

@@ -1,0 +1,1 @@
+"""What stands on disk: blocks, records, the id index, state, digests, the manifest."""

@@ -1,0 +1,1 @@
+"""Numerics of the codecs: bit packing, the Hadamard transform, Lloyd-Max levels."""

@@ -1,0 +1,1 @@
+"""The LMDB files of one store, and snapshots of them."""

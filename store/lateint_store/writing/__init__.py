@@ -1,0 +1,1 @@
+"""Checking and encoding entries, committing windows, rewriting shards."""
