@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from lateint.backbone.layer import Rows
-from lateint.entries import TOKENS_A_BATCH
 from lateint.heads._cross_block import CrossBlock
 from lateint.heads.small_transformer import fresh_layer
+from lateint.model.batching import TOKENS_A_BATCH
 
 WIDTH, HEADS = 384, 12
 CODES, TOKENS, SLOTS = (32, 64, 128), (77, 150), (1, 10)

@@ -20,10 +20,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import lateint
-from lateint.parts import part
+from lateint.methods.registry import part
 from lateint.train.data import TrainingSet
-from lateint.train.prepare import document_states
-from lateint.train.recipes import recipe
+from lateint.train.initialise import document_states
+from lateint.train.recipes.named import recipe
 from lateint_eval.datasets.folder import data_folder
 from lateint_eval.datasets.sources import training_source
 from lateint_eval.metrics import evaluate

@@ -19,7 +19,8 @@ import torch
 from rerank_speed import BASE, cross_encoder, milliseconds
 
 import lateint
-from lateint.entries import pipelines, round_trip, score_all
+from lateint.indexing.codecs import pipelines, round_trip
+from lateint.ranking.scoring import score_all
 from lateint_eval.datasets.stdlib import build_passages
 from lateint_eval.datasets.stdlib_questions import load_questions
 from lateint_store import Ragged

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 import lateint
-from lateint.split import states_after
+from lateint.backbone.split import states_after
 from lateint_eval.datasets.folder import Split, data_folder, read_split, sampled_queries
 from lateint_eval.metrics import evaluate
 from lateint_eval.pairs import evaluate_pairs

@@ -27,23 +27,23 @@ import machine
 import torch
 
 import lateint
-import lateint.encode
-import lateint.model
+import lateint.indexing.build
+import lateint.model.model
 import lateint_store.store
-from lateint.entries import by_length
-from lateint.hub import locate
-from lateint.tokens import pad_block
+from lateint.backbone.tokenizer import pad_block
+from lateint.loading.pretrained import locate
+from lateint.model.batching import by_length
 from lateint_eval.datasets.stdlib import build_passages
 
 BASE = "all-MiniLM-L6-v2"
 BUDGETS = (512, 1_024, 2_048, 4_096, 8_192)  # padded tokens of the peer's batches
 PHASES: dict[str, tuple[Any, str]] = {
-    "describe": (lateint.encode, "described"),
-    "tokenise": (lateint.encode, "_tokenise"),
-    "pad": (lateint.model.Model, "_document_block"),
-    "layers": (lateint.model, "states_after"),
-    "pool": (lateint.model.Model, "_kept"),
-    "vector": (lateint.model.Model, "_vectors"),
+    "describe": (lateint.indexing.build, "described"),
+    "tokenise": (lateint.indexing.build, "_tokenise"),
+    "pad": (lateint.model.model.Model, "_document_block"),
+    "layers": (lateint.model.model, "states_after"),
+    "pool": (lateint.model.model.Model, "_kept"),
+    "vector": (lateint.model.model.Model, "_vectors"),
     "codecs": (lateint_store.store, "encode_entries"),
     "write": (lateint_store.store, "append_window"),
 }

@@ -33,9 +33,11 @@ import torch
 
 import lateint
 from lateint import Cascade, Ranker
-from lateint.encode import WINDOW, encode_window
-from lateint.fingerprint import digest_json, digest_tensors, fingerprint
-from lateint.parts import part
+from lateint.indexing.build import WINDOW
+from lateint.indexing.encoding import encode_window
+from lateint.indexing.fingerprint import fingerprint
+from lateint.methods.registry import part
+from lateint.model.digests import digest_json, digest_tensors
 from lateint_eval.datasets.folder import Split
 from lateint_eval.gain import gain, gain_interval
 from lateint_eval.metrics import evaluate

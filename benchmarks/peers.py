@@ -29,7 +29,7 @@ import torch
 from rerank_speed import BASE, BATCH_SIZES, milliseconds
 
 import lateint
-from lateint.hub import locate
+from lateint.loading.pretrained import locate
 from lateint_eval.datasets.stdlib import build_passages
 from lateint_eval.datasets.stdlib_questions import load_questions
 from lateint_eval.metrics import evaluate

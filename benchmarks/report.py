@@ -23,9 +23,9 @@ import rerank_speed
 import torch
 
 import lateint
-from lateint.checkpoint import CHECKPOINTS
 from lateint.errors import InputError
-from lateint.fingerprint import digest_tensors
+from lateint.loading.shipped import CHECKPOINTS
+from lateint.model.digests import digest_tensors
 from lateint_eval.datasets.folder import data_folder
 from lateint_eval.reporting.checkpoints import Checkpoint, find_checkpoints, load
 from lateint_eval.reporting.evaluate import evaluate_task

@@ -22,7 +22,7 @@ import machine
 import torch
 
 import lateint
-from lateint.hub import locate
+from lateint.loading.pretrained import locate
 from lateint_eval.datasets.stdlib import build_passages
 from lateint_eval.datasets.stdlib_questions import load_questions
 

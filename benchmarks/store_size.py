@@ -23,8 +23,8 @@ import machine
 import numpy as np
 
 import lateint
-from lateint.encode import encode_window
-from lateint.model import Document
+from lateint.indexing.encoding import encode_window
+from lateint.model.document import Document
 from lateint_eval.datasets.stdlib import build_passages
 from lateint_store import ArraySpec, Entry, Pipeline, Store, create_store, parse_codecs
 

@@ -14,7 +14,7 @@ import machine
 import torch
 
 import lateint
-from lateint.fingerprint import digest_tensors
+from lateint.model.digests import digest_tensors
 from lateint_eval.datasets.folder import data_folder, read_split
 from lateint_eval.reporting.evaluate import evaluate_task
 from lateint_eval.reporting.reference import reference

@@ -12,19 +12,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lateint.cascade import Cascade
-    from lateint.checkpoint import load_model
-    from lateint.chunks import Chunks
-    from lateint.encode import build_store
     from lateint.errors import LateintError
-    from lateint.method import Layout, Method, Stage
-    from lateint.model import Document, Model
-    from lateint.parts import Part, part
-    from lateint.presets import PRESETS, preset
-    from lateint.rank import Hit, Ranker, Ranking
-    from lateint.retrieve import Retriever
-    from lateint.store import Store, open_store
-    from lateint.timing import Timing
+    from lateint.indexing.build import build_store
+    from lateint.indexing.chunks import Chunks
+    from lateint.indexing.store import Store, open_store
+    from lateint.loading.load import load_model
+    from lateint.methods.method import Layout, Method, Stage
+    from lateint.methods.presets import PRESETS, preset
+    from lateint.methods.registry import Part, part
+    from lateint.model.document import Document
+    from lateint.model.model import Model
+    from lateint.ranking.cascade import Cascade
+    from lateint.ranking.ranker import Ranker
+    from lateint.results import Hit, Ranking, Timing
+    from lateint.retrieval.retriever import Retriever
 
 __version__ = "0.1.0"
 
@@ -53,27 +54,27 @@ __all__ = [
 ]
 
 _WHERE = {
-    "Cascade": "cascade",
+    "Cascade": "ranking.cascade",
+    "Chunks": "indexing.chunks",
+    "Document": "model.document",
+    "Hit": "results",
     "LateintError": "errors",
-    "Chunks": "chunks",
-    "Document": "model",
-    "Model": "model",
-    "load_model": "checkpoint",
-    "build_store": "encode",
-    "Layout": "method",
-    "Method": "method",
-    "Stage": "method",
-    "Part": "parts",
-    "part": "parts",
-    "PRESETS": "presets",
-    "preset": "presets",
-    "Hit": "rank",
-    "Ranker": "rank",
-    "Ranking": "rank",
-    "Timing": "timing",
-    "Retriever": "retrieve",
-    "Store": "store",
-    "open_store": "store",
+    "Layout": "methods.method",
+    "Method": "methods.method",
+    "Model": "model.model",
+    "PRESETS": "methods.presets",
+    "Part": "methods.registry",
+    "Ranker": "ranking.ranker",
+    "Ranking": "results",
+    "Retriever": "retrieval.retriever",
+    "Stage": "methods.method",
+    "Store": "indexing.store",
+    "Timing": "results",
+    "build_store": "indexing.build",
+    "load_model": "loading.load",
+    "open_store": "indexing.store",
+    "part": "methods.registry",
+    "preset": "methods.presets",
 }
 
 

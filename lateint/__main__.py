@@ -1,5 +1,5 @@
 """`python -m lateint` is the command line."""
 
-from lateint.cli import main
+from lateint.cli.main import main
 
 main()

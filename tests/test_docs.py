@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 import lateint
-from lateint.cli import VERBS, group
-from lateint.presets import PRESETS
+from lateint.cli.main import VERBS, group
+from lateint.methods.presets import PRESETS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

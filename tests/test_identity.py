@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lateint.presets import PRESETS
+from lateint.methods.presets import PRESETS
 
 TESTS = Path(__file__).parent
 TABLE = (TESTS.parent / "docs" / "identity-tests.md").read_text(encoding="utf-8")

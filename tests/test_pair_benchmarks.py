@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lateint.cli.train import command as train_command
-from lateint.train.recipes import recipe
+from lateint.train.recipes.named import recipe
 from lateint_eval.pairs import accuracy, evaluate_pairs, spearman
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"

@@ -17,8 +17,9 @@ from lateint_eval.firststage import Bm25
 from lateint_eval.systems import Outcome, System, cached, full, measure
 
 if TYPE_CHECKING:
-    from lateint.model import Document, Model
-    from lateint.store import Store
+    from lateint.indexing.store import Store
+    from lateint.model.document import Document
+    from lateint.model.model import Model
 
 DEPTH = 20
 TOKENS = 96
@@ -74,21 +75,21 @@ def home() -> Path:
 
 def documents() -> dict[str, Document]:
     """The passages by id, in a fixed order."""
-    from lateint.model import Document
+    from lateint.model.document import Document
 
     return {p.id: Document(p.id, p.text, p.title) for p in build_passages()}
 
 
 def load() -> Model:
     """The default checkpoint, documents cut at the demo's length."""
-    from lateint.checkpoint import load_model
+    from lateint.loading.load import load_model
 
     return load_model(doc_max_length=TOKENS)
 
 
 def load_base(model: Model) -> Model:
     """The encoder that a checkpoint stands on, as it was before any training of ours: its own vectors, texts cut alike."""
-    from lateint.checkpoint import base_of, load_model
+    from lateint.loading.load import base_of, load_model
 
     query, document = model.method.query.max_length, model.method.document.max_length
     return load_model(base_of(model.name), "cosine", query_max_length=query, doc_max_length=document)
@@ -96,7 +97,7 @@ def load_base(model: Model) -> Model:
 
 def build(model: Model, corpus: dict[str, Document], progress: Any = None, name: str = "store") -> Store:
     """Index the passages into a fresh store."""
-    from lateint.encode import build_store
+    from lateint.indexing.build import build_store
 
     shutil.rmtree(home() / name, ignore_errors=True)
     return build_store(model, list(corpus.values()), home() / name, progress=progress)
@@ -134,8 +135,8 @@ def run(split: str = "test", progress: Any = None, say: Callable[[str], None] = 
 def ask(question: str, k: int = 3) -> list[tuple[Document, float]]:
     """The best passages for a question, from the store that the demo built; it is built if it is not there."""
     from lateint.errors import StoreMismatch, StoreNotFound
-    from lateint.rank import Ranker
-    from lateint.store import open_store
+    from lateint.indexing.store import open_store
+    from lateint.ranking.ranker import Ranker
 
     corpus, model = documents(), load()
     first = Bm25(list(corpus), [document.full_text for document in corpus.values()])

@@ -12,9 +12,10 @@ from lateint_eval.formats import Entry, Run
 from lateint_eval.metrics import Evaluation, evaluate
 
 if TYPE_CHECKING:
-    from lateint.model import Document, Model
-    from lateint.rank import Ranking
-    from lateint.store import Store
+    from lateint.indexing.store import Store
+    from lateint.model.document import Document
+    from lateint.model.model import Model
+    from lateint.results import Ranking
 
 Scored = list[tuple[str, float]]
 Rerank = Callable[[str, Sequence[str]], Scored]
@@ -73,7 +74,7 @@ def as_run(name: str, rankings: Mapping[str, Scored]) -> Run:
 
 def cached(model: Model, store: Store) -> System:
     """The model over a store's states."""
-    from lateint.rank import Ranker
+    from lateint.ranking.ranker import Ranker
 
     ranker = Ranker(model, store)
     return System(
@@ -83,7 +84,7 @@ def cached(model: Model, store: Store) -> System:
 
 def full(model: Model, documents: Mapping[str, Document]) -> System:
     """The same model with document states recomputed from text for every pair, no codec between."""
-    from lateint.rank import Ranker
+    from lateint.ranking.ranker import Ranker
 
     ranker = Ranker(without_codecs(model))
     return System("full", lambda query, ids: _pairs(ranker.rank(query, documents=[documents[i] for i in ids])))

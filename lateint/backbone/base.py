@@ -127,7 +127,7 @@ def _layer_number(name: str) -> int | None:
 
 def supported_families() -> list[str]:
     """The `model_type`s that have an adapter."""
-    own = {"base", "layer"}
+    own = {"base", "layer", "precision", "split", "tokenizer"}
     files = Path(__file__).parent.glob("*.py")
     return sorted(f.stem.replace("_", "-") for f in files if f.stem not in own and not f.stem.startswith("_"))
 

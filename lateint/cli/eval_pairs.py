@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lateint.model import Model
-    from lateint.rank import Ranker
+    from lateint.model.model import Model
+    from lateint.ranking.ranker import Ranker
     from lateint_eval.formats import Pair
     from lateint_eval.pairs import PairEvaluation, Threshold
 
@@ -99,7 +99,7 @@ def command(choice: ModelChoice, **options: Any) -> None:
     request.check()
     pairs = request.read(request.pairs, request.split)
     tune = _check_labels(request, pairs)
-    from lateint.rank import Ranker
+    from lateint.ranking.ranker import Ranker
     from lateint_eval.pairs import evaluate_pairs
 
     ranker = Ranker(choice.load())

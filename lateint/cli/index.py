@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from lateint.cli.corpus import _count, explained_duplicates, read_documents
 from lateint.cli.options import ChunkChoice, ModelChoice, chunk_options, model_options, parse_shard
 
 if TYPE_CHECKING:
-    from lateint.chunks import Chunks
-    from lateint.model import Document, Model
-    from lateint.progress import Progress
+    from lateint.indexing.chunks import Chunks
+    from lateint.indexing.progress import Progress
+    from lateint.model.model import Model
 
 LARGE = 100_000  # documents; more wait for a look at the plan
 
@@ -53,8 +53,8 @@ def command(
       lateint index --model all-MiniLM-L6-v2 --method mice --corpus beir-folder --store mice-store
       lateint index --corpus msmarco-docs.tsv.gz --store docs --chunk-tokens 256 --chunk-overlap 64
     """
-    from lateint.encode import build_store
-    from lateint.progress import reporter
+    from lateint.indexing.build import build_store
+    from lateint.indexing.progress import reporter
     from lateint_store import parse_codecs
 
     chosen, part, chunks = None if codecs is None else parse_codecs(codecs), parse_shard(shard), cutting.make()
@@ -108,40 +108,3 @@ def _summary(where: str, total: int, seen: list[Progress], chunks: Chunks | None
         yield f"{cut} documents ({100 * cut / encoded:.1f} %) were cut {place}"
 
 
-def _count(corpus: str) -> int | None:
-    """How many documents there are, for the time left; None where a second pass is not possible or too slow."""
-    if corpus == "-" or corpus.startswith("irds:"):
-        return None
-    return sum(1 for _ in read_documents(corpus))
-
-
-@contextmanager
-def explained_duplicates(corpus: str) -> Iterator[None]:
-    """Name both lines of a repeated id, found by reading the corpus again; standard input cannot be."""
-    from lateint.errors import DuplicateDocument
-
-    try:
-        yield
-    except DuplicateDocument as error:
-        if corpus != "-" and (places := _repeated(corpus)):
-            raise DuplicateDocument(places) from error
-        raise
-
-
-def _repeated(corpus: str) -> str:
-    from lateint_eval.formats import read_corpus
-
-    lines: dict[str, int] = {}
-    for doc in read_corpus(corpus):
-        if (first := lines.setdefault(doc.id, doc.line)) != doc.line:
-            return f"{corpus}: id {doc.id!r} stands in line {first} and in line {doc.line}; expected each id once"
-    return ""
-
-
-def read_documents(corpus: str) -> Iterator[Document]:
-    """Stream the documents of any corpus format."""
-    from lateint.model import Document
-    from lateint_eval.formats import read_corpus
-
-    for doc in read_corpus(corpus):
-        yield Document(doc.id, doc.text, doc.title)

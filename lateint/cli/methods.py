@@ -16,7 +16,7 @@ def command(as_json: bool) -> None:
     Example:
       lateint methods
     """
-    from lateint.presets import PRESETS
+    from lateint.methods.presets import PRESETS
 
     if as_json:
         click.echo(json.dumps([method.to_json() for method in PRESETS.values()], indent=2))

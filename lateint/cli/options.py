@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from lateint.chunks import Chunks
-    from lateint.model import Model
+    from lateint.indexing.chunks import Chunks
+    from lateint.model.model import Model
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,7 +48,7 @@ class ModelChoice:
 
     def load(self) -> Model:
         """Load the model; the default checkpoint if none is named."""
-        from lateint.checkpoint import load_model
+        from lateint.loading.load import load_model
 
         name = self.model or ("default" if self.method is None else "all-MiniLM-L6-v2")
         return load_model(
@@ -65,7 +65,7 @@ class ModelChoice:
 
     def load_for(self, store: Any) -> Model:
         """Load the model that fills or filled a store: the one named here, else the one that the store records."""
-        from lateint.store import recorded_model
+        from lateint.indexing.store import recorded_model
 
         if self.model is not None or self.method is not None:
             return self.load()
@@ -87,7 +87,7 @@ class ChunkChoice:
 
     def make(self) -> Chunks | None:
         """How documents are cut; None where they are not. Raises: click.UsageError for an overlap of nothing."""
-        from lateint.chunks import Chunks
+        from lateint.indexing.chunks import Chunks
 
         if self.chunk_tokens is not None:
             return Chunks(self.chunk_tokens, self.chunk_overlap or 0, self.max_chunks)

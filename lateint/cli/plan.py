@@ -11,8 +11,8 @@ import click
 from lateint.cli.options import ChunkChoice, ModelChoice, chunk_options, model_options
 
 if TYPE_CHECKING:
-    from lateint.chunks import Chunks
-    from lateint.model import Model
+    from lateint.indexing.chunks import Chunks
+    from lateint.model.model import Model
     from lateint_eval.planning.plan import Plan
 
 
@@ -64,7 +64,7 @@ def make(
     seed: int = 0,
 ) -> Plan:
     """Plan a corpus by its path."""
-    from lateint.cli.index import read_documents
+    from lateint.cli.corpus import read_documents
     from lateint_eval.planning.plan import make_plan
     from lateint_store import parse_codecs
 

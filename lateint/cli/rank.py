@@ -14,9 +14,10 @@ import click
 from lateint.cli.options import ChunkChoice, ModelChoice, chunk_options, model_options
 
 if TYPE_CHECKING:
-    from lateint.model import Document
-    from lateint.rank import Missing, Ranker, Ranking
-    from lateint.store import Store
+    from lateint.indexing.store import Store
+    from lateint.model.document import Document
+    from lateint.ranking.ranker import Missing, Ranker
+    from lateint.results import Ranking
     from lateint_eval.formats import Candidates
 
 
@@ -83,10 +84,10 @@ def command(choice: ModelChoice, output: str, layout: Literal["trec", "msmarco"]
 def _rank_all(
     choice: ModelChoice, cutting: ChunkChoice, aggregate: str | None, store: str | None, then: Sequence[str], **options: Any
 ) -> Iterator[tuple[str, Ranking]]:
-    from lateint.cascade import Cascade
     from lateint.errors import InputError, MissingDocument
-    from lateint.rank import Ranker
-    from lateint.store import open_store
+    from lateint.indexing.store import open_store
+    from lateint.ranking.cascade import Cascade
+    from lateint.ranking.ranker import Ranker
 
     how = {key: options.pop(key) for key in ("ladder", "budget_ms")}
     request = Request(store=store, **options)
@@ -114,8 +115,8 @@ def _rank_all(
 
 def _steps(choice: ModelChoice, then: Sequence[str], opened: ExitStack) -> Iterator[tuple[Ranker, int]]:
     """What ranks again, and how many: each store under the model that it records. Raises: click.UsageError."""
-    from lateint.rank import Ranker
-    from lateint.store import open_store, recorded_model
+    from lateint.indexing.store import open_store, recorded_model
+    from lateint.ranking.ranker import Ranker
 
     for text in then:
         path, colon, depth = text.rpartition(":")
@@ -166,7 +167,7 @@ class Request:
     def _documents(self, entry: Candidates, corpus: dict[str, Document] | None) -> list[Document] | None:
         """Texts of a query's candidates: from the corpus, else as they stand in the candidates."""
         from lateint.errors import MissingDocument
-        from lateint.model import Document
+        from lateint.model.document import Document
 
         if self.store is not None and self.missing != "encode":
             return None
@@ -182,7 +183,7 @@ class Request:
 
 def _wanted(corpus: str, entries: Iterable[Candidates], held: Store | None) -> dict[str, Document]:
     """The documents that any query needs and the store lacks; the rest of the corpus is passed over."""
-    from lateint.cli.index import read_documents
+    from lateint.cli.corpus import read_documents
 
     ids = {doc_id for entry in entries for doc_id in entry.doc_ids}
     if held is not None:

@@ -69,8 +69,8 @@ def command(choice: ModelChoice, **options: Any) -> None:
 def _rankings(choice: ModelChoice, request: Request, times: list[float]) -> Iterator[tuple[str, list[tuple[str, float]]]]:
     from tqdm import tqdm
 
-    from lateint.retrieve import Retriever
-    from lateint.store import open_store
+    from lateint.indexing.store import open_store
+    from lateint.retrieval.retriever import Retriever
     from lateint_eval.formats import read_queries
 
     texts = read_queries(request.queries)

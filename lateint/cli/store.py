@@ -25,7 +25,7 @@ def info(path: str, as_json: bool) -> None:
     Example:
       lateint store info my-store
     """
-    from lateint.store import open_store
+    from lateint.indexing.store import open_store
 
     with open_store(path) as store:
         found = store.info()
@@ -82,8 +82,8 @@ def add(choice: ModelChoice, path: str, corpus: str) -> None:
     Example:
       lateint store add my-store --corpus new.jsonl
     """
-    from lateint.cli.index import explained_duplicates, read_documents
-    from lateint.store import open_store
+    from lateint.cli.corpus import explained_duplicates, read_documents
+    from lateint.indexing.store import open_store
 
     with open_store(path, write=True) as store, explained_duplicates(corpus):
         before = len(store)
@@ -102,7 +102,7 @@ def delete(path: str, ids: tuple[str, ...], ids_from: Any) -> None:
     Example:
       lateint store delete my-store id17 id18
     """
-    from lateint.store import open_store
+    from lateint.indexing.store import open_store
 
     listed = [] if ids_from is None else [line.rstrip("\r\n") for line in ids_from]
     wanted = [*ids, *(line for line in listed if line)]
@@ -144,7 +144,7 @@ def seal(path: str) -> None:
 
 
 def _rewrite(path: str, verb: str) -> None:
-    from lateint.store import open_store
+    from lateint.indexing.store import open_store
 
     with open_store(path, write=True) as store:
         before = store.info()["bytes"]
@@ -205,13 +205,13 @@ def _compared(path: str, output: str) -> dict[str, Any]:
     from dataclasses import asdict
 
     from lateint.errors import LateintError
-    from lateint.store import open_store, recorded_model
+    from lateint.indexing.store import open_store, recorded_model
 
     with open_store(path) as before, open_store(output) as after:
         sizes = {"documents": len(after), "bytes_before": before.info()["bytes"], "bytes": after.info()["bytes"]}
         try:
             model = recorded_model(before)
-            from lateint.drift import drift
+            from lateint.ranking.drift import drift
 
             return sizes | {"scores": asdict(drift(model, before, after))}
         except LateintError as error:

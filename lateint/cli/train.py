@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from lateint.model import Model
+    from lateint.model.model import Model
     from lateint.train.budget import Budget, Setup
-    from lateint.train.diary import Step
+    from lateint.train.history import Step
 
 STEPS = 500
 LINES = 20  # of progress, at most, in a log of a run
@@ -65,7 +65,7 @@ def command(data: tuple[str, ...], split: str, output: str, **options: Any) -> N
       lateint train --recipe evidence --data squad --data medquad --data selqa --output my-evidence
       lateint train --method mice --base all-MiniLM-L6-v2 --teacher default --data squad --steps 300 --output mice-squad
     """
-    from lateint.train.prepare import prepare
+    from lateint.train.initialise import prepare
     from lateint.train.run import check
 
     model, shares, budgets = _start(options)
@@ -93,9 +93,9 @@ def _sources(data: tuple[str, ...], split: str, options: dict[str, Any]) -> list
 
 def _start(options: dict[str, Any]) -> tuple[Model, dict[str, int] | None, tuple[Budget, ...]]:
     """The model at step 0, the sources' shares, and a budget for every stage."""
-    from lateint.checkpoint import load_model
+    from lateint.loading.load import load_model
     from lateint.train.budget import Budget
-    from lateint.train.recipes import recipe
+    from lateint.train.recipes.named import recipe
 
     if (options["method"] is None) == (options["recipe"] is None):
         raise click.UsageError("name one of --method and --recipe")
@@ -134,7 +134,7 @@ def _setup(output: Path, budgets: tuple[Budget, ...], shares: dict[str, int] | N
 
 
 def _claim(folder: Path, model: Model, data: tuple[str, ...], split: str, options: dict[str, Any]) -> bool:
-    from lateint.fingerprint import digest_tensors
+    from lateint.model.digests import digest_tensors
     from lateint.train.run import claim
 
     keys = ("method", "recipe", "base", "teacher", "spans", "steps", "minutes", "seed", "precision")
@@ -214,8 +214,8 @@ def _means(steps: Sequence[Step]) -> str:
 
 def _teacher(options: dict[str, Any]) -> Model:
     """The model that guides: a lateint checkpoint as it is, a classifier unsplit, a bare encoder by its cosine."""
-    from lateint.checkpoint import load_model
-    from lateint.method import Method
+    from lateint.loading.load import load_model
+    from lateint.methods.method import Method
 
     chosen = {key: options[key] for key in ("query_max_length", "doc_max_length", "device")}
     lengths = {key: value for key, value in chosen.items() if value is not None}
@@ -228,7 +228,7 @@ def _teacher(options: dict[str, Any]) -> Model:
 
 def _delta(options: dict[str, Any]) -> bool:
     """Whether a delta is saved: if asked for, else if the base goes by a name that others have too."""
-    from lateint.checkpoint import base_of
+    from lateint.loading.load import base_of
 
     return options["delta"] if options["delta"] is not None else not Path(base_of(options["base"])).exists()
 
@@ -236,11 +236,16 @@ def _delta(options: dict[str, Any]) -> bool:
 def _save(model: Model, output: Path, history: list[list[Step]], options: dict[str, Any]) -> None:
     import torch
 
-    from lateint.checkpoint import base_of, save
-    from lateint.train.curves import write_json, write_png
+    from lateint.loading.delta import save_delta
+    from lateint.loading.load import base_of
+    from lateint.model.saving import save
+    from lateint.train.history import write_json, write_png
 
-    delta = _delta(options)
-    save(model, output, base=base_of(options["base"]) if delta else None, dtype=getattr(torch, options["weights"] or "float32"))
+    dtype = getattr(torch, options["weights"] or "float32")
+    if _delta(options):
+        save_delta(model, output, base_of(options["base"]), dtype=dtype)
+    else:
+        save(model, output, dtype=dtype)
     write_json(history, output / "history.json")
     if not write_png(history, output / "history.png"):
         click.echo("no picture of the loss curves: pip install 'lateint[train]' brings matplotlib", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lateint.compressors._check import check_width, given
+from lateint.compressors._validation import check_width, given
 
 
 class Aesi(nn.Module):

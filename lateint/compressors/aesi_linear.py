@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lateint.compressors._check import check_width, given
-from lateint.compressors._pca import principal
+from lateint.compressors._directions import principal
+from lateint.compressors._validation import check_width, given
 from lateint.compressors.linear import Linear
 
 RIDGE = 1e-3  # of the mean square of side information: embeddings span less than h directions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lateint.compressors._check import check_width
+from lateint.compressors._validation import check_width
 
 
 class Bottleneck(nn.Module):

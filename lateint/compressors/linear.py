@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lateint.compressors._check import check_width
-from lateint.compressors._orthonormal import orthonormal
-from lateint.compressors._pca import principal
+from lateint.compressors._directions import orthonormal, principal
+from lateint.compressors._validation import check_width
 
 
 class Linear(nn.Module):

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lateint.compressors._check import check_width
-from lateint.compressors._coder import Coder, Tables
+from lateint.backbone.precision import in_float32
+from lateint.compressors._validation import check_width
+from lateint.compressors.base import Coder, Tables
 from lateint.errors import InputError
-from lateint.precision import in_float32
 
 ENTRIES = 256  # of a codebook: a byte names one
 ROUNDS = 8  # of Lloyd's iteration

@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lateint.compressors._check import check_width
-from lateint.compressors._coder import Coder, Tables
-from lateint.compressors._orthonormal import orthonormal
-from lateint.compressors._pca import principal
+from lateint.backbone.precision import in_float32
+from lateint.compressors._directions import orthonormal, principal
+from lateint.compressors._validation import check_width
+from lateint.compressors.base import Coder, Tables
 from lateint.errors import InputError
-from lateint.precision import in_float32
 
 ID_BYTES = 2
 RIDGE = 1.0

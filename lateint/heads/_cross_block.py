@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lateint.backbone.layer import Attention, FeedForward, Layer, Rows
 from lateint.heads._absorbed import Codes, absorbed
-from lateint.heads._cross_settings import Order
+from lateint.heads._validation import Order
 
 
 class CrossBlock(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lateint.precision import in_float32
+from lateint.backbone.precision import in_float32
 
 
 @in_float32

@@ -9,11 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lateint.backbone.base import Backbone
-from lateint.coded import Coded, reads_cosines
+from lateint.backbone.precision import in_float32
 from lateint.errors import InputError
-from lateint.method import Method
-from lateint.precision import in_float32
-from lateint.split import Candidates, Query
+from lateint.heads.inputs import Candidates, Coded, Query, reads_cosines
+from lateint.methods.method import Method
 from lateint_store import Pipeline
 
 

@@ -11,14 +11,23 @@ from torch import Tensor, nn
 from lateint.backbone.base import Backbone
 from lateint.backbone.layer import Layer, Rows
 from lateint.errors import InputError
-from lateint.heads._codes import check_expands
 from lateint.heads._cross_block import CrossBlock
-from lateint.heads._cross_settings import Attend, Cache, Order, Readout, Residual, Slots, check_absorbs, check_choices
 from lateint.heads._matches import Matches, linear_readout
+from lateint.heads._validation import (
+    Attend,
+    Cache,
+    Order,
+    Readout,
+    Residual,
+    Slots,
+    check_absorbs,
+    check_choices,
+    check_expands,
+)
 from lateint.heads.cosine import cosine
 from lateint.heads.evidence import Evidence
-from lateint.method import Depth, Method, resolve_depth
-from lateint.split import Candidates, Query
+from lateint.heads.inputs import Candidates, Query
+from lateint.methods.method import Depth, Method, resolve_depth
 
 
 class CrossBlocks(nn.Module):

@@ -14,13 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
-from lateint.coded import Coded, reads_bytes, reads_cosines, reads_raw
 from lateint.errors import InputError
-from lateint.heads._codes import check_compares
 from lateint.heads._matches import best_matches, word_mean
+from lateint.heads._validation import check_compares
 from lateint.heads.cosine import coded_cosine, cosine
-from lateint.method import Method
-from lateint.split import Candidates, Query
+from lateint.heads.inputs import Candidates, Coded, Query, reads_bytes, reads_cosines, reads_raw
+from lateint.methods.method import Method
 from lateint_store import Pipeline
 
 

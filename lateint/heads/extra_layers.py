@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone, check_positions
 from lateint.backbone.layer import Rows
+from lateint.backbone.split import join
 from lateint.errors import InputError
-from lateint.heads._choices import check_choice
-from lateint.heads._codes import check_expands
 from lateint.heads._matches import Matches, linear_readout
-from lateint.method import Method
-from lateint.split import Candidates, Query, join
+from lateint.heads._validation import check_choice, check_expands
+from lateint.heads.inputs import Candidates, Query
+from lateint.methods.method import Method
 
 Readout = Literal["both_cls", "matches"]
 

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
 from lateint.backbone.layer import Rows
+from lateint.backbone.split import document_start, join
 from lateint.errors import InputError, ModelError
-from lateint.heads._choices import check_choice
-from lateint.heads._codes import check_expands
 from lateint.heads._gates import Gates
 from lateint.heads._matches import Matches
+from lateint.heads._validation import check_choice, check_expands
 from lateint.heads.cosine import cosine
-from lateint.method import Method
-from lateint.split import Candidates, Query, document_start, join
+from lateint.heads.inputs import Candidates, Query
+from lateint.methods.method import Method
 
 Readout = Literal["cls", "matches", "calibrated_matches"]
 Residual = Literal["none", "cosine"]

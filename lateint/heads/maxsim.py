@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
+from lateint.backbone.precision import in_float32
 from lateint.errors import InputError
-from lateint.heads._codes import check_compares
-from lateint.method import Method
-from lateint.precision import in_float32
-from lateint.split import Candidates, Query
+from lateint.heads._validation import check_compares
+from lateint.heads.inputs import Candidates, Query
+from lateint.methods.method import Method
 
 
 class MaxSim(nn.Module):

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
+from lateint.compressors._vector import vector_width
 from lateint.errors import InputError
-from lateint.method import Method
-from lateint.pools._vector import vector_width
-from lateint.split import Candidates, Query
+from lateint.heads.inputs import Candidates, Query
+from lateint.methods.method import Method
 
 
 class PairFeatures(nn.Module):

@@ -10,11 +10,12 @@ from torch.nn import functional as F
 
 from lateint.backbone.base import Backbone
 from lateint.backbone.layer import Attention, FeedForward, Layer, Rows
+from lateint.backbone.split import join
 from lateint.errors import InputError
-from lateint.heads._choices import check_choice
 from lateint.heads._matches import Matches
-from lateint.method import Method
-from lateint.split import Candidates, Query, join
+from lateint.heads._validation import check_choice
+from lateint.heads.inputs import Candidates, Query
+from lateint.methods.method import Method
 
 Readout = Literal["first", "matches"]
 

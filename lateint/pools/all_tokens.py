@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lateint.pools._base import Pool
+from lateint.pools.base import Pool
 
 
 class AllTokens(Pool):

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lateint.backbone.layer import Rows
+from lateint.backbone.tokenizer import TextEncoder
 from lateint.errors import InputError
 from lateint.kernels.ward import ward_labels
-from lateint.pools._base import Pool
-from lateint.tokens import TextEncoder
+from lateint.pools.base import Pool
 
 
 class Clusters(Pool):

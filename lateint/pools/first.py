@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from lateint.backbone.layer import Rows
-from lateint.pools._base import Pool
-from lateint.tokens import TextEncoder
+from lateint.backbone.tokenizer import TextEncoder
+from lateint.pools.base import Pool
 
 
 class First(Pool):

@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lateint.backbone.layer import Rows
-from lateint.pools._base import Pool
-from lateint.tokens import TextEncoder
+from lateint.backbone.tokenizer import TextEncoder
+from lateint.pools.base import Pool
 
 
 class Mean(Pool):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from lateint.backbone.layer import Rows
-from lateint.pools._base import Pool
-from lateint.tokens import TextEncoder
+from lateint.backbone.tokenizer import TextEncoder
+from lateint.pools.base import Pool
 
 LAYERS = 4
 

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from lateint.errors import InputError
-from lateint.model import Document
+from lateint.model.document import Document
 
 
 @dataclass(frozen=True, slots=True)

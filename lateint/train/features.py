@@ -10,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lateint.entries import batches, by_length, pipelines, round_trip
-from lateint.model import Document, Model
-from lateint.split import Candidates, Query
+from lateint.heads.inputs import Candidates, Query
+from lateint.indexing.codecs import pipelines, round_trip
+from lateint.model.batching import batches, by_length
+from lateint.model.document import Document
+from lateint.model.model import Model
 from lateint_store import Pipeline, Ragged
 
 TOKENS_A_BATCH = 4_096

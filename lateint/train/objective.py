@@ -9,13 +9,15 @@ from torch import Tensor
 
 from lateint.backbone.layer import Rows
 from lateint.errors import InputError
-from lateint.method import Stage
-from lateint.model import Document, Model
-from lateint.parts import build
+from lateint.methods.method import Stage
+from lateint.methods.registry import build
+from lateint.model.document import Document
+from lateint.model.model import Model
 from lateint.train.data import Example
 from lateint.train.features import Frozen, Live
-from lateint.train.guide import Guide
-from lateint.train.outcome import Loss, Outcome
+from lateint.train.losses.base import Loss
+from lateint.train.step import Outcome
+from lateint.train.teacher import Guide
 
 
 class Objective:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from lateint.errors import InputError
-from lateint.method import Stage
-from lateint.model import Model
+from lateint.methods.method import Stage
+from lateint.model.model import Model
 
 
 def parameter_groups(model: Model, stage: Stage) -> list[dict[str, Any]]:

@@ -15,16 +15,17 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lateint.errors import InputError
-from lateint.hub import quiet
-from lateint.method import Stage
-from lateint.model import Document, Model
+from lateint.loading.pretrained import quiet
+from lateint.methods.method import Stage
+from lateint.model.document import Document
+from lateint.model.model import Model
 from lateint.train.budget import Budget, Setup
 from lateint.train.data import Sampler, Source, TextSet
-from lateint.train.diary import Diary, Step, steps_before
-from lateint.train.guide import Guide
+from lateint.train.history import Diary, Step, steps_before
 from lateint.train.objective import Objective
 from lateint.train.parameters import parameter_groups
 from lateint.train.scores import Scores
+from lateint.train.teacher import Guide
 from lateint.train.trainer import Examples, StageTrainer, arguments, check_extra, saved_states
 
 FITTED_ON = 4_000  # texts that a loss is fitted on, e.g. principal directions

@@ -16,8 +16,9 @@ from types import TracebackType
 import lmdb
 
 from lateint.errors import InputError, StoreMismatch
-from lateint.fingerprint import digest_json, fingerprint, head_digest
-from lateint.model import Model
+from lateint.indexing.fingerprint import fingerprint, head_digest
+from lateint.model.digests import digest_json
+from lateint.model.model import Model
 
 ABOUT = b"teacher"  # the one key that is no digest: it is shorter
 GROWTH = 1 << 28

@@ -1,64 +1,58 @@
-"""Recipes of the teacher: a full cross-encoder, started as an encoder of single texts and taught by `evidence`."""
+"""The teacher: a fixed model whose scores, kept on disk if a file is given, guide the student."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import copy
+from collections.abc import Sequence
 
-from lateint.method import Layout, Method, Stage
-from lateint.parts import part
-from lateint.train.recipe import Recipe
+import torch
+from torch import Tensor
 
-STAGE = Stage(
-    # Labels of three domains pull towards their templates; the scores of `evidence`, softened, hold on to what it knows of
-    # all text, most of all on queries that have no labels. So does the cosine of both sides alone, which stays in the score.
-    losses=((part("listwise"), 0.5), (part("kl", temperature=2.0), 1.0)),
-    train=("layers", "head"),
-    rate=5e-5,
-    head_rate=3e-4,
-    vector_rate=10.0,
-    queries=4,
-    negatives=7,
-)
+from lateint.model.document import Document
+from lateint.model.model import Model
+from lateint.train.data import Example
+from lateint.train.features import Frozen, Live
+from lateint.train.scores import Scores
 
-JOINT = part("joint_layers", readout="matches", gate=-2.0)  # students that keep joint layers share it
 
-TEACHER = Recipe(
-    name="teacher",
-    base="all-MiniLM-L6-v2",
-    method=Method(
-        name="teacher",
-        source="lateint",
-        summary="stores token ids and a vector; all T layers over both, through learned gates; best matches beside the cosine",
-        offline_layers=0,
-        query_layers=0,
-        query=Layout(template="alone", max_length=32),
-        document=Layout(template="alone", max_length=192),
-        codecs=(("token_ids", (part("cast", dtype="uint16"),)), ("vector", (part("cast", dtype="float16"),))),
-        vector=part("mean"),
-        head=part(JOINT.name, **dict(JOINT.settings), residual="cosine"),
-        stages=(STAGE,),
-    ),
-    shares={},
-    steps=(600,),
-    teacher="evidence",
-    spans=2500,
-    precision="bfloat16",
-    weights="int8",
-)
+class Guide:
+    """Scores of a fixed model.
 
-# A last step on graded judgements of web queries, which the licence of MS MARCO keeps out of any checkpoint that ships. The
-# teacher's own scores, softened, hold on to what it knows; a handful of queries would not teach it anything else.
-TEACHER_MSMARCO = replace(
-    TEACHER,
-    name="teacher_msmarco",
-    base=TEACHER.name,
-    method=replace(
-        TEACHER.method,
-        name="teacher_msmarco",
-        query=replace(TEACHER.method.query, trim="?"),
-        stages=(replace(STAGE, rate=2e-5, head_rate=1e-4),),
-    ),
-    shares={"msmarco-dl21": 3},
-    steps=(160,),
-    teacher=TEACHER.name,
-)
+    Args: `model`, the teacher; None: the student as it is now, which keeps labels of a few topics from pushing out what
+    it knows of all others; `features` of the student, shared where the teacher is the student and its arrays are frozen;
+    `scores`, a file to look up before computing.
+    """
+
+    def __init__(self, student: Model, model: Model | None, features: Frozen | Live, scores: Scores | None = None) -> None:
+        self.model = copy.deepcopy(student).requires_grad_(False).eval() if model is None else model.eval()
+        shared = model is None and isinstance(features, Frozen)
+        self.source = features if shared else Frozen(self.model)
+        self.scores = scores
+
+    def score(self, examples: Sequence[Example]) -> list[Tensor]:
+        """Scores [candidates] of each example."""
+        found = [self._known(example) for example in examples]
+        unknown = [example for example, known in zip(examples, found, strict=True) if None in known]
+        needed = [document for example in unknown for document in example.documents]
+        self.source.prepare([example.query for example in unknown], needed)
+        out = []
+        for example, known in zip(examples, found, strict=True):
+            lacking = [place for place, score in enumerate(known) if score is None]
+            if lacking:
+                self._fill(example, known, lacking)
+            out.append(torch.tensor(known, dtype=torch.float32, device=self.model.device))
+        return out
+
+    def _known(self, example: Example) -> list[float | None]:
+        if self.scores is None:
+            return [None] * len(example.documents)
+        return self.scores.get([(example.query, document.full_text) for document in example.documents])
+
+    def _fill(self, example: Example, known: list[float | None], places: list[int]) -> None:
+        documents: list[Document] = [example.documents[place] for place in places]
+        with torch.no_grad():
+            scores = self.model.score(self.source.query(example.query), self.source.candidates(documents)).tolist()
+        for place, score in zip(places, scores, strict=True):
+            known[place] = score
+        if self.scores is not None:
+            self.scores.put([(example.query, document.full_text) for document in documents], scores)

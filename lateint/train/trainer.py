@@ -13,14 +13,14 @@ from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from lateint.errors import InputError, MissingExtra
-from lateint.model import Model
+from lateint.model.model import Model
 from lateint.train.budget import Budget, Setup
 from lateint.train.data import Example, Sampler
-from lateint.train.diary import Diary
 from lateint.train.features import Frozen, Live
-from lateint.train.guide import Guide
+from lateint.train.history import Diary
 from lateint.train.objective import Objective
 from lateint.train.parameters import parameter_groups
+from lateint.train.teacher import Guide
 
 WARM_UP = 0.1  # share of the steps
 

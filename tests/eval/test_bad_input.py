@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lateint.cli import run as lateint
+from lateint.cli.main import run as lateint
 
 TOY = Path(__file__).parents[1] / "toy"
 QRELS = {

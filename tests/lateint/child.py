@@ -12,7 +12,7 @@ from pathlib import Path
 import making
 import torch
 
-from lateint.encode import build_store
+from lateint.indexing.build import build_store
 from lateint_store.disk import killpoints
 
 WINDOW = 8

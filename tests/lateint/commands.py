@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tiny
 
-from lateint.cli import run
+from lateint.cli.main import run
 
 ROOT = Path(__file__).parents[2]
 TOY = ROOT / "tests" / "toy"

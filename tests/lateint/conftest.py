@@ -13,7 +13,7 @@ torch.set_num_threads(1)  # tiny models on shared cores: more threads only wait 
 @pytest.fixture
 def call(capsys):
     """Run a command line in this process; (exit code, stdout, stderr)."""
-    from lateint.cli import run
+    from lateint.cli.main import run
 
     def call(*arguments):
         code = run([str(argument) for argument in arguments])
@@ -36,7 +36,7 @@ def rich_store(tmp_path_factory, rich):
     """A store of that model over the documents that tests share; nobody writes to it."""
     import making
 
-    from lateint.encode import build_store
+    from lateint.indexing.build import build_store
 
     with build_store(rich, making.DOCUMENTS, tmp_path_factory.mktemp("rich") / "store", window=16) as built:
         yield built

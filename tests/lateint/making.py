@@ -7,12 +7,12 @@ from dataclasses import replace
 import tiny
 import torch
 
-from lateint.checkpoint import load_model
-from lateint.chunks import Chunks
-from lateint.encode import build_store
-from lateint.model import Document
-from lateint.parts import part
-from lateint.presets import PRESETS, preset
+from lateint.indexing.build import build_store
+from lateint.indexing.chunks import Chunks
+from lateint.loading.load import load_model
+from lateint.methods.presets import PRESETS, preset
+from lateint.methods.registry import part
+from lateint.model.document import Document
 
 METHODS = sorted(PRESETS)
 LENGTHS = {"query_max_length": 24, "doc_max_length": 48}

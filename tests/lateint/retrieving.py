@@ -8,11 +8,11 @@ import making
 import numpy as np
 import torch
 
-from lateint.nearest import Exact
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.retrieve import Retriever
-from lateint.vectors import Vectors
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.retrieval.exact import Exact
+from lateint.retrieval.retriever import Retriever
+from lateint.retrieval.vectors import Vectors
 
 RICH = replace(preset("prettr"), vector=part("mean"))  # entries as those of the default checkpoint: states and a vector
 ALONE = replace(RICH, offline_layers="T", codecs=(("vector", ()),), head=part("cosine"))  # reads the vectors of RICH

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lateint.errors import StoreMismatch
-from lateint.rank import Ranker
+from lateint.ranking.ranker import Ranker
 
 
 def check_scores(made, store, texts, weights):

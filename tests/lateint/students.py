@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import tiny
 
-from lateint.checkpoint import load_model
-from lateint.method import Stage
-from lateint.model import Document
-from lateint.parts import part
-from lateint.presets import preset
+from lateint.loading.load import load_model
+from lateint.methods.method import Stage
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.model.document import Document
 from lateint.train.budget import Budget, Setup
 from lateint.train.data import PairSet, TrainingSet
 from lateint.train.run import train

@@ -6,13 +6,13 @@ import pytest
 import torch
 from making import CHUNKS, LONG, METHODS, QUERIES, QUERY
 
-from lateint.aggregate import Aggregate
-from lateint.chunks import Chunks, cut
-from lateint.encode import build_store
 from lateint.errors import InputError, MissingDocument, ModelError, StoreMismatch
-from lateint.model import Document
-from lateint.rank import Ranker
-from lateint.split import Candidates
+from lateint.heads.inputs import Candidates
+from lateint.indexing.build import build_store
+from lateint.indexing.chunks import Chunks, cut
+from lateint.model.document import Document
+from lateint.ranking.aggregate import Aggregate
+from lateint.ranking.ranker import Ranker
 
 IDS = [document.id for document in LONG]
 BY_HAND = {"max": max, "first": lambda own: own[0], "mean_top:2": lambda own: np.mean(sorted(own)[-2:])}

@@ -7,9 +7,9 @@ import pytest
 from making import DOCUMENTS, IDS, QUERY, order, scores
 
 import lateint
-from lateint.cascade import Cascade
 from lateint.errors import InputError, MissingDocument
-from lateint.rank import Ranker
+from lateint.ranking.cascade import Cascade
+from lateint.ranking.ranker import Ranker
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,15 @@ import tiny
 import torch
 from making import DOCUMENTS, LENGTHS, QUERY
 
-from lateint.checkpoint import load_model, save
 from lateint.errors import ModelError
-from lateint.fingerprint import digest_json, digest_tensors, fingerprint
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.rank import Ranker
+from lateint.indexing.fingerprint import fingerprint
+from lateint.loading.delta import save_delta
+from lateint.loading.load import load_model
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.model.digests import digest_json, digest_tensors
+from lateint.model.saving import save
+from lateint.ranking.ranker import Ranker
 
 ROOT = Path(__file__).parents[2]
 COMPRESSED = making.replace(preset("mice"), name="compressed", compressor=part("linear", width=8), offline_layers=2)
@@ -61,7 +64,7 @@ def test_a_delta_over_a_base_comes_back_and_holds_only_what_differs(tmp_path, ca
     model = making.fresh_model(case)
     with torch.no_grad():
         model.backbone.layers[1].feed_forward.up.weight.add_(0.1)
-    save(model, tmp_path, base=str(tiny.checkpoint("bert")))
+    save_delta(model, tmp_path, str(tiny.checkpoint("bert")))
     loaded = load_model(tmp_path)
     assert digest_tensors(loaded.state_dict()) == digest_tensors(model.state_dict()) and scores(loaded) == scores(model)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["lateint.json", "lateint.safetensors"]
@@ -78,7 +81,7 @@ def _tensors(folder):
 def test_a_narrow_delta_is_smaller_and_close(tmp_path):
     model = making.shaken("mores")
     for name, dtype in (("wide", None), ("narrow", torch.float16)):
-        save(model, tmp_path / name, base=str(tiny.checkpoint("bert")), dtype=dtype)
+        save_delta(model, tmp_path / name, str(tiny.checkpoint("bert")), dtype=dtype)
     sizes = [(tmp_path / name / "lateint.safetensors").stat().st_size for name in ("wide", "narrow")]
     assert sizes[1] < 0.6 * sizes[0]
     found, wanted = scores(load_model(tmp_path / "narrow")), scores(model)
@@ -103,7 +106,7 @@ def test_a_delta_whose_base_changed_is_refused_naming_both_digests(tmp_path):
     base = tmp_path / "base"
     shutil.copytree(tiny.checkpoint("bert"), base)
     model = load_model(base, "prettr", **LENGTHS)
-    save(model, tmp_path / "delta", base=str(base))
+    save_delta(model, tmp_path / "delta", str(base))
     recorded = json.loads((tmp_path / "delta/lateint.json").read_text())["base"]["digest"]
     making.flip(base / "model.safetensors", -5)
     with pytest.raises(ModelError, match=f"delta over {base}.*{recorded[:12]}.*found here has [0-9a-f]{{12}}"):
@@ -121,8 +124,8 @@ def test_a_bare_encoder_becomes_a_cosine_and_a_classifier_a_split_ranker(tmp_pat
 
 def test_fresh_parameters_and_fingerprints_are_equal_in_two_processes():
     code = (
-        "import sys; from lateint.checkpoint import load_model\n"
-        "from lateint.fingerprint import digest_json, digest_tensors, fingerprint\n"
+        "import sys; from lateint.loading.load import load_model\n"
+        "from lateint.indexing.fingerprint import digest_json, digest_tensors, fingerprint\n"
         "for name in ('mores', 'colbert'):\n"
         "    m = load_model(sys.argv[1], name, doc_max_length=48)\n"
         "    print(digest_tensors(m.state_dict()), digest_json(fingerprint(m)))"

@@ -8,8 +8,8 @@ import tiny
 from making import LENGTHS
 from transformers import AlbertConfig, AlbertModel
 
-from lateint.checkpoint import load_model
 from lateint.errors import DamagedCheckpoint, InputError, ModelError
+from lateint.loading.load import load_model
 
 FOLDERS = {
     "no config": (lambda f: (f / "config.json").unlink(), ModelError, "no config.json"),

@@ -9,13 +9,13 @@ from making import CHUNKS, LONG, QUERY, part
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from lateint.chunks import Chunks, chunk_id, cut
-from lateint.encode import build_store
+from lateint.backbone.tokenizer import TextEncoder
 from lateint.errors import DuplicateDocument, InputError, MissingDocument, StoreMismatch
-from lateint.model import Document
-from lateint.rank import Ranker
-from lateint.store import open_store
-from lateint.tokens import TextEncoder
+from lateint.indexing.build import build_store
+from lateint.indexing.chunks import Chunks, chunk_id, cut
+from lateint.indexing.store import open_store
+from lateint.model.document import Document
+from lateint.ranking.ranker import Ranker
 from lateint_store import Entry, merge
 
 WINDOW = 4

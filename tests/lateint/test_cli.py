@@ -8,7 +8,7 @@ import sys
 import pytest
 from commands import DOCUMENTS, TOY, build, info, model, python_environment, run_lines
 
-from lateint.presets import PRESETS
+from lateint.methods.presets import PRESETS
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def store(files):
-    from lateint.cli import run
+    from lateint.cli.main import run
 
     path = files / "store"
     assert run(["index", "--corpus", str(files / "docs.tsv"), "--store", str(path), *CUT, *model()]) == 0

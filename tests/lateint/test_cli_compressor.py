@@ -3,7 +3,7 @@
 import commands
 import pytest
 
-from lateint.cli import run
+from lateint.cli.main import run
 
 CORPUS = ["--corpus", str(commands.TOY / "collection.tsv")]
 

@@ -9,7 +9,7 @@ import pytest
 import tiny
 from commands import TOY, build, model, python_environment
 
-from lateint.cli import VERBS
+from lateint.cli.main import VERBS
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_user_errors_are_one_line_and_exit_code_1(call, tmp_path, store):
 
 @pytest.mark.parametrize("command", [["methods"], ["eval", "--qrels", str(TOY / "qrels.tsv"), "--run", str(TOY / "run.trec")]])
 def test_output_on_a_full_disk_is_said_in_a_line_and_a_reader_that_went_away_is_not_mentioned(command):
-    call = [sys.executable, "-c", "from lateint.cli import main; main()", *command]
+    call = [sys.executable, "-c", "from lateint.cli.main import main; main()", *command]
     with open("/dev/full", "wb") as full:
         done = subprocess.run(call, env=python_environment(), stdout=full, stderr=subprocess.PIPE, text=True)
     (line,) = done.stderr.splitlines()
@@ -109,7 +109,7 @@ def test_an_interruption_is_exit_code_130(call, monkeypatch, tmp_path):
 
 def loaded_by(*arguments, before=""):
     code = (
-        f"import sys\n{before}\nfrom lateint.cli import run\ncode = run({[str(each) for each in arguments]!r})\n"
+        f"import sys\n{before}\nfrom lateint.cli.main import run\ncode = run({[str(each) for each in arguments]!r})\n"
         "print('MODULES', code, *{name.partition('.')[0] for name in sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], env=python_environment(), capture_output=True, text=True, check=True)

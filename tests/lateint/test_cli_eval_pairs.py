@@ -156,7 +156,7 @@ def test_options_that_contradict_each_other_are_usage_errors(call, options):
 def test_the_verb_has_one_spelling_and_its_help_loads_nothing_heavy(call):
     assert call("eval_pairs", "--pairs", "x")[0] == 2
     code = (
-        "import sys; from lateint.cli import run\nassert run(['eval-pairs', '--help']) == 0\n"
+        "import sys; from lateint.cli.main import run\nassert run(['eval-pairs', '--help']) == 0\n"
         "print('LOADED', sorted({'torch', 'transformers', 'numpy', 'lateint_eval', 'scipy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], env=python_environment(), capture_output=True, text=True, check=True)

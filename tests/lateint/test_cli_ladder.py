@@ -8,10 +8,10 @@ import tiny
 from commands import TOY, run_lines
 
 import lateint
-from lateint.checkpoint import load_model
-from lateint.cli.index import read_documents
-from lateint.parts import part
-from lateint.presets import preset
+from lateint.cli.corpus import read_documents
+from lateint.loading.load import load_model
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
 
 QUERIES = ("--queries", TOY / "queries.tsv", "--candidates", TOY / "run.trec")
 

@@ -8,15 +8,15 @@ import pytest
 import tiny
 from commands import DOCUMENTS, TOY, info, model, run_lines
 
-from lateint.checkpoint import load_model
-from lateint.drift import drift
-from lateint.store import open_store
+from lateint.indexing.store import open_store
+from lateint.loading.load import load_model
+from lateint.ranking.drift import drift
 
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
     """The toy corpus in float32, and in codecs that the method does not have by itself, both encoded."""
-    from lateint.cli import run
+    from lateint.cli.main import run
 
     folder = tmp_path_factory.mktemp("recode")
     for name, codecs in (("master", "states=raw"), ("direct", "states=int8+zstd")):
@@ -65,7 +65,7 @@ def test_refusals_leave_no_store(call, stores, tmp_path):
 
 
 def test_drift_is_the_largest_and_mean_change_of_scores(stores, tmp_path):
-    from lateint.rank import Ranker
+    from lateint.ranking.ranker import Ranker
     from lateint_store import parse_codecs, recode
 
     loaded = load_model(tiny.checkpoint("bert"), "prettr", query_max_length=24, doc_max_length=48)
@@ -74,7 +74,7 @@ def test_drift_is_the_largest_and_mean_change_of_scores(stores, tmp_path):
     with open_store(stores / "master") as before, open_store(tmp_path / "made") as after:
         found = drift(loaded, before, after, documents=10)
         ids = list(before.ids())[:10]
-        from lateint.fingerprint import PROBES
+        from lateint.indexing.fingerprint import PROBES
 
         moved = []
         for query in PROBES:

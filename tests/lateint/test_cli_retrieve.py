@@ -8,9 +8,9 @@ import pytest
 from commands import DOCUMENTS, TOY, run_lines
 from retrieving import ALONE, RICH
 
-from lateint.cli import run
-from lateint.rank import Ranker
-from lateint.store import open_store
+from lateint.cli.main import run
+from lateint.indexing.store import open_store
+from lateint.ranking.ranker import Ranker
 
 QUERIES = ["--queries", TOY / "queries.tsv"]
 

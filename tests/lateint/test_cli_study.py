@@ -65,7 +65,7 @@ def test_without_a_network_a_data_set_is_a_line_and_no_point_is_begun(tmp_path):
     files = f"name=v,corpus=irds:vaswani,queries=irds:vaswani,qrels={TOY}/qrels.tsv,run={TOY}/run.trec"
     study = ["study", "--model", "all-MiniLM-L6-v2", "--data", files, "--output", str(tmp_path / "study")]
     for arguments in (study, ["eval", "--qrels", "irds:vaswani", "--run", str(TOY / "run.trec")]):
-        call = [sys.executable, "-c", "from lateint.cli import main; main()", *arguments]
+        call = [sys.executable, "-c", "from lateint.cli.main import main; main()", *arguments]
         done = subprocess.run(call, env={**python_environment(), **dead}, capture_output=True, text=True)
         assert done.returncode == 1 and done.stdout == "" and "Traceback" not in done.stderr
         last = done.stderr.splitlines()[-1]

@@ -9,13 +9,13 @@ import pytest
 import tiny
 import torch
 
-from lateint.checkpoint import load_model
-from lateint.encode import build_store
 from lateint.errors import DamagedStore, StoreMismatch
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.rank import Ranker
-from lateint.store import open_store
+from lateint.indexing.build import build_store
+from lateint.indexing.store import open_store
+from lateint.loading.load import load_model
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.ranking.ranker import Ranker
 
 TEXTS = [*tiny.texts(30, seed=6), "", "bread"]
 IDS = [str(i) for i in range(len(TEXTS))]

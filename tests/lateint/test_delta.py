@@ -5,9 +5,10 @@ import students
 import tiny
 import torch
 
-from lateint.checkpoint import TENSORS, load_model, save
-from lateint.delta import CODES, STEP, changes, restored
 from lateint.errors import DamagedCheckpoint, InputError
+from lateint.loading.delta import CODES, STEP, changes, restored, save_delta
+from lateint.loading.load import load_model
+from lateint.model.saving import TENSORS, save
 
 BASE = {"a": torch.zeros(64, 80), "b": torch.arange(80.0), "same": torch.ones(64, 80)}
 
@@ -72,7 +73,7 @@ def trained():
 def test_a_coded_delta_loads_with_scores_close_to_the_model_and_takes_fewer_bytes(tmp_path):
     model, base = trained(), str(tiny.checkpoint("bert"))
     for name, dtype in (("float32", None), ("int8", torch.int8)):
-        save(model, tmp_path / name, base=base, dtype=dtype)
+        save_delta(model, tmp_path / name, base, dtype=dtype)
     exact, coded = load_model(tmp_path / "float32"), load_model(tmp_path / "int8")
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, exact.state_dict()[name]), name
@@ -86,7 +87,7 @@ def test_a_coded_delta_loads_with_scores_close_to_the_model_and_takes_fewer_byte
 
 def test_a_tower_of_the_query_that_was_not_trained_is_not_kept(tmp_path):
     model = students.student("mores", depth=None)
-    save(model, tmp_path, base=str(tiny.checkpoint("bert")))
+    save_delta(model, tmp_path, str(tiny.checkpoint("bert")))
     again = load_model(tmp_path)
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in model.state_dict().items())
     model.save_pretrained(tmp_path / "full")
@@ -94,8 +95,8 @@ def test_a_tower_of_the_query_that_was_not_trained_is_not_kept(tmp_path):
 
 
 def test_a_delta_that_lost_a_step_is_damaged(tmp_path, monkeypatch):
-    monkeypatch.setattr("lateint.checkpoint.changes", lambda *a, **k: {
+    monkeypatch.setattr("lateint.loading.delta.changes", lambda *a, **k: {
         name: t for name, t in changes(*a, **k).items() if not name.endswith(STEP)})  # fmt: skip
-    save(trained(), tmp_path, base=str(tiny.checkpoint("bert")), dtype=torch.int8)
+    save_delta(trained(), tmp_path, str(tiny.checkpoint("bert")), dtype=torch.int8)
     with pytest.raises(DamagedCheckpoint, match="do not fit its base"):
         load_model(tmp_path)

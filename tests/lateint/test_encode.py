@@ -11,7 +11,6 @@ import pytest
 import tiny
 from making import DOCUMENTS, IDS, QUERY
 
-from lateint.encode import build_store
 from lateint.errors import (
     DuplicateDocument,
     InputError,
@@ -19,9 +18,10 @@ from lateint.errors import (
     StoreLocked,
     StoreMismatch,
 )
-from lateint.model import Document
-from lateint.rank import Ranker
-from lateint.store import open_store
+from lateint.indexing.build import build_store
+from lateint.indexing.store import open_store
+from lateint.model.document import Document
+from lateint.ranking.ranker import Ranker
 from lateint_store import merge
 
 ROOT = Path(__file__).parents[2]

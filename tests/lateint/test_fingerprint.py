@@ -11,14 +11,15 @@ import tiny
 import torch
 from making import DOCUMENTS, LENGTHS, QUERY
 
-from lateint.checkpoint import load_model
-from lateint.encode import build_store
 from lateint.errors import StoreMismatch
-from lateint.fingerprint import digest_json, fingerprint, head_digest
-from lateint.model import Model
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.rank import Ranker
+from lateint.indexing.build import build_store
+from lateint.indexing.fingerprint import fingerprint, head_digest
+from lateint.loading.load import load_model
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.model.digests import digest_json
+from lateint.model.model import Model
+from lateint.ranking.ranker import Ranker
 
 COMPRESSED = making.replace(preset("prettr"), name="compressed", compressor=part("bottleneck", width=8))
 BOTH = making.replace(COMPRESSED, name="both", vector=part("mean"), head=part("cross_blocks", first=2, residual="cosine"))

@@ -9,10 +9,10 @@ from making import DOCUMENTS, QUERIES
 from retrieving import over, unit, vectors
 from usearch.index import Index
 
-from lateint.encode import build_store
 from lateint.errors import InputError, MissingExtra
-from lateint.hnsw import Hnsw
-from lateint.retrieve import Retriever
+from lateint.indexing.build import build_store
+from lateint.retrieval.hnsw import Hnsw
+from lateint.retrieval.retriever import Retriever
 
 
 def test_a_graph_finds_most_of_what_an_exact_search_finds():

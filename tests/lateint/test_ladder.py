@@ -8,12 +8,12 @@ import pytest
 import tiny
 
 import lateint
-from lateint.checkpoint import load_model
 from lateint.errors import InputError, MissingDocument
-from lateint.ladder import Cost, heads, measured, stacked
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.rank import Ranker
+from lateint.loading.load import load_model
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.ranking.ladder import Cost, heads, measured, stacked
+from lateint.ranking.ranker import Ranker
 from lateint_store.kernels import dispatch as loading
 from lateint_store.kernels.blocks import decode_all
 from lateint_store.kernels.compiled import compiled

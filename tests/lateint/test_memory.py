@@ -11,9 +11,9 @@ import making
 import pytest
 import tiny
 
-from lateint.encode import build_store
-from lateint.rank import Ranker
-from lateint.store import open_store
+from lateint.indexing.build import build_store
+from lateint.indexing.store import open_store
+from lateint.ranking.ranker import Ranker
 
 ROOT = Path(__file__).parents[2]
 SIZES = (2_000, 20_000)

@@ -8,9 +8,9 @@ import tiny
 import torch
 
 from lateint.backbone.layer import Rows
-from lateint.checkpoint import load_model
-from lateint.model import Document
-from lateint.split import Candidates
+from lateint.heads.inputs import Candidates
+from lateint.loading.load import load_model
+from lateint.model.document import Document
 
 LENGTHS = {"query_max_length": 24, "doc_max_length": 48}
 QUERY = "how is bread and yeast in the oven"

@@ -6,7 +6,7 @@ import tiny
 import torch
 from making import METHODS, QUERY
 
-from lateint.split import Candidates
+from lateint.heads.inputs import Candidates
 
 DOCUMENTS = making.DOCUMENTS[:4]
 OTHER = QUERY.replace("yeast", "brake")  # one token changed

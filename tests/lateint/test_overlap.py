@@ -10,11 +10,11 @@ import making
 import pytest
 from making import DOCUMENTS, IDS
 
-from lateint import encode
 from lateint.errors import StoreFull
-from lateint.model import Document
-from lateint.overlap import overlapped
-from lateint.store import Store, open_store
+from lateint.indexing import build as encode
+from lateint.indexing.store import Store, open_store
+from lateint.indexing.threads import overlapped
+from lateint.model.document import Document
 
 WINDOW = 8
 

@@ -9,9 +9,9 @@ import torch
 from making import METHODS, QUERY
 from torch.nn import functional as F
 
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.split import Candidates
+from lateint.heads.inputs import Candidates
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
 
 PADS = 7
 DOCUMENTS = [document for document in making.DOCUMENTS if len(document.text.split()) > 5][:4]

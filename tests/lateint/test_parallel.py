@@ -9,7 +9,7 @@ import pytest
 import torch
 from making import DOCUMENTS
 
-from lateint.parallel import side_by_side
+from lateint.indexing.threads import side_by_side
 
 CPU = torch.device("cpu")
 

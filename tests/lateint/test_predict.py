@@ -8,7 +8,7 @@ import torch
 from making import DOCUMENTS, QUERIES, QUERY
 
 from lateint.errors import InputError
-from lateint.rank import Ranker
+from lateint.ranking.ranker import Ranker
 
 TEXTS = [document.text for document in DOCUMENTS]
 PAIRS = [(query, text) for query in QUERIES[:4] for text in TEXTS[:10]]
@@ -90,7 +90,7 @@ DISTINCT = [(f"{query} {word}", text) for (query, text), word in zip(PAIRS, tiny
 def test_queries_together_are_as_each_alone(method, family, monkeypatch):
     model = making.model(method, family)
     texts = [*QUERIES, *QUERIES[:2], *(query for query, _ in DISTINCT)]
-    monkeypatch.setattr("lateint.model.QUERIES_AT_ONCE", 7)
+    monkeypatch.setattr("lateint.model.model.QUERIES_AT_ONCE", 7)
     for text, found in zip(texts, model.queries(texts), strict=True):
         alone = model.query(text)
         assert found.rows.mask is None and found.rows.states.shape == alone.rows.states.shape
@@ -111,7 +111,7 @@ def test_pairs_score_alike_however_they_are_grouped(method, monkeypatch):
     pairs = [*DISTINCT, *PAIRS, *DISTINCT[::3]]
     expected = np.array([ranker.rank(query, documents=[text])[0].score for query, text in pairs], dtype=np.float32)
     assert abs(ranker.logits(pairs) - expected).max() <= 1e-5 * max(1.0, float(np.ptp(expected)))
-    monkeypatch.setattr("lateint.rank.TEXTS_AT_ONCE", 3)
+    monkeypatch.setattr("lateint.ranking.ranker.TEXTS_AT_ONCE", 3)
     assert abs(ranker.logits(pairs) - expected).max() <= 1e-5 * max(1.0, float(np.ptp(expected)))
     assert abs(ranker.logits(pairs)[::-1] - expected).max() > 1e-2
 

@@ -9,12 +9,12 @@ import torch
 from making import DOCUMENTS, METHODS, QUERY
 
 from lateint.errors import InputError
-from lateint.method import Method
-from lateint.parts import part
-from lateint.presets import PRESETS, preset
-from lateint.rank import Ranker
-from lateint.split import Candidates
-from lateint.train.teacher import TEACHER
+from lateint.heads.inputs import Candidates
+from lateint.methods.method import Method
+from lateint.methods.presets import PRESETS, preset
+from lateint.methods.registry import part
+from lateint.ranking.ranker import Ranker
+from lateint.train.recipes.teacher import TEACHER
 
 NAMES = "prettr deformer dc_bert mores mice dipair sdr colbert dse hpd early_layers cross_encoder cosine"  # in the order shown
 POSITIONS_AGAIN = ("dc_bert", "dipair", "sdr")  # they number stored rows again: sdr to embed token ids as side information

@@ -9,11 +9,12 @@ import pytest
 import torch
 from making import DOCUMENTS, IDS, METHODS, QUERIES, QUERY
 
-from lateint.encode import build_store
-from lateint.entries import pipelines, round_trip, score_all
 from lateint.errors import InputError, MissingDocument, ModelError
-from lateint.model import Document
-from lateint.rank import Ranker
+from lateint.indexing.build import build_store
+from lateint.indexing.codecs import pipelines, round_trip
+from lateint.model.document import Document
+from lateint.ranking.ranker import Ranker
+from lateint.ranking.scoring import score_all
 
 FAMILIES = ["modernbert", "roberta", "distilbert", "electra", "xlm-roberta"]
 CASES = [*((method, "bert") for method in METHODS), *(("prettr", family) for family in FAMILIES)]

@@ -8,17 +8,22 @@ import students
 import tiny
 import torch
 
-from lateint.checkpoint import load_model, save
 from lateint.errors import InputError
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.rank import Ranker
-from lateint.train.prepare import prepare
+from lateint.loading.delta import save_delta
+from lateint.loading.load import load_model
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.model.saving import save
+from lateint.ranking.ranker import Ranker
+from lateint.train.initialise import prepare
 
 
-def saved(tmp_path, method, **options):
+def saved(tmp_path, method, base=None):
     model = making.shaken(method)
-    save(model, tmp_path / method, **options)
+    if base is None:
+        save(model, tmp_path / method)
+    else:
+        save_delta(model, tmp_path / method, base)
     return model, tmp_path / method
 
 

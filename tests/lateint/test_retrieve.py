@@ -12,15 +12,15 @@ import torch
 from making import DOCUMENTS, IDS, QUERIES, QUERY
 from retrieving import ALONE, RICH, same_order
 
-from lateint.chunks import Chunks
-from lateint.encode import build_store
 from lateint.errors import InputError, ModelError, StoreError, StoreMismatch
-from lateint.model import Document
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.rank import Ranker
-from lateint.retrieve import Retriever
-from lateint.vectors import load_vectors
+from lateint.indexing.build import build_store
+from lateint.indexing.chunks import Chunks
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.model.document import Document
+from lateint.ranking.ranker import Ranker
+from lateint.retrieval.retriever import Retriever
+from lateint.retrieval.vectors import load_vectors
 from lateint_store.reading import scan as scanning
 
 

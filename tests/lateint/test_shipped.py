@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import making
 import pytest
 
-from lateint.checkpoint import CHECKPOINTS, DEFAULT, base_of, load_model
-from lateint.encode import build_store
-from lateint.rank import Ranker
-from lateint.store import recorded_model
+from lateint.indexing.build import build_store
+from lateint.indexing.store import recorded_model
+from lateint.loading.load import base_of, load_model
+from lateint.loading.shipped import CHECKPOINTS, DEFAULT
+from lateint.ranking.ranker import Ranker
 
 NAMES = sorted(folder.name for folder in CHECKPOINTS.iterdir())
 QUESTION = "Which structure gives me the smallest element quickly?"

@@ -8,12 +8,12 @@ import reference
 import tiny
 import torch
 
-from lateint.checkpoint import load_model
 from lateint.errors import InputError
-from lateint.model import Document
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.split import Candidates
+from lateint.heads.inputs import Candidates
+from lateint.loading.load import load_model
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.model.document import Document
 
 LENGTHS = {"query_max_length": 24, "doc_max_length": 48}
 QUERY = "how is bread and yeast in the oven"

@@ -6,9 +6,9 @@ import tiny
 from making import DOCUMENTS, IDS, QUERY
 
 from lateint.errors import DuplicateDocument, InputError, MissingDocument, StoreError, StoreMismatch
-from lateint.model import Document
-from lateint.rank import Ranker
-from lateint.store import open_store
+from lateint.indexing.store import open_store
+from lateint.model.document import Document
+from lateint.ranking.ranker import Ranker
 from lateint_store import Entry
 
 WINDOW = 8

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import tiny
 
-from lateint.checkpoint import load_model
 from lateint.errors import InputError, ModelError
-from lateint.method import Layout, Method
-from lateint.presets import preset
+from lateint.loading.load import load_model
+from lateint.methods.method import Layout, Method
+from lateint.methods.presets import preset
 
 LENGTHS = {"query_max_length": 8, "doc_max_length": 48}
 

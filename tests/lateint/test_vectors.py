@@ -9,13 +9,13 @@ import reference
 import tiny
 import torch
 
-from lateint.encode import build_store
 from lateint.errors import InputError, StoreMismatch
-from lateint.hub import Changes
-from lateint.model import Document
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.rank import Ranker
+from lateint.indexing.build import build_store
+from lateint.loading.pretrained import Changes
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.model.document import Document
+from lateint.ranking.ranker import Ranker
 
 TEXTS = ["how is bread in the oven", "a river of stone", "wheel"]
 RICH = replace(preset("mice"), vector=part("mean"), head=part("cross_blocks", blocks=1, first=3))
@@ -156,7 +156,7 @@ def test_a_changed_map_or_activation_makes_vectors_stale(tmp_path):
 
 
 def test_a_map_and_a_depth_survive_a_checkpoint(tmp_path):
-    from lateint.checkpoint import load_model
+    from lateint.loading.load import load_model
 
     model = making.shaken("hpd")
     model.save_pretrained(tmp_path / "hpd")

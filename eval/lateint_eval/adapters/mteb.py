@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from lateint.errors import InputError, MissingDocument, MissingExtra
 
 if TYPE_CHECKING:
-    from lateint.model import Document
-    from lateint.rank import Missing, Ranker
+    from lateint.model.document import Document
+    from lateint.ranking.ranker import Missing, Ranker
 
 Scores = dict[str, dict[str, float]]
 
@@ -84,7 +84,7 @@ class SearchModel:
 
     def _documents(self, candidates: Mapping[str, list[str]]) -> dict[str, Document]:
         """All candidates, from the corpus."""
-        from lateint.model import Document
+        from lateint.model.document import Document
 
         ids = list(dict.fromkeys(doc_id for chosen in candidates.values() for doc_id in chosen))
         if absent := [doc_id for doc_id in ids if doc_id not in self._places]:
@@ -129,8 +129,9 @@ def _described(ranker: Ranker, name: str, revision: str | None) -> Any:
 
 def _digest(ranker: Ranker) -> str:
     """Digest of what a score depends on: weights, tokenizer, method, codecs, chunks and how their scores are joined."""
-    from lateint.entries import pipelines
-    from lateint.fingerprint import digest_json, fingerprint, head_digest
+    from lateint.indexing.codecs import pipelines
+    from lateint.indexing.fingerprint import fingerprint, head_digest
+    from lateint.model.digests import digest_json
 
     model = ranker.model
     specs = pipelines(model) if ranker.store is None else ranker.store.manifest.specs

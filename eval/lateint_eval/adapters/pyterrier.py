@@ -16,7 +16,8 @@ from lateint.errors import InputError, MissingExtra
 from lateint_store.format.manifest import FILE, FORMAT
 
 if TYPE_CHECKING:
-    from lateint.rank import Missing, Ranker, Ranking
+    from lateint.ranking.ranker import Missing, Ranker
+    from lateint.results import Ranking
 
 try:
     pt: Any = importlib.import_module("pyterrier")  # by name: type checkers would take this very file for the package
@@ -96,7 +97,7 @@ class StoreArtifact(pt.Artifact):  # type: ignore[misc]
 
         Raises: StoreMismatch if they do not belong together; ModelError if the recorded model is not found.
         """
-        from lateint.store import recorded_model
+        from lateint.indexing.store import recorded_model
 
         chosen = recorded_model(self.store) if model is None else model
         return Reranker(lateint.Ranker(chosen, self.store, aggregate=aggregate), missing=missing)

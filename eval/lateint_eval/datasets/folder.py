@@ -77,7 +77,7 @@ def training_set(folder: str | Path, split: str = "train") -> TrainingSet:
 
     Documents that are judged in another split are left out, so no model ever sees them, not even as negatives.
     """
-    from lateint.model import Document
+    from lateint.model.document import Document
     from lateint.train.data import TrainingSet
 
     found = read_split(folder, split)

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from lateint.chunks import Chunks
-from lateint.entries import pipelines
-from lateint.model import Document, Model
-from lateint.rank import Ranker
-from lateint.store import open_store
+from lateint.indexing.chunks import Chunks
+from lateint.indexing.codecs import pipelines
+from lateint.indexing.store import open_store
+from lateint.model.document import Document
+from lateint.model.model import Model
+from lateint.ranking.ranker import Ranker
 from lateint_eval.planning.estimate import Estimate, proportion, quantile, total
 from lateint_eval.planning.survey import Survey, survey
 from lateint_eval.planning.trial import Codecs, Size, Trial, encode_sample, measure_size, rank_times

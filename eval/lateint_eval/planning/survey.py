@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lateint.model import Document
+from lateint.model.document import Document
 from lateint_store.errors import InputError
 
 BINS_A_DOUBLING = 4

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from lateint.chunks import Chunks, Pieces, cut
-from lateint.encode import described, encode_window
-from lateint.model import Document, Model
-from lateint.rank import Ranker
-from lateint.store import Store
+from lateint.indexing.build import described
+from lateint.indexing.chunks import Chunks, Pieces, cut
+from lateint.indexing.encoding import encode_window
+from lateint.indexing.store import Store
+from lateint.model.document import Document
+from lateint.model.model import Model
+from lateint.ranking.ranker import Ranker
 from lateint_store import Entry, Part, create_store
 
 PARTS = 4  # of the sample, each timed on its own

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lateint.model import Model
+    from lateint.model.model import Model
 
 STEPS = re.compile(r"(\d[\d,]*)\s+steps\b")
 TIME = re.compile(r"(\d[\d,.]*)\s+(second|minute|hour)s?\b")
@@ -27,7 +27,7 @@ class Checkpoint:
 
     def facts(self) -> dict[str, Any]:
         """What a result says about its checkpoint, as JSON."""
-        from lateint.fingerprint import digest_tensors
+        from lateint.model.digests import digest_tensors
 
         return {
             "checkpoint": self.name,
@@ -41,14 +41,14 @@ class Checkpoint:
 
 def find_checkpoints(folder: Path) -> list[Path]:
     """The sub-folders that are lateint checkpoints, by name; others, such as an unfinished training run, are none."""
-    from lateint.checkpoint import CONFIG
+    from lateint.model.saving import CONFIG
 
     return sorted(below for below in folder.iterdir() if (below / CONFIG).is_file())
 
 
 def load(folder: Path) -> Checkpoint:
     """Load a checkpoint. Raises: ModelError, DamagedCheckpoint."""
-    from lateint.checkpoint import load_model
+    from lateint.loading.load import load_model
 
     return Checkpoint(folder.name, folder, load_model(folder))
 

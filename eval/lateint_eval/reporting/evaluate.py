@@ -15,8 +15,8 @@ from lateint_eval.significance import compare, interval
 from lateint_eval.systems import Outcome, cached, without_codecs
 
 if TYPE_CHECKING:
-    from lateint.model import Model
-    from lateint.store import Store
+    from lateint.indexing.store import Store
+    from lateint.model.model import Model
 
 KEEP_RANKINGS = frozenset({"cast", "zstd", "pack"})  # codecs that lose nothing, or the end of a float
 
@@ -48,10 +48,11 @@ def has_lossy_codecs(model: Model) -> bool:
 
 def _stores(twins: Mapping[str, Model], task: Task, folder: Path) -> dict[str, Store]:
     """One encoding pass into a store for each twin: they differ in their codecs alone."""
-    from lateint.compatible import describe
-    from lateint.encode import WINDOW, encode_window
-    from lateint.entries import pipelines
-    from lateint.store import Store
+    from lateint.indexing.build import WINDOW
+    from lateint.indexing.codecs import pipelines
+    from lateint.indexing.compatibility import describe
+    from lateint.indexing.encoding import encode_window
+    from lateint.indexing.store import Store
     from lateint_store import create_store
 
     corpus = task.corpus()

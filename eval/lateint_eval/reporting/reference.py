@@ -13,7 +13,7 @@ from lateint_eval.reporting.sets import Task
 from lateint_eval.systems import Outcome, System, cached, measure
 
 if TYPE_CHECKING:
-    from lateint.model import Model
+    from lateint.model.model import Model
 
 PerQuery = dict[str, float]
 
@@ -40,7 +40,7 @@ def reference(base: Model, task: Task, kept: Path | None) -> Reference:
 
     Args: `kept` None: computed, and kept nowhere.
     """
-    from lateint.fingerprint import digest_tensors
+    from lateint.model.digests import digest_tensors
 
     digests = {"set_digest": task.digest(), "base_digest": digest_tensors(base.state_dict())}
     if kept is None:
@@ -65,7 +65,7 @@ def stored_means(kept: Path, base_digest: str) -> dict[str, dict[str, dict[str, 
 
 
 def _compute(base: Model, task: Task, digests: dict[str, str]) -> Reference:
-    from lateint.encode import build_store
+    from lateint.indexing.build import build_store
 
     split = task.split
     given = {split.queries[q]: list(zip(ids, split.scores[q], strict=True)) for q, ids in split.candidates.items()}

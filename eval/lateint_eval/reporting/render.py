@@ -59,7 +59,7 @@ def render(page: Page) -> str:
 
 
 def _claimed(page: Page, row: Row) -> str:
-    from lateint.presets import preset
+    from lateint.methods.presets import preset
 
     found = page.of(row)
     label = "".join(f", {remark}" for remark in remarks(found))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lateint_eval.datasets.folder import Split, read_split, sampled_queries
 
 if TYPE_CHECKING:
-    from lateint.model import Document
+    from lateint.model.document import Document
 
 MAIN = "nDCG@10"
 GRADED = (MAIN, "RR(rel=2)@10")
@@ -31,7 +31,7 @@ class Task:
 
     def corpus(self) -> list[Document]:
         """The candidates of all its queries, each once."""
-        from lateint.model import Document
+        from lateint.model.document import Document
 
         wanted = sorted({doc_id for ids in self.split.candidates.values() for doc_id in ids})
         return [Document(i, self.split.documents[i].text, self.split.documents[i].title) for i in wanted]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lateint.model import Document
+from lateint.model.document import Document
 from lateint_eval.datasets.folder import Split, read_split
 from lateint_eval.formats import read_candidates, read_corpus, read_qrels, read_queries
 from lateint_eval.studies.spec import PATHS, Data

@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lateint import parts
-from lateint.checkpoint import load_model
-from lateint.encode import build_store, described
-from lateint.entries import pipelines
-from lateint.model import Model
-from lateint.presets import preset
-from lateint.rank import Ranker
-from lateint.store import open_store
-from lateint.timing import Timing
+from lateint.indexing.build import build_store, described
+from lateint.indexing.codecs import pipelines
+from lateint.indexing.store import open_store
+from lateint.loading.load import load_model
+from lateint.methods import registry as parts
+from lateint.methods.presets import preset
+from lateint.model.model import Model
+from lateint.ranking.ranker import Ranker
+from lateint.results import Timing
 from lateint_eval.datasets.folder import Split
 from lateint_eval.formats import write_run
 from lateint_eval.metrics import evaluate

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from lateint.train.outcome import Loss, Outcome
+from lateint.train.losses.base import Loss
+from lateint.train.step import Outcome
 
 
 class Bce(Loss):

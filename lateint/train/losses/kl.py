@@ -6,7 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lateint.errors import InputError
-from lateint.train.outcome import Loss, Outcome
+from lateint.train.losses.base import Loss
+from lateint.train.step import Outcome
 
 
 class Kl(Loss):

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from lateint.backbone.layer import Rows
 from lateint.errors import InputError
-from lateint.method import Layout, Method
-from lateint.model import Model
+from lateint.methods.method import Layout, Method
+from lateint.model.model import Model
 from lateint.train.data import Example
 from lateint.train.features import Live
-from lateint.train.outcome import Loss, Outcome
+from lateint.train.losses.base import Loss
+from lateint.train.step import Outcome
 
 
 class LayerMse(Loss):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lateint.train.outcome import Loss, Outcome
+from lateint.train.losses.base import Loss
+from lateint.train.step import Outcome
 
 
 class LogitMse(Loss):

@@ -9,9 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lateint.errors import InputError
-from lateint.model import Document, Model
+from lateint.model.document import Document
+from lateint.model.model import Model
 from lateint.train.data import Example
-from lateint.train.outcome import Loss, Outcome
+from lateint.train.losses.base import Loss
+from lateint.train.step import Outcome
 
 
 class ProjectedMse(Loss):
@@ -32,7 +34,7 @@ class ProjectedMse(Loss):
 
     def fit(self, model: Model, teacher: Model, documents: Sequence[Document]) -> None:
         """Find the teacher's principal directions [h, width] on some documents."""
-        from lateint.compressors._pca import principal
+        from lateint.compressors._directions import principal
 
         width = model.width("vector")
         if width is not None and "vector" in teacher.arrays and width == teacher.width("vector"):

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from lateint.errors import InputError
-from lateint.train.outcome import Loss, Outcome
+from lateint.train.losses.base import Loss
+from lateint.train.step import Outcome
 
 
 class ReconstructionMse(Loss):

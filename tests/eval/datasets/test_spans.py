@@ -1,6 +1,6 @@
 """Span queries: words of one document in their order, that document relevant, BM25's best as candidates."""
 
-from lateint.model import Document
+from lateint.model.document import Document
 from lateint.train.data import TrainingSet
 from lateint_eval.datasets.spans import CANDIDATES, WORDS, span_queries
 

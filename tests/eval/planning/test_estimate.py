@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lateint.model import Document
+from lateint.model.document import Document
 from lateint_eval.planning.estimate import Estimate, proportion, quantile, total
 from lateint_eval.planning.survey import survey
 

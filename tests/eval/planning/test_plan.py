@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tiny
 
-from lateint.checkpoint import load_model
-from lateint.chunks import Chunks
-from lateint.encode import build_store
 from lateint.errors import InputError
-from lateint.model import Document
+from lateint.indexing.build import build_store
+from lateint.indexing.chunks import Chunks
+from lateint.loading.load import load_model
+from lateint.model.document import Document
 from lateint_eval.planning.plan import make_plan
 from lateint_eval.planning.text import plan_lines
 from lateint_store import format_codecs, parse_codecs

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lateint.errors import InputError
-from lateint.model import Document
+from lateint.model.document import Document
 from lateint_eval.planning.survey import length_bin, survey
 
 

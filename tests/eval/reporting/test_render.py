@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lateint.presets import PRESETS
+from lateint.methods.presets import PRESETS
 from lateint_eval.reporting.page import Page
 from lateint_eval.reporting.render import render
 from lateint_eval.reporting.rows import ROWS, SOURCES

@@ -6,8 +6,8 @@ import making
 import pytest
 import torch
 
-from lateint.checkpoint import load_model
-from lateint.parts import part
+from lateint.loading.load import load_model
+from lateint.methods.registry import part
 from lateint_eval.datasets import folder as folders
 from lateint_eval.formats import read_qrels
 from lateint_eval.reporting.checkpoints import find_checkpoints, load, settings, training

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from lateint.cli import run as lateint
+from lateint.cli.main import run as lateint
 from lateint_eval.studies import run, work
 
 TOY = Path(__file__).parents[2] / "toy"

@@ -14,10 +14,10 @@ import pytest
 import tiny
 from commands import python_environment
 
-from lateint.checkpoint import load_model
-from lateint.encode import build_store
 from lateint.errors import InputError
-from lateint.rank import Ranker
+from lateint.indexing.build import build_store
+from lateint.loading.load import load_model
+from lateint.ranking.ranker import Ranker
 from lateint_eval.formats import read_qrels, read_queries, read_run
 from lateint_eval.metrics import evaluate
 from lateint_eval.studies.folder import CLAIM
@@ -116,7 +116,7 @@ def written(toml, grid):
 
 def child(toml, folder):
     arguments = ["study", str(toml), "--output", str(folder)]
-    code = "import sys; from lateint.cli import main; main()"
+    code = "import sys; from lateint.cli.main import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments], env=python_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

@@ -7,7 +7,7 @@ import torch
 from making import DOCUMENTS
 
 from lateint.backbone.layer import Rows
-from lateint.split import states_after
+from lateint.backbone.split import states_after
 
 
 def joint(family, dtype=torch.float64):

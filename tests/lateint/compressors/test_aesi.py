@@ -11,14 +11,14 @@ import torch
 from making import DOCUMENTS, QUERY
 
 from lateint.compressors.aesi import Aesi
-from lateint.encode import build_store
-from lateint.entries import pipelines
 from lateint.errors import InputError, StoreMismatch
-from lateint.fingerprint import fingerprint, head_digest
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.rank import Ranker
-from lateint.split import Candidates
+from lateint.heads.inputs import Candidates
+from lateint.indexing.build import build_store
+from lateint.indexing.codecs import pipelines
+from lateint.indexing.fingerprint import fingerprint, head_digest
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.ranking.ranker import Ranker
 
 SDR = replace(preset("sdr"), compressor=part("aesi", width=8))
 SIDE = replace(preset("prettr"), compressor=part("aesi", width=8), offline_layers=2)  # offset positions, segment 1

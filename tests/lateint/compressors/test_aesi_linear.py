@@ -8,9 +8,9 @@ import torch
 
 from lateint.compressors.aesi_linear import RIDGE, AesiLinear
 from lateint.compressors.linear import Linear
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.train.prepare import prepare
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.train.initialise import prepare
 
 
 def sample(n=600, h=16, known=0.8):

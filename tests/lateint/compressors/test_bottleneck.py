@@ -11,14 +11,14 @@ import torch
 from making import DOCUMENTS, LENGTHS, QUERY
 
 from lateint.compressors.bottleneck import Bottleneck
-from lateint.encode import build_store
-from lateint.entries import pipelines
 from lateint.errors import InputError, SpecError
-from lateint.model import Document
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.rank import Ranker
-from lateint.split import Candidates
+from lateint.heads.inputs import Candidates
+from lateint.indexing.build import build_store
+from lateint.indexing.codecs import pipelines
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.model.document import Document
+from lateint.ranking.ranker import Ranker
 
 
 def load(chosen="bottleneck:width=8", **changes):

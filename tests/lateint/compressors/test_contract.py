@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lateint.errors import InputError
-from lateint.parts import build, find, names, part
+from lateint.methods.registry import build, find, names, part
 
 STATES, SIDE = torch.randn(2, 2, 7, 16, generator=torch.Generator().manual_seed(3))
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lateint.compressors._pca import principal
+from lateint.compressors._directions import principal
 from lateint.errors import InputError
 
 

@@ -10,17 +10,17 @@ import tiny
 import torch
 from storing import check_mismatch, check_scores
 
-from lateint.checkpoint import load_model
-from lateint.coded import Sums
 from lateint.compressors.residual import Residual
-from lateint.encode import build_store
 from lateint.errors import InputError
 from lateint.heads._matches import best_matches
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.rebase import evidence_of
+from lateint.heads.inputs import Sums
+from lateint.indexing.build import build_store
+from lateint.loading.load import load_model
+from lateint.loading.transfer import evidence_of
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
 from lateint.train.features import Live
-from lateint.train.prepare import prepare
+from lateint.train.initialise import prepare
 from lateint_store import ArraySpec, Ragged
 
 TEXTS = [*tiny.texts(30, seed=6), "bread"]

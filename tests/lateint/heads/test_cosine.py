@@ -3,11 +3,11 @@ import pytest
 import tiny
 import torch
 
-from lateint.checkpoint import load_model
 from lateint.errors import InputError
 from lateint.heads.cosine import cosine
-from lateint.model import Document
-from lateint.split import Candidates, Query
+from lateint.heads.inputs import Candidates, Query
+from lateint.loading.load import load_model
+from lateint.model.document import Document
 
 LENGTHS = {"query_max_length": 24, "doc_max_length": 48}
 
@@ -33,7 +33,7 @@ def test_is_the_cosine_of_mean_pooled_last_states(family):
 def test_the_packaged_encoder_gives_the_cosines_of_sentence_transformers():
     import sentence_transformers
 
-    from lateint.hub import locate
+    from lateint.loading.pretrained import locate
 
     folder = locate("all-MiniLM-L6-v2")
     texts = ["How do I bake bread?", "Preheat the oven and let the dough rise.", "The comet has two tails."]

@@ -5,13 +5,13 @@ import tiny
 import torch
 
 from lateint.backbone.layer import Rows
-from lateint.checkpoint import load_model
 from lateint.errors import InputError
 from lateint.heads.cross_blocks import CrossBlocks
-from lateint.model import Document
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.split import Candidates
+from lateint.heads.inputs import Candidates
+from lateint.loading.load import load_model
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.model.document import Document
 
 LENGTHS = {"query_max_length": 24, "doc_max_length": 48}
 DOCUMENTS = [Document(str(i), text) for i, text in enumerate(tiny.texts(6, seed=4))]

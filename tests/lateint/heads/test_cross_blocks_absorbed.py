@@ -8,13 +8,13 @@ import students
 import tiny
 import torch
 
-from lateint.checkpoint import load_model
-from lateint.encode import build_store
 from lateint.errors import InputError
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.rank import Ranker
-from lateint.split import Candidates
+from lateint.heads.inputs import Candidates
+from lateint.indexing.build import build_store
+from lateint.loading.load import load_model
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.ranking.ranker import Ranker
 
 DOCUMENTS, IDS, QUERY = making.DOCUMENTS, making.IDS, making.QUERY
 POST_NORM = [family for family in tiny.FAMILIES if family != "modernbert"]

@@ -8,14 +8,14 @@ import pytest
 import tiny
 import torch
 
-from lateint.checkpoint import load_model
-from lateint.encode import build_store
 from lateint.errors import InputError, StoreMismatch
-from lateint.fingerprint import head_digest
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.rank import Ranker
-from lateint.split import Candidates
+from lateint.heads.inputs import Candidates
+from lateint.indexing.build import build_store
+from lateint.indexing.fingerprint import head_digest
+from lateint.loading.load import load_model
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.ranking.ranker import Ranker
 
 DOCUMENTS, QUERY = making.DOCUMENTS[:6], making.QUERY
 MORES = preset("mores")

@@ -8,9 +8,9 @@ import tiny
 import torch
 
 from lateint.errors import InputError
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.split import Candidates
+from lateint.heads.inputs import Candidates
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
 
 DOCUMENTS, QUERY = making.DOCUMENTS[:6], making.QUERY
 KINDS = [("tokens", "cls"), ("tokens", "mean"), ("cls", "cls"), ("cls", "mean"), ("mean", "mean")]

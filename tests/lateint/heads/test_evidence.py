@@ -7,11 +7,11 @@ import pytest
 import tiny
 import torch
 
-from lateint.checkpoint import load_model
-from lateint.model import Document
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.split import Candidates
+from lateint.heads.inputs import Candidates
+from lateint.loading.load import load_model
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.model.document import Document
 
 LENGTHS = {"query_max_length": 24, "doc_max_length": 48}
 DOCUMENTS = [Document(str(i), text) for i, text in enumerate(tiny.texts(5, seed=9))]

@@ -9,10 +9,11 @@ import tiny
 import torch
 
 from lateint.backbone.layer import Rows
+from lateint.backbone.split import join
 from lateint.errors import InputError
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.split import Candidates, join
+from lateint.heads.inputs import Candidates
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
 
 DOCUMENTS = making.DOCUMENTS[:6]
 QUERY = making.QUERY

@@ -9,9 +9,9 @@ import torch
 from making import DOCUMENTS, QUERIES, QUERY
 
 from lateint.backbone.layer import Rows
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.rank import Ranker
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.ranking.ranker import Ranker
 from lateint.train.features import Live
 
 OPEN, SHUT = 0.0, -1e4

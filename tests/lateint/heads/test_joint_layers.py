@@ -9,11 +9,11 @@ import tiny
 import torch
 from making import DOCUMENTS, LENGTHS, QUERY
 
-from lateint.aggregate import Aggregate
 from lateint.errors import InputError, ModelError
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.split import Candidates
+from lateint.heads.inputs import Candidates
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.ranking.aggregate import Aggregate
 
 MATCHES = replace(preset("prettr"), name="matches", head=part("joint_layers", readout="matches"))
 NARROW = replace(preset("prettr"), compressor=part("bottleneck", width=8))

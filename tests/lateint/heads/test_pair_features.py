@@ -10,11 +10,11 @@ import tiny
 import torch
 
 from lateint.errors import InputError
+from lateint.heads.inputs import Candidates, Query
 from lateint.heads.pair_features import features
-from lateint.model import Document
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.split import Candidates, Query
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.model.document import Document
 
 TEXTS = ["how is bread in the oven", "a river of stone", "wheel"]
 

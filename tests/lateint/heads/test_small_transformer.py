@@ -9,11 +9,11 @@ import tiny
 import torch
 
 from lateint.errors import InputError
-from lateint.method import Layout
-from lateint.model import Document
-from lateint.parts import part
-from lateint.presets import preset
-from lateint.split import Candidates, Query
+from lateint.heads.inputs import Candidates, Query
+from lateint.methods.method import Layout
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.model.document import Document
 
 N_QUERY, N_DOCUMENT = 4, 6
 DOCUMENTS = [document for document in making.DOCUMENTS if len(document.text.split()) > 8][:6]

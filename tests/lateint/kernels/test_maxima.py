@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lateint.heads._matches import best_matches
-from lateint.kernels.maxima import best_cosines, look_up, tables
+from lateint.kernels.lookup import best_cosines, look_up, tables
 from lateint_store import ArraySpec, Ragged
 from lateint_store.codecs.rotated import Rotated
 from lateint_store.kernels.compiled import compiled

@@ -9,12 +9,12 @@ import torch
 
 import lateint
 from lateint.backbone.layer import Rows
-from lateint.checkpoint import load_model
+from lateint.backbone.tokenizer import TextEncoder
 from lateint.errors import InputError
-from lateint.parts import build, part
-from lateint.presets import preset
-from lateint.rank import Ranker
-from lateint.tokens import TextEncoder
+from lateint.loading.load import load_model
+from lateint.methods.presets import preset
+from lateint.methods.registry import build, part
+from lateint.ranking.ranker import Ranker
 
 TEXTS = TextEncoder(tiny.tokenizer("bert"))
 IDS = torch.zeros(2, 9, dtype=torch.int64)

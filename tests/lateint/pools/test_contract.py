@@ -5,10 +5,10 @@ import tiny
 import torch
 
 from lateint.backbone.layer import Rows
+from lateint.backbone.tokenizer import TextEncoder
 from lateint.errors import InputError
-from lateint.method import Layout
-from lateint.parts import build, names, part
-from lateint.tokens import TextEncoder
+from lateint.methods.method import Layout
+from lateint.methods.registry import build, names, part
 
 TEXTS = TextEncoder(tiny.tokenizer("bert"))
 WORDS = [[2, 9, TEXTS.token_id(","), 11, 3], [2, 12, 3, 0, 0]]

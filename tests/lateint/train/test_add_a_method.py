@@ -11,9 +11,9 @@ import tiny
 from commands import ROOT, TOY, run_lines
 
 import lateint
-from lateint.entries import pipelines
-from lateint.method import Method
-from lateint.presets import PRESETS
+from lateint.indexing.codecs import pipelines
+from lateint.methods.method import Method
+from lateint.methods.presets import PRESETS
 
 PAGE = (ROOT / "docs" / "add-a-method.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -6,7 +6,7 @@ import pytest
 import tiny
 from commands import TOY
 
-from lateint.presets import PRESETS
+from lateint.methods.presets import PRESETS
 
 LENGTHS = ("--query-max-length", "24", "--doc-max-length", "48")
 

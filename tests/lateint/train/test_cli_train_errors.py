@@ -68,7 +68,7 @@ def test_without_accelerate_the_error_says_what_to_install(data, tmp_path, call,
 
 KILLED = """
 import os, signal, sys
-from lateint.cli import main
+from lateint.cli.main import main
 from lateint.train.diary import Diary
 
 step_end = Diary.on_step_end

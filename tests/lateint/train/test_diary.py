@@ -5,7 +5,7 @@ import json
 from transformers import TrainerControl, TrainerState
 
 from lateint.train.budget import Budget
-from lateint.train.diary import Diary, Step, steps_before
+from lateint.train.history import Diary, Step, steps_before
 
 STEPS = [Step(0, 1.5, {"listwise": 1.0, "kl": 0.25}, 2.0), Step(1, 1.25, {"listwise": 0.75, "kl": 0.25}, 4.0)]
 

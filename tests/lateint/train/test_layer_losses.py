@@ -8,11 +8,11 @@ import tiny
 import torch
 
 from lateint.errors import InputError
-from lateint.model import Document
-from lateint.parts import build, part
+from lateint.methods.registry import build, part
+from lateint.model.document import Document
 from lateint.train.data import Sampler
 from lateint.train.features import Live
-from lateint.train.outcome import Outcome
+from lateint.train.step import Outcome
 
 NOTHING = torch.zeros(0, 0)
 

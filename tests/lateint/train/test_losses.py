@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from lateint.errors import InputError
-from lateint.parts import build, names, part
-from lateint.train.outcome import Outcome
+from lateint.methods.registry import build, names, part
+from lateint.train.step import Outcome
 
 SCORES = torch.tensor([[2.0, 1.0, 0.0], [0.5, 0.5, -1.0]])
 TEACHER = torch.tensor([[3.0, 1.0, 0.5], [1.0, 2.0, 0.0]])

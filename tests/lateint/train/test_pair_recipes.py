@@ -5,8 +5,9 @@ import json
 import pytest
 import tiny
 
-from lateint.checkpoint import load_model, save
-from lateint.train.pair_recipes import PAIR_RECIPES
+from lateint.loading.load import load_model
+from lateint.model.saving import save
+from lateint.train.recipes.pairs import PAIR_RECIPES
 
 LENGTHS = ("--query-max-length", "24", "--doc-max-length", "24")
 

@@ -8,11 +8,11 @@ import students
 import torch
 from students import LISTWISE
 
-from lateint.entries import pipelines, round_trip
-from lateint.method import Method, Stage
-from lateint.parts import part
+from lateint.indexing.codecs import pipelines, round_trip
+from lateint.methods.method import Method, Stage
+from lateint.methods.registry import part
 from lateint.train.features import Live, straight_through
-from lateint.train.prepare import prepare
+from lateint.train.initialise import prepare
 from lateint_store import ArraySpec, Pipeline
 
 CODECS = (("states", (part("rotated", bits=1, scale="none"),)), ("vector", (part("rotated", bits=4, scale="none"),)))

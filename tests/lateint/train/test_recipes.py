@@ -6,12 +6,14 @@ import pytest
 import students
 import tiny
 
-from lateint.checkpoint import base_of, load_model, save
 from lateint.errors import InputError
-from lateint.method import Method
-from lateint.parts import part
-from lateint.train.recipes import RECIPES, recipe
-from lateint.train.students import STUDENTS
+from lateint.loading.delta import save_delta
+from lateint.loading.load import base_of, load_model
+from lateint.methods.method import Method
+from lateint.methods.registry import part
+from lateint.model.saving import save
+from lateint.train.recipes.named import RECIPES, recipe
+from lateint.train.recipes.students import STUDENTS
 
 
 def small(method):
@@ -58,7 +60,7 @@ def test_a_recipe_that_is_not_there_is_refused():
 
 def test_the_base_of_a_delta_is_its_own_base_and_a_base_stands_for_itself(tmp_path):
     base = str(tiny.checkpoint("bert"))
-    save(students.student("mice"), tmp_path / "delta", base=base)
+    save_delta(students.student("mice"), tmp_path / "delta", base)
     save(students.student("mice"), tmp_path / "full")
     assert base_of(tmp_path / "delta") == base and base_of(base) == base
     assert base_of(tmp_path / "full") == str(tmp_path / "full") and base_of("all-MiniLM-L6-v2") == "all-MiniLM-L6-v2"

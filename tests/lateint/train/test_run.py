@@ -8,9 +8,9 @@ import torch
 from students import BLOCKS, LISTWISE, STAGE
 
 from lateint.errors import InputError
-from lateint.parts import part
+from lateint.methods.registry import part
 from lateint.train.features import Frozen, Live
-from lateint.train.prepare import prepare
+from lateint.train.initialise import prepare
 
 RECONSTRUCTION = ((part("reconstruction_mse"), 1.0),)
 

@@ -8,7 +8,7 @@ import torch
 from students import BLOCKS, LISTWISE, STAGE
 
 from lateint.errors import InputError, StoreMismatch
-from lateint.parts import part
+from lateint.methods.registry import part
 from lateint.train.scores import Scores, identity
 
 ONE, OTHER = {"name": "one", "digest": "a" * 64}, {"name": "other", "digest": "b" * 64}

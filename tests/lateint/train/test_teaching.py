@@ -8,16 +8,16 @@ import students
 import tiny
 import torch
 
-from lateint.checkpoint import load_model
-from lateint.method import Stage
-from lateint.model import Document
-from lateint.parts import part
-from lateint.presets import preset
+from lateint.loading.load import load_model
+from lateint.methods.method import Stage
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.model.document import Document
 from lateint.train.data import Sampler
 from lateint.train.features import Live
-from lateint.train.guide import Guide
 from lateint.train.objective import Objective
-from lateint.train.outcome import Outcome
+from lateint.train.step import Outcome
+from lateint.train.teacher import Guide
 
 LENGTHS = students.LENGTHS
 CROSS_ENCODER = preset("cross_encoder")

@@ -1,0 +1,36 @@
+"""A random orthonormal map that is the same in every process."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lateint.errors import InputError
+
+
+def orthonormal(rows: int, columns: int) -> Tensor:
+    """A random matrix [rows, columns] float32 whose shorter side is orthonormal, from torch's generator.
+
+    Computed in float64 and rounded, because the last bits of a QR decomposition depend on the number of threads.
+    """
+    flat = torch.empty(rows, columns).normal_().double()
+    q, r = torch.linalg.qr(flat.T if rows < columns else flat)
+    q = q * r.diagonal().sign()
+    found: Tensor = (q.T if rows < columns else q).float().contiguous()
+    return found
+
+
+def principal(vectors: Tensor, width: int) -> Tensor:
+    """The `width` orthonormal directions [h, width] float64 that hold most of the squared length of vectors [n, h].
+
+    Nothing is subtracted: `vectors @ principal(vectors, h)` keeps every dot product, and a direction that all vectors
+    share counts like any other, because cosines need it.
+    Raises: InputError for a width outside 1..h. Cost: n·h² + h³.
+    """
+    h = vectors.shape[-1]
+    if not 1 <= width <= h:
+        raise InputError(f"{width} principal directions of vectors of width {h}; expected 1..{h}")
+    exact = vectors.double()
+    _, directions = torch.linalg.eigh(exact.T @ exact / len(exact))
+    found: Tensor = directions[:, -width:].flip(1).contiguous()
+    return found

@@ -1,0 +1,1 @@
+"""Encoding documents into a store."""

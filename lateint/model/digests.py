@@ -1,0 +1,26 @@
+"""Digests of tensors and of JSON values."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """BLAKE2b-256 over names, types, shapes and bytes, in name order. Cost: about 1 GB/s."""
+    state = hashlib.blake2b(digest_size=32)
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        state.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        state.update(tensor.reshape(-1).view(torch.uint8).numpy().data)  # a view: embeddings are most of a small model
+    return state.hexdigest()
+
+
+def digest_json(data: Any) -> str:
+    """BLAKE2b-256 of canonical JSON."""
+    return hashlib.blake2b(json.dumps(data, sort_keys=True, ensure_ascii=True).encode(), digest_size=32).hexdigest()

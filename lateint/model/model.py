@@ -1,0 +1,261 @@
+"""A `Model`: a backbone, a method, and the parts that the method names."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lateint.backbone.base import Backbone
+from lateint.backbone.layer import Rows
+from lateint.backbone.split import document_start, states_after
+from lateint.backbone.tokenizer import Block, TextEncoder
+from lateint.compressors._vector import build_vector_map, vector_width
+from lateint.errors import InputError
+from lateint.heads.inputs import Candidates, Query
+from lateint.methods.method import Method
+from lateint.methods.registry import build
+from lateint.model.document import Document
+from lateint.model.resolve import check_side, check_vector, settle
+from lateint.model.saving import save
+
+PRIVATE_SEED = 20_040_714  # fresh parameters start from here, in every process alike
+QUERIES_AT_ONCE = 128
+
+
+class Model(nn.Module):
+    """Everything that turns texts into stored arrays, and a query with stored arrays into scores.
+
+    `method` is resolved: depths are numbers and segments are set. `name` is what messages call this model.
+    `checkpoint`: the name alone stands for method and weights (a lateint checkpoint), nothing else has to be said.
+    `carried`: parts, and the weights in them, that came trained from a checkpoint of another method, see `lateint/loading/transfer.py`.
+    """
+
+    checkpoint = False
+    carried: frozenset[str] = frozenset()
+
+    def __init__(self, backbone: Backbone, texts: TextEncoder, method: Method, name: str) -> None:
+        super().__init__()
+        self.name, self.texts = name, texts
+        self.method = settle(method, backbone, texts)
+        self.backbone = backbone
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(PRIVATE_SEED)
+            self.query_backbone = copy.deepcopy(backbone) if method.towers == "copied" else None
+            self.compressor: Any = None
+            if method.compressor is not None:
+                self.compressor = build("compressors", method.compressor, backbone.width)
+            self.vector_map = build_vector_map(self.method, backbone.width)
+        self.pool = build("pools", method.pool, texts)
+        self.pool.check(self.method.document, 1)
+        self.vector_pool: Any = None if method.vector is None else build("pools", method.vector, texts)
+        if self.vector_pool is not None:
+            self.vector_pool.check(self.method.document, self.method.vector_depth)
+        self.head: Any = None
+        self.rebuild_head()
+        check_side(self.method, self.compressor, self.head)
+        check_vector(self.method, self.head)
+        self.eval()
+
+    def rebuild_head(self) -> None:
+        """Make the head anew from the backbone's layers and the compressor's maps, as they are now."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(PRIVATE_SEED)
+            self.head = build("heads", self.method.head, self.backbone, self.method, self.compressor)
+        self.head.to(self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The arrays that a document's entry holds."""
+        reads = tuple(self.head.reads)
+        return reads if self.vector_pool is None or "vector" in reads else (*reads, "vector")
+
+    def width(self, array: str) -> int | None:
+        """Numbers a row of a stored array; None where a row is one number."""
+        if array == "token_ids":
+            return None
+        if array == "vector":
+            return vector_width(self.method, self.backbone.width)
+        if self.coder is not None:
+            return int(self.coder.code_bytes)
+        return getattr(self.head, "stored_width", None) or (self.compressor or self.backbone).width
+
+    @property
+    def coder(self) -> Any:
+        """The compressor, if it turns its codes into bytes by itself, and they are what is stored; else None."""
+        makes = hasattr(self.compressor, "codes") and getattr(self.head, "stored_width", None) is None
+        return self.compressor if makes else None
+
+    @property
+    def vector_depths(self) -> range:
+        """The numbers of layers after which the pool of vectors reads states."""
+        last = self.method.vector_depth
+        return range(0) if self.vector_pool is None else range(last - self.vector_pool.layers + 1, last + 1)
+
+    @torch.inference_mode()
+    def query(self, text: str) -> Query:
+        """Run the query's own part, once a query.
+
+        Raises: InputError for a query without a single token.
+        Cost: (query layers)·(12·q·h² + 2·q²·h), to the depth of the vector if that is more.
+        """
+        return self.query_from_tokens(self.query_tokens(text))
+
+    def query_tokens(self, text: str) -> list[int]:
+        """Token ids of a query in its layout. Raises: InputError if there is nothing in it."""
+        tokens = self.texts.tokens([text], self.method.query)[0]
+        bare = self.texts.tokens([""], self.method.query)[0]
+        if tokens == bare:
+            raise InputError(f"query {text[:60]!r} holds no token; expected at least one word")
+        return tokens
+
+    def query_from_tokens(self, tokens: Sequence[int]) -> Query:
+        """The query's part from token ids; differentiable where the caller allows it."""
+        return self._queries_of_one_length([tokens])[0]
+
+    @torch.no_grad()  # no inference mode: a head may learn from what was computed once
+    def queries(self, texts: Sequence[str]) -> list[Query]:
+        """Run the query's own part of many queries, those of equal length at once: no pads, so each is as `query` gives it.
+
+        Raises: InputError for a query without a single token.
+        """
+        rows = [self.query_tokens(text) for text in texts]
+        found: dict[int, Query] = {}
+        order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+        for _, equal in groupby(order, key=lambda place: len(rows[place])):
+            places = list(equal)
+            for start in range(0, len(places), QUERIES_AT_ONCE):
+                some = places[start : start + QUERIES_AT_ONCE]
+                found |= zip(some, self._queries_of_one_length([rows[place] for place in some]), strict=True)
+        return [found[place] for place in range(len(rows))]
+
+    def _queries_of_one_length(self, rows: Sequence[Sequence[int]]) -> list[Query]:
+        """As `query_from_tokens`, of token rows [n, q]."""
+        method = self.method
+        block = self.texts.block(rows, method.query).to(self.device)
+        if self.query_backbone is None:
+            own_tower = after = states_after(self.backbone, block, {method.query_depth, *self.vector_depths})
+        else:
+            own_tower = states_after(self.query_backbone, block, {method.query_depth})
+            after = states_after(self.backbone, block, self.vector_depths) if self.vector_depths else {}
+        every = own_tower[method.query_depth]
+        vectors = None if self.vector_pool is None else self._vectors(after, block.ids)
+        words = self.texts.words(len(rows[0]), method.query).to(self.device)
+        own = (Rows(every.states[i : i + 1], every.positions[i : i + 1]) for i in range(len(rows)))
+        return [Query(each, words, None if vectors is None else vectors[i]) for i, each in enumerate(own)]
+
+    def document_tokens(self, documents: Sequence[Document]) -> list[list[int]]:
+        """Token ids of each document in its layout."""
+        return self.texts.tokens([document.full_text for document in documents], self.method.document)
+
+    def encode(self, rows: Sequence[Sequence[int]], *, exact: bool = False) -> list[dict[str, NDArray[Any]]]:
+        """Token rows of n documents -> their arrays: states [m, c], vector [h] float32, token_ids [m] int64.
+
+        States are uint8 where a compressor makes bytes of them, see `coder`; `exact`: what these are made of.
+        One padded batch; pads are not stored.
+        Cost: L·(12·t·h² + 2·t²·h) a document, more if its vector is deeper.
+        """
+        with torch.inference_mode():
+            tensors = self.encode_batch(rows)
+            if self.coder is not None and "states" in tensors and not exact:
+                directions, mask = tensors["states"]
+                tensors["states"] = self.coder.codes(directions, self.document_ids(rows)), mask
+        entries: list[dict[str, NDArray[Any]]] = [{} for _ in rows]
+        for name, (values, mask) in tensors.items():
+            host = (values.float() if values.is_floating_point() else values).cpu().numpy()  # numpy has no bfloat16
+            kept = None if mask is None else mask.cpu().numpy()
+            for i, entry in enumerate(entries):
+                one = host[i] if kept is None or name == "vector" else host[i][kept[i]]
+                entry[name] = np.ascontiguousarray(one)
+        return entries
+
+    def encode_batch(self, rows: Sequence[Sequence[int]]) -> dict[str, tuple[Tensor, Tensor | None]]:
+        """The arrays of one padded batch as tensors [n, m, ...] with their masks; differentiable."""
+        method, arrays, block = self.method, self.arrays, self._document_block(rows)
+        out: dict[str, tuple[Tensor, Tensor | None]] = {}
+        if set(arrays) == {"token_ids"}:
+            return {"token_ids": (block.ids, block.mask)}
+        after = states_after(self.backbone, block, {method.depth, *self.vector_depths})
+        if "states" in arrays:
+            kept, side = self._kept(after[method.depth], block)
+            codes = kept.states if self.compressor is None else self.compressor.compress(kept.states, side)
+            out["states"] = (self.head.store(codes) if hasattr(self.head, "store") else codes, kept.mask)
+        if "token_ids" in arrays:
+            out["token_ids"] = (block.ids, block.mask)
+        if "vector" in arrays:
+            out["vector"] = (self._vectors(after, block.ids), None)
+        return out
+
+    @contextmanager
+    def uncompressed(self) -> Iterator[None]:
+        """Within it states pass the compressor by, in encoding and in the head: a ranker is trained before its autoencoder.
+
+        Raises: InputError for a compressor below a head other than `joint_layers`, whose own weights stand on codes.
+        """
+        if self.compressor is None:
+            yield
+            return
+        if self.method.head.name != "joint_layers":
+            raise InputError(f"head {self.method.head.name!r} stands on codes; only 'joint_layers' can do without a compressor")
+        held = self.compressor
+        self.compressor, self.head.compressor = None, (None,)
+        try:
+            yield
+        finally:
+            self.compressor, self.head.compressor = held, (held,)
+
+    def document_rows(self, rows: Sequence[Sequence[int]]) -> tuple[Rows, Tensor | None]:
+        """What the compressor is given: rows [n, m, h] after L layers and the pool, and side information [n, m, h].
+
+        Side information: None where the compressor takes none. Differentiable.
+        """
+        block = self._document_block(rows)
+        depth = self.method.depth
+        return self._kept(states_after(self.backbone, block, {depth})[depth], block)
+
+    def document_ids(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Token rows as one padded block [n, t] int64."""
+        return self._document_block(rows).ids
+
+    def _document_block(self, rows: Sequence[Sequence[int]]) -> Block:
+        method = self.method
+        start = document_start(method.document, method.query, 0)
+        return self.texts.block(rows, method.document, start).to(self.device)
+
+    def _kept(self, below: Rows, block: Block) -> tuple[Rows, Tensor | None]:
+        """Rows that survive the pool, and the static embeddings of their tokens if the compressor takes them."""
+        side = None
+        if self.compressor is not None and self.compressor.needs_side:
+            side = self.backbone.embed(block.ids, block.segments, block.positions)
+        return self.pool(below, block.ids), side
+
+    def _vectors(self, after: Mapping[int, Rows], ids: Tensor) -> Tensor:
+        """One vector a text [n, w]: the states of the layers that the pool reads, side by side; the pool; the map."""
+        rows = after[self.method.vector_depth]
+        states = torch.cat([after[depth].states for depth in self.vector_depths], dim=-1)
+        vectors: Tensor = self.vector_pool(rows.with_states(states), ids).states[:, 0]
+        return vectors if self.vector_map is None else self.vector_map.compress(vectors)
+
+    def score(self, query: Query, docs: Candidates) -> Tensor:
+        """Scores [n] float32 of n candidates against one query; a head takes stored codes as they are, bytes decoded."""
+        if docs.states is not None and docs.states.dtype == torch.uint8:
+            docs = replace(docs, states=self.coder.decode(docs.states))
+        scores: Tensor = self.head.score(query, docs)
+        return scores
+
+    def save_pretrained(self, folder: str) -> None:
+        """Write a checkpoint: the backbone as transformers writes it, `lateint.json`, and our own tensors beside it."""
+        save(self, folder)

@@ -1,0 +1,80 @@
+"""From the scores of a document's chunks to one score of the document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lateint.errors import InputError
+from lateint.heads.inputs import Query
+from lateint.model.batching import batches
+from lateint.model.model import Model
+from lateint.ranking.scoring import check_scores, score_all
+from lateint_store import Ragged
+
+EXPECTED = "expected 'max', 'first', 'mean_top:K' with K from 1 on, or 'mean_cls'"
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """How chunk scores become a document's: the best (MaxP), the first (FirstP), or the mean of the K best.
+
+    `mean_cls` is no function of scores: the CLS rows of the chunks are averaged and classified once (PreTTR).
+    Source: arXiv:1905.09217 for MaxP and FirstP; arXiv:2004.14255 for the averaged CLS.
+    """
+
+    name: str
+    k: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Aggregate:
+        """Read `max`, `first`, `mean_top:K` or `mean_cls`. Raises: InputError."""
+        name, colon, k = text.partition(":")
+        if name == "mean_top" and k.isascii() and k.isdecimal() and int(k) > 0:
+            return cls(name, int(k))
+        if name in ("max", "first", "mean_cls") and not colon:
+            return cls(name)
+        raise InputError(f"aggregate={text!r}; {EXPECTED}")
+
+    def check(self, model: Model) -> None:
+        """Refuse `mean_cls` for a head that does not classify one CLS row. Raises: InputError."""
+        classifies = model.head.needs_classifier and hasattr(model.head, "cls") and model.backbone.reads_cls_only
+        if self.name == "mean_cls" and not classifies:
+            raise InputError(
+                f"aggregate='mean_cls' averages the CLS rows that a classifier reads; head {model.method.head.name!r} of "
+                f"{model.name} has none: use 'max', 'first' or 'mean_top:K'"
+            )
+
+    def __call__(self, scores: NDArray[np.float32], sizes: Sequence[int]) -> list[float]:
+        """Scores [sum(sizes)] of chunks, document by document -> one score a document. Each has one at least."""
+        if len(scores) == len(sizes):
+            alone: list[float] = scores.tolist()
+            return alone
+        starts = np.cumsum([0, *sizes[:-1]])
+        if self.name == "mean_top":
+            return [float(np.sort(own)[-self.k :].mean()) for own in np.split(scores, starts[1:])]
+        best: list[float] = (scores[starts] if self.name == "first" else np.maximum.reduceat(scores, starts)).tolist()
+        return best
+
+
+def score_documents(
+    model: Model, query: Query, arrays: Mapping[str, Ragged], sizes: Sequence[int], aggregate: Aggregate
+) -> list[float]:
+    """Scores of documents against one query; `arrays` hold their chunks, document by document, as `sizes` says.
+
+    Raises: ModelError for a score that is not finite.
+    """
+    if aggregate.name != "mean_cls":
+        return aggregate(score_all(model, query, arrays), sizes)
+    rows = torch.empty(sum(sizes), model.backbone.width)
+    with torch.inference_mode():
+        for batch in batches(arrays, model.device, dtype=next(model.parameters()).dtype):
+            rows[batch.places] = model.head.cls(query, batch.docs).float().cpu()
+        means = torch.stack([own.mean(dim=0) for own in torch.split(rows, list(sizes))])
+        scores = model.head.classify(means[:, None].to(model.device, next(model.parameters()).dtype))
+    found: list[float] = check_scores(model, scores.float().cpu().numpy()).tolist()
+    return found

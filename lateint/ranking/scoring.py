@@ -1,0 +1,69 @@
+"""Arrays that a head reads as they are stored: their codes never become numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lateint.errors import ModelError
+from lateint.heads.inputs import Coded, Query, Rotations, Sums, reads_raw
+from lateint.model.batching import batches
+from lateint.model.model import Model
+from lateint_store import Pipeline, Ragged
+from lateint_store.codecs.codec import make_codec
+from lateint_store.codecs.rotated import Rotated
+
+
+def codecs_read(model: Model, through: Mapping[str, Pipeline]) -> dict[str, Rotated]:
+    """The codecs of these stored arrays, if the model's head scores candidates without decoding them; else none.
+
+    On a processor only.
+    """
+    head = model.head
+    if model.device.type != "cpu" or not hasattr(head, "scores_codes") or not head.scores_codes(through):
+        return {}
+    coded = {name: pipeline.coding[0] for name, pipeline in through.items() if not reads_raw(pipeline)}
+    return {name: cast(Rotated, make_codec(codec)) for name, codec in coded.items()}
+
+
+def score_coded(
+    model: Model, query: Query, rows: Mapping[str, Ragged], codecs: Mapping[str, Rotated]
+) -> NDArray[np.float32]:
+    """Scores float32 [n] of all candidates against one query, from rows as they are stored.
+
+    Raises: ModelError for a score that is not finite: it could not be ranked.
+    """
+    coded: dict[str, Coded] = {
+        name: Rotations(own, codecs[name]) if name in codecs else Sums(own, model.coder) for name, own in rows.items()
+    }
+    with torch.inference_mode():
+        scores = model.head.score_codes(query, coded).numpy()
+    return check_scores(model, scores)
+
+
+def score_all(model: Model, query: Any, arrays: Mapping[str, Ragged], budget: int | None = None) -> NDArray[np.float32]:
+    """Scores float32 [n] of all candidates against one query, in the order of the arrays.
+
+    Raises: ModelError for a score that is not finite: it could not be ranked.
+    """
+    n = len(next(iter(arrays.values())))
+    scores = np.empty(n, dtype=np.float32)
+    with torch.inference_mode():
+        for batch in batches(arrays, model.device, budget, next(model.parameters()).dtype):
+            scores[batch.places] = model.score(query, batch.docs).float().cpu().numpy()
+    return check_scores(model, scores)
+
+
+def check_scores(model: Model, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The scores, if all are finite. Raises: ModelError for one that is not: it could not be ranked."""
+    if not np.isfinite(scores).all():
+        place = int(np.flatnonzero(~np.isfinite(scores))[0])
+        raise ModelError(
+            f"{model.name} gives candidate {place} of {len(scores)} the score {scores[place]}; its weights are damaged, or "
+            f"{next(model.parameters()).dtype} is too narrow for it: load it with dtype='float32'"
+        )
+    return scores

@@ -1,0 +1,1 @@
+"""Nearest documents by their vectors."""

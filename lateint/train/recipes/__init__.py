@@ -1,0 +1,1 @@
+"""Recipes: a method with everything that remakes its checkpoint."""

@@ -1,0 +1,20 @@
+"""Recipes by name: the evidence that all start from, the teacher, its students, and those of sentence pairs."""
+
+from __future__ import annotations
+
+from lateint.errors import InputError
+from lateint.train.recipes.evidence import EVIDENCE
+from lateint.train.recipes.latent import LATENT
+from lateint.train.recipes.pairs import PAIR_RECIPES
+from lateint.train.recipes.recipe import Recipe
+from lateint.train.recipes.students import STUDENTS
+from lateint.train.recipes.teacher import TEACHER, TEACHER_MSMARCO
+
+RECIPES = {recipe.name: recipe for recipe in (EVIDENCE, TEACHER, TEACHER_MSMARCO, LATENT, *STUDENTS, *PAIR_RECIPES)}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of that name. Raises: InputError that lists those there are."""
+    if name not in RECIPES:
+        raise InputError(f"no recipe is called {name!r}; there are: {', '.join(RECIPES)}")
+    return RECIPES[name]
