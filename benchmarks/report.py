@@ -1,7 +1,7 @@
 """`make report`: evaluate every checkpoint on the sets that its stored result lacks, then render docs/results.md.
 
 Checkpoints: those that ship with the package and, with `--models DIR`, those in the sub-folders of DIR. A digest that has
-a stored result on a set is never run on that set again, so test sets are run once; every such run is a line in docs/log.md.
+a stored result on a set is never run on that set again, so test sets are run once; every such run is in docs/test_runs.md.
 `--render` evaluates nothing. `--dev CHECKPOINT` evaluates on development sets, stores nothing, and may be run as often as one
 likes; `--quick` takes their first queries only. `--sets` chooses among sets. `--precision bfloat16` runs the layers in mixed
 precision while evaluating, two to three times as fast on processors that have it, and says so in the result; `--untimed`
@@ -37,7 +37,7 @@ from lateint_eval.reporting.stored import Results
 
 ROOT = Path(__file__).parent.parent
 BASE = "all-MiniLM-L6-v2"
-RESULTS = Results(machine.RESULTS / "report", ROOT / "docs" / "log.md")
+RESULTS = Results(machine.RESULTS / "report", ROOT / "docs" / "test_runs.md")
 REFERENCES = RESULTS.folder / "references"
 CANDIDATES, PAIRS = 1_000, 3
 

@@ -14,7 +14,7 @@ from lateint.heads.inputs import Candidates
 from lateint_store import Ragged
 
 # Padded document tokens scored at once: memory is bounded whatever the number of candidates. On a processor joint rows
-# that stay in its caches are faster (docs/log.md); a GPU wants more work at once.
+# that stay in its caches are faster (docs/log/2026-11-20-tokens-a-batch.md); a GPU wants more work at once.
 TOKENS_A_BATCH, TOKENS_A_BATCH_ON_GPU = 4_096, 16_384
 
 

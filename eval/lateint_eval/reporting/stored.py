@@ -11,16 +11,16 @@ from typing import Any
 from lateint_eval.formats.output import replacing
 from lateint_eval.reporting.sets import MAIN, Task
 
-HEADING = "\n## Runs on test sets\n\n"
+HEADING = "# Runs on test sets\n\n"
 Result = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """A folder of results, and the log in which every run on a test set is written down."""
+    """A folder of results, and the page that lists every run on a test set."""
 
     folder: Path
-    log: Path
+    test_runs: Path
 
     def all(self) -> list[Result]:
         """Every stored result, oldest first."""
@@ -86,9 +86,9 @@ class Results:
             write(json.dumps(result, indent=2) + "\n")
 
     def _write_down(self, result: Result, date: str) -> None:
-        text = self.log.read_text(encoding="utf-8") if self.log.is_file() else "# Log\n"
-        with replacing(self.log) as write:
-            write(logged(text, result, date))
+        text = self.test_runs.read_text(encoding="utf-8") if self.test_runs.is_file() else HEADING
+        with replacing(self.test_runs) as write:
+            write(with_test_run(text, result, date))
 
 
 def _told(result: Result, facts: Mapping[str, Any]) -> Result:
@@ -98,15 +98,11 @@ def _told(result: Result, facts: Mapping[str, Any]) -> Result:
     return result | dict(facts) | {"training": merged}
 
 
-def logged(text: str, result: Result, date: str) -> str:
-    """The log with a line that says which test sets a checkpoint was run on that day; a set more makes the line longer."""
+def with_test_run(text: str, result: Result, date: str) -> str:
+    """The list of test runs with this checkpoint's line of that day at its end; it replaces an earlier one with fewer sets."""
     start = f"- {date}: `make report` ran `{result['checkpoint']}` [{result['digest'][:12]}] on the test sets: "
     ran = [task for task in result["tasks"] if task["test"] and task.get("run", result)["date"] == date]
     line = start + ", ".join(f"{task['set']} {task['systems']['cached'][MAIN]:.4f}" for task in ran)
     line += f" ({MAIN}, cached)."
-    if HEADING not in text:
-        text += HEADING
-    before, after = text.split(HEADING, 1)
-    section, *rest = after.split("\n## ", 1)
-    kept = [known for known in section.strip().splitlines() if not known.startswith(start)]
-    return before + HEADING + "\n".join([*kept, line]) + "\n" + "".join(f"\n## {later}" for later in rest)
+    kept = [known for known in text.splitlines() if not known.startswith(start)]
+    return "\n".join([*kept, line]) + "\n"

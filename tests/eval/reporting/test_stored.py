@@ -14,7 +14,7 @@ from lateint_eval.reporting.checkpoints import find_checkpoints, load, settings,
 from lateint_eval.reporting.evaluate import evaluate_task
 from lateint_eval.reporting.reference import reference, stored_means
 from lateint_eval.reporting.sets import named, tasks
-from lateint_eval.reporting.stored import Results, logged
+from lateint_eval.reporting.stored import HEADING, Results, with_test_run
 from lateint_store.errors import InputError
 from tests.eval.reporting import pages
 
@@ -76,16 +76,16 @@ class Counting:
 
 
 def test_a_digest_is_run_once_on_a_set_and_another_is_not_taken_for_it(sets, base, checkpoint, tmp_path):
-    results = Results(tmp_path / "report", tmp_path / "log.md")
+    results = Results(tmp_path / "report", tmp_path / "test_runs.md")
     run, facts = Counting(checkpoint.model, base, tmp_path / "kept"), checkpoint.facts()
     assert [task.name for task in sets] == NAMES
     results.bring_up_to_date(facts, sets[:3], run, ABOUT)
     first = results.bring_up_to_date(facts, sets, run, ABOUT | {"date": "2026-01-03", "precision": "bfloat16"})
     assert run.ran == NAMES and first["date"] == "2026-01-02" and first["tasks"][-1]["run"]["date"] == "2026-01-03"
     assert first["tasks"][-1]["run"]["precision"] == "bfloat16" and "precision" not in first
-    text = (tmp_path / "log.md").read_text()
+    text = (tmp_path / "test_runs.md").read_text()
     results.bring_up_to_date(facts, sets, run, ABOUT)
-    assert run.ran == NAMES and (tmp_path / "log.md").read_text() == text
+    assert run.ran == NAMES and (tmp_path / "test_runs.md").read_text() == text
     assert text.count("make report") == 1 and all(name in text for name in NAMES[:3]) and "dev" not in text
     assert results.all() == [first | {"tasks": first["tasks"]}]
 
@@ -97,7 +97,7 @@ def test_a_digest_is_run_once_on_a_set_and_another_is_not_taken_for_it(sets, bas
 
 
 def test_the_same_weights_under_other_settings_are_another_result_but_old_ones_have_none(checkpoint, tmp_path):
-    results, facts = Results(tmp_path, tmp_path / "log.md"), checkpoint.facts()
+    results, facts = Results(tmp_path, tmp_path / "test_runs.md"), checkpoint.facts()
     results.bring_up_to_date(facts, [], lambda task: {}, ABOUT)
     shorter = facts | {"settings": settings(load_model(checkpoint.folder, doc_max_length=24))}
     assert results.find(shorter)[0] != results.find(facts)[0] == tmp_path / f"{facts['digest'][:16]}.json"
@@ -107,7 +107,7 @@ def test_the_same_weights_under_other_settings_are_another_result_but_old_ones_h
 
 
 def test_facts_are_told_anew_but_a_known_training_is_kept(checkpoint, tmp_path):
-    results, facts = Results(tmp_path, tmp_path / "log.md"), checkpoint.facts()
+    results, facts = Results(tmp_path, tmp_path / "test_runs.md"), checkpoint.facts()
     results.refresh(facts)
     assert results.all() == []
     file, _ = results.find(facts)
@@ -155,7 +155,7 @@ def test_development_sets_are_chosen_by_name_and_test_sets_never(sets):
         named(sets, ["squad test"])
 
 
-def test_a_log_line_stands_in_its_section():
+def test_a_test_run_is_the_last_line_of_the_list():
     def of(**runs):
         tasks = [
             {"set": name, "test": True, "run": {"date": date}, "systems": {"cached": {"nDCG@10": 0.5}}}
@@ -163,13 +163,13 @@ def test_a_log_line_stands_in_its_section():
         ]
         return {"checkpoint": "c", "digest": "d" * 64, "date": "2026-01-01", "tasks": tasks}
 
-    before = "# Log\n\n## Runs on test sets\n\nSome words.\n- a line\n\n## Later\n\nMore.\n"
-    once = logged(before, of(a="2026-01-02"), "2026-01-02")
+    before = "# Runs on test sets\n\nSome words.\n\n- a line\n  of two lines\n"
+    once = with_test_run(before, of(a="2026-01-02"), "2026-01-02")
     line = "- 2026-01-02: `make report` ran `c` [dddddddddddd] on the test sets: a 0.5000 (nDCG@10, cached).\n"
-    assert once == before.replace("- a line\n", f"- a line\n{line}")
-    twice = logged(once, of(a="2026-01-02", b="2026-01-02", c="2026-01-05"), "2026-01-02")
+    assert once == before + line
+    twice = with_test_run(once, of(a="2026-01-02", b="2026-01-02", c="2026-01-05"), "2026-01-02")
     assert twice == once.replace("a 0.5000", "a 0.5000, b 0.5000")
-    assert logged("# Log\n", of(a="2026-01-02"), "2026-01-02") == f"# Log\n\n## Runs on test sets\n\n{line}"
+    assert with_test_run(HEADING, of(a="2026-01-02"), "2026-01-02") == HEADING + line
 
 
 def test_the_budget_is_read_from_the_history_then_from_the_card(tmp_path):
@@ -182,7 +182,7 @@ def test_the_budget_is_read_from_the_history_then_from_the_card(tmp_path):
 
 
 def test_what_was_retrained_takes_the_timing_of_its_twin_and_nothing_else_does(tmp_path):
-    results = Results(tmp_path, tmp_path / "log.md")
+    results = Results(tmp_path, tmp_path / "test_runs.md")
     timed = pages.result("mice", {"squad test": 0.9})
     for number, found in enumerate([timed, pages.old_result()]):
         results.save(tmp_path / f"{number}.json", found)
