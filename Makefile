@@ -18,13 +18,13 @@ check: .venv/ready
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: .venv/ready
-	$(BIN)/python benchmarks/store_size.py
-	$(BIN)/python benchmarks/fetch_speed.py
-	$(BIN)/python benchmarks/decode_speed.py
-	$(BIN)/python benchmarks/rerank_speed.py
+	$(BIN)/python -m benchmarks.size.store_size
+	$(BIN)/python -m benchmarks.speed.fetch_speed
+	$(BIN)/python -m benchmarks.speed.decode_speed
+	$(BIN)/python -m benchmarks.speed.rerank_speed
 
 report: .venv/ready
-	$(BIN)/python benchmarks/report.py $(ARGS)
+	$(BIN)/python -m benchmarks.quality.report $(ARGS)
 
 campaign: .venv/ready
 	$(BIN)/python -m tests.campaign $(ARGS)

@@ -35,8 +35,8 @@ def test_a_test_that_the_table_names_is_in_the_suite(file, name):
 
 
 def test_a_name_that_is_not_in_the_suite_would_be_found():
-    assert "test_of_that_name_there_is_none" not in functions("lateint/test_split.py")
-    assert "test_split_equals_the_unsplit_model_under_a_block_mask" in functions("lateint/test_split.py")
+    assert "test_of_that_name_there_is_none" not in functions("lateint/backbone/test_split.py")
+    assert "test_split_equals_the_unsplit_model_under_a_block_mask" in functions("lateint/backbone/test_split.py")
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lateint_eval.datasets.stdlib import build_passages
-from lateint_eval.datasets.stdlib_questions import Questions, load_questions
-from lateint_eval.firststage import Bm25
+from lateint_eval.datasets.bm25 import Bm25
+from lateint_eval.datasets.stdlib.passages import build_passages
+from lateint_eval.datasets.stdlib.questions import Questions, load_questions
 from lateint_eval.systems import Outcome, System, cached, full, measure
 
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ class Demo:
 
 def home() -> Path:
     """Where the demo keeps its store: `$LATEINT_HOME/demo`, by default below the user's cache folder."""
-    chosen = (
-        os.environ.get("LATEINT_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lateint"
-    )
+    chosen = os.environ.get("LATEINT_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lateint"
     return Path(chosen) / "demo"
 
 

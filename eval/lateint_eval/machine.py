@@ -21,10 +21,7 @@ def describe() -> dict[str, Any]:
         "machine": f"{_processor()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
         "versions": {"lateint": __version__}
-        | {
-            name: _version(name)
-            for name in ("torch", "transformers", "numpy", "lmdb", "zstandard", "sentence-transformers")
-        },
+        | {name: _version(name) for name in ("torch", "transformers", "numpy", "lmdb", "zstandard", "sentence-transformers")},
     }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lateint_eval.formats import Entry, Run
-from lateint_eval.metrics import Evaluation, evaluate
+from lateint_eval.measures.metrics import Evaluation, evaluate
 
 if TYPE_CHECKING:
     from lateint.indexing.store import Store
@@ -77,9 +77,7 @@ def cached(model: Model, store: Store) -> System:
     from lateint.ranking.ranker import Ranker
 
     ranker = Ranker(model, store)
-    return System(
-        "cached", lambda query, ids: _pairs(ranker.rank(query, ids)), store.info()["bytes"] / max(1, len(store))
-    )
+    return System("cached", lambda query, ids: _pairs(ranker.rank(query, ids)), store.info()["bytes"] / max(1, len(store)))
 
 
 def full(model: Model, documents: Mapping[str, Document]) -> System:

@@ -38,9 +38,7 @@ def join(query: Rows, document: Rows) -> Rows:
     mask = None
     if document.mask is not None or left.mask is not None:
         mask = torch.cat([_full(left), _full(document)], dim=1)
-    return Rows(
-        torch.cat([left.states, document.states], dim=1), torch.cat([left.positions, document.positions], dim=1), mask
-    )
+    return Rows(torch.cat([left.states, document.states], dim=1), torch.cat([left.positions, document.positions], dim=1), mask)
 
 
 def _full(rows: Rows) -> Tensor:

@@ -140,9 +140,7 @@ def _checked(text: str, place: int) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise InputError(
-            f"text {place} holds a lone surrogate at character {error.start}; decode it properly first"
-        ) from error
+        raise InputError(f"text {place} holds a lone surrogate at character {error.start}; decode it properly first") from error
     return text
 
 
@@ -172,6 +170,4 @@ def _find(ids: list[int], part: list[int], start: int) -> int:
     for at in range(start, len(ids) - len(part) + 1):
         if part and ids[at : at + len(part)] == part:
             return at
-    raise ModelError(
-        "cannot find a probe text in the tokenizer's own template; is its pre-tokenizer position-dependent?"
-    )
+    raise ModelError("cannot find a probe text in the tokenizer's own template; is its pre-tokenizer position-dependent?")

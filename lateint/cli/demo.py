@@ -43,9 +43,7 @@ def _print_table(found: Demo) -> None:
     from lateint_eval.demo import NAMES
 
     questions = found.questions
-    click.echo(
-        f"\n{len(questions.kept)} test questions ({questions.dropped} dropped), {found.passages} passages,", nl=False
-    )
+    click.echo(f"\n{len(questions.kept)} test questions ({questions.dropped} dropped), {found.passages} passages,", nl=False)
     click.echo(f" indexed in {found.index_seconds:.0f} s; all re-rank BM25's top 20")
     click.echo(f"{'system':<42} {'nDCG@10':>8} {'RR@10':>7} {'ms p50':>8} {'ms p95':>8} {'bytes/passage':>14}")
     for row in found.to_json()["systems"]:

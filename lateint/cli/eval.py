@@ -12,7 +12,7 @@ from lateint_store.errors import InputError
 
 if TYPE_CHECKING:
     from lateint_eval.formats import Qrels
-    from lateint_eval.msmarco import MsMarcoResult
+    from lateint_eval.measures.msmarco import MsMarcoResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,9 @@ def command(**options: Any) -> None:
 
 
 def _print_board(request: Request, qrels: Qrels) -> None:
-    from lateint_eval.board import score_runs
     from lateint_eval.formats import irds_measures, read_run
-    from lateint_eval.metrics import DEFAULT_MEASURES
+    from lateint_eval.measures.comparison import score_runs
+    from lateint_eval.measures.metrics import DEFAULT_MEASURES
 
     names = [name for text in request.measures for name in _split_measures(text)] or irds_measures(request.qrels)
     paths = [request.baseline, *request.run] if request.baseline else list(request.run)
@@ -104,7 +104,7 @@ def _split_measures(text: str) -> list[str]:
 
 def _print_msmarco(request: Request, qrels: Qrels) -> None:
     from lateint_eval.formats import read_run
-    from lateint_eval.msmarco import compatible, strict
+    from lateint_eval.measures.msmarco import compatible, strict
 
     result = (strict if request.strict else compatible)(qrels, read_run(request.run[0]))
     for warning in result.warnings:
@@ -132,9 +132,9 @@ def _msmarco_json(result: MsMarcoResult) -> dict[str, Any]:
 def _print_audit(request: Request, qrels: Qrels) -> None:
     from dataclasses import asdict
 
-    from lateint_eval.audit import audit
-    from lateint_eval.figures import figure_lines, figures
     from lateint_eval.formats import read_run
+    from lateint_eval.measures.audit import audit
+    from lateint_eval.measures.tool_scores import figure_lines, figures
 
     runs = {path: read_run(path, finite=False) for path in request.run}
     reports = {path: (audit(qrels, run), figures(qrels, run)) for path, run in runs.items()}

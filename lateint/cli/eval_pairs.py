@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lateint.model.model import Model
     from lateint.ranking.ranker import Ranker
     from lateint_eval.formats import Pair
-    from lateint_eval.pairs import PairEvaluation, Threshold
+    from lateint_eval.measures.pairs import PairEvaluation, Threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def command(choice: ModelChoice, **options: Any) -> None:
     pairs = request.read(request.pairs, request.split)
     tune = _check_labels(request, pairs)
     from lateint.ranking.ranker import Ranker
-    from lateint_eval.pairs import evaluate_pairs
+    from lateint_eval.measures.pairs import evaluate_pairs
 
     ranker = Ranker(choice.load())
     _tell_what_is_cut(ranker.model, pairs)
@@ -114,7 +114,7 @@ def command(choice: ModelChoice, **options: Any) -> None:
 def _check_labels(request: Request, pairs: Sequence[Pair]) -> list[Pair]:
     """Refuse labels of no kind, or of the wrong one, before a model is loaded; the pairs that choose the threshold."""
     from lateint.errors import InputError
-    from lateint_eval.pairs import label_kind
+    from lateint_eval.measures.pairs import label_kind
 
     if label_kind(_labels(pairs)) == "graded" and (request.tune is not None or request.threshold is not None):
         raise InputError(f"{request.pairs} has graded labels; --tune and --threshold belong to labels 0 and 1")
@@ -131,7 +131,7 @@ def _labels(pairs: Sequence[Pair]) -> NDArray[np.float64]:
 
 
 def _threshold(request: Request, ranker: Ranker, tune: Sequence[Pair]) -> Threshold | None:
-    from lateint_eval.pairs import Threshold, best_threshold
+    from lateint_eval.measures.pairs import Threshold, best_threshold
 
     if request.threshold is not None:
         return Threshold(request.threshold, "given")

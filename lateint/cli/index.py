@@ -106,5 +106,3 @@ def _summary(where: str, total: int, seen: list[Progress], chunks: Chunks | None
         longest = f"at {model.method.document.max_length} tokens (--doc-max-length)"
         place = longest if chunks is None else f"after {chunks.limit} chunks (--max-chunks)"
         yield f"{cut} documents ({100 * cut / encoded:.1f} %) were cut {place}"
-
-

@@ -31,4 +31,3 @@ class Gates(nn.Module):
         to_document, to_query = self.to_document[number].float(), self.to_query[number].float()
         there, back = ~document[:, None] & document, document[:, None] & ~document
         return replace(rows, bias=there * to_document + back * to_query)
-

@@ -36,6 +36,7 @@ def check_compares(compressor: Any, head: str) -> None:
 def _name(compressor: Any) -> str:
     return type(compressor).__module__.rpartition(".")[2]
 
+
 Order = Literal["cross_then_self", "self_then_cross"]
 
 Readout = Literal["cls", "mean", "matches"]

@@ -191,5 +191,3 @@ def source_digest(before: str, documents: list[Document]) -> str:
             data = str(field).encode(errors="surrogatepass")
             state.update(len(data).to_bytes(8, "little") + data)
     return state.hexdigest()
-
-

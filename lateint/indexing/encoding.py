@@ -27,6 +27,7 @@ class Window:
     tokens: int
     cut: int  # documents whose end did not fit
 
+
 _NOTHING = Window([], 0, 0)
 
 

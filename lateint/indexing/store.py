@@ -10,7 +10,6 @@ from typing import Any
 import lateint_store
 from lateint.errors import DuplicateDocument, InputError, MissingDocument, StoreMismatch
 from lateint.indexing.chunks import COUNT, Chunks, chunk_id
-from lateint.loading.shipped import FORMER
 from lateint_store import Entry
 
 
@@ -102,6 +101,7 @@ def recorded_model(store: lateint_store.Store, **options: Any) -> Any:
     Raises: StoreMismatch if the store names no model; ModelError if nothing is found.
     """
     from lateint.loading.load import load_model
+    from lateint.loading.shipped import FORMER
     from lateint.methods.method import Method
 
     recorded = dict(store.manifest.model)

@@ -168,5 +168,3 @@ def _read_tensors(file: Path, expected: str) -> dict[str, Tensor]:
     except SafetensorError as error:
         raise DamagedCheckpoint(f"{file} is no safetensors file: {error}") from error
     return tensors
-
-

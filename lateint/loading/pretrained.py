@@ -124,13 +124,9 @@ def _check_complete(source: Path | str, backbone: Backbone, missing: set[str], w
     Raises: DamagedCheckpoint.
     """
     needed = set(backbone.tensors(len(backbone.layers)))
-    lost = sorted(
-        name for name in missing if whole or name.removeprefix(f"{backbone.model.base_model_prefix}.") in needed
-    )
+    lost = sorted(name for name in missing if whole or name.removeprefix(f"{backbone.model.base_model_prefix}.") in needed)
     if lost:
-        raise DamagedCheckpoint(
-            f"{source} lacks {len(lost)} of the weights that its config.json promises, such as {lost[0]}"
-        )
+        raise DamagedCheckpoint(f"{source} lacks {len(lost)} of the weights that its config.json promises, such as {lost[0]}")
 
 
 def _texts(source: Path | str) -> TextEncoder:

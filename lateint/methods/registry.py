@@ -44,9 +44,7 @@ def build(kind: str, chosen: Part, *context: Any) -> Any:
     """
     settings, known = dict(chosen.settings), _settings(kind, chosen.name)
     if unknown := sorted(set(settings) - set(known)):
-        raise InputError(
-            f"{kind.rstrip('s')} {chosen.name!r} has no setting {unknown[0]!r}; it takes: {', '.join(known)}"
-        )
+        raise InputError(f"{kind.rstrip('s')} {chosen.name!r} has no setting {unknown[0]!r}; it takes: {', '.join(known)}")
     return find(kind, chosen.name)(*context, **settings)
 
 

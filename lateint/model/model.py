@@ -36,7 +36,7 @@ class Model(nn.Module):
 
     `method` is resolved: depths are numbers and segments are set. `name` is what messages call this model.
     `checkpoint`: the name alone stands for method and weights (a lateint checkpoint), nothing else has to be said.
-    `carried`: parts, and the weights in them, that came trained from a checkpoint of another method, see `lateint/loading/transfer.py`.
+    `carried`: parts, and the weights in them, that came trained from a checkpoint of another method, see `loading/transfer.py`.
     """
 
     checkpoint = False

@@ -56,6 +56,7 @@ class StoredScorer:
             return self.aggregate(score_coded(self.model, query, arrays, self.codecs), sizes)
         return score_documents(self.model, query, arrays, sizes, self.aggregate)
 
+
 TOKENS_AN_ENCODING = 4_096
 
 

@@ -105,6 +105,7 @@ def stacked(levels: Sequence[Scored]) -> Scored:
         out += [(doc_id, score - down) for doc_id, score in level]
     return out
 
+
 FEW, MANY = 16, 128  # candidates of the two calls that a cost is measured by
 
 REPEATS = 3

@@ -30,9 +30,7 @@ def codecs_read(model: Model, through: Mapping[str, Pipeline]) -> dict[str, Rota
     return {name: cast(Rotated, make_codec(codec)) for name, codec in coded.items()}
 
 
-def score_coded(
-    model: Model, query: Query, rows: Mapping[str, Ragged], codecs: Mapping[str, Rotated]
-) -> NDArray[np.float32]:
+def score_coded(model: Model, query: Query, rows: Mapping[str, Ragged], codecs: Mapping[str, Rotated]) -> NDArray[np.float32]:
     """Scores float32 [n] of all candidates against one query, from rows as they are stored.
 
     Raises: ModelError for a score that is not finite: it could not be ranked.

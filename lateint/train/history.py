@@ -67,6 +67,7 @@ def steps_before(saved: Path) -> list[Step]:
     state = json.loads((saved / "trainer_state.json").read_text(encoding="utf-8"))
     return [Step(**step) for step in state["stateful_callbacks"]["Diary"]["args"]["steps"]]
 
+
 SMOOTH = 20  # steps that one point of a curve is the mean of
 
 

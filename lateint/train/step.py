@@ -40,5 +40,3 @@ class Outcome:
         if self.guide is None:
             raise InputError(f"loss {loss!r} looks inside a teacher; name one for this stage")
         return self.guide
-
-

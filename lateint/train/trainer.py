@@ -47,9 +47,7 @@ class StageTrainer(Trainer):
         self.diary: Diary = diary
         trained = {"layers", "embeddings", "compressor", "vector_map"} & set(objective.stage.train)
         stored = getattr(model.head, "stored_width", None)  # a head that stores its own keys and values trains them
-        self.features: Frozen | Live = (
-            Live(model, quantised=objective.stage.quantised) if trained or stored else Frozen(model)
-        )
+        self.features: Frozen | Live = Live(model, quantised=objective.stage.quantised) if trained or stored else Frozen(model)
         self.guide: Guide | None = None
         super().__init__(model=model, args=arguments, train_dataset=data, data_collator=_together, callbacks=[diary])
         self.remove_callback(PrinterCallback)  # standard output is for data

@@ -95,9 +95,7 @@ class DamagedStore(StoreError):
     ) -> None:
         places = (("shard", shard), ("ordinal", ordinal), ("document", None if doc_id is None else repr(doc_id)))
         where = "".join(f", {name} {value}" for name, value in places if value is not None)
-        super().__init__(
-            f"damaged store {store}{where}: {reason}; run `lateint store verify {store}` for the whole list"
-        )
+        super().__init__(f"damaged store {store}{where}: {reason}; run `lateint store verify {store}` for the whole list")
         self.store, self.reason, self.shard, self.ordinal, self.doc_id = store, reason, shard, ordinal, doc_id
 
 

@@ -252,9 +252,7 @@ class Store:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     # Inside
@@ -291,9 +289,7 @@ class Store:
         if self._lock is None:
             raise StoreError(f"store {self.path} was opened for reading; use open_store(path, write=True)")
         if self._lock.pid != os.getpid():
-            raise StoreError(
-                f"store {self.path} was opened for writing before a fork; only process {self._lock.pid} writes"
-            )
+            raise StoreError(f"store {self.path} was opened for writing before a fork; only process {self._lock.pid} writes")
 
     def _unlock(self) -> None:
         if self._lock is not None:
@@ -309,4 +305,3 @@ def library_versions() -> dict[str, str]:
         "zstd": ".".join(map(str, zstandard.ZSTD_VERSION)),
         "numpy": np.__version__,
     }
-

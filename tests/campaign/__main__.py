@@ -76,7 +76,7 @@ def main(scale: float, seed: int | None, only: tuple[str, ...], case: int | None
 
 def write_results(file: Path, results: dict[str, dict[str, Any]]) -> None:
     """Each section says which commit and machine it was run on; sections that were not run stay as they are."""
-    from benchmarks.machine import describe as describe_machine
+    from benchmarks._harness import describe as describe_machine
 
     before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     after = before | {name: describe_machine() | result for name, result in results.items()}

@@ -12,7 +12,7 @@ from pathlib import Path
 from lateint_store import create_store, merge, open_store
 from lateint_store.format.manifest import FILE
 from tests.campaign.stores import DELETED
-from tests.store.making import ABOUT, entries, specs
+from tests.support.stores import ABOUT, entries, specs
 
 DOCUMENTS, WINDOW, PER_SHARD = 1_280, 64, 512
 

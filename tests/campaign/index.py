@@ -17,7 +17,7 @@ from lateint_store import open_store
 from lateint_store.format.manifest import FILE
 from tests.campaign.pool import child_environment, death
 from tests.campaign.stores import scratch
-from tests.store.making import ROOT
+from tests.support.paths import ROOT
 
 KILLS = 20
 DOCUMENTS = 3_000
@@ -64,7 +64,7 @@ def _reference(folder: Path) -> tuple[Indexing, str]:
     """Index once without a kill; gives the command with its time, and the content digest."""
     from transformers.utils import logging
 
-    from tests.lateint.tiny import checkpoint, texts
+    from lateint.testing.tiny import checkpoint, texts
 
     logging.disable_progress_bar()
     corpus = folder / "corpus.jsonl"

@@ -24,7 +24,7 @@ from lateint_store.errors import StoreNotFound
 from tests.campaign import builder
 from tests.campaign.pool import WORKERS, child_environment, death
 from tests.campaign.stores import scratch
-from tests.store.making import ROOT
+from tests.support.paths import ROOT
 
 KILLS = 300
 IN_A_ROW = 3

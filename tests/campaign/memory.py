@@ -11,7 +11,8 @@ from typing import Any
 from lateint_store import create_store
 from tests.campaign.pool import child_environment
 from tests.campaign.stores import scratch
-from tests.store.making import ABOUT, ROOT, entries, specs
+from tests.support.paths import ROOT
+from tests.support.stores import ABOUT, entries, specs
 
 SIZES = (10_000, 100_000)
 LIMIT = 50 << 20

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.campaign.damage import Case
-from tests.store.making import ROOT
+from tests.support.paths import ROOT
 
 WORKERS = 2
 AT_ONCE = 50

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.store.making import build
+from tests.support.stores import build
 
 DELETED = ("doc8", "doc31")
 SHARED_MEMORY = Path("/dev/shm")

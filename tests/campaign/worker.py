@@ -20,7 +20,7 @@ from lateint_store import Store, open_store
 from lateint_store.disk import environment
 from lateint_store.errors import DamagedStore, LateintError, MissingDocument
 from tests.campaign.stores import DELETED
-from tests.store.making import contents
+from tests.support.stores import contents
 
 LIMIT_S = 60
 VERIFIED = 8  # one case in so many also runs `verify`

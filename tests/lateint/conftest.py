@@ -1,11 +1,12 @@
+import gzip
 import os
-import sys
-from pathlib import Path
+import shutil
 
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))
+from tests.support.paths import TOY
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 torch.set_num_threads(1)  # tiny models on shared cores: more threads only wait for each other
 
@@ -25,18 +26,31 @@ def call(capsys):
 @pytest.fixture(scope="session")
 def rich():
     """A model whose entries hold states and a vector, as those of the default checkpoint."""
-    import making
-    from retrieving import RICH
+    from tests.support import engine
+    from tests.support.retrieving import RICH
 
-    return making.fresh_model(RICH)
+    return engine.fresh_model(RICH)
 
 
 @pytest.fixture(scope="session")
 def rich_store(tmp_path_factory, rich):
     """A store of that model over the documents that tests share; nobody writes to it."""
-    import making
-
     from lateint.indexing.build import build_store
+    from tests.support import engine
 
-    with build_store(rich, making.DOCUMENTS, tmp_path_factory.mktemp("rich") / "store", window=16) as built:
+    with build_store(rich, engine.DOCUMENTS, tmp_path_factory.mktemp("rich") / "store", window=16) as built:
         yield built
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """The toy collection as a training folder: its test split serves as train split here."""
+    folder = tmp_path_factory.mktemp("data") / "toy"
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "runs").mkdir()
+    for name in ("corpus.jsonl", "queries.jsonl"):
+        shutil.copy(TOY / name, folder / name)
+    shutil.copy(TOY / "qrels" / "test.tsv", folder / "qrels" / "train.tsv")
+    with gzip.open(folder / "runs" / "bm25.train.top15.trec.gz", "wt") as run:
+        run.write((TOY / "run.beir.trec").read_text())
+    return folder

@@ -1,7 +1,8 @@
 import subprocess
 import sys
 
-from tests.store.making import ROOT, build
+from tests.support.paths import ROOT
+from tests.support.stores import build
 
 HEAVY = ("torch", "transformers", "numba", "scipy", "tqdm", "click", "lateint", "lateint_eval")
 

@@ -8,7 +8,7 @@ import pytest
 
 from lateint_store import create_store, open_store
 from lateint_store.errors import InputError, SealedStore, StoreError, StoreLocked, StoreMismatch, StoreNotFound
-from tests.store.making import ABOUT, WINDOW, build, contents, fill, run_child, specs
+from tests.support.stores import ABOUT, WINDOW, build, contents, fill, run_child, specs
 
 
 def make(path, **changes):
@@ -45,9 +45,7 @@ def test_a_sealed_store_of_the_same_identity_is_opened_for_reading(tmp_path):
 
 def test_another_fingerprint_is_a_mismatch_that_names_both(tmp_path):
     make(tmp_path / "s").close()
-    with pytest.raises(
-        StoreMismatch, match="model toy there, other here; weights abababababab there, cdcdcdcdcdcd here"
-    ):
+    with pytest.raises(StoreMismatch, match="model toy there, other here; weights abababababab there, cdcdcdcdcdcd here"):
         make(tmp_path / "s", fingerprint={"weights": "cd" * 32}, model={"name": "other"})
 
 

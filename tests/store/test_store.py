@@ -5,7 +5,7 @@ import pytest
 
 from lateint_store import Entry, open_store
 from lateint_store.errors import InputError, MissingDocument, StoreError
-from tests.store.making import WINDOW, build, contents, entries, entry, run_child, specs
+from tests.support.stores import WINDOW, build, contents, entries, entry, run_child, specs
 
 
 @pytest.fixture(scope="module")

@@ -38,15 +38,31 @@ class SearchModel:
         self._places: dict[str, int] = {}
 
     def index(
-        self, corpus: Any, *, task_metadata: Any, hf_split: str, hf_subset: str, encode_kwargs: Mapping[str, Any],
-        num_proc: int | None = None, **kwargs: Any,
+        self,
+        corpus: Any,
+        *,
+        task_metadata: Any,
+        hf_split: str,
+        hf_subset: str,
+        encode_kwargs: Mapping[str, Any],
+        num_proc: int | None = None,
+        **kwargs: Any,
     ) -> None:
         """Remember the corpus and where each id stands; only candidates are ever encoded, in `search`."""
         self._corpus, self._places = corpus, {doc_id: place for place, doc_id in enumerate(corpus["id"])}
 
     def search(
-        self, queries: Any, *, task_metadata: Any, hf_split: str, hf_subset: str, top_k: int, encode_kwargs: Mapping[str, Any],
-        top_ranked: Mapping[str, Sequence[str]] | None = None, num_proc: int | None = None, **kwargs: Any,
+        self,
+        queries: Any,
+        *,
+        task_metadata: Any,
+        hf_split: str,
+        hf_subset: str,
+        top_k: int,
+        encode_kwargs: Mapping[str, Any],
+        top_ranked: Mapping[str, Sequence[str]] | None = None,
+        num_proc: int | None = None,
+        **kwargs: Any,
     ) -> Scores:
         """Score the candidates of every query and keep the best `top_k`; a query without candidates gets an empty ranking.
 

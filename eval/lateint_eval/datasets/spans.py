@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lateint_eval.firststage import Bm25
+from lateint_eval.datasets.bm25 import Bm25
 
 if TYPE_CHECKING:
     from lateint.train.data import TrainingSet

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 Qrels = dict[str, dict[str, int]]
-Judgements = Mapping[str, Mapping[str, int]]          # what functions take that only read them
+Judgements = Mapping[str, Mapping[str, int]]  # what functions take that only read them
 
 
 def joined_text(title: str, text: str) -> str:

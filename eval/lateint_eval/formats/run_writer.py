@@ -18,8 +18,8 @@ from lateint_eval.formats.output import replacing
 from lateint_store.errors import InputError
 
 Ranking = Iterable[tuple[str, float]]
-_SMALLEST_NORMAL = 2.0**-126          # below it, a tool that flushes denormals to zero would see ties
-_MSMARCO_DEPTH = 1000                 # ms_marco_eval rejects a file with a deeper rank
+_SMALLEST_NORMAL = 2.0**-126  # below it, a tool that flushes denormals to zero would see ties
+_MSMARCO_DEPTH = 1000  # ms_marco_eval rejects a file with a deeper rank
 
 
 def write_run(

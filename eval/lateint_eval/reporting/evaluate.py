@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lateint_eval.measures.significance import compare, interval
 from lateint_eval.reporting.reference import Reference, per_query, run
 from lateint_eval.reporting.sets import MAIN, Task
-from lateint_eval.significance import compare, interval
 from lateint_eval.systems import Outcome, cached, without_codecs
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lateint_eval.gain import Gain, gain
+from lateint_eval.measures.gain import Gain, gain
 from lateint_eval.reporting.rows import ROWS, TEACHER, Row
 from lateint_eval.reporting.sets import MAIN
 from lateint_eval.reporting.similarity import Pairs, stsb_row

@@ -28,7 +28,10 @@ NOTES = (
     "matches: in place of the published CLS readout, which this base never trained, the head reads all its rows by a cosine of "
     "means and best matches (ours), so its figures are those of the method with that readout.",
 )
-PAIRS = "Rows of `benchmarks/pairs.py`; thresholds of binary labels come from the development split, which flatters rows on it."
+PAIRS = (
+    "Rows of `benchmarks/quality/pairs.py`; thresholds of binary labels come from "
+    "the development split, which flatters rows on it."
+)
 HOW = (
     "A claim restates a paper's headline in quantities that are measured here; thresholds of gain are ours. [V:..] was read in "
     "the paper or its code, [S:..] in an account that checked it. open: a figure is missing."

@@ -72,9 +72,9 @@ def tasks(data: Path, depth: int = 50) -> list[Task]:
 
 def demo_task(split: str) -> Task:
     """The demo's questions over the standard library's documentation, BM25's top 20."""
-    from lateint_eval.datasets.stdlib import build_passages
-    from lateint_eval.datasets.stdlib_questions import load_questions
-    from lateint_eval.firststage import Bm25
+    from lateint_eval.datasets.bm25 import Bm25
+    from lateint_eval.datasets.stdlib.passages import build_passages
+    from lateint_eval.datasets.stdlib.questions import load_questions
     from lateint_eval.formats import Doc
 
     corpus = {p.id: Doc(p.id, p.title, p.text, 0) for p in build_passages()}

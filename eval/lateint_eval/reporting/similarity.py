@@ -1,4 +1,4 @@
-"""Sentence pairs on the results page: rows of `benchmarks/results/pairs_*.json`, as `benchmarks/pairs.py` writes them."""
+"""Sentence pairs on the results page: rows of `benchmarks/results/pairs_*.json`, of `benchmarks/quality/pairs.py`."""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ from dataclasses import asdict
 from typing import Any
 
 from lateint_eval.datasets.folder import Split
-from lateint_eval.metrics import evaluate
-from lateint_eval.significance import compare, holm
+from lateint_eval.measures.metrics import evaluate
+from lateint_eval.measures.significance import compare, holm
 from lateint_eval.studies.points import Point
+from lateint_eval.studies.runner import PHASES, Measured, summary
 from lateint_eval.studies.spec import FIRST_STAGE, Data, Study
-from lateint_eval.studies.work import PHASES, Measured, summary
 from lateint_eval.systems import as_run
 from lateint_store.errors import InputError
 

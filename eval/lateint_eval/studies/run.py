@@ -8,12 +8,13 @@ from typing import Any
 
 from lateint_eval.formats.output import replacing
 from lateint_eval.machine import describe
-from lateint_eval.studies import material, results
+from lateint_eval.studies import data as material
+from lateint_eval.studies import results
 from lateint_eval.studies.folder import Folder, claimed
-from lateint_eval.studies.page import render
 from lateint_eval.studies.points import points
+from lateint_eval.studies.report.page import render
+from lateint_eval.studies.runner import Clean, run_point
 from lateint_eval.studies.spec import Study
-from lateint_eval.studies.work import Clean, run_point
 
 
 def run_study(study: Study, path: Path, tell: Callable[[str], None], command: str = "") -> dict[str, Any]:

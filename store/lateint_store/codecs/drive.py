@@ -27,7 +27,7 @@ ROUNDING = 2.0**-20
 TINY = 2.0**-138
 """The rounding where a scale is so small that it has fewer bits: 2**-150 times a sum of 128 levels."""
 SAVED, SAVED_ENCODING = 2.5, 15.0
-"""Nanoseconds a number that a kernel saves, decoding and encoding (benchmarks/decode_speed.py)."""
+"""Nanoseconds a number that a kernel saves, decoding and encoding (benchmarks/speed/decode_speed.py)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from lateint_store.spec import Array, ArraySpec
 
 LARGEST = 7
 SAVED, SAVED_ENCODING = 0.5, 2.0
-"""Nanoseconds a number that a kernel saves, decoding and encoding (benchmarks/decode_speed.py)."""
+"""Nanoseconds a number that a kernel saves, decoding and encoding (benchmarks/speed/decode_speed.py)."""
 # The two float32 numbers of every byte, low nibble first, seen as one 8-byte word: one look-up a byte.
 PAIRS = (np.stack([np.arange(256) & 15, np.arange(256) >> 4], axis=1).astype(np.float32) - 8).view(np.uint64)[:, 0]
 

@@ -16,7 +16,7 @@ from lateint_store.spec import Array, ArraySpec
 
 LARGEST = 127
 SAVED, SAVED_ENCODING = 0.3, 1.0
-"""Nanoseconds a number that a kernel saves, decoding and encoding (benchmarks/decode_speed.py)."""
+"""Nanoseconds a number that a kernel saves, decoding and encoding (benchmarks/speed/decode_speed.py)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from lateint_store.ragged import filled, unfilled
 from lateint_store.spec import Array, ArraySpec
 
 SAVED, SAVED_PACKING = 9.0, 3e4
-"""Nanoseconds that a kernel saves: a decoded number, an encoded document (benchmarks/decode_speed.py)."""
+"""Nanoseconds that a kernel saves: a decoded number, an encoded document (benchmarks/speed/decode_speed.py)."""
 
 
 @dataclass(frozen=True, slots=True)

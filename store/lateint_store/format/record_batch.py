@@ -77,9 +77,7 @@ class Source:
         return [block[start:end] for block, start, end in cuts]
 
 
-def read_tables(
-    format: BlockFormat, blocks: Blocks, owners: Numbers, ordinals: Numbers
-) -> tuple[Numbers, Flags]:
+def read_tables(format: BlockFormat, blocks: Blocks, owners: Numbers, ordinals: Numbers) -> tuple[Numbers, Flags]:
     """Where the record of each ordinal begins and ends in its block, the one of `blocks` that `owners` numbers: int64 [k, 2].
 
     And whether that block has the right key, a sound header and table, this ordinal, and room for the record: bool [k].

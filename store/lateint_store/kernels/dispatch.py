@@ -46,5 +46,3 @@ def load_numba() -> bool:
     except ImportError:
         MISSED.usable = False
     return MISSED.usable
-
-

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 from lateint_store.kernels.dispatch import load_numba
 
 MANY = 24
-"""Documents from which on the passes cost less than reading one by one (benchmarks/fetch_speed.py)."""
+"""Documents from which on the passes cost less than reading one by one (benchmarks/speed/fetch_speed.py)."""
 SAVED = 2_000
 """Nanoseconds a document that kernels save."""
 
@@ -86,9 +86,7 @@ def fetch_documents(shards: Shards, ids: Sequence[str], columns: Mapping[str, in
     )
 
 
-def _find(
-    snapshots: Sequence[Snapshot], wanted: Sequence[bytes], kernels: bool
-) -> tuple[list[Records], list[int]]:
+def _find(snapshots: Sequence[Snapshot], wanted: Sequence[bytes], kernels: bool) -> tuple[list[Records], list[int]]:
     """The records of all ids that are there, and the places of the others, sorted. Raises: DamagedStore."""
     found: list[Records] = []
     waiting, prefixes = list(range(len(wanted))), [] if len(wanted) < MANY else id_prefixes(wanted)

@@ -106,9 +106,7 @@ def _check_file(manifest: Manifest, location: Location, report: Report) -> None:
         return
     try:
         if pages.file_digest(location.data) != manifest.shards[location.shard].file_digest:
-            report.problems.append(
-                Problem(f"the bytes of {location.data} are not those that were sealed", location.shard)
-            )
+            report.problems.append(Problem(f"the bytes of {location.data} are not those that were sealed", location.shard))
     except OSError as error:
         raise StoreError(f"cannot read {location.data}: {error}") from error
 
@@ -211,8 +209,7 @@ class _Check:
     def _totals(self) -> None:
         if (self.state.live, self.state.tokens) != (len(self.entries), self.tokens):
             self._problem(
-                f"{len(self.entries)} documents with {self.tokens} tokens, "
-                f"recorded {self.state.live} with {self.state.tokens}"
+                f"{len(self.entries)} documents with {self.tokens} tokens, recorded {self.state.live} with {self.state.tokens}"
             )
         if self.state.content != self.content:
             self._problem("the content digest does not match")

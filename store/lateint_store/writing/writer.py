@@ -50,9 +50,7 @@ def roll(shards: Shards, state: State) -> None:
         release(environment)
 
 
-def put_window(
-    snapshot: Snapshot, state: State, documents: Sequence[Encoded], window: int, *, indexed: bool = True
-) -> State:
+def put_window(snapshot: Snapshot, state: State, documents: Sequence[Encoded], window: int, *, indexed: bool = True) -> State:
     """Put the blocks of a window behind what is there, and (if `indexed`) its ids; gives the new state."""
     end, content = state.end, state.content
     if end + len(documents) > index.MAX_ORDINAL:

@@ -2,14 +2,14 @@
 
 import inspect
 
-import making
 import pytest
 
 from lateint import Chunks, Ranker
 from lateint.errors import InputError, MissingDocument
 from lateint_eval.adapters.mteb import SearchModel
 from lateint_eval.formats.records import Entry, Run
-from lateint_eval.metrics import evaluate
+from lateint_eval.measures.metrics import evaluate
+from tests.support import engine
 
 pytest.importorskip("mteb", reason="the extra `mteb` is not installed")
 
@@ -73,7 +73,7 @@ def test_scores_are_those_of_the_ranker(toy):
     expected = {query_id: toy.scores(query_id) for query_id in toy.queries}
     assert searched(SearchModel(toy.stored), made) == expected, "bit for bit"
     plain = searched(SearchModel(toy.plain), made)
-    assert all(making.close(plain[query_id], expected[query_id]) for query_id in expected)
+    assert all(engine.close(plain[query_id], expected[query_id]) for query_id in expected)
     pairs = [(text, toy.documents["bread-proof"].full_text) for text in toy.queries.values()]
     alone = {query_id: ["bread-proof"] for query_id in toy.queries}
     found = searched(SearchModel(toy.plain), made, top_ranked=alone)
@@ -104,13 +104,13 @@ def test_an_instruction_stands_behind_the_query(toy):
 
 def test_a_store_of_another_corpus_is_refused_unless_told_otherwise(toy, tmp_path):
     few = list(toy.documents.values())[:30]
-    with making.store(tmp_path, documents=few) as store:
-        ranker, made = Ranker(making.model(), store), task(toy, toy.candidates)
+    with engine.store(tmp_path, documents=few) as store:
+        ranker, made = Ranker(engine.model(), store), task(toy, toy.candidates)
         with pytest.raises(MissingDocument):
             searched(SearchModel(ranker), made)
         encoded = searched(SearchModel(ranker, missing="encode"), made)
         skipped = searched(SearchModel(ranker, missing="skip"), made)
-    assert all(making.close(encoded[query_id], toy.scores(query_id)) for query_id in toy.queries)
+    assert all(engine.close(encoded[query_id], toy.scores(query_id)) for query_id in toy.queries)
     held = {document.id for document in few}
     assert all(set(skipped[query_id]) == held & set(toy.candidates[query_id]) for query_id in toy.queries)
 
@@ -138,17 +138,17 @@ def test_it_is_the_protocol_of_mteb_to_the_letter(toy):
 
 
 def test_results_of_rankers_that_differ_are_filed_apart(toy, tmp_path):
-    model = making.model()
+    model = engine.model()
     meta = SearchModel(toy.plain).mteb_model_meta
     assert meta.name == "lateint/prettr" and meta.max_tokens == 48
     assert meta.n_parameters == sum(parameter.numel() for parameter in model.parameters())
     cut = Ranker(model, chunks=Chunks(20, 6))
     first = Ranker(model, chunks=Chunks(20, 6), aggregate="first")
-    other = Ranker(making.fresh_model(query_max_length=20))
-    spoilt = making.fresh_model()
+    other = Ranker(engine.fresh_model(query_max_length=20))
+    spoilt = engine.fresh_model()
     [*spoilt.parameters()][-1].data.add_(1.0)
-    codecs = {"states": (making.part("int8"),)}
-    with making.store(tmp_path, codecs=codecs) as lossy:
+    codecs = {"states": (engine.part("int8"),)}
+    with engine.store(tmp_path, codecs=codecs) as lossy:
         rankers = [toy.plain, cut, first, other, Ranker(spoilt), Ranker(model, lossy)]
         assert len({SearchModel(ranker).mteb_model_meta.revision for ranker in rankers}) == len(rankers)
     assert SearchModel(toy.stored).mteb_model_meta.revision == meta.revision, "the same numbers, stored or not"

@@ -5,13 +5,13 @@ import sys
 import tarfile
 from importlib.metadata import EntryPoint
 
-import making
 import numpy as np
 import pytest
 
 from lateint.errors import InputError, MissingDocument, StoreMismatch, StoreNotFound
 from lateint_eval.formats.records import Entry, Run
-from lateint_eval.metrics import evaluate
+from lateint_eval.measures.metrics import evaluate
+from tests.support import engine
 
 pt = pytest.importorskip("pyterrier", reason="the extra `pyterrier` is not installed")
 pd = pytest.importorskip("pandas", reason="comes with pyterrier")
@@ -51,7 +51,7 @@ def scores(frame):
 
 
 def same(found, expected):
-    return found.keys() == expected.keys() and all(making.close(found[query_id], expected[query_id]) for query_id in expected)
+    return found.keys() == expected.keys() and all(engine.close(found[query_id], expected[query_id]) for query_id in expected)
 
 
 def test_scores_and_order_are_those_of_the_ranker(toy, first_stage, reranker):
@@ -161,7 +161,7 @@ def test_a_store_is_an_artifact_that_pyterrier_finds_by_itself(toy, first_stage,
         assert type(artifact) is StoreArtifact and pt.inspect.artifact_type_format(artifact) == ("forward_index", "lateint")
         pd.testing.assert_frame_equal(artifact.reranker()(first_stage), reranker(first_stage))
         with pytest.raises(StoreMismatch):
-            artifact.reranker(making.model("mice"))
+            artifact.reranker(engine.model("mice"))
 
 
 def test_a_packed_artifact_is_whole_after_the_journey(toy, registered, tmp_path):

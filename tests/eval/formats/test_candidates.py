@@ -1,20 +1,16 @@
 import gzip
 import io
 import sys
-from pathlib import Path
 
 import pytest
 
 from lateint_eval.formats import Candidates, read_candidates
 from lateint_store.errors import FormatError
-
-TOY = Path(__file__).parents[2] / "toy"
+from tests.support.paths import TOY
 
 
 def test_the_same_lists_from_every_layout():
-    top1000, trec, msmarco = (
-        list(read_candidates(TOY / name)) for name in ("top1000.tsv", "run.trec", "run.msmarco.tsv")
-    )
+    top1000, trec, msmarco = (list(read_candidates(TOY / name)) for name in ("top1000.tsv", "run.trec", "run.msmarco.tsv"))
     jsonl = list(read_candidates(TOY / "candidates.jsonl"))
     for full, scored, ranked, named in zip(top1000, trec, msmarco, jsonl, strict=True):
         assert full.query_id == scored.query_id == ranked.query_id

@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -7,8 +6,8 @@ from hypothesis import strategies as st
 
 from lateint_eval.formats import Doc, joined_text, read_corpus
 from lateint_store.errors import FormatError, InputError, LateintError
+from tests.support.paths import TOY
 
-TOY = Path(__file__).parents[2] / "toy"
 texts = st.text(max_size=60)
 GOOD = b'{"_id": "a", "title": "T", "text": "x"}\n'
 MALFORMED = {

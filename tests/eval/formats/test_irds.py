@@ -1,13 +1,12 @@
 import sys
-from pathlib import Path
 
 import ir_datasets
 import pytest
 
 from lateint_eval.formats import irds_measures, read_candidates, read_corpus, read_qrels, read_queries, read_run
 from lateint_store.errors import InputError, MissingExtra
+from tests.support.paths import TOY
 
-TOY = Path(__file__).parents[2] / "toy"
 STREAMED = [lambda name: list(read_corpus(name)), lambda name: list(read_candidates(name))]
 
 

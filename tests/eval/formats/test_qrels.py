@@ -1,11 +1,9 @@
-from pathlib import Path
-
 import pytest
 
 from lateint_eval.formats import read_qrels
 from lateint_store.errors import FormatError, InputError
+from tests.support.paths import TOY
 
-TOY = Path(__file__).parents[2] / "toy"
 HEADER = "query-id\tcorpus-id\tscore\n"
 
 

@@ -1,11 +1,8 @@
-from pathlib import Path
-
 import pytest
 
 from lateint_eval.formats import read_queries
 from lateint_store.errors import FormatError
-
-TOY = Path(__file__).parents[2] / "toy"
+from tests.support.paths import TOY
 
 
 def test_toy_in_both_layouts():

@@ -1,5 +1,4 @@
 import math
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -7,8 +6,7 @@ from hypothesis import strategies as st
 
 from lateint_eval.formats import Entry, read_run
 from lateint_store.errors import FormatError, LateintError
-
-TOY = Path(__file__).parents[2] / "toy"
+from tests.support.paths import TOY
 
 
 def test_toy_in_both_layouts():

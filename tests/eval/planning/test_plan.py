@@ -1,4 +1,4 @@
-"""A plan against what indexing then takes on disk. Milliseconds are for `benchmarks/plan.py`."""
+"""A plan against what indexing then takes on disk. Milliseconds are for `benchmarks/speed/plan.py`."""
 
 import dataclasses
 import shutil
@@ -6,13 +6,13 @@ from collections import namedtuple
 
 import numpy as np
 import pytest
-import tiny
 
 from lateint.errors import InputError
 from lateint.indexing.build import build_store
 from lateint.indexing.chunks import Chunks
 from lateint.loading.load import load_model
 from lateint.model.document import Document
+from lateint.testing import tiny
 from lateint_eval.planning.plan import make_plan
 from lateint_eval.planning.text import plan_lines
 from lateint_store import format_codecs, parse_codecs

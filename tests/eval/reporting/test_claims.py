@@ -3,7 +3,7 @@ import pytest
 from lateint_eval.reporting.claims import QUANTITIES, budget, reasons, verdict
 from lateint_eval.reporting.page import Page
 from lateint_eval.reporting.rows import ROWS, Claim, Row
-from tests.eval.reporting import pages
+from tests.support import report_pages as pages
 
 ROW = Row("prettr", ("prettr",), "as good [V:mice]", "on the moon", (Claim("gain", 0.9), Claim("speed-up", 100.0)))
 

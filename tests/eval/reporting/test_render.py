@@ -7,7 +7,7 @@ from lateint.methods.presets import PRESETS
 from lateint_eval.reporting.page import Page
 from lateint_eval.reporting.render import render
 from lateint_eval.reporting.rows import ROWS, SOURCES
-from tests.eval.reporting import pages
+from tests.support import report_pages as pages
 
 GOLDEN = Path(__file__).parent / "golden.md"
 STUDENT = {"squad test": 0.89, "medquad test": 0.795, "msmarco-dl19": 0.64, "squad dev": 0.9}

@@ -1,8 +1,6 @@
 import gzip
 import json
-from pathlib import Path
 
-import making
 import pytest
 import torch
 
@@ -16,9 +14,10 @@ from lateint_eval.reporting.reference import reference, stored_means
 from lateint_eval.reporting.sets import named, tasks
 from lateint_eval.reporting.stored import HEADING, Results, with_test_run
 from lateint_store.errors import InputError
-from tests.eval.reporting import pages
+from tests.support import engine
+from tests.support import report_pages as pages
+from tests.support.paths import TOY
 
-TOY = Path(__file__).parents[2] / "toy"
 ABOUT = {"command": "make report", "date": "2026-01-02", "commit": "abc", "machine": "a machine"}
 QUERIES = 4
 NAMES = ["squad test", "medquad test", "msmarco-dl19", "squad dev", "medquad dev", "selqa dev", "msmarco-dl21 dev"]
@@ -51,14 +50,14 @@ def sets(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def base():
-    return making.model("cosine")
+    return engine.model("cosine")
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """A checkpoint that stores no vectors, beside a folder that is none."""
     models = tmp_path_factory.mktemp("models")
-    making.fresh_model("prettr").save_pretrained(models / "prettr")
+    engine.fresh_model("prettr").save_pretrained(models / "prettr")
     (models / "unfinished" / ".training").mkdir(parents=True)
     assert [found.name for found in find_checkpoints(models)] == ["prettr"]
     return load(models / "prettr")
@@ -128,7 +127,7 @@ def test_what_is_stored_of_a_set(sets, base, checkpoint):
     assert low <= ours["nDCG@10"] <= high and low < high
     assert ours["minus_cosine"][0] == pytest.approx(ours["nDCG@10"] - given.mean("cosine", "nDCG@10"))
     assert found["systems"]["bm25"]["nDCG@10"] == pytest.approx(given.mean("bm25", "nDCG@10"))
-    lossy = making.fresh_model("prettr")
+    lossy = engine.fresh_model("prettr")
     object.__setattr__(lossy.method, "codecs", (("states", (part("int8"),)),))
     assert "minus_full" in evaluate_task(lossy, sets[0], given)["systems"]["cached"]
 

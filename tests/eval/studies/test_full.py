@@ -4,15 +4,15 @@ import json
 import os
 import subprocess
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-import tiny
 
 from lateint.cli.main import run as lateint
-from lateint_eval.studies import run, work
+from lateint.testing import tiny
+from lateint_eval.studies import run
+from lateint_eval.studies import runner as work
+from tests.support.paths import TOY
 
-TOY = Path(__file__).parents[2] / "toy"
 FILES = {"corpus": "collection.tsv", "queries": "queries.tsv", "qrels": "qrels.tsv", "run": "run.trec"}
 ROOM = 48 << 20  # bytes, enough for the whole study
 # What the study is about to do when the disk fills up: which call of a function, and how many bytes are left.

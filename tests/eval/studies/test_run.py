@@ -8,25 +8,23 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import tiny
-from commands import python_environment
 
 from lateint.errors import InputError
 from lateint.indexing.build import build_store
 from lateint.loading.load import load_model
 from lateint.ranking.ranker import Ranker
+from lateint.testing import tiny
 from lateint_eval.formats import read_qrels, read_queries, read_run
-from lateint_eval.metrics import evaluate
+from lateint_eval.measures.metrics import evaluate
+from lateint_eval.studies.data import candidate_texts, load
 from lateint_eval.studies.folder import CLAIM
-from lateint_eval.studies.material import candidate_texts, load
 from lateint_eval.studies.run import run_study
 from lateint_eval.studies.spec import Data, Grid, Study, read_study
 from lateint_store import parse_codecs
+from tests.support.paths import TOY, python_environment
 
-TOY = Path(__file__).parents[2] / "toy"
 PATIENCE = 900  # seconds, for a machine with much else to do
 FILES = {"corpus": "collection.tsv", "queries": "queries.tsv", "qrels": "qrels.tsv", "run": "run.trec"}
 DATA = Data(name="toy", **{key: str(TOY / name) for key, name in FILES.items()})

@@ -1,18 +1,18 @@
 """Attention probabilities are those that the fused attention uses, in every family."""
 
-import making
 import pytest
-import tiny
 import torch
-from making import DOCUMENTS
 
 from lateint.backbone.layer import Rows
 from lateint.backbone.split import states_after
+from lateint.testing import tiny
+from tests.support import engine
+from tests.support.engine import DOCUMENTS
 
 
 def joint(family, dtype=torch.float64):
     """A layer of each kind of the family, and padded rows before it; sequences are longer than the window."""
-    model = making.model("prettr", family, dtype="float64")
+    model = engine.model("prettr", family, dtype="float64")
     block = model.texts.block(model.document_tokens(DOCUMENTS[:5]), model.method.document)
     return model.backbone, states_after(model.backbone, block, {1})[1]
 

@@ -2,13 +2,9 @@
 
 from dataclasses import replace
 
-import making
 import numpy as np
 import pytest
-import reference
-import tiny
 import torch
-from making import DOCUMENTS, QUERY
 
 from lateint.compressors.aesi import Aesi
 from lateint.errors import InputError, StoreMismatch
@@ -19,6 +15,9 @@ from lateint.indexing.fingerprint import fingerprint, head_digest
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
 from lateint.ranking.ranker import Ranker
+from lateint.testing import tiny
+from tests.support import engine, reference
+from tests.support.engine import DOCUMENTS, QUERY
 
 SDR = replace(preset("sdr"), compressor=part("aesi", width=8))
 SIDE = replace(preset("prettr"), compressor=part("aesi", width=8), offline_layers=2)  # offset positions, segment 1
@@ -100,7 +99,7 @@ def test_it_cannot_work_without_side_information():
 def test_the_head_recomputes_the_side_information_of_encoding_exactly(method, family):
     if family == "modernbert":
         method = replace(method, document=replace(method.document, positions="follow"))
-    model = making.fresh_model(method, family)
+    model = engine.fresh_model(method, family)
     rows = model.document_tokens(DOCUMENTS[:6])
     with torch.inference_mode():
         kept, side = model.document_rows(rows)
@@ -116,7 +115,7 @@ def test_the_head_recomputes_the_side_information_of_encoding_exactly(method, fa
 
 @pytest.mark.parametrize("family", ["bert", "electra", "roberta", "distilbert"])
 def test_equals_the_unsplit_model_with_the_autoencoder_between_its_layers(family):
-    model, hf = making.fresh_model(SDR, family), reference.load(tiny.checkpoint(family))
+    model, hf = engine.fresh_model(SDR, family), reference.load(tiny.checkpoint(family))
     query, visible = model.query_tokens(QUERY), torch.ones(200, 200, dtype=torch.bool)
 
     def apart(tokens, segment):
@@ -142,7 +141,7 @@ def test_equals_the_unsplit_model_with_the_autoencoder_between_its_layers(family
 
 
 def test_the_order_of_stored_rows_matters_because_their_places_are_side_information():
-    model = making.fresh_model(SIDE)
+    model = engine.fresh_model(SIDE)
     with torch.inference_mode():
         query, docs = model.query(QUERY), candidates(model, DOCUMENTS[:1])
         moved = replace(docs, states=docs.states.flip(1), token_ids=docs.token_ids.flip(1))
@@ -150,7 +149,7 @@ def test_the_order_of_stored_rows_matters_because_their_places_are_side_informat
 
 
 def test_an_entry_holds_codes_and_ids_and_their_bytes_are_counted():
-    model = making.fresh_model(SDR)
+    model = engine.fresh_model(SDR)
     through = pipelines(model, {"states": (part("cast", dtype="float16"),), "token_ids": (part("cast", dtype="uint16"),)})
     (entry,) = model.encode(model.document_tokens(DOCUMENTS[3:4]))
     m = len(entry["token_ids"])
@@ -159,7 +158,7 @@ def test_an_entry_holds_codes_and_ids_and_their_bytes_are_counted():
 
 
 def test_the_preset_spends_six_bits_a_number_and_two_bytes_a_token():
-    model = making.load_model(tiny.checkpoint("bert"), method="sdr", doc_max_length=48)
+    model = engine.load_model(tiny.checkpoint("bert"), method="sdr", doc_max_length=48)
     (entry,) = model.encode(model.document_tokens(DOCUMENTS[3:4]))
     m, through = len(entry["token_ids"]), pipelines(model)
     assert len(through["states"].encode(entry["states"])) == -(-m * 16 // 128) * (16 * 6 + 4)
@@ -169,15 +168,15 @@ def test_the_preset_spends_six_bits_a_number_and_two_bytes_a_token():
 
 
 def test_a_method_that_had_no_ids_stores_them_as_two_bytes_once_its_compressor_needs_them():
-    model = making.load_model(tiny.checkpoint("bert"), method="prettr", compressor="aesi:4", **making.LENGTHS)
+    model = engine.load_model(tiny.checkpoint("bert"), method="prettr", compressor="aesi:4", **engine.LENGTHS)
     assert pipelines(model)["token_ids"].parts[:1] == (part("cast", dtype="uint16"),) and model.compressor.width == 4
-    plain = making.load_model(tiny.checkpoint("bert"), method="prettr", **making.LENGTHS)
+    plain = engine.load_model(tiny.checkpoint("bert"), method="prettr", **engine.LENGTHS)
     assert plain.arrays == ("states",)
 
 
 @pytest.mark.parametrize("name", ["encoder.0.weight", "decoder.2.bias"])
 def test_another_autoencoder_over_the_same_layers_is_refused(tmp_path, name):
-    model, other = making.fresh_model(SDR), making.fresh_model(SDR)
+    model, other = engine.fresh_model(SDR), engine.fresh_model(SDR)
     with build_store(model, DOCUMENTS[:3], tmp_path / "store") as store:
         Ranker(other, store)
         other.compressor.state_dict()[name].view(-1)[0] += 0.1
@@ -197,4 +196,4 @@ def test_another_autoencoder_over_the_same_layers_is_refused(tmp_path, name):
 )
 def test_what_could_not_restore_states_is_refused(changes, match):
     with pytest.raises(InputError, match=match):
-        making.fresh_model(replace(SIDE, **changes))
+        engine.fresh_model(replace(SIDE, **changes))

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import students
 import torch
 
 from lateint.compressors.aesi_linear import RIDGE, AesiLinear
@@ -11,6 +10,7 @@ from lateint.compressors.linear import Linear
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
 from lateint.train.initialise import prepare
+from tests.support import students
 
 
 def sample(n=600, h=16, known=0.8):

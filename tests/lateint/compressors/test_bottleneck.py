@@ -2,13 +2,9 @@
 
 from dataclasses import replace
 
-import making
 import numpy as np
 import pytest
-import reference
-import tiny
 import torch
-from making import DOCUMENTS, LENGTHS, QUERY
 
 from lateint.compressors.bottleneck import Bottleneck
 from lateint.errors import InputError, SpecError
@@ -19,11 +15,14 @@ from lateint.methods.presets import preset
 from lateint.methods.registry import part
 from lateint.model.document import Document
 from lateint.ranking.ranker import Ranker
+from lateint.testing import tiny
+from tests.support import engine, reference
+from tests.support.engine import DOCUMENTS, LENGTHS, QUERY
 
 
 def load(chosen="bottleneck:width=8", **changes):
     """PreTTR with a fresh compressor, stored as the preset says: float16."""
-    return making.load_model(tiny.checkpoint("bert"), method=replace(preset("prettr"), **changes), compressor=chosen, **LENGTHS)
+    return engine.load_model(tiny.checkpoint("bert"), method=replace(preset("prettr"), **changes), compressor=chosen, **LENGTHS)
 
 
 def test_a_document_takes_two_bytes_a_number_and_token_its_separator_included():
@@ -92,7 +91,7 @@ def test_half_precision_keeps_the_order_of_a_thousand_candidates_and_one_bit_doe
     orders = {}
     for codec in (part("cast", dtype="float32"), part("cast", dtype="float16"), part("drive", bits=1)):
         with build_store(load(), documents, tmp_path / str(len(orders)), codecs={"states": (codec,)}) as store:
-            scores = making.scores(Ranker(load(), store).rank(QUERY, [document.id for document in documents]))
+            scores = engine.scores(Ranker(load(), store).rank(QUERY, [document.id for document in documents]))
         orders[str(codec)] = np.argsort(np.argsort([scores[document.id] for document in documents]))
     exact, *others = orders.values()
     half, bit = (np.corrcoef(exact, other)[0, 1] for other in others)
@@ -137,7 +136,7 @@ def test_heads_that_compare_codes_refuse_codes_that_cannot_be_compared(head, com
 def test_a_checkpoint_keeps_its_compressor_unless_another_is_asked_for(tmp_path):
     model = load("bottleneck:4")
     model.save_pretrained(tmp_path / "saved")
-    back = making.load_model(tmp_path / "saved")
+    back = engine.load_model(tmp_path / "saved")
     assert torch.equal(back.compressor.up.weight, model.compressor.up.weight)
-    assert making.load_model(tmp_path / "saved", compressor="none").compressor is None
-    assert making.load_model(tmp_path / "saved", compressor="linear:6").compressor.width == 6
+    assert engine.load_model(tmp_path / "saved", compressor="none").compressor is None
+    assert engine.load_model(tmp_path / "saved", compressor="linear:6").compressor.width == 6

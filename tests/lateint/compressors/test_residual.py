@@ -2,13 +2,9 @@
 
 from dataclasses import replace
 
-import making
 import numpy as np
 import pytest
-import students
-import tiny
 import torch
-from storing import check_mismatch, check_scores
 
 from lateint.compressors.residual import Residual
 from lateint.errors import InputError
@@ -19,9 +15,12 @@ from lateint.loading.load import load_model
 from lateint.loading.transfer import evidence_of
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
+from lateint.testing import tiny
 from lateint.train.features import Live
 from lateint.train.initialise import prepare
 from lateint_store import ArraySpec, Ragged
+from tests.support import engine, students
+from tests.support.storing import check_mismatch, check_scores
 
 TEXTS = [*tiny.texts(30, seed=6), "bread"]
 VECTOR = ("vector", (part("rotated", bits=4, scale="none"),))
@@ -54,7 +53,7 @@ def method(head=None, **changes):
 
 
 def model(head=None, **changes):
-    made = load_model(tiny.checkpoint("bert"), method(head, **changes), **making.LENGTHS)
+    made = load_model(tiny.checkpoint("bert"), method(head, **changes), **engine.LENGTHS)
     prepare(made, [students.source()])
     return made
 
@@ -130,7 +129,7 @@ def test_other_codebooks_are_other_states(tmp_path):
 
 def test_training_sees_what_a_store_gives_back():
     made = model()
-    documents = made.document_tokens(making.DOCUMENTS[:1])
+    documents = made.document_tokens(engine.DOCUMENTS[:1])
     with torch.no_grad():
         live = Live(made, quantised=True).arrays(documents).states
         exact = Live(made).arrays(documents).states

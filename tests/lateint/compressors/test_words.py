@@ -2,13 +2,9 @@
 
 from dataclasses import replace
 
-import making
 import numpy as np
 import pytest
-import students
-import tiny
 import torch
-from storing import check_mismatch, check_scores
 from torch.nn import functional as F
 
 from lateint.compressors.words import SHRINK, Words
@@ -19,9 +15,12 @@ from lateint.indexing.build import build_store
 from lateint.loading.load import load_model
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
+from lateint.testing import tiny
 from lateint.train.features import Live
 from lateint.train.initialise import prepare
 from lateint_store import ArraySpec, Ragged
+from tests.support import engine, students
+from tests.support.storing import check_mismatch, check_scores
 
 TEXTS = [*tiny.texts(30, seed=6), "bread , and ! bread", "!"]
 VECTOR = ("vector", (part("rotated", bits=4, scale="none"),))
@@ -65,7 +64,7 @@ def method(**changes):
 
 
 def model(**changes):
-    made = load_model(tiny.checkpoint("bert"), method(**changes), **making.LENGTHS)
+    made = load_model(tiny.checkpoint("bert"), method(**changes), **engine.LENGTHS)
     prepare(made, [students.source()])
     return made
 
@@ -160,7 +159,7 @@ def test_a_store_holds_words_and_scores_are_the_same_with_it_without_it_and_deco
     made = model()
     with build_store(made, TEXTS, tmp_path / "s") as store:
         held = store.get(["30"])[0]["states"]
-        ids = made.document_tokens([making.Document("", "bread and bread")])[0]
+        ids = made.document_tokens([engine.Document("", "bread and bread")])[0]
         assert (held[:, 0] + 256 * held[:, 1].astype(int)).tolist() == ids  # punctuation is left out
         check_scores(made, store, TEXTS, made.compressor.words)
 
@@ -174,12 +173,12 @@ def test_another_table_of_words_makes_other_states(tmp_path):
 @pytest.mark.parametrize("pool", [part("clusters", factor=2), part("mean")])
 def test_pools_that_mix_words_are_refused(pool):
     with pytest.raises(InputError, match=r"stores word pieces, which pool .* mixes; use all_tokens or no_punctuation"):
-        load_model(tiny.checkpoint("bert"), replace(method(), pool=pool), **making.LENGTHS)
+        load_model(tiny.checkpoint("bert"), replace(method(), pool=pool), **engine.LENGTHS)
 
 
 def test_training_sees_what_a_store_gives_back():
     made = model()
-    documents = made.document_tokens(making.DOCUMENTS[:1])
+    documents = made.document_tokens(engine.DOCUMENTS[:1])
     with torch.no_grad():
         live = Live(made, quantised=True).arrays(documents)
     kept = live.states[0] if live.mask is None else live.states[0][live.mask[0]]

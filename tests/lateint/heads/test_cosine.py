@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import tiny
 import torch
 
 from lateint.errors import InputError
@@ -8,6 +7,7 @@ from lateint.heads.cosine import cosine
 from lateint.heads.inputs import Candidates, Query
 from lateint.loading.load import load_model
 from lateint.model.document import Document
+from lateint.testing import tiny
 
 LENGTHS = {"query_max_length": 24, "doc_max_length": 48}
 

@@ -2,10 +2,7 @@
 
 from dataclasses import replace
 
-import making
 import pytest
-import students
-import tiny
 import torch
 
 from lateint.errors import InputError
@@ -15,8 +12,10 @@ from lateint.loading.load import load_model
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
 from lateint.ranking.ranker import Ranker
+from lateint.testing import tiny
+from tests.support import engine, students
 
-DOCUMENTS, IDS, QUERY = making.DOCUMENTS, making.IDS, making.QUERY
+DOCUMENTS, IDS, QUERY = engine.DOCUMENTS, engine.IDS, engine.QUERY
 POST_NORM = [family for family in tiny.FAMILIES if family != "modernbert"]
 ORDERS = ["cross_then_self", "self_then_cross"]
 SLOTS = [{}, {"slots": "cls", "own": False}, {"slots": "mean", "readout": "mean", "own": False}, {"own": False}]
@@ -40,7 +39,7 @@ def shake(model):
 def both(family="bert", width=8, **settings):
     """A head of each kind with the same weights, none of them fresh."""
     kinds = ("materialised", "absorbed")
-    long, short = (making.fresh_model(method_of(kind, width, **settings), family) for kind in kinds)
+    long, short = (engine.fresh_model(method_of(kind, width, **settings), family) for kind in kinds)
     shake(long)
     short.load_state_dict(long.state_dict())
     return long, short
@@ -134,25 +133,25 @@ def test_a_student_learns_through_absorbed_attention(tmp_path):
 def test_both_read_one_store_and_score_as_without_it(tmp_path):
     long, short = both(slots="cls", own=False)
     with build_store(long, DOCUMENTS, tmp_path / "store") as store:
-        wanted = making.scores(Ranker(long, store).rank(QUERY, IDS))
-        assert making.close(making.scores(Ranker(short, store).rank(QUERY, IDS)), wanted)
-        assert making.close(making.scores(Ranker(short).rank(QUERY, documents=DOCUMENTS)), wanted)
-        assert making.close(wanted | {i: Ranker(short, store).rank(QUERY, [i])[0].score for i in IDS[:9]}, wanted)
+        wanted = engine.scores(Ranker(long, store).rank(QUERY, IDS))
+        assert engine.close(engine.scores(Ranker(short, store).rank(QUERY, IDS)), wanted)
+        assert engine.close(engine.scores(Ranker(short).rank(QUERY, documents=DOCUMENTS)), wanted)
+        assert engine.close(wanted | {i: Ranker(short, store).rank(QUERY, [i])[0].score for i in IDS[:9]}, wanted)
         with build_store(short, DOCUMENTS, tmp_path / "other") as other:
             assert other.info()["fingerprint"] == store.info()["fingerprint"]
             assert other.info()["content_digest"] == store.info()["content_digest"]
         with torch.no_grad():
             short.head.blocks[1].cross.query.weight.mul_(1.5)
-        assert not making.close(making.scores(Ranker(short, store).rank(QUERY, IDS)), wanted)
+        assert not engine.close(engine.scores(Ranker(short, store).rank(QUERY, IDS)), wanted)
 
 
 def test_a_checkpoint_of_before_serves_either_way(tmp_path):
-    old = making.fresh_model(replace(method_of("materialised"), head=part("cross_blocks", blocks=2, first=2)))
+    old = engine.fresh_model(replace(method_of("materialised"), head=part("cross_blocks", blocks=2, first=2)))
     shake(old)
     old.save_pretrained(tmp_path / "old")
     assert "attend" not in (tmp_path / "old" / "lateint.json").read_text()
     again = load_model(tmp_path / "old")
-    served = load_model(tmp_path / "old", making.lossless(method_of("absorbed")), **making.LENGTHS)
+    served = load_model(tmp_path / "old", engine.lossless(method_of("absorbed")), **engine.LENGTHS)
     assert torch.equal(score(again), score(old)) and served.head.absorbs and equal(score(served), score(old))
     served.save_pretrained(tmp_path / "new")
     assert load_model(tmp_path / "new").head.absorbs and torch.equal(score(load_model(tmp_path / "new")), score(served))
@@ -169,6 +168,6 @@ def test_a_checkpoint_of_before_serves_either_way(tmp_path):
 )
 def test_what_cannot_be_absorbed_is_refused(family, compressor, settings, message):
     method = replace(method_of("materialised"), compressor=compressor)
-    assert making.fresh_model(method, family)
+    assert engine.fresh_model(method, family)
     with pytest.raises(InputError, match=message):
-        making.fresh_model(replace(method, head=part("cross_blocks", first=2, **settings)), family)
+        engine.fresh_model(replace(method, head=part("cross_blocks", first=2, **settings)), family)

@@ -2,10 +2,8 @@
 
 from dataclasses import replace
 
-import making
 import numpy as np
 import pytest
-import tiny
 import torch
 
 from lateint.errors import InputError, StoreMismatch
@@ -16,14 +14,16 @@ from lateint.loading.load import load_model
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
 from lateint.ranking.ranker import Ranker
+from lateint.testing import tiny
+from tests.support import engine
 
-DOCUMENTS, QUERY = making.DOCUMENTS[:6], making.QUERY
+DOCUMENTS, QUERY = engine.DOCUMENTS[:6], engine.QUERY
 MORES = preset("mores")
 
 
 def load(cache, family="bert", method=MORES, **settings):
     head = part("cross_blocks", **(dict(method.head.settings) | {"cache": cache} | settings))
-    return making.fresh_model(replace(method, head=head), family)
+    return engine.fresh_model(replace(method, head=head), family)
 
 
 def encoded(model):
@@ -86,8 +86,8 @@ def test_states_are_no_keys_and_values():
 def test_a_store_of_keys_and_values_belongs_to_the_blocks_that_made_them(tmp_path):
     model, other = load("keys_values"), load("keys_values")
     with build_store(model, DOCUMENTS, tmp_path / "store") as store:
-        before, digest = making.scores(Ranker(model, store).rank(QUERY, [d.id for d in DOCUMENTS])), head_digest(model)
-        assert making.close(before, making.scores(Ranker(model).rank(QUERY, documents=DOCUMENTS)))
+        before, digest = engine.scores(Ranker(model, store).rank(QUERY, [d.id for d in DOCUMENTS])), head_digest(model)
+        assert engine.close(before, engine.scores(Ranker(model).rank(QUERY, documents=DOCUMENTS)))
         with torch.no_grad():
             other.head.readout.weight.add_(0.1)
             other.head.blocks[1].cross.query.weight.add_(0.1)
@@ -109,7 +109,7 @@ def test_gradients_reach_the_maps_whose_output_is_stored():
 @pytest.mark.parametrize("depths", [(4, 2), (3, 1), (2, 4)])
 def test_document_and_query_modules_have_a_depth_of_their_own(depths):
     document, query = depths
-    model = making.fresh_model(replace(MORES, offline_layers=document, query_layers=query))
+    model = engine.fresh_model(replace(MORES, offline_layers=document, query_layers=query))
     ran = {"document": [], "query": []}
     for tower, name in ((model.backbone, "document"), (model.query_backbone, "query")):
         for number, layer in enumerate(tower.layers):
@@ -129,7 +129,7 @@ def test_document_and_query_modules_have_a_depth_of_their_own(depths):
 
 def test_layers_that_no_block_copies_are_dropped():
     method = replace(preset("mice"), head=part("cross_blocks", blocks=1, first=1))
-    model = making.fresh_model(method, offline_layers=1)
+    model = engine.fresh_model(method, offline_layers=1)
     before = score(model)
     with torch.no_grad():
         for layer in model.backbone.layers[1:]:
@@ -155,10 +155,10 @@ def test_entries_hold_finite_numbers_of_real_tokens_alone():
 
 
 def test_a_checkpoint_that_was_trained_with_states_serves_keys_and_values(tmp_path):
-    trained = making.shaken("mores")
+    trained = engine.shaken("mores")
     trained.save_pretrained(tmp_path / "mores")
     head = part("cross_blocks", **(dict(MORES.head.settings) | {"cache": "keys_values"}))
-    served = load_model(tmp_path / "mores", making.lossless(replace(MORES, head=head)), **making.LENGTHS)
+    served = load_model(tmp_path / "mores", engine.lossless(replace(MORES, head=head)), **engine.LENGTHS)
     assert served.width("states") == 128 and equal(score(served), score(trained))
     assert not equal(score(load("keys_values")), score(trained))
 

@@ -2,24 +2,24 @@
 
 from dataclasses import replace
 
-import making
 import pytest
-import tiny
 import torch
 
 from lateint.errors import InputError
 from lateint.heads.inputs import Candidates
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
+from lateint.testing import tiny
+from tests.support import engine
 
-DOCUMENTS, QUERY = making.DOCUMENTS[:6], making.QUERY
+DOCUMENTS, QUERY = engine.DOCUMENTS[:6], engine.QUERY
 KINDS = [("tokens", "cls"), ("tokens", "mean"), ("cls", "cls"), ("cls", "mean"), ("mean", "mean")]
 
 
 def load(family="bert", **settings):
     head = part("cross_blocks", **({"blocks": 2, "first": 2} | settings))
     vector = part("mean") if settings.get("residual") else None
-    model = making.fresh_model(replace(preset("mores"), vector=vector, head=head), family)
+    model = engine.fresh_model(replace(preset("mores"), vector=vector, head=head), family)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         if model.head.readout is not None and not settings.get("residual"):
@@ -92,7 +92,7 @@ def test_without_own_attention_rows_do_not_see_each_other_and_with_it_they_do():
 
 @pytest.mark.parametrize(("slots", "readout"), KINDS)
 def test_a_fresh_head_over_evidence_scores_as_evidence_alone_whatever_its_slots(slots, readout):
-    alone = making.fresh_model(replace(preset("mores"), vector=part("mean"), head=part("evidence")))
+    alone = engine.fresh_model(replace(preset("mores"), vector=part("mean"), head=part("evidence")))
     model = load(slots=slots, readout=readout, residual="evidence")
     wanted = score(alone)
     assert torch.allclose(score(model), wanted, atol=1e-5)

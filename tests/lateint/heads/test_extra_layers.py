@@ -3,9 +3,7 @@
 import copy
 from dataclasses import replace
 
-import making
 import pytest
-import tiny
 import torch
 
 from lateint.backbone.layer import Rows
@@ -14,13 +12,15 @@ from lateint.errors import InputError
 from lateint.heads.inputs import Candidates
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
+from lateint.testing import tiny
+from tests.support import engine
 
-DOCUMENTS = making.DOCUMENTS[:6]
-QUERY = making.QUERY
+DOCUMENTS = engine.DOCUMENTS[:6]
+QUERY = engine.QUERY
 
 
 def load(family="bert", **settings):
-    model = making.fresh_model(replace(preset("dc_bert"), head=part("extra_layers", **({"layers": 2} | settings))), family)
+    model = engine.fresh_model(replace(preset("dc_bert"), head=part("extra_layers", **({"layers": 2} | settings))), family)
     with torch.no_grad():
         model.head.readout.weight.mul_(20)  # so that scores spread
     return model
@@ -152,8 +152,8 @@ def test_more_layers_than_there_are_to_copy_are_refused(layers):
 
 def test_texts_that_reach_beyond_the_positions_together_are_refused():
     with pytest.raises(InputError, match="reaches position 100, but this encoder has 96"):
-        making.fresh_model("dc_bert", query_max_length=40, doc_max_length=60)
-    assert making.fresh_model("dc_bert", "modernbert", query_max_length=40, doc_max_length=60)
+        engine.fresh_model("dc_bert", query_max_length=40, doc_max_length=60)
+    assert engine.fresh_model("dc_bert", "modernbert", query_max_length=40, doc_max_length=60)
 
 
 def test_unknown_settings_projections_and_missing_states_are_refused():
@@ -162,6 +162,6 @@ def test_unknown_settings_projections_and_missing_states_are_refused():
     with pytest.raises(InputError, match="readout='cls'; expected one of both_cls, matches"):
         load(readout="cls")
     with pytest.raises(InputError, match="has no way back"):
-        making.fresh_model(replace(preset("dc_bert"), compressor=part("projection", width=8)))
+        engine.fresh_model(replace(preset("dc_bert"), compressor=part("projection", width=8)))
     with pytest.raises(InputError, match="reads 'states'"):
         score(load(), Candidates())

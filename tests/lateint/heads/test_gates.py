@@ -2,17 +2,17 @@
 
 from dataclasses import replace
 
-import making
 import pytest
-import tiny
 import torch
-from making import DOCUMENTS, QUERIES, QUERY
 
 from lateint.backbone.layer import Rows
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
 from lateint.ranking.ranker import Ranker
+from lateint.testing import tiny
 from lateint.train.features import Live
+from tests.support import engine
+from tests.support.engine import DOCUMENTS, QUERIES, QUERY
 
 OPEN, SHUT = 0.0, -1e4
 BOTH_ALONE = {key: replace(getattr(preset("deformer"), key), template="alone") for key in ("query", "document")}
@@ -32,7 +32,7 @@ def scores(model):
 
 def gated(depth, family, **bias):
     """A model with open gates, but for those of the layers below, which get the values given."""
-    model = making.fresh_model(method(depth, OPEN), family)
+    model = engine.fresh_model(method(depth, OPEN), family)
     with torch.no_grad():
         for name, values in bias.items():
             getattr(model.head.gates, name)[: len(values)] = torch.tensor(values)
@@ -42,7 +42,7 @@ def gated(depth, family, **bias):
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 @pytest.mark.parametrize("depth", [0, 2])
 def test_open_gates_change_nothing(depth, family):
-    plain = making.model(method(depth, None), family)
+    plain = engine.model(method(depth, None), family)
     assert plain.head.gates is None
     expected, found = scores(plain), scores(gated(depth, family))
     assert torch.allclose(found, expected, atol=1e-5 * float(expected.max() - expected.min()))
@@ -63,7 +63,7 @@ def test_gates_shut_below_a_layer_are_the_split_there(depth, family):
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_shares_under_a_bias_are_those_of_the_softmax(family):
-    backbone = making.model("prettr", family, dtype="float64").backbone
+    backbone = engine.model("prettr", family, dtype="float64").backbone
     states, generator = torch.randn(2, 9, 32, dtype=torch.float64, generator=torch.manual_seed(5)), torch.manual_seed(6)
     rows = Rows(states, torch.arange(9).expand(2, 9), bias=torch.randn(9, 9, dtype=torch.float64, generator=generator))
     attention = backbone.layers[0].attention
@@ -76,7 +76,7 @@ def test_shares_under_a_bias_are_those_of_the_softmax(family):
 
 
 def test_fresh_gates_are_shut_but_in_the_last_layer_and_learn():
-    model = making.fresh_model(method(0, -3.0))
+    model = engine.fresh_model(method(0, -3.0))
     assert model.head.gates.to_query.tolist() == model.head.gates.to_document.tolist() == [-3.0, -3.0, -3.0, 0.0]
     features = Live(model)
     features.prepare([QUERY], DOCUMENTS[:3])

@@ -2,18 +2,18 @@
 
 from dataclasses import replace
 
-import making
 import numpy as np
 import pytest
-import tiny
 import torch
-from making import DOCUMENTS, LENGTHS, QUERY
 
 from lateint.errors import InputError, ModelError
 from lateint.heads.inputs import Candidates
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
 from lateint.ranking.aggregate import Aggregate
+from lateint.testing import tiny
+from tests.support import engine
+from tests.support.engine import DOCUMENTS, LENGTHS, QUERY
 
 MATCHES = replace(preset("prettr"), name="matches", head=part("joint_layers", readout="matches"))
 NARROW = replace(preset("prettr"), compressor=part("bottleneck", width=8))
@@ -23,7 +23,7 @@ def load(method="prettr", family="bert", depth=2):
     chosen = preset(method) if isinstance(method, str) else method
     if family == "modernbert":
         chosen = replace(chosen, document=replace(chosen.document, positions="follow"))
-    return making.model(chosen, family, offline_layers=depth)
+    return engine.model(chosen, family, offline_layers=depth)
 
 
 def candidates(model, documents=DOCUMENTS[:6]):
@@ -68,7 +68,7 @@ def test_past_the_compressor_the_rows_are_those_of_the_uncompressed_method():
 def test_a_model_can_do_without_its_compressor_for_a_while():
     plain = load()
     for method in (NARROW, replace(NARROW, compressor=part("aesi", width=8))):
-        model = making.fresh_model(method, offline_layers=2)
+        model = engine.fresh_model(method, offline_layers=2)
         arrays = model.arrays
         with torch.inference_mode():
             wanted = plain.score(plain.query(QUERY), candidates(plain))
@@ -78,7 +78,7 @@ def test_a_model_can_do_without_its_compressor_for_a_while():
             assert torch.equal(model.score(model.query(QUERY), candidates(model)), compressed)
         assert model.arrays == arrays and (compressed - wanted).abs().min() > 1e-3
         assert any(name.startswith("compressor.") for name in model.state_dict())
-    blocks = making.fresh_model(replace(preset("mice"), compressor=part("linear", width=8)))
+    blocks = engine.fresh_model(replace(preset("mice"), compressor=part("linear", width=8)))
     with pytest.raises(InputError, match="'cross_blocks' stands on codes"), blocks.uncompressed():
         pass
 
@@ -150,7 +150,7 @@ def test_the_fresh_readout_is_what_numpy_makes_of_the_last_rows(family, depth):
 
 
 def shaken():
-    model = making.fresh_model(MATCHES, offline_layers=2)
+    model = engine.fresh_model(MATCHES, offline_layers=2)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for parameter in model.head.parameters():
@@ -207,20 +207,20 @@ def test_the_readout_needs_no_classifier_and_stays_float32(tmp_path):
     folder = tiny.checkpoint("bert")
     AutoModel.from_pretrained(folder).save_pretrained(tmp_path)
     tiny.tokenizer("bert").save_pretrained(tmp_path)
-    bare = making.load_model(tmp_path, method=MATCHES, dtype="bfloat16", **LENGTHS)
-    assert not bare.backbone.has_classifier and making.model("prettr").backbone.has_classifier
+    bare = engine.load_model(tmp_path, method=MATCHES, dtype="bfloat16", **LENGTHS)
+    assert not bare.backbone.has_classifier and engine.model("prettr").backbone.has_classifier
     with torch.inference_mode():
         assert bare.score(bare.query(QUERY), candidates(bare)).dtype == torch.float32
     with pytest.raises(InputError, match="'mean_cls' averages the CLS rows"):
         Aggregate.parse("mean_cls").check(bare)
-    Aggregate.parse("mean_cls").check(making.model("prettr"))
+    Aggregate.parse("mean_cls").check(engine.model("prettr"))
 
 
 def test_many_labels_are_refused_by_the_classifier_alone():
     folder = tiny.checkpoint("bert", labels=3)
     with pytest.raises(ModelError, match="3 labels"):
-        making.load_model(folder, method="prettr", **LENGTHS)
-    assert making.load_model(folder, method=MATCHES, **LENGTHS).head.reads == ("states",)
+        engine.load_model(folder, method="prettr", **LENGTHS)
+    assert engine.load_model(folder, method=MATCHES, **LENGTHS).head.reads == ("states",)
 
 
 @pytest.mark.parametrize(
@@ -238,10 +238,10 @@ def test_many_labels_are_refused_by_the_classifier_alone():
 )
 def test_what_does_not_fit_is_refused(changes, match):
     with pytest.raises(InputError, match=match):
-        making.fresh_model(replace(preset("prettr"), **changes))
+        engine.fresh_model(replace(preset("prettr"), **changes))
 
 
 def test_a_segment_is_ignored_by_a_family_that_has_none():
     method = replace(preset("prettr"), document=replace(preset("prettr").document, segment=1))
-    assert making.fresh_model(method, "roberta").method.document.segment == 0
-    assert making.fresh_model(method, "bert").method.document.segment == 1
+    assert engine.fresh_model(method, "roberta").method.document.segment == 0
+    assert engine.fresh_model(method, "bert").method.document.segment == 1

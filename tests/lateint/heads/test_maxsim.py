@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tiny
 import torch
 
 from lateint.errors import InputError
@@ -12,6 +11,7 @@ from lateint.loading.load import load_model
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
 from lateint.model.document import Document
+from lateint.testing import tiny
 
 LENGTHS = {"query_max_length": 24, "doc_max_length": 48}
 TEXTS = ["bread , flour and yeast", "a wheel ; the brake !"]

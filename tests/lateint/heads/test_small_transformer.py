@@ -3,9 +3,7 @@
 import copy
 from dataclasses import replace
 
-import making
 import pytest
-import tiny
 import torch
 
 from lateint.errors import InputError
@@ -14,10 +12,12 @@ from lateint.methods.method import Layout
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
 from lateint.model.document import Document
+from lateint.testing import tiny
+from tests.support import engine
 
 N_QUERY, N_DOCUMENT = 4, 6
-DOCUMENTS = [document for document in making.DOCUMENTS if len(document.text.split()) > 8][:6]
-QUERY = making.QUERY
+DOCUMENTS = [document for document in engine.DOCUMENTS if len(document.text.split()) > 8][:6]
+QUERY = engine.QUERY
 SMALL = {"query_tokens": N_QUERY, "document_tokens": N_DOCUMENT, "layers": 2, "heads": 4}
 
 
@@ -27,7 +27,7 @@ def method(pool=N_DOCUMENT, **settings):
 
 
 def load(pool=N_DOCUMENT, family="bert", **settings):
-    return making.fresh_model(method(pool, **settings), family)
+    return engine.fresh_model(method(pool, **settings), family)
 
 
 def candidates(model, documents=DOCUMENTS):
@@ -83,9 +83,9 @@ def test_a_query_is_a_cache_and_its_first_rows_are_enough():
 def test_in_full_length_with_the_remaining_layers_as_head_it_is_deformer(family):
     """At L < T: full-length N, no map, the backbone's own layers L..T, and nothing added for positions and segments."""
     chosen = replace(preset("deformer"), offline_layers=2, query_layers=2)
-    deformer = making.fresh_model(chosen, family)
+    deformer = engine.fresh_model(chosen, family)
     head = part("small_transformer", query_tokens=24, document_tokens=48, layers=2, heads=4)
-    model = making.fresh_model(replace(chosen, head=head, pool=part("first", tokens=48)), family)
+    model = engine.fresh_model(replace(chosen, head=head, pool=part("first", tokens=48)), family)
     model.head.layers = torch.nn.ModuleList(copy.deepcopy(layer) for layer in model.backbone.layers[2:])
     torch.nn.init.zeros_(model.head.positions)
     torch.nn.init.zeros_(model.head.segments)

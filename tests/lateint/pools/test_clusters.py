@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tiny
 import torch
 
 import lateint
@@ -15,6 +14,7 @@ from lateint.loading.load import load_model
 from lateint.methods.presets import preset
 from lateint.methods.registry import build, part
 from lateint.ranking.ranker import Ranker
+from lateint.testing import tiny
 
 TEXTS = TextEncoder(tiny.tokenizer("bert"))
 IDS = torch.zeros(2, 9, dtype=torch.int64)

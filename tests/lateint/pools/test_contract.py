@@ -1,7 +1,6 @@
 """What every pool promises; found by the folder: names("pools")."""
 
 import pytest
-import tiny
 import torch
 
 from lateint.backbone.layer import Rows
@@ -9,6 +8,7 @@ from lateint.backbone.tokenizer import TextEncoder
 from lateint.errors import InputError
 from lateint.methods.method import Layout
 from lateint.methods.registry import build, names, part
+from lateint.testing import tiny
 
 TEXTS = TextEncoder(tiny.tokenizer("bert"))
 WORDS = [[2, 9, TEXTS.token_id(","), 11, 3], [2, 12, 3, 0, 0]]

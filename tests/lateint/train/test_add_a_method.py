@@ -7,13 +7,14 @@ import re
 import shlex
 
 import pytest
-import tiny
-from commands import ROOT, TOY, run_lines
 
 import lateint
 from lateint.indexing.codecs import pipelines
 from lateint.methods.method import Method
 from lateint.methods.presets import PRESETS
+from lateint.testing import tiny
+from tests.support.commands import run_lines
+from tests.support.paths import ROOT, TOY
 
 PAGE = (ROOT / "docs" / "add-a-method.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

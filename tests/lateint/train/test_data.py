@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-import students
 
 from lateint.errors import InputError
 from lateint.train.data import Sampler, TextSet
+from tests.support import students
 
 
 def test_the_sampler_takes_turns_by_share_and_never_calls_a_relevant_document_negative():

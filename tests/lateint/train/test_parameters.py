@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 
-from students import BLOCKS, STAGE, student
-
 from lateint.train.parameters import parameter_groups
+from tests.support.students import BLOCKS, STAGE, student
 
 
 def ids(parameters):

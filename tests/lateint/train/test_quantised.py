@@ -4,9 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import students
 import torch
-from students import LISTWISE
 
 from lateint.indexing.codecs import pipelines, round_trip
 from lateint.methods.method import Method, Stage
@@ -14,6 +12,8 @@ from lateint.methods.registry import part
 from lateint.train.features import Live, straight_through
 from lateint.train.initialise import prepare
 from lateint_store import ArraySpec, Pipeline
+from tests.support import students
+from tests.support.students import LISTWISE
 
 CODECS = (("states", (part("rotated", bits=1, scale="none"),)), ("vector", (part("rotated", bits=4, scale="none"),)))
 LAYERS = Stage(losses=(LISTWISE,), train=("layers", "head", "compressor", "vector_map"), rate=1e-3, quantised=True)

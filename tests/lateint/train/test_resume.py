@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
-import students
 import torch
-from students import BLOCKS, STAGE
 
 from lateint.errors import InputError
 from lateint.train.run import claim
+from tests.support import students
+from tests.support.students import BLOCKS, STAGE
 
 
 class Interrupted(Exception):

@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 import pytest
-import students
 import torch
-from students import BLOCKS, LISTWISE, STAGE
 
 from lateint.errors import InputError
 from lateint.methods.registry import part
 from lateint.train.features import Frozen, Live
 from lateint.train.initialise import prepare
+from tests.support import students
+from tests.support.students import BLOCKS, LISTWISE, STAGE
 
 RECONSTRUCTION = ((part("reconstruction_mse"), 1.0),)
 

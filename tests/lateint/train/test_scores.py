@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import pytest
-import students
 import torch
-from students import BLOCKS, LISTWISE, STAGE
 
 from lateint.errors import InputError, StoreMismatch
 from lateint.methods.registry import part
 from lateint.train.scores import Scores, identity
+from tests.support import students
+from tests.support.students import BLOCKS, LISTWISE, STAGE
 
 ONE, OTHER = {"name": "one", "digest": "a" * 64}, {"name": "other", "digest": "b" * 64}
 TAUGHT = replace(STAGE, losses=(LISTWISE, (part("kl"), 1.0)))

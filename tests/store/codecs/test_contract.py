@@ -10,9 +10,9 @@ from hypothesis.extra import numpy as arrays
 from lateint_store import ArraySpec, Part, Pipeline, known_codecs
 from lateint_store.codecs.codec import codec_class, codec_part, make_codec
 from lateint_store.errors import CodecError, InputError, SpecError
-from tests.store.codecs import cases
 from tests.store.codecs.write_golden import FOLDER
-from tests.store.kernels.checking import kernels
+from tests.support import codec_cases as cases
+from tests.support.kernel_checks import kernels
 
 CASES = [
     pytest.param(chosen, spec, id=f"{chosen}-{spec.dtype}-{spec.width}-{spec.rows}")
@@ -107,9 +107,7 @@ def check_golden(name, golden):
         pipeline = Pipeline.from_json(case["pipeline"])
         decoded = pipeline.decode(bytes.fromhex(case["encoded"]), case["rows"])
         assert (decoded.tobytes().hex(), str(decoded.dtype)) == (case["decoded"], case["dtype"])
-        array = np.frombuffer(bytes.fromhex(case["input"]), pipeline.spec.dtype).reshape(
-            pipeline.spec.shape(case["rows"])
-        )
+        array = np.frombuffer(bytes.fromhex(case["input"]), pipeline.spec.dtype).reshape(pipeline.spec.shape(case["rows"]))
         if name != "zstd":
             assert pipeline.encode(array).hex() == case["encoded"], "encoding may only change with zstd's version"
 

@@ -9,7 +9,7 @@ from lateint_store import ArraySpec, Pipeline, open_store, parse_codecs, part, v
 from lateint_store.codecs.codec import make_codec
 from lateint_store.errors import CodecError, InputError, SpecError
 from lateint_store.numerics.lloyd_max import borders, levels
-from tests.store import making
+from tests.support import stores
 
 # relative squared error on Gaussian blocks, for 1, 2, ... 6 bits: D for "norm", D / (1 - D) for "unbiased"
 NORM = [0.3634, 0.1175, 0.0345, 0.0095, 0.0025, 0.00064]
@@ -215,15 +215,15 @@ def test_settings_that_do_not_fit_are_refused(wrong, match):
 
 def test_a_store_keeps_it_and_verifies(tmp_path):
     codecs = "states=drive:6+zstd;token_ids=pack:15;vector=cast:float16+drive:bits=4,scale=unbiased,seed=3"
-    with making.create_store(tmp_path / "s", making.specs(codecs), **making.ABOUT, window=making.WINDOW) as store:
-        making.fill(store, 70)
+    with stores.create_store(tmp_path / "s", stores.specs(codecs), **stores.ABOUT, window=stores.WINDOW) as store:
+        stores.fill(store, 70)
         store.seal()
     assert verify_store(tmp_path / "s").ok
     with open_store(tmp_path / "s") as store:
-        assert store.manifest.specs == making.specs(codecs)
-        for entry in making.entries(range(70)):
+        assert store.manifest.specs == stores.specs(codecs)
+        for entry in stores.entries(range(70)):
             found = store.get([entry.id])[0]
-            for name, built in making.specs(codecs).items():
+            for name, built in stores.specs(codecs).items():
                 assert found[name].dtype == built.dtype_out
                 given = built.spec.as_matrix(entry.arrays[name]).astype(np.float64)
                 assert (np.abs(found[name].reshape(given.shape) - given) <= built.bound(entry.arrays[name])).all()

@@ -63,10 +63,7 @@ def test_threads_do_not_share_objects():
 
     def work(value):
         for _ in range(300):
-            if (
-                pipeline().decode(encoded[value], 200)[0, 0] != value
-                or pipeline().encode(arrays[value]) != encoded[value]
-            ):
+            if pipeline().decode(encoded[value], 200)[0, 0] != value or pipeline().encode(arrays[value]) != encoded[value]:
                 wrong.append(value)
 
     threads = [threading.Thread(target=work, args=(value,)) for value in range(8)]

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from lateint_store import Pipeline, known_codecs
-from tests.store.codecs.cases import example, settings
+from tests.support.codec_cases import example, settings
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden"
 

@@ -10,7 +10,7 @@ from lateint_store.kernels import blocks, halves
 from lateint_store.kernels.blocks import decoded_blocks, first_turns
 from lateint_store.numerics.hadamard import signs
 from lateint_store.numerics.lloyd_max import levels
-from tests.store.kernels.checking import COUNTS, assert_same, checked, kernels
+from tests.support.kernel_checks import COUNTS, assert_same, checked, kernels
 
 
 def encoded(codec, spec, counts, seed=0):

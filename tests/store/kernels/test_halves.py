@@ -5,7 +5,7 @@ import pytest
 
 from lateint_store.kernels import halves
 from lateint_store.kernels.halves import halved
-from tests.store.kernels.checking import assert_same, checked
+from tests.support.kernel_checks import assert_same, checked
 
 
 def every_half():

@@ -11,7 +11,7 @@ from lateint_store.kernels import rotating
 from lateint_store.kernels.rotating import quantised_blocks
 from lateint_store.numerics.hadamard import signs
 from lateint_store.numerics.lloyd_max import borders, levels
-from tests.store.kernels.checking import checked, kernels
+from tests.support.kernel_checks import checked, kernels
 
 
 def numbers(rows, width, dtype="float32", seed=0):

@@ -10,7 +10,7 @@ from lateint_store.codecs.codec import make_codec
 from lateint_store.errors import CodecError, InputError
 from lateint_store.kernels import halves, scaled
 from lateint_store.kernels.scaled import rounded_bytes, scaled_nibbles
-from tests.store.kernels.checking import assert_same, checked, kernels
+from tests.support.kernel_checks import assert_same, checked, kernels
 
 CODECS = [part(name, scale=scale) for name in ("int8", "int4") for scale in ("float32", "float16")]
 

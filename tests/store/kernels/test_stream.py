@@ -8,7 +8,7 @@ from lateint_store import ArraySpec, part
 from lateint_store.codecs.codec import make_codec
 from lateint_store.kernels import stream
 from lateint_store.kernels.stream import WIDEST, read_streams, write_stream
-from tests.store.kernels.checking import COUNTS, assert_same, checked, kernels
+from tests.support.kernel_checks import COUNTS, assert_same, checked, kernels
 
 
 def documents(bits, width, counts, dtype):

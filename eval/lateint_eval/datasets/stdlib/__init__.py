@@ -1,0 +1,1 @@
+"""The demo corpus: documentation of the standard library, and questions with judgements."""

@@ -1,0 +1,1 @@
+"""Measures, their order of ties, intervals and tests; official scripts and gains."""

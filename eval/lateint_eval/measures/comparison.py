@@ -1,0 +1,130 @@
+"""Several runs, several measures, one table: text for people, JSON for programs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lateint_eval.formats.records import Qrels, Run
+from lateint_eval.measures.metrics import Evaluation, evaluate
+from lateint_eval.measures.significance import Comparison, compare, holm, interval
+
+FULL_COVERAGE = 0.9  # below it, both averages are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """A comparison with the baseline and its p-value after Holm's correction over the runs."""
+
+    comparison: Comparison
+    p_holm: float
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Evaluations by run name, and per run and measure the comparison with the baseline and an interval, if asked for."""
+
+    evaluations: dict[str, Evaluation]
+    baseline: str | None = None
+    tests: dict[str, dict[str, Tested]] = field(default_factory=dict)
+    intervals: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
+
+    def warnings(self) -> list[str]:
+        """Runs that miss more than a tenth of the judged queries."""
+        return [
+            f"{name} holds {each.ranked} of {each.judged} judged queries ({each.coverage:.1%}); the rest count as 0. "
+            "Are these the qrels of this query set? Averages over the ranked queries alone are shown, too."
+            for name, each in self.evaluations.items()
+            if each.coverage < FULL_COVERAGE
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Full precision, with per-query values."""
+        runs = []
+        for name, each in self.evaluations.items():
+            counts = {"judged": each.judged, "ranked": each.ranked, "missing": each.missing, "unjudged": each.unjudged}
+            measures = {measure: _finite(asdict(score)) for measure, score in each.scores.items()}
+            for measure, (low, high) in self.intervals.get(name, {}).items():
+                measures[measure] |= {"low": low, "high": high}
+            against = {
+                measure: {**_finite(asdict(test.comparison)), **_finite({"p_holm": test.p_holm})}
+                for measure, test in self.tests.get(name, {}).items()
+            }
+            runs.append({"run": name, "queries": counts, "measures": measures, "against_baseline": against})
+        return {"baseline": self.baseline, "runs": runs}
+
+    def to_text(self) -> str:
+        """One row a run, then one row a comparison."""
+        measures = list(dict.fromkeys(measure for each in self.evaluations.values() for measure in each.scores))
+        short = self._short_names()
+        rows = [["run", *measures, "judged queries", "missing (0)", "unjudged"]]
+        for name, each in self.evaluations.items():
+            means = [f"{each.scores[measure].mean:.4f}" for measure in measures]
+            counts = [f"{each.ranked} of {each.judged} ({each.coverage:.1%})", str(each.missing), str(each.unjudged)]
+            rows.append([short[name], *means, *counts])
+            if name in self.intervals:
+                ends = (self.intervals[name][measure] for measure in measures)
+                rows.append([f"{short[name]}, 95 %", *(f"[{low:.4f}, {high:.4f}]" for low, high in ends), "", "", ""])
+            if each.coverage < FULL_COVERAGE:
+                means = [f"{each.scores[measure].mean_ranked:.4f}" for measure in measures]
+                rows.append([f"{short[name]}, ranked queries only", *means, f"{each.ranked} of {each.ranked}", "", ""])
+        return "\n".join([*_aligned(rows), *self._test_lines()]) + "\n"
+
+    def _short_names(self) -> dict[str, str]:
+        """File names, or whole paths where two runs share a file name."""
+        short = {name: Path(name).name for name in self.evaluations}
+        return short if len(set(short.values())) == len(short) else {name: name for name in short}
+
+    def _test_lines(self) -> list[str]:
+        short = self._short_names()
+        rows = [["difference", "measure", "mean", "95 % interval", "p (t-test)", "p (Holm)", "queries"]]
+        for name, tests in self.tests.items():
+            for measure, test in tests.items():
+                each = test.comparison
+                interval = f"[{each.low:+.4f}, {each.high:+.4f}]"
+                p_values = [_printed_p(each.p_value), _printed_p(test.p_holm)]
+                what = f"{short[name]} - {short[self.baseline or name]}"
+                rows.append([what, measure, f"{each.difference:+.4f}", interval, *p_values, str(each.n)])
+        return ["", *_aligned(rows)] if len(rows) > 1 else []
+
+
+def score_runs(
+    qrels: Qrels, runs: dict[str, Run], measures: Sequence[str], baseline: str | None = None, *, intervals: bool = False
+) -> Board:
+    """Evaluate every run; if `baseline` names one of them, test the others against it; `intervals` gives those of means.
+
+    Raises: InputError, MissingExtra as `evaluate` does. Cost of intervals: 10,000 draws a query and measure.
+    """
+    evaluations = {name: evaluate(qrels, run, measures) for name, run in runs.items()}
+    ends = {
+        name: {measure: interval(score.per_query) for measure, score in each.scores.items()}
+        for name, each in evaluations.items()
+        if intervals
+    }
+    if baseline is None:
+        return Board(evaluations, intervals=ends)
+    others = [name for name in evaluations if name != baseline]
+    tests: dict[str, dict[str, Tested]] = {name: {} for name in others}
+    for measure, reference in evaluations[baseline].scores.items():
+        compared = [compare(evaluations[name].scores[measure].per_query, reference.per_query) for name in others]
+        adjusted = holm([each.p_value for each in compared])
+        for name, each, p_holm in zip(others, compared, adjusted, strict=True):
+            tests[name][measure] = Tested(each, p_holm)
+    return Board(evaluations, baseline, tests, ends)
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no nan: None stands for it."""
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in values.items()}
+
+
+def _printed_p(p_value: float) -> str:
+    return "<0.0001" if p_value < 0.0001 else f"{p_value:.4f}"
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,102 @@
+"""Points, their front and their names on axes of quality against cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from lateint_eval.studies.report.axes import at_cost
+from lateint_eval.studies.report.facts import Spot, front
+from lateint_eval.studies.report.labels import LINE_HEIGHT, ON_NAME, SIZE, Box, Name, Placed, broken, harm, place, width
+from lateint_eval.studies.report.svg import BLUE, GREY, INK, RED, TIP
+from lateint_eval.studies.report.words import shown
+
+MOST_NAMED = 12  # with more points than this only those of the front are named
+MARKER, BAR = 6, 2  # half of what they take, in pixels
+
+
+def draw_points(axes: Any, points: Sequence[Spot], reference: int | None) -> None:
+    """The front as a step line, below every point with its 95 % interval. The reference is a diamond of its own colour."""
+    best = front(points)
+    places = [at_cost(axes, spot.cost) for spot in best] + [axes.get_xlim()[1]]
+    qualities = [spot.quality for spot in best] + [best[-1].quality]
+    axes.step(places, qualities, where="post", color=BLUE, alpha=0.55, linewidth=1.6, zorder=1)
+    for number, spot in enumerate(points):
+        x = at_cost(axes, spot.cost)
+        color = RED if spot.at == reference else BLUE if spot in best else GREY
+        if spot.low is not None and spot.high is not None:
+            axes.plot([x, x], [spot.low, spot.high], color=color, alpha=0.7, linewidth=1.2, zorder=2)
+        marker, size = ("D", 6) if spot.at == reference else ("o", 6.5)
+        filled = color if spot in best else "none"
+        line = {"markeredgecolor": color, "markeredgewidth": 1.4, "markerfacecolor": filled}
+        axes.plot(x, spot.quality, marker, markersize=size, zorder=3, gid=f"{TIP}{number}", **line)
+
+
+def draw_stage(axes: Any, points: Sequence[Spot], stage: float | None) -> list[Box]:
+    """The first stage as a dashed line with its name at the freer end. Returns: what the line and its name cover."""
+    frame = frame_of(axes)
+    if stage is None:
+        return []
+    axes.axhline(stage, color=INK, alpha=0.6, linewidth=1, linestyle=(0, (5, 4)), zorder=1)
+    y = _pixel(axes, axes.get_xlim()[0], stage)[1]
+    text = f"first stage {shown(stage, '.3f')}"
+    wide, crossed = width(text), in_the_way(axes, points)
+    ends = [(frame.left + 4, "left"), (frame.right - wide - 4, "right")]
+    boxes = [(Box(x, low, x + wide, low + LINE_HEIGHT), side) for x, side in ends for low in (y + 2, y - 2 - LINE_HEIGHT)]
+    box, side = min(boxes, key=lambda each: harm([each[0]], crossed, frame))
+    _write(axes, text, box.left if side == "left" else box.right, box.bottom + LINE_HEIGHT / 2, side)
+    return [Box(frame.left, y - 1, frame.right, y + 1), box._replace(weight=ON_NAME)]
+
+
+def draw_names(axes: Any, points: Sequence[Spot], obstacles: Sequence[Box]) -> int:
+    """The names of the front, and of the other points where there are few and a name finds room. Returns: how many."""
+    best = front(points)
+    named = points if len(points) <= MOST_NAMED else best
+    names = [Name(broken(spot.label), *_pixel(axes, at_cost(axes, spot.cost), spot.quality), spot in best) for spot in named]
+    placed = place(names, [*obstacles, *in_the_way(axes, points)], frame_of(axes))
+    for each in placed:
+        _draw_name(axes, each)
+    return len(placed)
+
+
+def frame_of(axes: Any) -> Box:
+    """The pixels inside the axes."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    return Box(*_pixel(axes, left, bottom), *_pixel(axes, right, top))
+
+
+def in_the_way(axes: Any, points: Sequence[Spot]) -> list[Box]:
+    """What the points, their intervals and the step line cover; the lines may be crossed if need be."""
+    found = []
+    for spot in points:
+        x, y = _pixel(axes, at_cost(axes, spot.cost), spot.quality)
+        found.append(Box(x - MARKER, y - MARKER, x + MARKER, y + MARKER, 6.0))
+        if spot.low is not None and spot.high is not None:
+            low, high = (_pixel(axes, at_cost(axes, spot.cost), end)[1] for end in (spot.low, spot.high))
+            found.append(Box(x - BAR, low, x + BAR, high, 2.0))
+    corners = [_pixel(axes, at_cost(axes, spot.cost), spot.quality) for spot in front(points)]
+    corners.append((frame_of(axes).right, corners[-1][1]))
+    for (x, y), (next_x, next_y) in pairwise(corners):
+        found += [Box(x, y - BAR, next_x, y + BAR), Box(next_x - BAR, y, next_x + BAR, next_y)]
+    return found
+
+
+def _draw_name(axes: Any, placed: Placed) -> None:
+    box, name = placed.box, placed.name
+    x, y = placed.end()
+    side = {1.0: "left", -1.0: "right"}.get(placed.across, "center")
+    for line, text in enumerate(name.lines):
+        _write(axes, text, x, box.top - (line + 0.5) * LINE_HEIGHT, side)
+    if placed.far:
+        axes.plot([name.x, x], [name.y, y], color=INK, alpha=0.35, linewidth=0.7, transform=None, zorder=0)
+
+
+def _write(axes: Any, text: str, x: float, y: float, side: str) -> None:
+    """A line of text beside, or around, a pixel of the drawing."""
+    axes.text(x, y, text, fontsize=SIZE, ha=side, va="center_baseline", transform=None)
+
+
+def _pixel(axes: Any, x: float, y: float) -> tuple[float, float]:
+    across, up = axes.transData.transform((x, y))
+    return float(across), float(up)

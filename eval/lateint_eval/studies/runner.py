@@ -1,0 +1,166 @@
+"""Running the points of a study: documents are encoded once an encoding, recoded for every codec, ranked at every point."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lateint.indexing.build import build_store, described
+from lateint.indexing.codecs import pipelines
+from lateint.indexing.store import open_store
+from lateint.loading.load import load_model
+from lateint.methods import registry as parts
+from lateint.methods.presets import preset
+from lateint.model.model import Model
+from lateint.ranking.ranker import Ranker
+from lateint.results import Timing
+from lateint_eval.datasets.folder import Split
+from lateint_eval.formats import write_run
+from lateint_eval.measures.metrics import evaluate
+from lateint_eval.measures.significance import interval
+from lateint_eval.studies.data import candidate_texts
+from lateint_eval.studies.folder import Folder
+from lateint_eval.studies.points import Point, digest
+from lateint_eval.systems import as_run
+from lateint_store import create_store, format_codecs, parse_codecs, part, recode
+
+PHASES = ("total_ms", "fetch_ms", "decode_ms", "compute_ms")
+Measured = dict[str, Any]
+
+
+def model_of(point: Point) -> Model:
+    """The model of a point. Raises: what `load_model` raises; InputError for an unknown pool."""
+    method: Any = point.method
+    if point.method is not None and point.pool is not None:
+        method = replace(preset(point.method), pool=parts.parse("pools", point.pool))
+    return load_model(
+        point.model,
+        method,
+        offline_layers=point.offline_layers,
+        doc_max_length=point.doc_max_length,
+        query_max_length=point.query_max_length,
+        device=point.device,
+        threads=point.threads,
+    )
+
+
+def run_point(folder: Folder, point: Point, sets: Mapping[str, Split], measures: Sequence[str]) -> Measured:
+    """Measure a point on all sets and keep the result; if it is there already, read it. Raises: what any part of it raises."""
+    model = model_of(point)
+    measured: Measured = {
+        "model": point.model,
+        "method": model.method.name,
+        "offline_layers": model.method.depth,
+        "pool": str(model.method.pool),
+        "results": {},
+        "timing": {},
+    }
+    for name, data in sets.items():
+        store, seconds = _stored(folder, model, point, name, data)
+        found = _measure(model, store, point, data, folder.run(point.id, name), measures)
+        measured["codecs"] = found.pop("codecs")
+        measured["timing"][name] = found.pop("timing") | {"encode_seconds": seconds}
+        measured["results"][name] = found | {"run": str(folder.run(point.id, name).relative_to(folder.path))}
+    folder.write(folder.point(point.id), measured)
+    return measured
+
+
+def _stored(folder: Folder, model: Model, point: Point, name: str, data: Split) -> tuple[Path, float]:
+    """The store of a point's codecs, made from the lossless one of its encoding; and the seconds that this encoding took."""
+    home = folder.stores / f"{point.encoding}.{name}"
+    master, done = home / "master", home / "seconds"
+    if not done.exists():  # an interrupted build goes on where it was
+        start = time.perf_counter()
+        lossless = {array: (part("raw"),) for array in model.arrays}
+        with _threads(point.encoding_threads):
+            build_store(model, candidate_texts(data), master, lossless).close()
+        folder.write(done, time.perf_counter() - start)
+    codecs = None if point.codecs is None else parse_codecs(point.codecs)
+    wanted = {array: pipeline.parts for array, pipeline in pipelines(model, codecs).items()}
+    path = home / digest({array: [str(each) for each in chain] for array, chain in wanted.items()})
+    if not (path / "manifest.json").exists():
+        recode(master, path, wanted)[0].close()
+    return path, float(folder.read(done))
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """So many threads of torch for a while."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _measure(model: Model, path: Path, point: Point, data: Split, run: Path, measures: Sequence[str]) -> Measured:
+    rankings: dict[str, list[tuple[str, float]]] = {}
+    timings: list[Timing] = []
+    with open_store(path) as store:
+        ranker, info = Ranker(model, store), store.info()
+        codecs = format_codecs({name: store.manifest.specs[name].parts for name in store.manifest.arrays})
+        for query, text in data.queries.items():
+            ids = data.candidates[query][: point.depth]
+            if not timings:
+                ranker.rank(text, ids)  # warm
+            ranking = ranker.rank(text, ids)
+            rankings[query] = [(hit.doc_id, hit.score) for hit in ranking]
+            timings.append(ranking.timing)
+    run.parent.mkdir(parents=True, exist_ok=True)
+    write_run(run, rankings)
+    scores = evaluate(data.qrels, as_run(run.name, rankings), measures).scores
+    return {
+        "documents": info["documents"],
+        "bytes_per_document": (info["bytes"] - _empty(model, path.parent)) / info["documents"],
+        "codecs": codecs,
+        "content_digest": info["content_digest"],
+        "measures": {name: summary(score.per_query) for name, score in scores.items()},
+        "timing": {phase: _percentiles([getattr(t, phase) for t in timings]) for phase in PHASES}
+        | {"bytes_read": sorted(t.bytes_read for t in timings)[len(timings) // 2]},
+    }
+
+
+def summary(per_query: Mapping[str, float]) -> Measured:
+    """The mean over queries with its bootstrap interval, and the values that it comes from."""
+    low, high = interval(per_query)
+    return {"mean": math.fsum(per_query.values()) / len(per_query), "low": low, "high": high, "per_query": dict(per_query)}
+
+
+def _percentiles(values: Sequence[float]) -> dict[str, float]:
+    ordered = sorted(values)
+    return {"p50": ordered[len(ordered) // 2], "p95": ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]}
+
+
+def _empty(model: Model, beside: Path) -> int:
+    """Bytes of a store without a document, which a corpus of any size has once, on the file system of the others."""
+    through, about = described(model, None, None)
+    with (
+        tempfile.TemporaryDirectory(prefix="empty-", dir=beside) as folder,
+        create_store(Path(folder) / "store", through, **about) as empty,
+    ):
+        return int(empty.info()["bytes"])
+
+
+@dataclass(frozen=True, slots=True)
+class Clean:
+    """Removes stores that no point still to be run needs."""
+
+    folder: Folder
+
+    def after(self, point: Point, left: Sequence[Point]) -> None:
+        """Call when a point is done; `left` are the points still to be run."""
+        if all(other.encoding != point.encoding for other in left):
+            for home in self.folder.stores.glob(f"{point.encoding}.*"):
+                shutil.rmtree(home)
+        if not left:
+            shutil.rmtree(self.folder.stores, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Tiny checkpoints and contracts of parts, for tests of your own."""

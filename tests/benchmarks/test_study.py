@@ -1,0 +1,46 @@
+"""What `benchmarks/quality/study.py` keeps of a study, prints and draws."""
+
+import json
+import sys
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from benchmarks.quality import study
+from tests.support import study_results as results
+
+
+@pytest.fixture
+def found(tmp_path):
+    """A study of three points with another as its baseline, in a folder."""
+    made = results.study(results.POINTS[:3])
+    made["baseline"] = "p1"
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "results.json").write_text(json.dumps(made))
+    (tmp_path / "made" / "results.csv").write_text("id\np0\n")
+    return made
+
+
+def test_quality_is_the_mean_of_the_means_of_sets_whatever_their_sizes():
+    mean, low, high = study.mean_of_means([np.zeros(1), np.ones(3), np.array([0.0, 1.0])])
+    assert mean == 0.5 and low == pytest.approx(1 / 3) and high == pytest.approx(2 / 3)
+
+
+def test_results_are_kept_printed_and_drawn(found, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(study._harness, "RESULTS", tmp_path / "results")
+    picture = tmp_path / "front.svg"
+    monkeypatch.setattr(sys, "argv", ["study.py", "dev", str(tmp_path / "made"), "--picture", str(picture)])
+    study.main()
+    assert json.loads((tmp_path / "results" / "study" / "dev.json").read_text()) == found
+    assert (tmp_path / "results" / "study" / "dev.csv").exists()
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 3 and "1.0x" in rows[1] and "+0.0000 [+0.0000, +0.0000]" in rows[1]
+    root = ElementTree.fromstring(picture.read_text())
+    assert root.tag == "{http://www.w3.org/2000/svg}svg" and "background: #fff" in root.attrib["style"]
+
+
+def test_labels_are_shortened():
+    rows = [("default L=4 states=drive:bits=2;vector=cast:float16 doc_max_length=64", 1.0, 1.0, 0.5)]
+    (spot,) = study.spots(results.study(rows), study.BYTES)
+    assert spot.label == "default L=4 drive2;float16 cut at 64"

@@ -1,0 +1,75 @@
+"""The verbs of `lateint store` on the toy collection."""
+
+import json
+import subprocess
+
+import pytest
+
+from lateint.testing import tiny
+from tests.support.commands import DOCUMENTS, build, info, model
+from tests.support.paths import TOY
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("cli"))
+
+
+def test_info_prints_what_a_user_looks_for(call, store):
+    found = info(call, store)
+    for name in ("content_digest", "documents", "encoded_by_last_run", "fingerprint", "model", "head", "bytes", "codecs"):
+        assert found[name] is not None
+    assert found["model"]["name"] == str(tiny.checkpoint("bert")) and found["head"]["name"] == "joint_layers"
+    code, out, err = call("store", "info", store)
+    assert code == 0 and err == "" and found["content_digest"] in out
+    assert [line.split()[0] for line in out.splitlines()] == list(found)
+
+
+def test_verify_lists_damage_and_returns_1(call, tmp_path, store):
+    code, out, _ = call("store", "verify", store)
+    assert code == 0 and f"{DOCUMENTS} documents in" in out and "0 problems" in out
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", store, copy], check=True)
+    data = next(copy.glob("shard-*")) / "data.mdb"
+    spoilt = bytearray(data.read_bytes())
+    for at in range(len(spoilt) // 3, len(spoilt) * 2 // 3, 512):
+        spoilt[at] ^= 0xFF
+    data.write_bytes(spoilt)
+    code, out, _ = call("store", "verify", copy)
+    assert code == 1 and "shard 0" in out and " 0 problems" not in out
+    code, out, _ = call("store", "verify", copy, "--json")
+    assert code == 1 and json.loads(out)["ok"] is False and json.loads(out)["problems"]
+
+
+def test_add_delete_compact_and_seal(call, tmp_path):
+    lines = (TOY / "collection.tsv").read_text().splitlines(keepends=True)
+    (tmp_path / "some.tsv").write_text("".join(lines[:50]))
+    (tmp_path / "more.tsv").write_text("".join(lines[50:]))
+    path = tmp_path / "s"
+    assert call("index", "--corpus", tmp_path / "some.tsv", "--store", path, *model())[0] == 0
+    code, _, err = call("store", "add", path, "--corpus", tmp_path / "more.tsv")
+    assert code == 0 and f"{DOCUMENTS} documents" in err and f"{DOCUMENTS - 50} of them new" in err
+    assert call("store", "add", path, "--corpus", tmp_path / "more.tsv")[0] == 1
+    (tmp_path / "ids").write_text("3\n4\n")
+    code, _, err = call("store", "delete", path, "0", "--ids-from", tmp_path / "ids")
+    assert code == 0 and f"3 documents deleted, {DOCUMENTS - 3} left" in err
+    assert call("store", "delete", path, "0")[0] == 1 and call("store", "delete", path)[0] == 2
+    given = ["--queries", TOY / "queries.tsv", "--candidates", TOY / "run.trec", "--output", tmp_path / "r"]
+    code, _, err = call("rank", "--store", path, *given)
+    assert code == 1 and "query '1001'" in err and not (tmp_path / "r").exists()
+    before = info(call, path)
+    assert call("store", "compact", path)[0] == 0 and info(call, path)["content_digest"] == before["content_digest"]
+    assert call("store", "seal", path)[0] == 0 and info(call, path)["sealed"]
+    for verb in (["delete", path, "1"], ["compact", path], ["add", path, "--corpus", tmp_path / "some.tsv"]):
+        code, _, err = call("store", *verb)
+        assert code == 1 and "sealed" in err
+
+
+def test_shards_merge_to_the_content_of_the_whole(call, tmp_path, store):
+    corpus = TOY / "collection.tsv"
+    for i in range(2):
+        assert call("index", "--corpus", corpus, "--store", tmp_path / str(i), "--shard", f"{i}/2", *model())[0] == 0
+    code, _, err = call("store", "merge", tmp_path / "all", tmp_path / "1", tmp_path / "0")
+    assert code == 0 and f"{DOCUMENTS} documents" in err
+    assert info(call, tmp_path / "all")["content_digest"] == info(call, store)["content_digest"]
+    assert call("store", "merge", tmp_path / "half", tmp_path / "0")[0] == 1

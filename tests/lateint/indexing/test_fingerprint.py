@@ -1,0 +1,208 @@
+"""Which changes make a stored array stale, tensor by tensor, and which do not."""
+
+import copy
+import json
+import re
+import shutil
+
+import pytest
+import torch
+
+from lateint.errors import StoreMismatch
+from lateint.indexing.build import build_store
+from lateint.indexing.fingerprint import fingerprint, head_digest
+from lateint.loading.load import load_model
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.model.digests import digest_json
+from lateint.model.model import Model
+from lateint.ranking.ranker import Ranker
+from lateint.testing import tiny
+from tests.support import engine
+from tests.support.engine import DOCUMENTS, LENGTHS, QUERY
+
+COMPRESSED = engine.replace(preset("prettr"), name="compressed", compressor=part("bottleneck", width=8))
+BOTH = engine.replace(COMPRESSED, name="both", vector=part("mean"), head=part("cross_blocks", first=2, residual="cosine"))
+
+
+def named(case):
+    return case if isinstance(case, str) else case.name
+
+
+def build(folder, model):
+    return build_store(model, DOCUMENTS[:3], folder / "store")
+
+
+def stale(model, store):
+    """Whether this model is refused for this store."""
+    try:
+        Ranker(model, store)
+    except StoreMismatch as error:
+        assert error.exit_code == 3
+        return True
+    return False
+
+
+def depth_of(name):
+    """The layer that a tensor belongs to; None for one outside the layers."""
+    found = re.search(r"\.layers?\.(\d+)\.", name)
+    return int(found[1]) if found else None
+
+
+def below(name, method, total):
+    """Whether a stored array passed through the tensor of this name: an independent statement of the rule."""
+    if name.startswith("compressor."):
+        return method.compressor is not None and method.compressor.name == "bottleneck" and ".down." in name
+    if name.startswith("vector_map."):
+        return True
+    if not name.startswith("backbone.") or (method.head.name == "joint_layers" and method.depth == 0):
+        return False
+    if "pooler" in name or "classifier" in name or "pre_classifier" in name or ".model.head." in name:
+        return False
+    reach = method.depth if method.vector is None else max(method.depth, method.vector_depth)
+    layer = depth_of(name)
+    if layer is None:
+        return "final_norm" not in name or reach == total
+    return layer < reach
+
+
+def cases():
+    yield from ((method, "bert") for method in [*engine.METHODS, COMPRESSED, BOTH])
+    yield from (("prettr", family) for family in tiny.FAMILIES if family != "bert")
+    yield from (("cosine", family) for family in ("modernbert", "electra"))
+
+
+@pytest.mark.parametrize(("method", "family"), [pytest.param(*case, id=f"{named(case[0])}-{case[1]}") for case in cases()])
+def test_one_changed_element_of_any_tensor_is_refused_exactly_if_an_array_passed_through_it(tmp_path, method, family):
+    model = engine.fresh_model(method, family)
+    total, outcomes = len(model.backbone.layers), set()
+    with build(tmp_path, model) as store:
+        recorded = store.manifest.head["digest"]
+        assert not stale(model, store) and head_digest(model) == recorded
+        for name, tensor in model.state_dict().items():
+            flat, middle = tensor.view(-1), tensor.numel() // 2
+            before = flat[middle].item()
+            flat[middle] = before + 0.5
+            expected = below(name, model.method, total)
+            # The up half of a compressor runs with the query; it counts as stored because both halves are one part.
+            expected = expected or name.startswith("compressor.")
+            assert stale(model, store) == expected, name
+            assert (head_digest(model) == recorded) == expected, name
+            flat[middle] = before
+            outcomes.add(expected)
+        assert not stale(model, store)
+    assert (True in outcomes) == (method != "cross_encoder") and (False in outcomes or method in ("cosine", "hpd"))
+
+
+def test_the_last_bit_of_one_number_is_enough(tmp_path):
+    model = engine.fresh_model()
+    with build(tmp_path, model) as store:
+        weight = model.backbone.layers[1].feed_forward.down.weight.data.view(-1)
+        weight[7] = torch.nextafter(weight[7], torch.tensor(100.0))
+        assert stale(model, store)
+
+
+CHANGES = {
+    "dtype": lambda: engine.fresh_model(dtype="bfloat16"),
+    "layout": lambda: engine.fresh_model(doc_max_length=40),
+    "layout of an offset": lambda: engine.fresh_model(query_max_length=20),
+    "layout of restarted positions": lambda: engine.fresh_model(layout(positions="restart")),
+    "layout of a segment": lambda: engine.fresh_model(layout(segment=0)),
+    "layout of a template": lambda: engine.fresh_model(layout(template="alone", segment=1)),
+    "layout of a marker": lambda: engine.fresh_model(layout(marker="[unused1]")),
+    "states.layers": lambda: engine.fresh_model(offline_layers=3),
+    "states.pool": lambda: engine.fresh_model(engine.replace(preset("prettr"), pool=part("no_punctuation"))),
+    "states.weights": lambda: engine.fresh_model(COMPRESSED),
+}
+
+
+def layout(**changes):
+    method = preset("prettr")
+    return engine.replace(method, document=engine.replace(method.document, **changes))
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_fact_is_checked_and_both_models_and_digests_are_named(tmp_path, change):
+    model, other = engine.fresh_model(), CHANGES[change]()
+    other.name = "another"
+    with build(tmp_path, model) as store, pytest.raises(StoreMismatch) as caught:
+        Ranker(other, store)
+    message = str(caught.value)
+    for each in (model, other):
+        assert f"{each.name} [{digest_json(fingerprint(each))[:12]}]" in message
+    assert change.split(" of ")[0] in message and "index again" in message
+
+
+def test_a_store_without_the_array_that_the_head_reads_is_refused_with_both_names(tmp_path):
+    model, other = engine.fresh_model(), engine.fresh_model("cosine")
+    with build(tmp_path, model) as store, pytest.raises(StoreMismatch, match="holds no array 'vector'") as caught:
+        Ranker(other, store)
+    for each in (model, other):
+        assert digest_json(fingerprint(each))[:12] in str(caught.value)
+
+
+def edited_tokenizer(folder, edit):
+    """A copy of the tiny BERT with the same weights and a changed tokenizer."""
+    shutil.copytree(tiny.checkpoint("bert"), folder)
+    data = json.loads((folder / "tokenizer.json").read_text())
+    edit(data)
+    (folder / "tokenizer.json").write_text(json.dumps(data))
+    return load_model(folder, method=engine.lossless(preset("prettr")), **LENGTHS)
+
+
+def swap(data):
+    words = data["model"]["vocab"]
+    words["bread"], words["oven"] = words["oven"], words["bread"]
+
+
+def keep_case(data):
+    data["normalizer"] = None
+
+
+@pytest.mark.parametrize("edit", [swap, keep_case])
+def test_another_tokenizer_over_the_same_weights_is_refused(tmp_path, edit):
+    same = edited_tokenizer(tmp_path / "same", lambda data: None)
+    other = edited_tokenizer(tmp_path / "other", edit)
+    with build(tmp_path, engine.fresh_model()) as store:
+        assert not stale(same, store)
+        with pytest.raises(StoreMismatch, match="tokenizer differ"):
+            Ranker(other, store)
+
+
+def drift(model):
+    """The same weights, other arithmetic: what another version of a library could do."""
+    for layer in model.backbone.layers:
+        layer.attention.norm.eps = layer.feed_forward.norm.eps = 1e-2
+
+
+@pytest.mark.parametrize("method", ["prettr", "cosine", "colbert"])
+def test_the_canary_finds_other_arithmetic_over_equal_weights(tmp_path, method):
+    model, other = engine.fresh_model(method), engine.fresh_model(method)
+    drift(other)
+    with build(tmp_path, model) as store:
+        assert fingerprint(other) == fingerprint(model) and not stale(model, store)
+        with pytest.raises(StoreMismatch, match=r"no longer gives the (states|vector)"):
+            Ranker(other, store)
+
+
+def test_the_canary_finds_arithmetic_that_gives_no_number(tmp_path, monkeypatch):
+    model = engine.fresh_model()
+    with build(tmp_path, model) as store:
+        encode = Model.encode
+        nothing = [{"states": array["states"] * float("nan")} for array in encode(model, model.document_tokens(DOCUMENTS[:3]))]
+        monkeypatch.setattr(Model, "encode", lambda self, rows, **_: nothing)
+        assert stale(model, store)
+
+
+def test_another_head_over_the_same_states_is_welcome_and_named(tmp_path):
+    with build(tmp_path, engine.fresh_model("prettr")) as store:
+        other = engine.fresh_model(engine.replace(preset("prettr"), head=part("cross_blocks", first=2)))
+        ranking = Ranker(other, store).rank(QUERY, ["d00", "d01"])
+        assert ranking.timing.head == "cross_blocks" and store.info()["head"]["name"] == "joint_layers"
+        assert store.info()["head"]["digest"] != head_digest(other)
+
+
+def test_a_fingerprint_does_not_depend_on_the_folder_or_the_object(tmp_path):
+    shutil.copytree(tiny.checkpoint("bert"), tmp_path / "moved")
+    moved = load_model(tmp_path / "moved", method=engine.lossless(preset("prettr")), **LENGTHS)
+    assert fingerprint(moved) == fingerprint(engine.fresh_model()) == fingerprint(copy.deepcopy(moved))

@@ -1,0 +1,67 @@
+"""The memory that a query takes does not depend on how many documents the store holds."""
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lateint.indexing.build import build_store
+from lateint.indexing.store import open_store
+from lateint.ranking.ranker import Ranker
+from lateint.testing import tiny
+from tests.support import engine
+from tests.support.paths import python_environment
+
+SIZES = (2_000, 20_000)
+CANDIDATES, CALLS = 200, 30
+MUCH = 8 << 20  # a fifth of what the larger store holds more
+
+
+def ranked(path):
+    """Rank documents from all over the store."""
+    with open_store(path) as store:
+        ranker, draw = Ranker(engine.model(), store), random.Random(0)
+        for _ in range(CALLS):
+            ranker.rank(engine.QUERY, [str(place) for place in draw.sample(range(len(store)), CANDIDATES)])
+
+
+def read_whole(path):
+    """What a ranker must not do."""
+    with open_store(path) as store:
+        held = [store.decode(page) for page in store.scan()]
+    assert held
+
+
+def peak(work, path):
+    from tests.campaign.memory import Peak, anonymous_bytes
+
+    with Peak() as seen:
+        work(path)
+    return max(seen.bytes, anonymous_bytes())
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="RssAnon is Linux's")
+def test_the_memory_of_a_query_does_not_grow_with_the_store(tmp_path):
+    texts = tiny.texts(1_000, longest=24)
+    for size in SIZES:
+        build_store(engine.model(), (texts[place % 1_000] for place in range(size)), tmp_path / str(size)).close()
+    command = [sys.executable, __file__, *(str(tmp_path / str(size)) for size in SIZES)]
+    child = subprocess.run(command, env=python_environment(), capture_output=True, text=True, check=False)
+    assert child.returncode == 0, child.stderr
+    grown = json.loads(child.stdout.splitlines()[-1])
+    assert grown["ranked"] < MUCH
+    assert grown["read_whole"] > 2 * MUCH  # so a ranking that held the store would be seen
+
+
+def main(small, large):
+    """In the child: by how many bytes each way's peak is higher over the large store, the ranking first."""
+    ranked(small)  # what the first call of a process sets up
+    grown = {work.__name__: -peak(work, small) + peak(work, large) for work in (ranked, read_whole)}
+    sys.stdout.write(json.dumps(grown) + "\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

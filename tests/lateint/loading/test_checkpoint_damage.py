@@ -1,0 +1,114 @@
+"""Every folder that is no sound checkpoint is refused with the reason and the next step."""
+
+import shutil
+
+import pytest
+from transformers import AlbertConfig, AlbertModel
+
+from lateint.errors import DamagedCheckpoint, InputError, ModelError
+from lateint.loading.load import load_model
+from lateint.testing import tiny
+from tests.support import engine
+from tests.support.engine import LENGTHS
+
+FOLDERS = {
+    "no config": (lambda f: (f / "config.json").unlink(), ModelError, "no config.json"),
+    "config no json": (lambda f: (f / "config.json").write_text("{"), DamagedCheckpoint, "not JSON"),
+    "config no object": (lambda f: (f / "config.json").write_text("[]"), DamagedCheckpoint, "holds a list"),
+    "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), ModelError, "no tokenizer"),
+    "tokenizer no json": (lambda f: (f / "tokenizer.json").write_text("{"), ModelError, "tokenizer of .* cannot be loaded"),
+    "tokenizer of nothing": (lambda f: (f / "tokenizer.json").write_text("{}"), ModelError, "tokenizer of .* cannot be loaded"),
+    "pickle only": (
+        lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), ModelError, "pytorch_model.bin, which is pickle",
+    ),
+    "remote code": (
+        lambda f: engine.edit(f / "config.json", auto_map={"AutoModel": "evil.Model"}), ModelError, "never runs remote code",
+    ),
+    "weights cut": (lambda f: engine.cut(f / "model.safetensors", -100), DamagedCheckpoint, "cannot be read"),
+    "weights empty": (lambda f: engine.cut(f / "model.safetensors", 0), DamagedCheckpoint, "cannot be read"),
+    "header flipped": (lambda f: engine.flip(f / "model.safetensors", 7), DamagedCheckpoint, "cannot be read"),
+    "weights missing": (
+        lambda f: engine.edit(f / "config.json", num_hidden_layers=6), DamagedCheckpoint, "lacks .* such as .*layer.4",
+    ),
+    "other shapes": (lambda f: engine.edit(f / "config.json", intermediate_size=128), ModelError, "cannot be loaded"),
+    "unknown family": (
+        lambda f: engine.edit(f / "config.json", model_type="t5"), ModelError,
+        "'t5'; supported: bert, distilbert, electra, modernbert, roberta, xlm-roberta",
+    ),
+    "no family": (lambda f: engine.edit(f / "config.json", model_type="nonsense"), ModelError, "supported: bert"),
+    "three labels": (
+        lambda f: engine.edit(f / "config.json", id2label={0: "a", 1: "b", 2: "c"}), ModelError, "cannot be loaded",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_that_is_no_sound_checkpoint_is_refused_with_the_reason(tmp_path, name):
+    change, kind, reason = FOLDERS[name]
+    shutil.copytree(tiny.checkpoint("bert"), tmp_path / "model")
+    change(tmp_path / "model")
+    with pytest.raises(kind, match=reason):
+        load_model(tmp_path / "model", **LENGTHS)
+
+
+def test_three_labels_give_no_score_and_an_albert_has_no_adapter(tmp_path):
+    with pytest.raises(ModelError, match="3 labels gives no score; expected 1 or 2"):
+        load_model(tiny.checkpoint("bert", 3), "prettr", **LENGTHS)
+    assert load_model(tiny.checkpoint("bert", 3), "cosine", **LENGTHS).method.name == "cosine"
+    config = AlbertConfig(vocab_size=128, embedding_size=8, hidden_size=16, num_attention_heads=2, intermediate_size=32)
+    AlbertModel(config).save_pretrained(tmp_path)
+    tiny.tokenizer("bert").save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="no adapter for encoder family 'albert'; supported: bert,"):
+        load_model(tmp_path)
+
+
+OURS = {
+    "no json": (lambda f: (f / "lateint.json").write_text("{"), DamagedCheckpoint, "not JSON"),
+    "a list": (lambda f: (f / "lateint.json").write_text("[1]"), DamagedCheckpoint, "expected base, format, method, tensors"),
+    "a number": (lambda f: (f / "lateint.json").write_text("1"), DamagedCheckpoint, "expected base, format"),
+    "no method": (lambda f: engine.edit(f / "lateint.json", method=None), DamagedCheckpoint, "does not describe a method"),
+    "odd method": (lambda f: engine.edit(f / "lateint.json", method={"name": "x"}), DamagedCheckpoint, "unknown or missing"),
+    "odd base": (lambda f: engine.edit(f / "lateint.json", base=5), DamagedCheckpoint, "does not describe a method"),
+    "a later format": (lambda f: engine.edit(f / "lateint.json", format=2), ModelError, "format 2; this version reads 1"),
+    "no tensors": (lambda f: (f / "lateint.safetensors").unlink(), DamagedCheckpoint, "cannot be read"),
+    "tensors flipped": (lambda f: engine.flip(f / "lateint.safetensors", -3), DamagedCheckpoint, "fetch it again"),
+    "tensors cut": (lambda f: engine.cut(f / "lateint.safetensors", 100), DamagedCheckpoint, "fetch it again"),
+    "weights flipped": (lambda f: engine.flip(f / "model.safetensors", -3), DamagedCheckpoint, "weights in .* fetch it again"),
+    "weights cut": (lambda f: engine.cut(f / "model.safetensors", -3), DamagedCheckpoint, "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_damaged_checkpoint_of_ours_is_refused_with_the_reason(tmp_path, name):
+    change, kind, reason = OURS[name]
+    engine.shaken("mores").save_pretrained(tmp_path)
+    change(tmp_path)
+    with pytest.raises(kind, match=reason):
+        load_model(tmp_path)
+
+
+def test_tensors_of_another_method_are_refused(tmp_path):
+    engine.shaken("mores").save_pretrained(tmp_path)
+    method = engine.fresh_model("mice").method.to_json()
+    engine.edit(tmp_path / "lateint.json", method=method)
+    with pytest.raises(DamagedCheckpoint, match="does not hold the tensors of method 'mice'"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["nobody/nothing", "nothing-of-that-name", "no/such/folder/here"])
+def test_a_name_that_leads_nowhere_names_the_three_ways(name):
+    with pytest.raises(ModelError, match=r"neither a folder.*package.*pip install 'lateint\[demo\]'.*hub") as caught:
+        load_model(name)
+    assert repr(name) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"method": "prettr2"}, "there are: prettr, deformer"), ({"offline_layers": 5}, "expected 0..4"),
+        ({"offline_layers": "T/0"}, "expected 0..4"), ({"threads": 0}, "at least 1"), ({"dtype": "int8"}, "expected float32"),
+    ],
+)  # fmt: skip
+def test_options_that_cannot_be_meant_are_refused(options, reason):
+    with pytest.raises(InputError, match=reason):
+        load_model(tiny.checkpoint("bert"), **(LENGTHS | options))

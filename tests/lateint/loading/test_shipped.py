@@ -1,0 +1,53 @@
+"""The checkpoints that ship: each loads over its base, tells an answer from the rest, and scores alike with a store or none."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from lateint.indexing.build import build_store
+from lateint.indexing.store import recorded_model
+from lateint.loading.load import base_of, load_model
+from lateint.loading.shipped import CHECKPOINTS, DEFAULT
+from lateint.ranking.ranker import Ranker
+from tests.support import engine
+
+NAMES = sorted(folder.name for folder in CHECKPOINTS.iterdir())
+QUESTION = "Which structure gives me the smallest element quickly?"
+TEXTS = [
+    "Dump and load JSON text.",
+    "A heap keeps the smallest item of a list in front.",
+    "Sort names, by length; then alphabetically!",
+]
+BASE = "all-MiniLM-L6-v2"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_answer_comes_first_and_a_store_changes_no_score(name, tmp_path):
+    model = load_model(name)
+    with build_store(model, TEXTS, tmp_path / "s") as store:
+        stored = Ranker(model, store).rank(QUESTION, ["0", "1", "2"])
+    assert stored[0].doc_id == "1"
+    fresh = Ranker(model).rank(QUESTION, documents=TEXTS)
+    assert engine.scores(fresh) == pytest.approx(engine.scores(stored), abs=2e-3)
+
+
+def test_the_default_goes_by_its_own_name_so_that_its_stores_stay_its_own(tmp_path):
+    model = load_model()
+    assert DEFAULT in NAMES and model.name == DEFAULT == "latent" and base_of("default") == base_of(DEFAULT) == BASE
+    with build_store(model, TEXTS, tmp_path / "s") as store:
+        assert store.manifest.model["name"] == DEFAULT
+        assert store.get(["1"])[0]["states"].shape[1] == 6
+
+
+def test_a_store_of_the_default_that_was_finds_its_model(tmp_path):
+    with build_store(load_model("evidence"), TEXTS, tmp_path / "s") as store:
+        manifest = replace(store.manifest, model=store.manifest.model | {"name": "default"})
+        found = recorded_model(SimpleNamespace(path=store.path, manifest=manifest))
+        assert found.name == "evidence" and Ranker(found, store).rank(QUESTION, ["0", "1"])[0].doc_id == "1"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_a_small_delta_with_a_card_that_names_it(name):
+    assert (CHECKPOINTS / name / "lateint.safetensors").stat().st_size < 15 * 2**20
+    assert f"`{name}`" in (CHECKPOINTS / name / "README.md").read_text(encoding="utf-8")

@@ -1,0 +1,199 @@
+"""Ladders: how they are written, which heads a model has, one order of what different heads scored, budgets."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import lateint
+from lateint.errors import InputError, MissingDocument
+from lateint.loading.load import load_model
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.ranking.ladder import Cost, heads, measured, stacked
+from lateint.ranking.ranker import Ranker
+from lateint.testing import tiny
+from lateint_store.kernels import dispatch as loading
+from lateint_store.kernels.blocks import decode_all
+from lateint_store.kernels.compiled import compiled
+from lateint_store.kernels.scaled import scale_nibbles
+
+LENGTHS = {"query_max_length": 24, "doc_max_length": 48}
+TEXTS = tiny.texts(40, seed=3)
+IDS = [str(i) for i in range(40)]
+QUERY = "how is bread in the oven"
+ROTATED = (("states", (part("rotated", bits=4),)), ("vector", (part("rotated", bits=8),)))
+
+
+def blocks(**changes):
+    head = part("cross_blocks", blocks=2, readout="matches", residual="evidence")
+    method = replace(preset("mores"), head=head, vector=part("mean"), compressor=part("linear", width=16), codecs=())
+    return load_model(tiny.checkpoint("bert"), replace(method, **changes), **LENGTHS)
+
+
+@pytest.fixture(scope="module")
+def ranker(tmp_path_factory):
+    model = blocks()
+    with lateint.build_store(model, TEXTS, tmp_path_factory.mktemp("ladder") / "s") as store:
+        yield Ranker(model, store)
+
+
+def pairs(ranking):
+    return [(hit.doc_id, hit.score) for hit in ranking]
+
+
+def test_the_heads_of_a_model_from_cheap_to_dear():
+    model = blocks()
+    assert list(heads(model)) == ["cosine", "evidence", "cross_blocks"] and heads(model)["cross_blocks"] is model
+    assert heads(model)["evidence"].head is model.head.evidence and heads(model)["evidence"].backbone is model.backbone
+    assert list(heads(load_model(tiny.checkpoint("bert"), "cosine", **LENGTHS))) == ["cosine"]
+    assert list(heads(load_model(tiny.checkpoint("bert"), "mores", **LENGTHS))) == ["cross_blocks"]
+
+
+@pytest.mark.parametrize("ladder", ["cosine:40", "cosine:40,evidence:40", [("evidence", 99)]])
+def test_a_ladder_at_full_depth_is_its_last_rung_alone(ranker, ladder):
+    assert pairs(ranker.rank(QUERY, IDS, ladder=ladder)) == pairs(ranker.rank(QUERY, IDS))
+
+
+def test_at_less_depth_it_is_not_and_each_rung_orders_what_it_did_not_pass_on(ranker):
+    found = ranker.rank(QUERY, IDS, ladder="cosine:20,evidence:5")
+    scorers = {name: Ranker(model, ranker.store) for name, model in heads(ranker.model).items()}
+    cosine = [hit.doc_id for hit in scorers["cosine"].rank(QUERY, IDS)]
+    evidence = [hit.doc_id for hit in scorers["evidence"].rank(QUERY, cosine[:20])]
+    top = ranker.rank(QUERY, evidence[:5])
+    assert [hit.doc_id for hit in found] == [*(hit.doc_id for hit in top), *evidence[5:], *cosine[20:]]
+    assert pairs(found)[:5] == pairs(top)
+    assert [hit.doc_id for hit in found] != [hit.doc_id for hit in ranker.rank(QUERY, IDS)]
+    scores = [hit.score for hit in found]
+    assert all(a >= b for a, b in pairwise(scores)) and scores[4] > scores[5] and scores[19] > scores[20]
+    scored = {rung.head: rung.candidates for rung in found.timing.rungs}
+    assert scored == {"cosine": 40, "evidence": 20, "cross_blocks": 5}
+
+
+def test_one_order_keeps_the_distances_within_a_rung():
+    assert stacked([[("a", 9.0), ("b", 8.5)], [("c", 1.0)]]) == [("c", 1.0), ("a", 0.0), ("b", -0.5)]
+    assert stacked([[("a", -3.0)], [], [("c", 1.0)]]) == [("c", 1.0), ("a", -3.0)]
+    assert stacked([[("a", 2.0)], []]) == [("a", 2.0)] and stacked([[]]) == []
+
+
+@pytest.mark.parametrize(
+    ("ladder", "message"),
+    [
+        ("maxsim:5", "no rung 'maxsim'; below 'cross_blocks' this model has: cosine, evidence"),
+        ("cross_blocks:5", "no rung 'cross_blocks'"),
+        ("cosine", "'cosine' is no rung; expected head:depth"),
+        ("cosine:many", "is no rung"),
+        ("", "is no rung"),
+        ([("cosine", 0)], "passes 0 on; expected a whole number from 1 on"),
+        ([("cosine", 2.5)], "passes 2.5 on"),
+        ("evidence:9,cosine:5", "in the order cosine, evidence"),
+        ("cosine:5,cosine:4", "each once"),
+        ("cosine:5,evidence:9", "falling depths"),
+    ],
+)
+def test_a_ladder_that_cannot_be_climbed_is_refused(ranker, ladder, message):
+    with pytest.raises(InputError, match=message):
+        ranker.rank(QUERY, IDS, ladder=ladder)
+
+
+def test_a_rung_that_the_store_has_no_array_for_is_no_rung(tmp_path):
+    model = load_model(tiny.checkpoint("bert"), "mores", **LENGTHS)
+    with lateint.build_store(model, TEXTS, tmp_path / "s") as store, pytest.raises(InputError, match="this model has: none"):
+        Ranker(model, store).rank(QUERY, IDS, ladder="cosine:5")
+
+
+def test_texts_have_no_ladder(ranker):
+    with pytest.raises(InputError, match="candidates by id alone"):
+        ranker.rank(QUERY, documents=TEXTS, ladder="cosine:5")
+    with pytest.raises(InputError, match="need a store"):
+        Ranker(ranker.model).rank(QUERY, IDS, ladder="cosine:5")
+
+
+def test_missing_documents_are_what_they_are_without_a_ladder(ranker):
+    with pytest.raises(MissingDocument, match="gone"):
+        ranker.rank(QUERY, [*IDS, "gone"], ladder="cosine:5")
+    assert len(ranker.rank(QUERY, [*IDS, "gone"], ladder="cosine:5", missing="skip")) == 40
+    assert len(ranker.rank(QUERY, ["gone"], ladder="cosine:5", missing="skip")) == 0
+
+
+def test_a_cost_is_a_line_through_two_calls():
+    assert measured((10, 3.0), (110, 8.0)) == Cost(2.5, 0.05)
+    assert measured((10, 3.0), (110, 2.0)) == Cost(3.0, 0.0)
+    assert [Cost(2.5, 0.05).most(ms) for ms in (1, 2.5, 5, 100)] == [0, 0, 50, 1950]
+
+
+def test_a_generous_budget_scores_all_with_every_rung_and_none_scores_nothing(ranker):
+    costs = ranker.warm_up(QUERY, IDS)
+    assert list(costs) == ["cosine", "evidence", "cross_blocks"] and costs["cross_blocks"].candidate_ms > 0
+    rich = ranker.rank(QUERY, IDS, budget_ms=1e6)
+    assert [hit.doc_id for hit in rich] == [hit.doc_id for hit in ranker.rank(QUERY, IDS)]
+    assert [rung.candidates for rung in rich.timing.rungs] == [40, 40, 40]
+    poor = ranker.rank(QUERY, IDS, budget_ms=1e-6, top_k=3)
+    assert [hit.doc_id for hit in poor] == ["0", "1", "2"] and poor.timing.rungs == ()
+
+
+def test_warming_up_loads_the_kernels_that_decode_and_moves_no_score(tmp_path, monkeypatch):
+    model = blocks(codecs=(("states", (part("drive", bits=6),)), ("vector", (part("int4"),))))
+    with lateint.build_store(model, TEXTS, tmp_path / "s") as store:
+        monkeypatch.setattr(loading, "MISSED", loading.Missed())
+        ranker = Ranker(model, store)
+        before = pairs(ranker.rank(QUERY, IDS))
+        assert not loading.pays(0)
+        ranker.warm_up(QUERY, IDS)
+        assert loading.pays(0)
+        known = [list(compiled(kernel).signatures) for kernel in (decode_all, scale_nibbles)]
+        assert pairs(ranker.rank(QUERY, IDS)) == before
+        assert [compiled(kernel).signatures for kernel in (decode_all, scale_nibbles)] == known != [[], []]
+
+
+def test_a_budget_between_decides_how_deep_each_rung_goes(ranker, monkeypatch):
+    costs = {"cosine": Cost(0, 0), "evidence": Cost(0, 1e4), "cross_blocks": Cost(0, 2e4)}
+    monkeypatch.setattr(ranker._climber, "costs", costs)
+    found = ranker.rank(QUERY, IDS, budget_ms=1e5)  # of two rungs half a budget of 100 s each, at 10 s a candidate: 4 or 5
+    assert [rung.head for rung in found.timing.rungs] == ["cosine", "evidence", "cross_blocks"]
+    assert found.timing.rungs[1].candidates == 4 and found.timing.rungs[2].candidates == 4
+    shorter = ranker.rank(QUERY, IDS, ladder="cosine:2", budget_ms=1e5)
+    assert [rung.candidates for rung in shorter.timing.rungs] == [40, 2]
+
+
+@pytest.mark.parametrize("budget", [0, -1, float("nan"), float("inf")])
+def test_a_budget_that_is_no_time_is_refused(ranker, budget):
+    with pytest.raises(InputError, match="budget_ms="):
+        ranker.rank(QUERY, IDS, budget_ms=budget)
+
+
+def test_a_budget_needs_costs(ranker):
+    with pytest.raises(InputError, match=r"call ranker\.warm_up"):
+        Ranker(ranker.model, ranker.store).rank(QUERY, IDS, budget_ms=5)
+    with pytest.raises(InputError, match="at least 2"):
+        ranker.warm_up(QUERY, IDS[:1])
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_heads_that_read_bytes_score_as_those_that_decode(tmp_path, mapped):
+    changes = {"vector_map": part("linear", width=16)} if mapped else {"codecs": (ROTATED[0], ("vector", ()))}
+    model = blocks(head=part("evidence", document_map=False), **({"codecs": ROTATED} | changes))
+    with lateint.build_store(model, TEXTS, tmp_path / "s") as store:
+        ranker = Ranker(model, store)
+        assert [bool(rung.codecs) for rung in ranker._climber.rungs.values()] == [mapped, mapped]
+        by_bytes = ranker.rank(QUERY, IDS)
+        for rung in ranker._climber.rungs.values():
+            rung.codecs = {}
+        decoded = ranker.rank(QUERY, IDS)
+        assert [hit.doc_id for hit in by_bytes] == [hit.doc_id for hit in decoded]
+        np.testing.assert_allclose([h.score for h in by_bytes], [h.score for h in decoded], atol=1e-4)
+        now = ranker.rank(QUERY, documents=TEXTS)
+        np.testing.assert_allclose([h.score for h in by_bytes], [h.score for h in now], atol=1e-2)
+
+
+def test_the_evidence_below_blocks_reads_bytes_where_it_has_no_map_of_documents(tmp_path):
+    head = part("cross_blocks", blocks=1, readout="mean", residual="evidence", attend="absorbed", document_map=False)
+    model = blocks(head=head, codecs=ROTATED, vector_map=part("linear", width=16))
+    with lateint.build_store(model, TEXTS, tmp_path / "s") as store:
+        ranker = Ranker(model, store)
+        assert [bool(rung.codecs) for rung in ranker._climber.rungs.values()] == [True, True, False]
+        whole, climbed = ranker.rank(QUERY, IDS), ranker.rank(QUERY, IDS, ladder="evidence:40")
+        assert pairs(whole) == pairs(climbed)
+        best = ranker.rank(QUERY, IDS, ladder="evidence:5")
+        assert [rung.candidates for rung in best.timing.rungs] == [40, 5]

@@ -1,0 +1,62 @@
+"""What the tests of retrieval share: a method with states and vectors, and a retriever over any vectors at all."""
+
+import itertools
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.retrieval.exact import Exact
+from lateint.retrieval.retriever import Retriever
+from lateint.retrieval.vectors import Vectors
+from tests.support import engine
+
+RICH = replace(preset("prettr"), vector=part("mean"))  # entries as those of the default checkpoint: states and a vector
+ALONE = replace(RICH, offline_layers="T", codecs=(("vector", ()),), head=part("cosine"))  # reads the vectors of RICH
+
+
+def unit(n, width, seed=0):
+    rng = np.random.default_rng(seed)
+    matrix = rng.standard_normal((n, width)).astype(np.float32)
+    return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+
+
+def vectors(matrix, names=None):
+    """Vectors of documents of one row each."""
+    names = names or [f"d{place:04}" for place in range(len(matrix))]
+    return Vectors(names, matrix, np.arange(len(matrix) + 1))
+
+
+class Toy:
+    """A model whose query is the number of the row that it looks like."""
+
+    name = "toy"
+
+    def __init__(self, matrix):
+        self.matrix = matrix
+
+    def queries(self, texts):
+        return [SimpleNamespace(vector=torch.from_numpy(vector(self.matrix, text))) for text in texts]
+
+
+def over(held, index=Exact, model=None):
+    """A retriever over any vectors."""
+    made = object.__new__(Retriever)
+    made.model, made._normalise = model or Toy(held.matrix), False
+    made._vectors, made._index = held, index(held)
+    return made
+
+
+def vector(matrix, text):
+    noise = np.random.default_rng(int(text)).standard_normal(matrix.shape[1]) / 20
+    return (matrix[int(text)] + noise).astype(np.float32)
+
+
+def same_order(found, wanted):
+    """Whether two rankings of the same documents agree wherever scores differ by more than rounding does."""
+    scores = engine.scores(wanted)
+    gaps = [scores[left] - scores[right] for left, right in itertools.pairwise(engine.order(found))]
+    return set(scores) == set(engine.order(found)) and min(gaps) > -1e-6

@@ -1,0 +1,132 @@
+"""What tests do in another process: `child.py VERB PATH ...`; writes one JSON value, or the name of a lateint error."""
+
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+
+from lateint_store import create_store, merge, open_store, parse_codecs, recode
+from lateint_store.errors import LateintError
+from tests.support.stores import ABOUT, WINDOW, build, contents, fill, specs
+
+
+def summary(store):
+    return {
+        "documents": len(store),
+        "digest": store.content_digest(),
+        "position": store.progress.source_position,
+        "run": store.info()["encoded_by_last_run"],
+    }
+
+
+def verb_build(path, documents, shard=None):
+    chosen = tuple(map(int, shard.split("/"))) if shard else None
+    return summary(build(path, int(documents), shard=chosen))
+
+
+def verb_build_limited(path, documents, limit):
+    """Build with files no larger than `limit` bytes: what a full disk looks like."""
+    store = create_store(path, specs(), **ABOUT, window=WINDOW)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
+    fill(store, int(documents))
+    return summary(store)
+
+
+def verb_rolling(path, documents):
+    return summary(build(path, int(documents), documents_per_shard=64))
+
+
+def verb_delete(path, *ids):
+    with open_store(path, write=True) as store:
+        store.delete(ids)
+        return summary(store)
+
+
+def verb_compact(path):
+    with open_store(path, write=True) as store:
+        store.compact()
+        return summary(store)
+
+
+def verb_seal(path):
+    with open_store(path, write=True) as store:
+        store.seal()
+        return summary(store)
+
+
+def verb_merge(path, *parts):
+    return summary(merge([Path(part) for part in parts], path))
+
+
+def verb_recode(path, source, codecs):
+    return summary(recode(source, path, parse_codecs(codecs))[0])
+
+
+def verb_read(path):
+    with open_store(path) as store:
+        return summary(store) | {"ids": len(contents(store))}
+
+
+def verb_write(path):
+    with open_store(path, write=True) as store:
+        return summary(store)
+
+
+def verb_read_as_nobody(path):
+    if os.geteuid() == 0:
+        os.setegid(65534)
+        os.seteuid(65534)
+    return verb_read(path)
+
+
+def verb_read_small_address_space(path):
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    return verb_read(path)
+
+
+def verb_damaged_reads(path, *mutations):
+    """For each `offset:hex` write bytes into the LMDB file (or `cut:size`), read, and put it back: one outcome each."""
+    data = next(Path(path).glob("shard-*")) / "data.mdb"
+    original = data.read_bytes()
+    with open_store(path) as store:
+        truth = contents(store)
+    outcomes = []
+    for mutation in mutations:
+        place, _, value = mutation.partition(":")
+        changed = bytearray(original)
+        if place == "cut":
+            changed = changed[: int(value)]
+        else:
+            changed[int(place) : int(place) + len(value) // 2] = bytes.fromhex(value)
+        data.write_bytes(changed)
+        outcomes.append(outcome(path, truth))
+    data.write_bytes(original)
+    return outcomes
+
+
+def outcome(path, truth):
+    try:
+        with open_store(path) as store:
+            found = {doc_id: read_one(store, doc_id) for doc_id in truth}
+            store.verify()
+    except LateintError as error:
+        return type(error).__name__
+    wrong = [doc_id for doc_id, arrays in found.items() if not isinstance(arrays, str) and arrays != truth[doc_id]]
+    errors = {arrays for arrays in found.values() if isinstance(arrays, str)}
+    return "wrong bytes" if wrong else ",".join(sorted(errors)) or "unharmed"
+
+
+def read_one(store, doc_id):
+    try:
+        return contents(store, [doc_id])[doc_id]
+    except LateintError as error:
+        return type(error).__name__
+
+
+if __name__ == "__main__":
+    verb, folder, *rest = sys.argv[1:]
+    try:
+        sys.stdout.write(json.dumps(globals()["verb_" + verb](Path(folder), *rest)))
+    except LateintError as error:
+        sys.stdout.write(json.dumps({"error": type(error).__name__, "message": str(error)}))
