@@ -73,7 +73,7 @@ class Clock:
         )
 
 
-def together(timings: Sequence[Timing], clock: Clock) -> Timing:
+def combine_timings(timings: Sequence[Timing], clock: Clock) -> Timing:
     """The timing of calls one after the other on what the first one was given; the clock began before it."""
     rungs = [timing.rungs or (Rung(timing.head, timing.candidates, timing.total_ms),) for timing in timings]
     return Timing(

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import _harness
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.heads._cross_block import CrossBlock
 from lateint.heads.small_transformer import fresh_layer
 from lateint.model.batching import TOKENS_A_BATCH
@@ -31,9 +31,9 @@ CODES, TOKENS, SLOTS = (32, 64, 128), (77, 150), (1, 10)
 KINDS = ("wall", "processor")
 
 
-def rows_of(states: Tensor) -> Rows:
+def rows_of(states: Tensor) -> TokenStates:
     """Rows without pads."""
-    return Rows(states, torch.arange(states.shape[1]).expand(states.shape[:2]))
+    return TokenStates(states, torch.arange(states.shape[1]).expand(states.shape[:2]))
 
 
 def blocks(c: int, slots: int) -> dict[str, CrossBlock]:
@@ -45,7 +45,7 @@ def blocks(c: int, slots: int) -> dict[str, CrossBlock]:
     return {"materialised": block, "absorbed": absorbing}
 
 
-def work(block: CrossBlock, query: Rows, codes: Tensor, part: str) -> Callable[[], Tensor]:
+def work(block: CrossBlock, query: TokenStates, codes: Tensor, part: str) -> Callable[[], Tensor]:
     """The block, or its attention alone, over all candidates."""
     size = max(1, TOKENS_A_BATCH // codes.shape[1])
     run: Any = block if part == "block" else block.attend
@@ -55,7 +55,7 @@ def work(block: CrossBlock, query: Rows, codes: Tensor, part: str) -> Callable[[
         for batch in codes.split(size):
             rows = query if block.absorbs else query.expand(len(batch))
             found.append(run(rows, rows_of(batch)))
-        return torch.cat([one.states if isinstance(one, Rows) else one for one in found])
+        return torch.cat([one.states if isinstance(one, TokenStates) else one for one in found])
 
     return call
 

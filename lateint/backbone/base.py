@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lateint.backbone.layer import Layer, Rows
+from lateint.backbone.layer import Layer, TokenStates
 from lateint.errors import InputError, ModelError
 
 
@@ -85,7 +85,7 @@ class Backbone(nn.Module):
             layer.train(mode)
         return self
 
-    def run(self, rows: Rows, start: int, stop: int) -> Rows:
+    def run(self, rows: TokenStates, start: int, stop: int) -> TokenStates:
         """Rows after layers start..stop-1. Cost: (stop - start)·(12·t·h² + 2·t²·h) a text."""
         for layer in self.layers[start:stop]:
             rows = rows.with_states(layer(rows))

@@ -20,7 +20,7 @@ Rotary = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class TokenStates:
     """Token states with what travels along with them.
 
     states [n, t, h] float; positions [n, t] int64; mask [n, t] bool, True where a token is real, None if all are;
@@ -32,18 +32,18 @@ class Rows:
     mask: Tensor | None = None
     bias: Tensor | None = None
 
-    def first(self) -> Rows:
+    def first(self) -> TokenStates:
         """The first row of each text (CLS)."""
-        return Rows(self.states[:, :1], self.positions[:, :1], None, None if self.bias is None else self.bias[:1])
+        return TokenStates(self.states[:, :1], self.positions[:, :1], None, None if self.bias is None else self.bias[:1])
 
-    def with_states(self, states: Tensor) -> Rows:
+    def with_states(self, states: Tensor) -> TokenStates:
         """The same rows with other states."""
-        return Rows(states, self.positions, self.mask, self.bias)
+        return TokenStates(states, self.positions, self.mask, self.bias)
 
-    def expand(self, n: int) -> Rows:
+    def expand(self, n: int) -> TokenStates:
         """One text seen n times, without copying."""
         mask = None if self.mask is None else self.mask.expand(n, -1)
-        return Rows(self.states.expand(n, -1, -1), self.positions.expand(n, -1), mask)
+        return TokenStates(self.states.expand(n, -1, -1), self.positions.expand(n, -1), mask)
 
 
 class Attention(nn.Module):
@@ -62,7 +62,7 @@ class Attention(nn.Module):
         self.cached = False  # a context is given as its `keys_values`, not as states
         self.dropout = 0.0
 
-    def forward(self, rows: Rows, context: Rows) -> Tensor:
+    def forward(self, rows: TokenStates, context: TokenStates) -> Tensor:
         """States of the rows after attention to the context: [n, t, h]. Cost: 2·t·h² + 2·m·h² + 2·t·m·h."""
         q, k, v = self._projected(rows, context)
         mask = _biased(_visible(rows, context, self.window), rows.bias, q)
@@ -75,7 +75,7 @@ class Attention(nn.Module):
         states: Tensor = x + out if self.pre_norm else self.norm(out + x)
         return states
 
-    def probabilities(self, rows: Rows, context: Rows) -> Tensor:
+    def probabilities(self, rows: TokenStates, context: TokenStates) -> Tensor:
         """How each row shares its attention among the context: [n, heads, t, m], masked tokens 0; without dropout.
 
         Rows add up to 1. Cost: t·h² + m·h² + t·m·h a text, and n·heads·t·m numbers of memory.
@@ -89,7 +89,7 @@ class Attention(nn.Module):
             logits = logits.masked_fill(~mask, float("-inf"))
         return logits.softmax(dim=-1)
 
-    def _projected(self, rows: Rows, context: Rows) -> tuple[Tensor, Tensor, Tensor]:
+    def _projected(self, rows: TokenStates, context: TokenStates) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [n, heads, t, h / heads], keys and values [n, heads, m, h / heads]; positions are in them if rotary."""
         x, y = rows.states, context.states
         own = self.norm(x) if self.pre_norm else x
@@ -116,7 +116,7 @@ class Attention(nn.Module):
         return x.view(*x.shape[:-1], self.heads, -1).transpose(1, 2)
 
 
-def _visible(rows: Rows, context: Rows, window: int | None) -> Tensor | None:
+def _visible(rows: TokenStates, context: TokenStates, window: int | None) -> Tensor | None:
     """Which row may look at which context token: bool [n, 1, t, m], or None where all may."""
     real = None if context.mask is None else context.mask[:, None, None, :]
     if window is None:
@@ -173,7 +173,7 @@ class Layer(nn.Module):
         super().__init__()
         self.attention, self.feed_forward = attention, feed_forward
 
-    def forward(self, rows: Rows, context: Rows | None = None) -> Tensor:
+    def forward(self, rows: TokenStates, context: TokenStates | None = None) -> Tensor:
         """States of the rows after the layer; the context is the rows themselves unless given."""
         states: Tensor = self.feed_forward(self.attention(rows, rows if context is None else context))
         return states

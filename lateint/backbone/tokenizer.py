@@ -31,7 +31,7 @@ class Wrap:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class TokenBatch:
     """A padded batch of token ids with segments, positions and a mask; pads are on the right.
 
     ids, segments, positions [n, t] int64 (positions counted from 0); mask [n, t] bool or None if nothing is padded.
@@ -48,10 +48,10 @@ class Block:
         n, t = self.ids.shape
         return [t] * n if self.mask is None else [int(x) for x in self.mask.sum(dim=1)]
 
-    def to(self, device: torch.device) -> Block:
+    def to(self, device: torch.device) -> TokenBatch:
         """The same on a device."""
         mask = None if self.mask is None else self.mask.to(device)
-        return Block(self.ids.to(device), self.segments.to(device), self.positions.to(device), mask)
+        return TokenBatch(self.ids.to(device), self.segments.to(device), self.positions.to(device), mask)
 
 
 class TextEncoder:
@@ -102,7 +102,7 @@ class TextEncoder:
             rows[-1] += fill * (layout.max_length - len(rows[-1]))
         return rows
 
-    def words(self, length: int, layout: Layout) -> Tensor:
+    def text_mask(self, length: int, layout: Layout) -> Tensor:
         """Which tokens of a row of `length` are text: bool [length], False for the special ones around it."""
         wrap = self.wraps[layout.template]
         places = torch.arange(length)
@@ -112,7 +112,7 @@ class TextEncoder:
         """Whether a text probably lost its end: it fills the layout to the last token."""
         return len(tokens) >= layout.max_length and not layout.fill
 
-    def block(self, rows: Sequence[Sequence[int]], layout: Layout, start: int = 0) -> Block:
+    def block(self, rows: Sequence[Sequence[int]], layout: Layout, start: int = 0) -> TokenBatch:
         """Pad token rows to one batch; positions count from `start`."""
         return pad_block(rows, self.pad, self.segment(layout), start)
 
@@ -121,7 +121,7 @@ class TextEncoder:
         return self.wraps[layout.template].segment if layout.segment is None else layout.segment
 
 
-def pad_block(rows: Sequence[Sequence[int]], pad: int, segment: int, start: int) -> Block:
+def pad_block(rows: Sequence[Sequence[int]], pad: int, segment: int, start: int) -> TokenBatch:
     """Pad rows of token ids on the right."""
     longest = max(map(len, rows))
     ids = np.full((len(rows), longest), pad, dtype=np.int64)
@@ -131,7 +131,7 @@ def pad_block(rows: Sequence[Sequence[int]], pad: int, segment: int, start: int)
     columns = torch.arange(longest)
     mask = None if int(lengths.min()) == longest else columns[None, :] < lengths[:, None]
     segments = torch.full((len(rows), longest), segment, dtype=torch.int64)
-    return Block(torch.from_numpy(ids), segments, (columns + start).expand(len(rows), -1), mask)
+    return TokenBatch(torch.from_numpy(ids), segments, (columns + start).expand(len(rows), -1), mask)
 
 
 def _checked(text: str, place: int) -> str:

@@ -15,7 +15,7 @@ from lateint.cli.options import ChunkChoice, ModelChoice, chunk_options, model_o
 
 if TYPE_CHECKING:
     from lateint.indexing.chunks import Chunks
-    from lateint.indexing.progress import Progress
+    from lateint.indexing.progress import BuildProgress
     from lateint.model.model import Model
 
 LARGE = 100_000  # documents; more wait for a look at the plan
@@ -61,11 +61,11 @@ def command(
     model = choice.load()
     if not yes and _is_large(corpus, store):
         _confirm(model, corpus, store, codecs, chunks)
-    seen: list[Progress] = []
+    seen: list[BuildProgress] = []
     wanted = sys.stderr.isatty() if progress is None else progress
     with reporter(wanted, _count(corpus) if wanted else None) as report, explained_duplicates(corpus):
 
-        def watch(now: Progress) -> None:
+        def watch(now: BuildProgress) -> None:
             seen.append(now)
             report(now)
 
@@ -95,7 +95,7 @@ def _confirm(model: Model, corpus: str, store: str, codecs: str | None, chunks: 
         raise InputError("nothing was encoded")
 
 
-def _summary(where: str, total: int, seen: list[Progress], chunks: Chunks | None, model: Model) -> Iterator[str]:
+def _summary(where: str, total: int, seen: list[BuildProgress], chunks: Chunks | None, model: Model) -> Iterator[str]:
     """What was done, and how many documents lost their end."""
     encoded, cut = sum(now.documents for now in seen), sum(now.cut for now in seen)
     if chunks is None:

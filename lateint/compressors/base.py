@@ -23,7 +23,7 @@ class Tables(NamedTuple):
     words: Tensor | None = None
 
 
-class Coder(Linear, ABC):
+class Quantizer(Linear, ABC):
     """Directions z = A x / |A x|, stored as bytes that stand for z' ≈ z; x' = W z'; h -> c -> h.
 
     What comes back is the best guess of a direction, a little shorter than 1 where it is vague, and its inner product the best

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from lateint.backbone.precision import in_float32
 from lateint.compressors._validation import check_width
-from lateint.compressors.base import Coder, Tables
+from lateint.compressors.base import Quantizer, Tables
 from lateint.errors import InputError
 
 ENTRIES = 256  # of a codebook: a byte names one
@@ -17,7 +17,7 @@ SAMPLE = 30_000  # tokens that codebooks are fitted on
 SEED = 20_240_914
 
 
-class Residual(Coder):
+class Residual(Quantizer):
     """z = A x / |A x|, stored as bytes i_1 .. i_k of z ≈ C_1[i_1] + .. + C_k[i_k]; x' = W z; h -> c -> h.
 
     `width` c, `levels` k. Each byte names the entry nearest to what the ones before left over. What comes back of a direction

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lateint.backbone.precision import in_float32
 from lateint.compressors._directions import orthonormal, principal
 from lateint.compressors._validation import check_width
-from lateint.compressors.base import Coder, Tables
+from lateint.compressors.base import Quantizer, Tables
 from lateint.errors import InputError
 
 ID_BYTES = 2
@@ -17,7 +17,7 @@ SHRINK = 8  # a word seen so often is half-way between what its embedding says a
 SEED = 20_261_127
 
 
-class Words(Coder):
+class Words(Quantizer):
     """z = A x / |A x|, stored as the id t of its word piece and the signs s of P (z - S_t); z' = S_t + Qᵀ s; h -> c -> h.
 
     `width` c; `bits` B, so many signs; `vocabulary`, the rows of S. A store holds 2 + B/8 bytes a token: the id, the lower byte

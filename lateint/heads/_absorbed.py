@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lateint.backbone.layer import Attention, Rows
+from lateint.backbone.layer import Attention, TokenStates
 from lateint.errors import InputError
 
 
@@ -66,7 +66,7 @@ class _Map:
 
 
 def absorbed(
-    attention: Attention, rows: Rows, codes: Codes, expansion: Expansion | None = None, own: Rows | None = None
+    attention: Attention, rows: TokenStates, codes: Codes, expansion: Expansion | None = None, own: TokenStates | None = None
 ) -> Tensor:
     """States [n, t, h] of the rows, [n, t, h] or [1, t, h] for all documents, after attention to expanded codes.
 
@@ -131,7 +131,7 @@ def _constant(key: _Map, q: Tensor) -> Tensor | float:
     return 0.0 if key.constant is None else q @ key.constant[..., None]
 
 
-def _own_logits(attention: Attention, q: Tensor, own: Rows, n: int) -> Tensor:
+def _own_logits(attention: Attention, q: Tensor, own: TokenStates, n: int) -> Tensor:
     """What rows think of the query's own tokens: [n, heads, t, q]."""
     logits = q @ attention.per_head(attention.key(own.states)).mT
     if own.mask is not None:
@@ -151,7 +151,7 @@ def _sums(value: _Map, shares: Tensor, codes: Codes) -> Tensor:
     return attended
 
 
-def _check(attention: Attention, rows: Rows, codes: Codes, how: Expansion) -> None:
+def _check(attention: Attention, rows: TokenStates, codes: Codes, how: Expansion) -> None:
     """Raises: InputError for what does not fold."""
     reasons = {
         "rotary positions turn each key by its place": attention.rotary is not None,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lateint.backbone.layer import Attention, FeedForward, Layer, Rows
+from lateint.backbone.layer import Attention, FeedForward, Layer, TokenStates
 from lateint.heads._absorbed import Codes, absorbed
 from lateint.heads._validation import Order
 
@@ -35,7 +35,7 @@ class CrossBlock(nn.Module):
         if up is not None:
             self.cross.key, self.cross.value = _folded(self.cross.key, up), _folded(self.cross.value, up)
 
-    def forward(self, rows: Rows, document: Rows) -> Rows:
+    def forward(self, rows: TokenStates, document: TokenStates) -> TokenStates:
         """Rows [n, q, h], or [1, q, h] for all documents with `absorbs`, after the block: [n, q, h].
 
         Cost: 10·q·h², with `own` 4·q·h² + 2·q²·h more, and for the document 2·q·m·h + 2·m·h·(width of its rows), with
@@ -50,7 +50,7 @@ class CrossBlock(nn.Module):
         after = self.feed_forward(rows.states)
         return rows.with_states(after if self.gate is None else before + self.gate * (after - before))
 
-    def attend(self, rows: Rows, document: Rows) -> Tensor:
+    def attend(self, rows: TokenStates, document: TokenStates) -> Tensor:
         """States [n, q, h] of the rows after attention to the document."""
         if self.absorbs:
             return absorbed(self.cross, rows, Codes(document.states, document.mask))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 
 
 class Gates(nn.Module):
@@ -24,7 +24,7 @@ class Gates(nn.Module):
         fresh = torch.tensor([start] * (layers - 1) + [0.0])
         self.to_document, self.to_query = nn.Parameter(fresh), nn.Parameter(fresh.clone())
 
-    def between(self, number: int, rows: Rows, q: int) -> Rows:
+    def between(self, number: int, rows: TokenStates, q: int) -> TokenStates:
         """The joint rows [n, q + m, h], with the bias of layer `number`."""
         t = rows.states.shape[1]
         document = torch.arange(t, device=rows.states.device) >= q

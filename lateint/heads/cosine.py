@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from lateint.backbone.base import Backbone
 from lateint.backbone.precision import in_float32
 from lateint.errors import InputError
-from lateint.heads.inputs import Candidates, Coded, Query, reads_cosines
+from lateint.heads.inputs import Candidates, QuantizedRows, Query, reads_cosines
 from lateint.methods.method import Method
 from lateint_store import Pipeline
 
@@ -33,16 +33,16 @@ class Cosine(nn.Module):
         """Cosines [n] float32 of n candidates."""
         return cosine(query, docs, self.normalise)
 
-    def scores_codes(self, through: Mapping[str, Pipeline]) -> bool:
+    def can_score_quantized(self, through: Mapping[str, Pipeline]) -> bool:
         """Whether it can score these arrays as they are stored: directions in codes that fill whole bytes."""
         return reads_cosines(through["vector"], self.normalise)
 
-    def score_codes(self, query: Query, coded: Mapping[str, Coded]) -> Tensor:
+    def score_quantized(self, query: Query, coded: Mapping[str, QuantizedRows]) -> Tensor:
         """Cosines [n] float32 from the bytes of stored vectors; equal to `score` but for rounding."""
         return coded_cosine(query, coded["vector"])
 
 
-def coded_cosine(query: Query, vectors: Coded) -> Tensor:
+def coded_cosine(query: Query, vectors: QuantizedRows) -> Tensor:
     """Cosines [n] float32 with vectors as they are stored."""
     if query.vector is None:
         raise InputError("a cosine needs the query's vector; set `vector` in the method")

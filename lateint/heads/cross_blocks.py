@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
-from lateint.backbone.layer import Layer, Rows
+from lateint.backbone.layer import Layer, TokenStates
 from lateint.errors import InputError
 from lateint.heads._cross_block import CrossBlock
 from lateint.heads._matches import Matches, linear_readout
@@ -132,7 +132,7 @@ class CrossBlocks(nn.Module):
             best = self.evidence.best(query, docs)
             base = self.evidence.combine(query, docs, best)
             if self.matched is not None:
-                met = self._slots((best * query.words)[:, :, None], query.words)
+                met = self._slots((best * query.text_mask)[:, :, None], query.text_mask)
                 rows = rows.with_states(rows.states + met * self.matched)
         elif self.scale is not None:
             base = self.scale.float() * cosine(query, docs)
@@ -142,17 +142,17 @@ class CrossBlocks(nn.Module):
             rows = block(rows, document)
         states = self.backbone[0].final(rows.states)
         if self.matches is not None:
-            matched: Tensor = base + self.matches(states, query.words, self._states(docs), docs.mask)
+            matched: Tensor = base + self.matches(states, query.text_mask, self._states(docs), docs.mask)
             return matched
         pooled = states[:, 0] if self.readout_rows == "cls" else states.mean(dim=1)
         lever = 1.0 if self.residual == "none" else math.sqrt(pooled.shape[-1])
         scores: Tensor = base + lever * self.readout(pooled)[:, 0].float()
         return scores
 
-    def _rows(self, query: Query) -> Rows:
+    def _rows(self, query: Query) -> TokenStates:
         """The rows that blocks update, [1, slots, h]."""
         rows = query.rows if self.slots == "tokens" else query.rows.first()
-        return rows.with_states(self._slots(query.rows.states, query.words))
+        return rows.with_states(self._slots(query.rows.states, query.text_mask))
 
     def _slots(self, values: Tensor, words: Tensor) -> Tensor:
         """What the slots have of values [n, q, k] at all rows of the query: [n, slots, k]."""
@@ -164,15 +164,15 @@ class CrossBlocks(nn.Module):
         compressor = self.compressor[0]
         return docs.states if compressor is None else compressor.expand(docs.states)
 
-    def _documents(self, docs: Candidates) -> list[Rows]:
+    def _documents(self, docs: Candidates) -> list[TokenStates]:
         """What each block attends to: the same states, or keys and values of its own."""
         if docs.states is None:
             raise InputError("head 'cross_blocks' reads 'states', which these candidates do not hold")
         n, m = docs.states.shape[:2]
         positions = torch.arange(m, device=docs.states.device).expand(n, m)
         if self.cache == "keys_values":
-            return [Rows(own, positions, docs.mask) for own in docs.states.chunk(len(self.blocks), dim=-1)]
-        return [Rows(self._expanded(docs.states), positions, docs.mask)] * len(self.blocks)
+            return [TokenStates(own, positions, docs.mask) for own in docs.states.chunk(len(self.blocks), dim=-1)]
+        return [TokenStates(self._expanded(docs.states), positions, docs.mask)] * len(self.blocks)
 
     def _expanded(self, stored: Tensor) -> Tensor:
         """Codes as states, unless the blocks' own maps read codes."""

@@ -18,7 +18,7 @@ from lateint.errors import InputError
 from lateint.heads._matches import best_matches, word_mean
 from lateint.heads._validation import check_compares
 from lateint.heads.cosine import coded_cosine, cosine
-from lateint.heads.inputs import Candidates, Coded, Query, reads_bytes, reads_cosines, reads_raw
+from lateint.heads.inputs import Candidates, QuantizedRows, Query, reads_bytes, reads_cosines, reads_raw
 from lateint.methods.method import Method
 from lateint_store import Pipeline
 
@@ -44,7 +44,7 @@ class Evidence(nn.Module):
         self.document_map = nn.Linear(width, width, bias=False) if document_map else None
         self.maps_vectors = method.vector_map is not None
         # What bytes give back is a guess, shorter where it is vague: its inner product is the best guess of the cosine.
-        self.coder: tuple[Any, ...] = (compressor,) if hasattr(compressor, "codes") and not document_map else ()
+        self.quantizer: tuple[Any, ...] = (compressor,) if hasattr(compressor, "codes") and not document_map else ()
         self.weight = nn.Linear(backbone.width, 1)
         self.log_cosine = nn.Parameter(torch.tensor(math.log(20.0)))
         self.log_evidence = nn.Parameter(torch.tensor(math.log(60.0)))
@@ -64,20 +64,20 @@ class Evidence(nn.Module):
         if docs.states is None:
             raise InputError("this head reads 'states', which these candidates do not hold")
         theirs = docs.states if self.document_map is None else self.document_map(docs.states)
-        return best_matches(self.query_map(query.rows.states[0]), theirs, docs.mask, lengths=bool(self.coder))
+        return best_matches(self.query_map(query.rows.states[0]), theirs, docs.mask, lengths=bool(self.quantizer))
 
     def combine(self, query: Query, docs: Candidates, best: Tensor) -> Tensor:
         """tau·cosine + eps·weighted mean of the best similarities."""
         return self._sum(query, cosine(query, docs, normalise=self.maps_vectors), best)
 
-    def scores_codes(self, through: Mapping[str, Pipeline]) -> bool:
+    def can_score_quantized(self, through: Mapping[str, Pipeline]) -> bool:
         """Whether it can score these arrays as they are stored: directions in codes that fill whole bytes, and no map D."""
         if self.document_map is not None:
             return False
-        states = reads_raw(through["states"]) if self.coder else reads_bytes(through["states"])
+        states = reads_raw(through["states"]) if self.quantizer else reads_bytes(through["states"])
         return states and reads_cosines(through["vector"], self.maps_vectors)
 
-    def score_codes(self, query: Query, coded: Mapping[str, Coded]) -> Tensor:
+    def score_quantized(self, query: Query, coded: Mapping[str, QuantizedRows]) -> Tensor:
         """Scores [n] float32 of n candidates from the bytes of their codes; equal to `score` but for rounding.
 
         Cost a candidate: q additions a byte of its states, one a byte of its vector.
@@ -86,7 +86,7 @@ class Evidence(nn.Module):
         return self._sum(query, coded_cosine(query, coded["vector"]), best)
 
     def _sum(self, query: Query, similar: Tensor, best: Tensor) -> Tensor:
-        evidence = word_mean(best, self.weight(query.rows.states[0])[:, 0], query.words)
+        evidence = word_mean(best, self.weight(query.rows.states[0])[:, 0], query.text_mask)
         scores: Tensor = self.log_cosine.exp() * similar + self.log_evidence.exp() * evidence
         return scores.float()
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone, check_positions
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.backbone.split import join
 from lateint.errors import InputError
 from lateint.heads._matches import Matches, linear_readout
@@ -66,22 +66,22 @@ class ExtraLayers(nn.Module):
         if self.matches is not None:
             q, states = query.rows.states.shape[1], self.backbone[0].final(self.layers[-1](rows))
             mask = None if rows.mask is None else rows.mask[:, q:]
-            met: Tensor = self.matches(states[:, :q], query.words, states[:, q:], mask)
+            met: Tensor = self.matches(states[:, :q], query.text_mask, states[:, q:], mask)
             return met
         both = [0, query.rows.states.shape[1]]  # the CLS of the query and the first row of the document, its CLS
-        ends = Rows(rows.states[:, both], rows.positions[:, both], None)
+        ends = TokenStates(rows.states[:, both], rows.positions[:, both], None)
         states = self.backbone[0].final(self.layers[-1](ends, rows))
         scores: Tensor = self.readout(states.flatten(1))[:, 0]
         return scores.float()
 
-    def _joined(self, query: Query, docs: Candidates) -> Rows:
+    def _joined(self, query: Query, docs: Candidates) -> TokenStates:
         """Both sides in one row of tokens, positions and segments added."""
         if docs.states is None:
             raise InputError("head 'extra_layers' reads 'states', which these candidates do not hold")
         compressor, q = self.compressor[0], query.rows.states.shape[1]
         states = docs.states if compressor is None else compressor.expand(docs.states)
         n, m = states.shape[:2]
-        document = Rows(states, torch.arange(q, q + m, device=states.device).expand(n, m), docs.mask)
+        document = TokenStates(states, torch.arange(q, q + m, device=states.device).expand(n, m), docs.mask)
         rows = join(query.rows, document)
         joint = rows.states
         if self.positions is not None:

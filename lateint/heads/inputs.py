@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.kernels.lookup import WHOLE, best_cosines, best_sums, columns
 from lateint_store import Pipeline, Ragged
 from lateint_store.codecs.rotated import Rotated
@@ -22,8 +22,8 @@ class Query:
     rows [1, q, h]; words [q] bool, False for special tokens; vector [h] if the method has vectors.
     """
 
-    rows: Rows
-    words: Tensor
+    rows: TokenStates
+    text_mask: Tensor
     vector: Tensor | None = None
 
 
@@ -41,7 +41,7 @@ class Candidates:
     token_ids: Tensor | None = None
 
 
-class Coded(Protocol):
+class QuantizedRows(Protocol):
     """Rows of n documents as they are stored, and what their bytes mean."""
 
     def best(self, queries: Tensor) -> Tensor:
@@ -66,13 +66,13 @@ class Sums:
     """Bytes that a model's compressor made, each the name of a part of a sum: similar as inner products with the sums are."""
 
     rows: Ragged
-    coder: Any
+    quantizer: Any
 
     def best(self, queries: Tensor) -> Tensor:
         """The largest inner products, query rows at length 1."""
         q = len(queries)
         padded = F.pad(F.normalize(queries.float(), dim=-1), (0, 0, 0, columns(q) - q))  # so that no table is copied for it
-        shares, words = self.coder.tables(padded)
+        shares, words = self.quantizer.tables(padded)
         return torch.from_numpy(best_sums(self.rows, q, shares.numpy(), None if words is None else words.numpy()))
 
 

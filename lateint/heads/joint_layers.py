@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.backbone.split import document_start, join
 from lateint.errors import InputError, ModelError
 from lateint.heads._gates import Gates
@@ -22,7 +22,7 @@ from lateint.methods.method import Method
 
 Readout = Literal["cls", "matches", "calibrated_matches"]
 Residual = Literal["none", "cosine"]
-Watch = Callable[[int, Rows], None]
+Watch = Callable[[int, TokenStates], None]
 """Given the number of a layer and the joint rows before it; T with the rows after the last."""
 
 
@@ -84,13 +84,13 @@ class JointLayers(nn.Module):
         scores = self._read(self._run(query, docs, watch), query)
         return scores if self.log_residual is None else scores + self.log_residual.float().exp() * cosine(query, docs)
 
-    def _read(self, rows: Rows, query: Query) -> Tensor:
+    def _read(self, rows: TokenStates, query: Query) -> Tensor:
         """What the last joint rows say: [n] float32."""
         if self.matches is None:
             return self.classify(rows.states, rows.mask)
         q = query.rows.states.shape[1]
         mask = None if rows.mask is None else rows.mask[:, q:]
-        scores: Tensor = self.matches(rows.states[:, :q], query.words, rows.states[:, q:], mask)
+        scores: Tensor = self.matches(rows.states[:, :q], query.text_mask, rows.states[:, q:], mask)
         return scores
 
     def cls(self, query: Query, docs: Candidates) -> Tensor:
@@ -102,16 +102,16 @@ class JointLayers(nn.Module):
         logits = self.backbone[0].classify(states, mask).float()
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits[:, 0]
 
-    def trace(self, query: Query, docs: Candidates, *, compressed: bool = True) -> list[Rows]:
+    def trace(self, query: Query, docs: Candidates, *, compressed: bool = True) -> list[TokenStates]:
         """The joint rows before each layer from L on, and after the last: T - L + 1 of them.
 
         Not `compressed`: `docs.states` are states themselves, and both sides pass the compressor by.
         """
-        seen: list[Rows] = []
+        seen: list[TokenStates] = []
         self._run(query, docs, lambda _, rows: seen.append(rows), compressed)
         return seen
 
-    def _run(self, query: Query, docs: Candidates, watch: Watch | None = None, compressed: bool = True) -> Rows:
+    def _run(self, query: Query, docs: Candidates, watch: Watch | None = None, compressed: bool = True) -> TokenStates:
         """The last layer's rows, of the CLS alone where nothing else is read and a layer is left to save on."""
         rows, q = self._joined(query, docs, compressed), query.rows.states.shape[1]
         backbone, start = self.backbone[0], self.method.depth
@@ -127,7 +127,7 @@ class JointLayers(nn.Module):
             watch(stop, rows)
         return rows if start == stop else rows.with_states(backbone.final(rows.states))
 
-    def _joined(self, query: Query, docs: Candidates, compressed: bool) -> Rows:
+    def _joined(self, query: Query, docs: Candidates, compressed: bool) -> TokenStates:
         """The query's rows before each document's: both through the compressor and back, where it is for both sides."""
         compressor: Any = self.compressor[0] if compressed else None
         rows = query.rows
@@ -135,7 +135,7 @@ class JointLayers(nn.Module):
             rows = rows.with_states(compressor.expand(compressor.compress(rows.states)))
         return join(rows, self._document_rows(query, docs, compressor))
 
-    def _document_rows(self, query: Query, docs: Candidates, compressor: Any) -> Rows:
+    def _document_rows(self, query: Query, docs: Candidates, compressor: Any) -> TokenStates:
         """Stored arrays as rows [n, m, h]: embedded token ids at L = 0, else states, expanded if they are codes."""
         for name in self._joins:
             if getattr(docs, name) is None:
@@ -146,8 +146,8 @@ class JointLayers(nn.Module):
         positions = (torch.arange(m, device=stored.device) + start).expand(n, m)
         side = self._embedded(docs.token_ids, positions) if "token_ids" in self._joins else None
         if side is not None and not self.method.depth:
-            return Rows(side, positions, docs.mask)
-        return Rows(stored if compressor is None else compressor.expand(stored, side), positions, docs.mask)
+            return TokenStates(side, positions, docs.mask)
+        return TokenStates(stored if compressor is None else compressor.expand(stored, side), positions, docs.mask)
 
     def _embedded(self, ids: Any, positions: Tensor) -> Tensor:
         """What the embedding layer gives for document tokens [n, m]: the same offline and here."""

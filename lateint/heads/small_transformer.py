@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lateint.backbone.base import Backbone
-from lateint.backbone.layer import Attention, FeedForward, Layer, Rows
+from lateint.backbone.layer import Attention, FeedForward, Layer, TokenStates
 from lateint.backbone.split import join
 from lateint.errors import InputError
 from lateint.heads._matches import Matches
@@ -72,14 +72,14 @@ class SmallTransformer(nn.Module):
             rows = rows.with_states(layer(rows))
         q = min(self.kept[0], query.rows.states.shape[1])
         mask = None if rows.mask is None else rows.mask[:, q:]
-        met: Tensor = self.matches(rows.states[:, :q], query.words[:q], rows.states[:, q:], mask)
+        met: Tensor = self.matches(rows.states[:, :q], query.text_mask[:q], rows.states[:, q:], mask)
         return met
 
     def interact(self, query: Query, docs: Candidates) -> Tensor:
         """The query's first row after all layers, [n, c], for n candidates."""
         return self._first(self._joined(query, docs))
 
-    def _joined(self, query: Query, docs: Candidates) -> Rows:
+    def _joined(self, query: Query, docs: Candidates) -> TokenStates:
         if docs.states is None:
             raise InputError("head 'small_transformer' reads 'states', which these candidates do not hold")
         compressor, (n_query, n_document) = self.compressor[0], self.kept
@@ -90,16 +90,16 @@ class SmallTransformer(nn.Module):
             self._side(docs.states[:, :n_document], 1, mask),
         )
 
-    def _first(self, rows: Rows) -> Tensor:
+    def _first(self, rows: TokenStates) -> Tensor:
         for layer in self.layers[:-1]:
             rows = rows.with_states(layer(rows))
         last: Tensor = self.layers[-1](rows.first(), rows)
         return last[:, 0]
 
-    def _side(self, rows: Tensor, segment: int, mask: Tensor | None) -> Rows:
+    def _side(self, rows: Tensor, segment: int, mask: Tensor | None) -> TokenStates:
         n, t = rows.shape[:2]
         places = torch.arange(t, device=rows.device).expand(n, t)
-        return Rows(rows + self.positions[:t] + self.segments[segment], places, mask)
+        return TokenStates(rows + self.positions[:t] + self.segments[segment], places, mask)
 
 
 def _quieten(layer: Any) -> None:

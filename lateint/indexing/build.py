@@ -22,14 +22,14 @@ from lateint.indexing.codecs import pipelines
 from lateint.indexing.compatibility import describe
 from lateint.indexing.encoding import (
     _NOTHING,
-    Window,
+    EncodedWindow,
     _run,
     _tokenise,
     _Tokens,
 )
-from lateint.indexing.progress import Progress, ProgressLike, reporter
+from lateint.indexing.progress import BuildProgress, ProgressLike, reporter
 from lateint.indexing.store import Store
-from lateint.indexing.threads import overlapped
+from lateint.indexing.threads import prefetch
 from lateint.methods.registry import Part, part
 from lateint.model.document import Document
 from lateint.model.model import Model
@@ -61,7 +61,7 @@ def build_store(
     InputError for a document that cannot be encoded, naming it, and for chunks that do not fit the model; StoreFull.
     Cost: one forward pass of L layers a document (all T with a `vector`). Memory does not grow with the corpus.
     """
-    through, about = described(model, codecs, chunks)
+    through, about = store_layout(model, codecs, chunks)
     usual = WINDOW if chunks is None else WINDOW_OF_CHUNKED
     about |= {"window": usual if window is None else window, "shard": shard}
     store = create_store(path, through, kind=Store, **about)
@@ -74,7 +74,7 @@ def build_store(
     return store
 
 
-def described(
+def store_layout(
     model: Model, codecs: Mapping[str, tuple[Part, ...]] | None, chunks: Chunks | None
 ) -> tuple[dict[str, Pipeline], dict[str, Any]]:
     """The arrays of a store that a model fills, and what it records of the model.
@@ -102,9 +102,9 @@ def _fill(store: Store, model: Model, documents: Iterator[Document], report: Any
     """
     source = _windows(store, documents)
     with ThreadPoolExecutor(1, "lateint-tokens") as reader, ThreadPoolExecutor(1, "lateint-write") as writer:
-        tokens = overlapped(reader, lambda taken: (taken, _tokens_of(store, model, taken)), source)
+        tokens = prefetch(reader, lambda taken: (taken, _tokens_of(store, model, taken)), source)
         encoded = ((taken, _NOTHING if rows is None else _run(model, rows)) for taken, rows in tokens)
-        for progress in overlapped(writer, lambda pair: _written(store, *pair), encoded):
+        for progress in prefetch(writer, lambda pair: _written(store, *pair), encoded):
             report(progress)
 
 
@@ -135,7 +135,7 @@ def _tokens_of(store: Store, model: Model, taken: _Taken) -> _Tokens | None:
     return _tokenise(model, taken.documents, taken.start, store.chunks)
 
 
-def _written(store: Store, taken: _Taken, window: Window) -> Progress:
+def _written(store: Store, taken: _Taken, window: EncodedWindow) -> BuildProgress:
     """Commit a window and the place in the source behind it."""
     position = taken.start + len(taken.documents)
     try:
@@ -143,7 +143,7 @@ def _written(store: Store, taken: _Taken, window: Window) -> Progress:
     except DuplicateDocument as error:
         raise _explained(store, taken.documents, taken.start) from error
     read = len(taken.documents) if taken.mine else 0
-    return Progress(position, read, window.tokens, window.cut, store.info()["bytes"])
+    return BuildProgress(position, read, window.tokens, window.cut, store.info()["bytes"])
 
 
 def _refuse_repeats(documents: list[Document], start: int) -> None:

@@ -30,7 +30,7 @@ def pipelines(model: Model, codecs: Mapping[str, tuple[Part, ...]] | None = None
 def _spec(model: Model, name: str) -> ArraySpec:
     if name == "token_ids":
         return ArraySpec("int64", None)
-    if name == "states" and model.coder is not None:
+    if name == "states" and model.quantizer is not None:
         return ArraySpec("uint8", model.width(name))
     return ArraySpec("float32", model.width(name), rows="one" if name == "vector" else "tokens")
 

@@ -9,7 +9,7 @@ import numpy as np
 from lateint.errors import InputError
 from lateint.indexing import chunks as chunking
 from lateint.indexing.chunks import Chunks
-from lateint.indexing.threads import side_by_side
+from lateint.indexing.threads import map_on_threads
 from lateint.model.batching import by_length
 from lateint.model.document import Document
 from lateint.model.model import Model
@@ -20,7 +20,7 @@ TOKENS_A_BATCH, TOKENS_A_BATCH_ON_GPU = 1_024, 4_096
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class EncodedWindow:
     """Encoded entries of one window, and what it took."""
 
     entries: list[Entry]
@@ -28,10 +28,10 @@ class Window:
     cut: int  # documents whose end did not fit
 
 
-_NOTHING = Window([], 0, 0)
+_NOTHING = EncodedWindow([], 0, 0)
 
 
-def encode_window(model: Model, documents: list[Document], start: int, chunks: Chunks | None = None) -> Window:
+def encode_window(model: Model, documents: list[Document], start: int, chunks: Chunks | None = None) -> EncodedWindow:
     """Encode consecutive documents in batches of similar length; `start` is the first one's place in the source.
 
     With `chunks`, an entry is a chunk, and says how many its document has.
@@ -61,21 +61,21 @@ def _tokenise(model: Model, documents: list[Document], start: int, chunks: Chunk
         raise InputError(f"documents {start}..{start + len(documents) - 1}: {error}") from error
 
 
-def _run(model: Model, tokens: _Tokens) -> Window:
+def _run(model: Model, tokens: _Tokens) -> EncodedWindow:
     """The entries of a window, in the order of its documents."""
     pieces, rows = tokens.pieces, tokens.rows
     entries: dict[int, Entry] = {}
     counts = np.repeat(pieces.sizes, pieces.sizes)
     budget = TOKENS_A_BATCH if model.device.type == "cpu" else TOKENS_A_BATCH_ON_GPU
     taken = list(by_length([len(row) for row in rows], budget))
-    made = side_by_side(model.device, lambda places: model.encode([rows[place] for place in places]), taken)
+    made = map_on_threads(model.device, lambda places: model.encode([rows[place] for place in places]), taken)
     for places, found in zip(taken, made, strict=True):
         for place, arrays in zip(places, found, strict=True):
             if tokens.chunked:
                 arrays[chunking.COUNT] = counts[place : place + 1].astype(np.int64)
             entries[place] = Entry(pieces.documents[place].id, arrays)
     lost = pieces.cut if tokens.chunked else sum(model.texts.is_cut(row, model.method.document) for row in rows)
-    return Window([entries[place] for place in range(len(rows))], sum(map(len, rows)), lost)
+    return EncodedWindow([entries[place] for place in range(len(rows))], sum(map(len, rows)), lost)
 
 
 def _check(model: Model, document: Document, place: int) -> None:

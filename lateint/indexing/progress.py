@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class BuildProgress:
     """The state after one window: documents read so far, those encoded now, their tokens, how many were cut, bytes stored.
 
     A shard passes over the windows of other shards: they encode nothing.
@@ -23,11 +23,11 @@ class Progress:
     bytes_written: int
 
 
-ProgressLike = bool | Callable[[Progress], None] | None
+ProgressLike = bool | Callable[[BuildProgress], None] | None
 
 
 @contextlib.contextmanager
-def reporter(wanted: ProgressLike, total: int | None) -> Iterator[Callable[[Progress], None]]:
+def reporter(wanted: ProgressLike, total: int | None) -> Iterator[Callable[[BuildProgress], None]]:
     """What to call after every window; `total` documents, where known, give the time left."""
     if callable(wanted):
         yield wanted
@@ -39,7 +39,7 @@ def reporter(wanted: ProgressLike, total: int | None) -> Iterator[Callable[[Prog
 
 
 @contextlib.contextmanager
-def _bar(total: int | None) -> Iterator[Callable[[Progress], None]]:
+def _bar(total: int | None) -> Iterator[Callable[[BuildProgress], None]]:
     from tqdm import tqdm
 
     started = time.monotonic()
@@ -47,7 +47,7 @@ def _bar(total: int | None) -> Iterator[Callable[[Progress], None]]:
     first_bytes: int | None = None
     with tqdm(total=total, unit=" documents", file=sys.stderr, mininterval=1.0, dynamic_ncols=True) as bar:
 
-        def report(now: Progress) -> None:
+        def report(now: BuildProgress) -> None:
             nonlocal seen, cut, first_bytes
             first_bytes = now.bytes_written if first_bytes is None else first_bytes
             seen, cut = seen + now.documents, cut + now.cut

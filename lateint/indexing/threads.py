@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def overlapped(pool: Executor, work: Callable[[Item], Result], items: Iterator[Item]) -> Iterator[Result]:
+def prefetch(pool: Executor, work: Callable[[Item], Result], items: Iterator[Item]) -> Iterator[Result]:
     """Results of `work` in order: the pool works on one item while the caller makes the next and uses the one before.
 
     `items` are made in the caller's thread. An error of theirs, an interruption too, is raised once the items before it
@@ -37,7 +37,7 @@ def overlapped(pool: Executor, work: Callable[[Item], Result], items: Iterator[I
         raise failure
 
 
-def side_by_side(device: torch.device, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+def map_on_threads(device: torch.device, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """Results of `work` in order: on a processor as many items at once as the caller has torch threads, else one by one.
 
     Layers of small models wait less for each other so than with each product spread over all threads, and what Python does

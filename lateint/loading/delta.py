@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lateint.loading.pretrained import Changes, locate, pretrained
+from lateint.loading.pretrained import MethodOverrides, locate, pretrained
 from lateint.model.digests import digest_tensors
 from lateint.model.model import Model
 from lateint.model.saving import host_state, narrowed, write_checkpoint
@@ -26,7 +26,7 @@ def save_delta(model: Model, folder: str | os.PathLike[str], base: str, *, dtype
     torch.int8 keeps what changed in the encoder's matrices at a byte a weight (see `changes`), and all else in float16.
     Raises: ModelError if the base cannot be found.
     """
-    backbone, _, _ = pretrained(locate(base), model.method, Changes(), torch.float32)
+    backbone, _, _ = pretrained(locate(base), model.method, MethodOverrides(), torch.float32)
     weights = backbone.model.state_dict()
     own = changes(host_state(model), weights, coded=dtype == torch.int8)
     narrow = torch.float16 if dtype == torch.int8 else dtype

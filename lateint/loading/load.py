@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lateint.errors import DamagedCheckpoint, InputError, ModelError
 from lateint.loading.delta import restored
-from lateint.loading.pretrained import Changes, locate, pretrained
+from lateint.loading.pretrained import MethodOverrides, locate, pretrained
 from lateint.loading.shipped import shipped
 from lateint.loading.transfer import rebase
 from lateint.methods.method import Method
@@ -56,7 +56,7 @@ def load_model(
     Raises: ModelError, DamagedCheckpoint, InputError.
     """
     _use(threads)
-    changes = Changes(offline_layers, query_max_length, doc_max_length, compressor)
+    changes = MethodOverrides(offline_layers, query_max_length, doc_max_length, compressor)
     name_or_path, packaged = shipped(name_or_path)
     folder = packaged or locate(name_or_path)
     chosen = _dtype(dtype)
@@ -87,7 +87,7 @@ def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     return found
 
 
-def _load_ours(folder: Path, name: str, changes: Changes, dtype: torch.dtype) -> tuple[Model, Path | str]:
+def _load_ours(folder: Path, name: str, changes: MethodOverrides, dtype: torch.dtype) -> tuple[Model, Path | str]:
     config = _read_config(folder)
     tensors = _read_tensors(folder / TENSORS, config.tensors)
     source = folder if config.base is None else locate(config.base)

@@ -53,7 +53,7 @@ def locate(name: str | os.PathLike[str]) -> Path | str:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class MethodOverrides:
     """What a caller changes in a preset; `compressor` as a part, as the command line writes it, or "none"."""
 
     offline_layers: int | str | None = None
@@ -80,7 +80,7 @@ class Changes:
 
 
 def pretrained(
-    source: Path | str, method: Method | None, changes: Changes, dtype: torch.dtype
+    source: Path | str, method: Method | None, changes: MethodOverrides, dtype: torch.dtype
 ) -> tuple[Backbone, TextEncoder, Method]:
     """Load an encoder with its tokenizer, and settle which method it serves.
 

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lateint.loading.pretrained import Changes, pretrained
+from lateint.loading.pretrained import MethodOverrides, pretrained
 from lateint.methods.method import Method
 from lateint.model.model import Model
 
 
-def rebase(checkpoint: Model, source: Path | str, method: Method | None, changes: Changes) -> Model:
+def rebase(checkpoint: Model, source: Path | str, method: Method | None, changes: MethodOverrides) -> Model:
     """The encoder of a checkpoint under another method (None: its own, with changes such as another L).
 
     Weights of the encoder, and of every other part that has the same name and shape in both methods (a classifier, a

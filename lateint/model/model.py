@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.backbone.split import document_start, states_after
-from lateint.backbone.tokenizer import Block, TextEncoder
+from lateint.backbone.tokenizer import TextEncoder, TokenBatch
 from lateint.compressors._vector import build_vector_map, vector_width
 from lateint.errors import InputError
 from lateint.heads.inputs import Candidates, Query
 from lateint.methods.method import Method
 from lateint.methods.registry import build
 from lateint.model.document import Document
-from lateint.model.resolve import check_side, check_vector, settle
+from lateint.model.resolve import check_side, check_vector, resolve
 from lateint.model.saving import save
 
 PRIVATE_SEED = 20_040_714  # fresh parameters start from here, in every process alike
@@ -45,7 +45,7 @@ class Model(nn.Module):
     def __init__(self, backbone: Backbone, texts: TextEncoder, method: Method, name: str) -> None:
         super().__init__()
         self.name, self.texts = name, texts
-        self.method = settle(method, backbone, texts)
+        self.method = resolve(method, backbone, texts)
         self.backbone = backbone
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(PRIVATE_SEED)
@@ -89,12 +89,12 @@ class Model(nn.Module):
             return None
         if array == "vector":
             return vector_width(self.method, self.backbone.width)
-        if self.coder is not None:
-            return int(self.coder.code_bytes)
+        if self.quantizer is not None:
+            return int(self.quantizer.code_bytes)
         return getattr(self.head, "stored_width", None) or (self.compressor or self.backbone).width
 
     @property
-    def coder(self) -> Any:
+    def quantizer(self) -> Any:
         """The compressor, if it turns its codes into bytes by itself, and they are what is stored; else None."""
         makes = hasattr(self.compressor, "codes") and getattr(self.head, "stored_width", None) is None
         return self.compressor if makes else None
@@ -153,9 +153,9 @@ class Model(nn.Module):
             after = states_after(self.backbone, block, self.vector_depths) if self.vector_depths else {}
         every = own_tower[method.query_depth]
         vectors = None if self.vector_pool is None else self._vectors(after, block.ids)
-        words = self.texts.words(len(rows[0]), method.query).to(self.device)
-        own = (Rows(every.states[i : i + 1], every.positions[i : i + 1]) for i in range(len(rows)))
-        return [Query(each, words, None if vectors is None else vectors[i]) for i, each in enumerate(own)]
+        text_mask = self.texts.text_mask(len(rows[0]), method.query).to(self.device)
+        own = (TokenStates(every.states[i : i + 1], every.positions[i : i + 1]) for i in range(len(rows)))
+        return [Query(each, text_mask, None if vectors is None else vectors[i]) for i, each in enumerate(own)]
 
     def document_tokens(self, documents: Sequence[Document]) -> list[list[int]]:
         """Token ids of each document in its layout."""
@@ -170,9 +170,9 @@ class Model(nn.Module):
         """
         with torch.inference_mode():
             tensors = self.encode_batch(rows)
-            if self.coder is not None and "states" in tensors and not exact:
+            if self.quantizer is not None and "states" in tensors and not exact:
                 directions, mask = tensors["states"]
-                tensors["states"] = self.coder.codes(directions, self.document_ids(rows)), mask
+                tensors["states"] = self.quantizer.codes(directions, self.document_ids(rows)), mask
         entries: list[dict[str, NDArray[Any]]] = [{} for _ in rows]
         for name, (values, mask) in tensors.items():
             host = (values.float() if values.is_floating_point() else values).cpu().numpy()  # numpy has no bfloat16
@@ -217,7 +217,7 @@ class Model(nn.Module):
         finally:
             self.compressor, self.head.compressor = held, (held,)
 
-    def document_rows(self, rows: Sequence[Sequence[int]]) -> tuple[Rows, Tensor | None]:
+    def document_rows(self, rows: Sequence[Sequence[int]]) -> tuple[TokenStates, Tensor | None]:
         """What the compressor is given: rows [n, m, h] after L layers and the pool, and side information [n, m, h].
 
         Side information: None where the compressor takes none. Differentiable.
@@ -230,19 +230,19 @@ class Model(nn.Module):
         """Token rows as one padded block [n, t] int64."""
         return self._document_block(rows).ids
 
-    def _document_block(self, rows: Sequence[Sequence[int]]) -> Block:
+    def _document_block(self, rows: Sequence[Sequence[int]]) -> TokenBatch:
         method = self.method
         start = document_start(method.document, method.query, 0)
         return self.texts.block(rows, method.document, start).to(self.device)
 
-    def _kept(self, below: Rows, block: Block) -> tuple[Rows, Tensor | None]:
+    def _kept(self, below: TokenStates, block: TokenBatch) -> tuple[TokenStates, Tensor | None]:
         """Rows that survive the pool, and the static embeddings of their tokens if the compressor takes them."""
         side = None
         if self.compressor is not None and self.compressor.needs_side:
             side = self.backbone.embed(block.ids, block.segments, block.positions)
         return self.pool(below, block.ids), side
 
-    def _vectors(self, after: Mapping[int, Rows], ids: Tensor) -> Tensor:
+    def _vectors(self, after: Mapping[int, TokenStates], ids: Tensor) -> Tensor:
         """One vector a text [n, w]: the states of the layers that the pool reads, side by side; the pool; the map."""
         rows = after[self.method.vector_depth]
         states = torch.cat([after[depth].states for depth in self.vector_depths], dim=-1)
@@ -252,7 +252,7 @@ class Model(nn.Module):
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Scores [n] float32 of n candidates against one query; a head takes stored codes as they are, bytes decoded."""
         if docs.states is not None and docs.states.dtype == torch.uint8:
-            docs = replace(docs, states=self.coder.decode(docs.states))
+            docs = replace(docs, states=self.quantizer.decode(docs.states))
         scores: Tensor = self.head.score(query, docs)
         return scores
 

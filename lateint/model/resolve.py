@@ -13,7 +13,7 @@ from lateint.methods.method import Method
 from lateint.methods.registry import find, names
 
 
-def settle(method: Method, backbone: Backbone, texts: TextEncoder) -> Method:
+def resolve(method: Method, backbone: Backbone, texts: TextEncoder) -> Method:
     """The method with numbers for depths and segments.
 
     Raises: InputError for depths or segments that the encoder does not have, and texts beyond its positions.

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.backbone.tokenizer import TextEncoder
 from lateint.errors import InputError
 from lateint.methods.method import Layout
@@ -43,6 +43,6 @@ class Pool:
                 f"pool {name!r} keeps the first {self.tokens} tokens; expected 1..{layout.max_length}, the layout's max_length"
             )
 
-    def __call__(self, rows: Rows, ids: Tensor) -> Rows:
+    def __call__(self, rows: TokenStates, ids: Tensor) -> TokenStates:
         """The surviving rows of texts with these token ids [n, t]."""
         return rows

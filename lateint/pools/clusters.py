@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.backbone.tokenizer import TextEncoder
 from lateint.errors import InputError
 from lateint.kernels.ward import ward_labels
@@ -32,7 +32,7 @@ class Clusters(Pool):
             raise InputError(f"pool 'clusters': factor={factor}; expected 1 or more rows for each that stays")
         self.factor = factor
 
-    def __call__(self, rows: Rows, ids: Tensor) -> Rows:
+    def __call__(self, rows: TokenStates, ids: Tensor) -> TokenStates:
         """The means, with a mask where texts have different numbers of them."""
         if self.factor == 1:
             return rows
@@ -49,10 +49,10 @@ class Clusters(Pool):
         means = torch.from_numpy(shares).to(rows.states) @ rows.states
         mask = torch.arange(k, device=device) < torch.tensor(counts, device=device)[:, None]
         positions = rows.positions.gather(1, torch.from_numpy(first).to(device))
-        return Rows(means, positions, None if min(counts) == k else mask)
+        return TokenStates(means, positions, None if min(counts) == k else mask)
 
     @torch.no_grad()
-    def _labels(self, rows: Rows) -> list[NDArray[np.int64]]:
+    def _labels(self, rows: TokenStates) -> list[NDArray[np.int64]]:
         """The cluster of every row of each text, -1 for a pad."""
         unit = F.normalize(rows.states.detach().double(), dim=-1)
         apart = (2 - 2 * unit @ unit.transpose(1, 2)).clamp_min(0).cpu().numpy()

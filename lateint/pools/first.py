@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.backbone.tokenizer import TextEncoder
 from lateint.pools.base import Pool
 
@@ -19,10 +19,10 @@ class First(Pool):
         super().__init__(texts)
         self.tokens = tokens
 
-    def __call__(self, rows: Rows, ids: Tensor) -> Rows:
+    def __call__(self, rows: TokenStates, ids: Tensor) -> TokenStates:
         """The first rows, with their positions and mask."""
         mask = None if rows.mask is None else rows.mask[:, : self.tokens]
-        return Rows(rows.states[:, : self.tokens], rows.positions[:, : self.tokens], mask)
+        return TokenStates(rows.states[:, : self.tokens], rows.positions[:, : self.tokens], mask)
 
 
 PART = First

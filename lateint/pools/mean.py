@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.backbone.tokenizer import TextEncoder
 from lateint.pools.base import Pool
 
@@ -20,14 +20,14 @@ class Mean(Pool):
         super().__init__(texts)
         self.normalise = normalise
 
-    def __call__(self, rows: Rows, ids: Tensor) -> Rows:
+    def __call__(self, rows: TokenStates, ids: Tensor) -> TokenStates:
         """The mean, as a text of one row."""
         if rows.mask is None:
             mean = rows.states.mean(dim=1, keepdim=True)
         else:
             weight = rows.mask.unsqueeze(-1).to(rows.states.dtype)
             mean = (rows.states * weight).sum(dim=1, keepdim=True) / weight.sum(dim=1, keepdim=True)
-        return Rows(F.normalize(mean, dim=-1) if self.normalise else mean, rows.positions[:, :1], None)
+        return TokenStates(F.normalize(mean, dim=-1) if self.normalise else mean, rows.positions[:, :1], None)
 
 
 PART = Mean

@@ -7,7 +7,7 @@ import string
 import torch
 from torch import Tensor
 
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.backbone.tokenizer import TextEncoder
 from lateint.pools.base import Pool
 
@@ -25,10 +25,10 @@ class NoPunctuation(Pool):
         found = (texts.raw.token_to_id(mark) for mark in string.punctuation)
         self.dropped = torch.tensor(sorted(i for i in found if i is not None))
 
-    def __call__(self, rows: Rows, ids: Tensor) -> Rows:
+    def __call__(self, rows: TokenStates, ids: Tensor) -> TokenStates:
         """Mask punctuation; the states do not change."""
         keep = ~torch.isin(ids, self.dropped.to(ids.device))
-        return Rows(rows.states, rows.positions, keep if rows.mask is None else keep & rows.mask)
+        return TokenStates(rows.states, rows.positions, keep if rows.mask is None else keep & rows.mask)
 
 
 PART = NoPunctuation

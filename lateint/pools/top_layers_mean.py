@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.backbone.tokenizer import TextEncoder
 from lateint.pools.base import Pool
 
@@ -29,13 +29,13 @@ class TopLayersMean(Pool):
         """`layers` times the width of a state."""
         return layers * states_width
 
-    def __call__(self, rows: Rows, ids: Tensor) -> Rows:
+    def __call__(self, rows: TokenStates, ids: Tensor) -> TokenStates:
         """The mean, as a text of one row."""
         keep = torch.ones_like(ids, dtype=torch.bool) if rows.mask is None else rows.mask.clone()
         keep[:, 0] = False
         weight = keep.unsqueeze(-1).to(rows.states.dtype)
         mean = (rows.states * weight).sum(dim=1, keepdim=True) / weight.sum(dim=1, keepdim=True).clamp_min(1)
-        return Rows(mean, rows.positions[:, :1], None)
+        return TokenStates(mean, rows.positions[:, :1], None)
 
 
 PART = TopLayersMean

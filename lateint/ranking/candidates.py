@@ -61,23 +61,23 @@ TOKENS_AN_ENCODING = 4_096
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
+class EncodedTexts:
     """What a head reads of some documents, chunk by chunk: `sizes` says how many chunks each has."""
 
     arrays: dict[str, Ragged]
     sizes: list[int]
 
-    def take(self, places: Sequence[int]) -> Encoded:
+    def take(self, places: Sequence[int]) -> EncodedTexts:
         """Those of the documents that stand at these places, in this order."""
         starts = np.cumsum([0, *self.sizes])
         wanted = np.concatenate([np.arange(starts[place], starts[place + 1]) for place in places])
         arrays = {name: _taken(ragged, wanted) for name, ragged in self.arrays.items()}
-        return Encoded(arrays, [self.sizes[place] for place in places])
+        return EncodedTexts(arrays, [self.sizes[place] for place in places])
 
 
-def encode_now(
+def encode_texts(
     model: Model, documents: Sequence[Document], through: Mapping[str, Pipeline], chunks: Chunks | None = None
-) -> Encoded:
+) -> EncodedTexts:
     """Encode documents in batches of similar length, and pass the arrays that the head reads through their codecs."""
     pieces = Pieces(list(documents), [1] * len(documents)) if chunks is None else cut(chunks, model, documents)
     rows = model.document_tokens(pieces.documents)
@@ -85,7 +85,7 @@ def encode_now(
     for places in by_length([len(row) for row in rows], TOKENS_AN_ENCODING):
         for place, entry in zip(places, model.encode([rows[i] for i in places]), strict=True):
             entries[place] = {name: entry[name] for name in model.head.reads}
-    return Encoded(round_trip(entries, {name: through[name] for name in model.head.reads}), pieces.sizes)
+    return EncodedTexts(round_trip(entries, {name: through[name] for name in model.head.reads}), pieces.sizes)
 
 
 def _taken(ragged: Ragged, wanted: NDArray[np.int64]) -> Ragged:

@@ -9,7 +9,7 @@ from lateint.errors import InputError, MissingDocument
 from lateint.model.document import Document, as_documents
 from lateint.ranking.ladder import Cost, Scored, stacked
 from lateint.ranking.ranker import Missing, Ranker
-from lateint.results import Clock, Hit, Ranking, together
+from lateint.results import Clock, Hit, Ranking, combine_timings
 from lateint_store.reading.fetch import load_kernels
 
 Step = tuple[Ranker, int]
@@ -64,7 +64,7 @@ class Cascade:
             scored = _scored(ranking)
             timings.append(ranking.timing)
         hits = tuple(Hit(doc_id, score) for doc_id, score in stacked([*levels, scored]))
-        return Ranking(hits[:top_k], together(timings, clock))
+        return Ranking(hits[:top_k], combine_timings(timings, clock))
 
     def warm_up(self, query: str, doc_ids: Sequence[str]) -> dict[str, Cost]:
         """Load every kernel, and measure the first ranker's heads as `Ranker.warm_up` does."""

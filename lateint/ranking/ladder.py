@@ -114,14 +114,14 @@ NO_LIMIT = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
-class Climb:
+class LadderPlan:
     """How one call climbs: depths of the rungs below the model's own head, and the milliseconds of the whole call."""
 
     steps: Steps
     budget_ms: float | None = None
 
 
-class Climber:
+class LadderScorer:
     """The heads of a model over one store. Costs are measured by `warm_up`, and only read while ranking."""
 
     def __init__(self, model: Model, store: Store, aggregate: Aggregate) -> None:
@@ -151,7 +151,7 @@ class Climber:
         }
         return dict(self.costs)
 
-    def plan(self, ladder: str | Sequence[tuple[str, int]] | None, budget_ms: float | None) -> Climb:
+    def plan(self, ladder: str | Sequence[tuple[str, int]] | None, budget_ms: float | None) -> LadderPlan:
         """What a call asks for. Without a ladder a budget uses all rungs, each as deep as it allows.
 
         Raises: InputError for a ladder that this model does not have, and a budget that is no time or not measured yet.
@@ -159,14 +159,14 @@ class Climber:
         names = list(self.rungs)
         steps = tuple((name, NO_LIMIT) for name in names[:-1]) if ladder is None else parse_ladder(ladder, names)
         if budget_ms is None:
-            return Climb(steps)
+            return LadderPlan(steps)
         if not budget_ms > 0 or math.isinf(budget_ms):
             raise InputError(f"budget_ms={budget_ms}; expected milliseconds above 0, or None for no limit")
         if not self.costs:
             raise InputError("budget_ms needs to know what a rung costs: call ranker.warm_up(query, doc_ids) once before")
-        return Climb(steps, budget_ms)
+        return LadderPlan(steps, budget_ms)
 
-    def climb(self, clock: Clock, query: Query, ids: Sequence[str], how: Climb) -> tuple[Scored, Sequence[str]]:
+    def climb(self, clock: Clock, query: Query, ids: Sequence[str], how: LadderPlan) -> tuple[Scored, Sequence[str]]:
         """Candidates that the store holds, scored and stacked, and the ids that it lacks.
 
         A budget too small for the first rung scores nothing: candidates keep the order in which they were given.
@@ -186,7 +186,7 @@ class Climber:
                 break
         return stacked([*levels, ordered]), lacking
 
-    def _deepest(self, rungs: Sequence[str], how: Climb, clock: Clock) -> int:
+    def _deepest(self, rungs: Sequence[str], how: LadderPlan, clock: Clock) -> int:
         """How many candidates the first of these rungs may score: an equal share of the time left, the last one all of it."""
         if how.budget_ms is None:
             return NO_LIMIT

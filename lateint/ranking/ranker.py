@@ -19,8 +19,8 @@ from lateint.indexing.store import Store
 from lateint.model.document import Document, as_documents
 from lateint.model.model import Model
 from lateint.ranking.aggregate import Aggregate, score_documents
-from lateint.ranking.candidates import Encoded, encode_now
-from lateint.ranking.ladder import Climb, Climber, Cost
+from lateint.ranking.candidates import EncodedTexts, encode_texts
+from lateint.ranking.ladder import Cost, LadderPlan, LadderScorer
 from lateint.results import Clock, Hit, Ranking
 
 Missing = Literal["error", "skip", "encode"]
@@ -43,7 +43,7 @@ class Ranker:
         self.model, self.store = model, store
         if store is not None:
             check_model(model, store)
-        self.chunks = _agreed(chunks, store)
+        self.chunks = _resolve_chunks(chunks, store)
         if self.chunks is not None:
             check_fits(self.chunks, model)
         elif aggregate is not None:
@@ -51,7 +51,7 @@ class Ranker:
         self.aggregate = Aggregate.parse(aggregate or "max")
         self.aggregate.check(model)
         self._through = pipelines(model) if store is None else dict(store.manifest.specs)
-        self._climber = None if store is None else Climber(model, store, self.aggregate)
+        self._climber = None if store is None else LadderScorer(model, store, self.aggregate)
 
     def rank(
         self,
@@ -100,7 +100,7 @@ class Ranker:
         """
         return self._stored().warm_up(query, doc_ids)
 
-    def _plan(self, ladder: Any, budget_ms: float | None, by_id: bool) -> Climb | None:
+    def _plan(self, ladder: Any, budget_ms: float | None, by_id: bool) -> LadderPlan | None:
         """How to climb, None for one head on all. Raises: InputError."""
         if ladder is None and budget_ms is None:
             return None
@@ -109,7 +109,7 @@ class Ranker:
         return self._stored().plan(ladder, budget_ms)
 
     def _score_stored(
-        self, clock: Clock, state: Query, ids: Sequence[str], how: Climb | None
+        self, clock: Clock, state: Query, ids: Sequence[str], how: LadderPlan | None
     ) -> tuple[list[tuple[str, float]], Sequence[str]]:
         """Scores of the candidates that the store holds, and the ids that it lacks."""
         stored = self._stored()
@@ -121,7 +121,7 @@ class Ranker:
         scores = clock.time("compute", lambda: self._scores(state, docs))
         return [(document.id, score) for document, score in zip(documents, scores, strict=True)]
 
-    def _stored(self) -> Climber:
+    def _stored(self) -> LadderScorer:
         if self._climber is None:
             raise InputError("candidates by id need a store; give Ranker(model, store) one, or pass documents=")
         return self._climber
@@ -137,10 +137,10 @@ class Ranker:
             raise MissingDocument(f"missing='encode' needs the texts of {untold[:3]!r} in documents=")
         return absent
 
-    def _encode(self, documents: Sequence[Document]) -> Encoded:
-        return encode_now(self.model, documents, self._through, self.chunks)
+    def _encode(self, documents: Sequence[Document]) -> EncodedTexts:
+        return encode_texts(self.model, documents, self._through, self.chunks)
 
-    def _scores(self, state: Query, docs: Encoded) -> list[float]:
+    def _scores(self, state: Query, docs: EncodedTexts) -> list[float]:
         return score_documents(self.model, state, docs.arrays, docs.sizes, self.aggregate)
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
@@ -207,7 +207,7 @@ class Ranker:
         return found
 
 
-def _agreed(chunks: Chunks | None, store: Store | None) -> Chunks | None:
+def _resolve_chunks(chunks: Chunks | None, store: Store | None) -> Chunks | None:
     """How documents are cut: what the store says, if there is one. Raises: StoreMismatch if it says something else."""
     recorded = chunks if store is None else store.chunks
     if store is not None and chunks not in (None, recorded):

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lateint.errors import ModelError
-from lateint.heads.inputs import Coded, Query, Rotations, Sums, reads_raw
+from lateint.heads.inputs import QuantizedRows, Query, Rotations, Sums, reads_raw
 from lateint.model.batching import batches
 from lateint.model.model import Model
 from lateint_store import Pipeline, Ragged
@@ -24,7 +24,7 @@ def codecs_read(model: Model, through: Mapping[str, Pipeline]) -> dict[str, Rota
     On a processor only.
     """
     head = model.head
-    if model.device.type != "cpu" or not hasattr(head, "scores_codes") or not head.scores_codes(through):
+    if model.device.type != "cpu" or not hasattr(head, "can_score_quantized") or not head.can_score_quantized(through):
         return {}
     coded = {name: pipeline.coding[0] for name, pipeline in through.items() if not reads_raw(pipeline)}
     return {name: cast(Rotated, make_codec(codec)) for name, codec in coded.items()}
@@ -35,11 +35,11 @@ def score_coded(model: Model, query: Query, rows: Mapping[str, Ragged], codecs: 
 
     Raises: ModelError for a score that is not finite: it could not be ranked.
     """
-    coded: dict[str, Coded] = {
-        name: Rotations(own, codecs[name]) if name in codecs else Sums(own, model.coder) for name, own in rows.items()
+    coded: dict[str, QuantizedRows] = {
+        name: Rotations(own, codecs[name]) if name in codecs else Sums(own, model.quantizer) for name, own in rows.items()
     }
     with torch.inference_mode():
-        scores = model.head.score_codes(query, coded).numpy()
+        scores = model.head.score_quantized(query, coded).numpy()
     return check_scores(model, scores)
 
 

@@ -28,7 +28,7 @@ class Live:
     """
 
     def __init__(self, model: Model, *, quantised: bool = False) -> None:
-        self.model, self.coder = model, model.coder if quantised else None
+        self.model, self.quantizer = model, model.quantizer if quantised else None
         lossy = {name: pipeline for name, pipeline in pipelines(model).items() if not pipeline.lossless} if quantised else {}
         self.through: dict[str, Pipeline] = lossy
 
@@ -58,9 +58,9 @@ class Live:
         for name, pipeline in self.through.items():
             values, real = arrays[name]
             arrays[name] = straight_through(values, real, pipeline), real
-        if self.coder is not None:
+        if self.quantizer is not None:
             directions, real = arrays["states"]
-            arrays["states"] = self.coder.straight_through(directions, self.model.document_ids(rows)), real
+            arrays["states"] = self.quantizer.straight_through(directions, self.model.document_ids(rows)), real
         mask = next((m for name, (_, m) in arrays.items() if name != "vector"), None)
         return Candidates(mask=mask, **{name: values for name, (values, _) in arrays.items()})
 

@@ -118,7 +118,7 @@ def _query_states(model: Model, sets: Sequence[Source], random: np.random.Genera
             for text in source.sample(SAMPLE, random)[0]:
                 tokens = model.query_tokens(text)
                 query = model.query_from_tokens(tokens)
-                states.append(query.rows.states[0][query.words])
-                ids.append(torch.tensor(tokens)[query.words])
+                states.append(query.rows.states[0][query.text_mask])
+                ids.append(torch.tensor(tokens)[query.text_mask])
     kept = torch.cat(ids) >= FIRST_WORD
     return torch.cat(states)[kept], torch.cat(ids)[kept]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.errors import InputError
 from lateint.methods.method import Stage
 from lateint.methods.registry import build
@@ -16,7 +16,7 @@ from lateint.model.model import Model
 from lateint.train.data import Example
 from lateint.train.features import Frozen, Live
 from lateint.train.losses.base import Loss
-from lateint.train.step import Outcome
+from lateint.train.step import StepOutput
 from lateint.train.teacher import Guide
 
 
@@ -64,19 +64,19 @@ class Objective:
         total = torch.stack([w * v for w, v in zip(self.weights, values, strict=True)]).sum()
         return total, {name: float(value.detach()) for name, value in zip(self.names, values, strict=True)}
 
-    def _observe(self, model: Model, features: Frozen | Live, examples: Sequence[Example], guide: Guide | None) -> Outcome:
+    def _observe(self, model: Model, features: Frozen | Live, examples: Sequence[Example], guide: Guide | None) -> StepOutput:
         teacher: list[Tensor] | None = None
         if guide is not None and self.needs_teacher:
             examples, teacher = self._hardest(examples, guide.score(examples))
         if self.stage.in_batch:
             examples, teacher = _with_others(examples), None
-        traces: list[list[Rows]] = []
+        traces: list[list[TokenStates]] = []
         nothing = torch.zeros(0, 0, device=model.device)
         scores = nothing
         if any(loss.needs_scores for loss in self.losses):
             features.prepare([e.query for e in examples], [d for e in examples for d in e.documents])
             scores = torch.stack([self._score(model, features, example, traces) for example in examples])
-        return Outcome(
+        return StepOutput(
             scores,
             torch.tensor([e.labels for e in examples], device=model.device),
             None if teacher is None else torch.stack(teacher),
@@ -86,7 +86,7 @@ class Objective:
             traces,
         )
 
-    def _score(self, model: Model, features: Frozen | Live, example: Example, traces: list[list[Rows]]) -> Tensor:
+    def _score(self, model: Model, features: Frozen | Live, example: Example, traces: list[list[TokenStates]]) -> Tensor:
         query = features.query(example.query)
         if not any(loss.reads_trace for loss in self.losses):
             scored = [(places, model.score(query, docs)) for places, docs in features.batches(example.documents)]
@@ -95,7 +95,7 @@ class Objective:
         docs = features.candidates(example.documents)
         if not hasattr(model.head, "trace"):
             raise InputError(f"head {model.method.head.name!r} has no joint layers for this loss to look at")
-        trace: list[Rows] = []
+        trace: list[TokenStates] = []
         scores: Tensor = model.head.score(query, docs, watch=lambda _, rows: trace.append(rows))
         traces.append(trace)
         return scores

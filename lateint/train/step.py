@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.errors import InputError
 from lateint.model.model import Model
 from lateint.train.data import Example
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class StepOutput:
     """Scores of Q lists of C candidates, the relevant one first, and where they came from.
 
     scores, labels [Q, C] float32; teacher [Q, C], the teacher's scores, None without one; `traces`: for each list, the
@@ -27,7 +27,7 @@ class Outcome:
     examples: Sequence[Example]
     model: Model
     guide: Model | None = None
-    traces: Sequence[Sequence[Rows]] = ()
+    traces: Sequence[Sequence[TokenStates]] = ()
 
     def taught(self, loss: str) -> Tensor:
         """The teacher's scores. Raises: InputError if there is no teacher."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lateint.indexing.build import described
+from lateint.indexing.build import store_layout
 from lateint.indexing.chunks import Chunks, Pieces, cut
 from lateint.indexing.encoding import encode_window
 from lateint.indexing.store import Store
@@ -54,7 +54,7 @@ def encode_sample(model: Model, documents: Sequence[Document], folder: Path, cod
     tokens = np.bincount(owners, [len(row) for row in rows], minlength=len(documents)).astype(int).tolist()
     encode_window(model, list(documents[:WARM_UP]), 0, chunks)
     entries, seconds, lost = [], [], 0
-    through, about = described(model, codecs, chunks)
+    through, about = store_layout(model, codecs, chunks)
     with create_store(folder, through, kind=Store, **about) as store:
         for places in np.array_split(np.arange(len(documents)), min(PARTS, len(documents))):
             taken = [documents[place] for place in places]
@@ -69,7 +69,7 @@ def encode_sample(model: Model, documents: Sequence[Document], folder: Path, cod
 
 def measure_size(model: Model, trial: Trial, folder: Path, codecs: Codecs, chunks: Chunks | None) -> Size:
     """Store the encoded sample in some codecs and look at the disk. Raises: SpecError for codecs that do not fit."""
-    through, about = described(model, codecs, chunks)
+    through, about = store_layout(model, codecs, chunks)
     with create_store(folder, through, kind=Store, **about) as store:
         empty = int(store.info()["bytes"])
         window = store.manifest.window

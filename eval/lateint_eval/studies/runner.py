@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lateint.indexing.build import build_store, described
+from lateint.indexing.build import build_store, store_layout
 from lateint.indexing.codecs import pipelines
 from lateint.indexing.store import open_store
 from lateint.loading.load import load_model
@@ -143,7 +143,7 @@ def _percentiles(values: Sequence[float]) -> dict[str, float]:
 
 def _empty(model: Model, beside: Path) -> int:
     """Bytes of a store without a document, which a corpus of any size has once, on the file system of the others."""
-    through, about = described(model, None, None)
+    through, about = store_layout(model, None, None)
     with (
         tempfile.TemporaryDirectory(prefix="empty-", dir=beside) as folder,
         create_store(Path(folder) / "store", through, **about) as empty,

@@ -8,13 +8,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.errors import InputError
 from lateint.model.model import Model
 from lateint.train.data import Example
 from lateint.train.features import Live
 from lateint.train.losses.base import Loss
-from lateint.train.step import Outcome
+from lateint.train.step import StepOutput
 
 
 class AttentionMse(Loss):
@@ -27,7 +27,7 @@ class AttentionMse(Loss):
 
     needs_scores = False
 
-    def __call__(self, outcome: Outcome) -> Tensor:
+    def __call__(self, outcome: StepOutput) -> Tensor:
         """The loss []."""
         model = outcome.model
         if model.compressor is None or not hasattr(model.head, "trace"):
@@ -42,20 +42,20 @@ class AttentionMse(Loss):
         return torch.stack(losses).mean()
 
 
-def _traces(model: Model, example: Example) -> tuple[Sequence[Rows], Sequence[Rows]]:
+def _traces(model: Model, example: Example) -> tuple[Sequence[TokenStates], Sequence[TokenStates]]:
     """The joined rows before each layer from L on, past the compressor and through it."""
     live, rows = Live(model), model.document_tokens(example.documents)
     query = live.query(example.query)
     with torch.no_grad():  # a document's states are what a store holds: the layers below L do not bend to the compressor
         kept, side = model.document_rows(rows)
         states = replace(live.arrays(rows), states=kept.states, mask=kept.mask)
-        past: Sequence[Rows] = model.head.trace(query, states, compressed=False)
+        past: Sequence[TokenStates] = model.head.trace(query, states, compressed=False)
     codes = replace(states, states=model.compressor.compress(kept.states, side))
-    through: Sequence[Rows] = model.head.trace(query, codes)
+    through: Sequence[TokenStates] = model.head.trace(query, codes)
     return past, through
 
 
-def _probabilities(model: Model, trace: Sequence[Rows]) -> list[Tensor]:
+def _probabilities(model: Model, trace: Sequence[TokenStates]) -> list[Tensor]:
     layers = model.backbone.layers[model.method.depth :]
     return [layer.attention.probabilities(rows, rows) for layer, rows in zip(layers, trace[:-1], strict=True)]
 

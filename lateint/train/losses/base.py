@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from lateint.errors import InputError
-from lateint.train.step import Outcome
+from lateint.train.step import StepOutput
 
 
 class Loss:
@@ -16,6 +16,6 @@ class Loss:
     needs_guide = False  # the teacher's own layers or vectors, not only its scores
     reads_trace = False
 
-    def __call__(self, outcome: Outcome) -> Tensor:
+    def __call__(self, outcome: StepOutput) -> Tensor:
         """The loss [] of one step."""
         raise InputError(f"{type(self).__name__} does not say what it computes")

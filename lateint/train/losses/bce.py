@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lateint.train.losses.base import Loss
-from lateint.train.step import Outcome
+from lateint.train.step import StepOutput
 
 
 class Bce(Loss):
@@ -18,7 +18,7 @@ class Bce(Loss):
     def __init__(self, *, balanced: bool = False) -> None:
         self.balanced = balanced
 
-    def __call__(self, outcome: Outcome) -> Tensor:
+    def __call__(self, outcome: StepOutput) -> Tensor:
         """The loss []."""
         scores, labels = outcome.scores, outcome.labels
         weight = None

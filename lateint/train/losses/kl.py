@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from lateint.errors import InputError
 from lateint.train.losses.base import Loss
-from lateint.train.step import Outcome
+from lateint.train.step import StepOutput
 
 
 class Kl(Loss):
@@ -25,7 +25,7 @@ class Kl(Loss):
             raise InputError(f"temperature={temperature}; expected a positive number")
         self.temperature, self.scale = temperature, scale
 
-    def __call__(self, outcome: Outcome) -> Tensor:
+    def __call__(self, outcome: StepOutput) -> Tensor:
         """The loss []."""
         both = self.scale * outcome.scores, outcome.taught("kl")
         if outcome.scores.shape[1] == 1:

@@ -8,14 +8,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.errors import InputError
 from lateint.methods.method import Layout, Method
 from lateint.model.model import Model
 from lateint.train.data import Example
 from lateint.train.features import Live
 from lateint.train.losses.base import Loss
-from lateint.train.step import Outcome
+from lateint.train.step import StepOutput
 
 
 class LayerMse(Loss):
@@ -28,7 +28,7 @@ class LayerMse(Loss):
     needs_guide = True
     reads_trace = True
 
-    def __call__(self, outcome: Outcome) -> Tensor:
+    def __call__(self, outcome: StepOutput) -> Tensor:
         """The loss []."""
         teacher, losses = outcome.guided("layer_mse"), []
         _check(outcome.model, teacher)
@@ -42,9 +42,9 @@ class LayerMse(Loss):
         return torch.stack(losses).mean()
 
 
-def _trace(teacher: Model, example: Example) -> Sequence[Rows]:
+def _trace(teacher: Model, example: Example) -> Sequence[TokenStates]:
     live = Live(teacher)
-    trace: Sequence[Rows] = teacher.head.trace(live.query(example.query), live.candidates(example.documents))
+    trace: Sequence[TokenStates] = teacher.head.trace(live.query(example.query), live.candidates(example.documents))
     return trace
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lateint.train.losses.base import Loss
-from lateint.train.step import Outcome
+from lateint.train.step import StepOutput
 
 
 class Listwise(Loss):
@@ -20,7 +20,7 @@ class Listwise(Loss):
     def __init__(self, *, scale: float = 1.0) -> None:
         self.scale = scale
 
-    def __call__(self, outcome: Outcome) -> Tensor:
+    def __call__(self, outcome: StepOutput) -> Tensor:
         """The loss []."""
         scores = self.scale * outcome.scores
         return F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.int64, device=scores.device))

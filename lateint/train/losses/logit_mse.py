@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from lateint.train.losses.base import Loss
-from lateint.train.step import Outcome
+from lateint.train.step import StepOutput
 
 
 class LogitMse(Loss):
@@ -16,7 +16,7 @@ class LogitMse(Loss):
 
     needs_teacher = True
 
-    def __call__(self, outcome: Outcome) -> Tensor:
+    def __call__(self, outcome: StepOutput) -> Tensor:
         """The loss []."""
         return (outcome.scores - outcome.taught("logit_mse")).pow(2).mean()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from lateint.train.losses.base import Loss
-from lateint.train.step import Outcome
+from lateint.train.step import StepOutput
 
 
 class MarginMse(Loss):
@@ -16,7 +16,7 @@ class MarginMse(Loss):
 
     needs_teacher = True
 
-    def __call__(self, outcome: Outcome) -> Tensor:
+    def __call__(self, outcome: StepOutput) -> Tensor:
         """The loss []."""
         scores, teacher = outcome.scores, outcome.taught("margin_mse")
         ours, theirs = scores[:, :1] - scores[:, 1:], teacher[:, :1] - teacher[:, 1:]

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lateint.train.losses.base import Loss
-from lateint.train.step import Outcome
+from lateint.train.step import StepOutput
 
 
 class Pairwise(Loss):
@@ -15,7 +15,7 @@ class Pairwise(Loss):
     With one negative it equals `listwise`. Invariant to adding a constant to all scores of a query.
     """
 
-    def __call__(self, outcome: Outcome) -> Tensor:
+    def __call__(self, outcome: StepOutput) -> Tensor:
         """The loss []."""
         scores = outcome.scores
         return F.softplus(scores[:, 1:] - scores[:, :1]).mean()

@@ -13,7 +13,7 @@ from lateint.model.document import Document
 from lateint.model.model import Model
 from lateint.train.data import Example
 from lateint.train.losses.base import Loss
-from lateint.train.step import Outcome
+from lateint.train.step import StepOutput
 
 
 class ProjectedMse(Loss):
@@ -52,7 +52,7 @@ class ProjectedMse(Loss):
             raise InputError("loss 'projected_mse' must be fitted on texts before its first step")
         return vectors_of(teacher, documents) @ self.directions
 
-    def __call__(self, outcome: Outcome) -> Tensor:
+    def __call__(self, outcome: StepOutput) -> Tensor:
         """The loss []."""
         documents = list(dict.fromkeys(Document("", text) for e in outcome.examples for text in _texts(e)))
         model = outcome.model

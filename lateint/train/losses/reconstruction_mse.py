@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lateint.errors import InputError
 from lateint.train.losses.base import Loss
-from lateint.train.step import Outcome
+from lateint.train.step import StepOutput
 
 
 class ReconstructionMse(Loss):
@@ -18,7 +18,7 @@ class ReconstructionMse(Loss):
 
     needs_scores = False
 
-    def __call__(self, outcome: Outcome) -> Tensor:
+    def __call__(self, outcome: StepOutput) -> Tensor:
         """The loss []."""
         model = outcome.model
         if model.compressor is None or not hasattr(model.compressor, "expand"):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.backbone.split import states_after
 from lateint.testing import tiny
 from tests.support import engine
@@ -46,7 +46,7 @@ def test_shares_add_up_to_one_and_pads_have_none_until_they_are_unmasked(family)
     backbone, rows = joint(family)
     attention = backbone.layers[0].attention
     first, pads = rows.first(), ~rows.mask
-    open_rows = Rows(rows.states, rows.positions)
+    open_rows = TokenStates(rows.states, rows.positions)
     with torch.inference_mode():
         shares, unmasked = (attention.probabilities(first, context)[:, :, 0] for context in (rows, open_rows))
     pads = pads[:, None].expand_as(shares)

@@ -5,7 +5,7 @@ import shutil
 
 import torch
 
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.heads.inputs import Candidates
 from lateint.loading.load import load_model
 from lateint.model.document import Document
@@ -49,8 +49,8 @@ def test_rows_may_be_permuted_as_long_as_their_positions_travel_with_them():
     positions = torch.arange(40)[None]
     order = torch.randperm(40, generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():
-        straight = backbone.run(Rows(states, positions), 0, 4).states[:, order]
-        travelled = backbone.run(Rows(states[:, order], positions[:, order]), 0, 4).states
-        left_behind = backbone.run(Rows(states[:, order], positions), 0, 4).states
+        straight = backbone.run(TokenStates(states, positions), 0, 4).states[:, order]
+        travelled = backbone.run(TokenStates(states[:, order], positions[:, order]), 0, 4).states
+        left_behind = backbone.run(TokenStates(states[:, order], positions), 0, 4).states
     assert torch.allclose(travelled, straight, atol=1e-4)
     assert (left_behind - straight).abs().max() > 1e-2

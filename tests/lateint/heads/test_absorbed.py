@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lateint.backbone.layer import Attention, Rows
+from lateint.backbone.layer import Attention, TokenStates
 from lateint.errors import InputError
 from lateint.heads import _absorbed
 from lateint.heads._absorbed import Codes, Expansion, absorbed
@@ -40,7 +40,7 @@ class Case:
         return torch.randn(*shape, generator=self.generator, dtype=torch.float64).to(self.dtype)
 
     def as_rows(self, states, mask=None):
-        return Rows(states, torch.arange(states.shape[1]).expand(states.shape[:2]), mask)
+        return TokenStates(states, torch.arange(states.shape[1]).expand(states.shape[:2]), mask)
 
     def random_norm(self):
         norm = torch.nn.LayerNorm(H, dtype=self.dtype)

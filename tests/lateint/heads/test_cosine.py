@@ -44,6 +44,6 @@ def test_the_packaged_encoder_gives_the_cosines_of_sentence_transformers():
 
 
 def test_needs_vectors_of_both_sides():
-    query = Query(rows=None, words=None)
+    query = Query(rows=None, text_mask=None)
     with pytest.raises(InputError, match="vector"):
         cosine(query, Candidates(vector=torch.ones(2, 3)))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.errors import InputError
 from lateint.heads.cross_blocks import CrossBlocks
 from lateint.heads.inputs import Candidates
@@ -76,7 +76,7 @@ def test_document_gradient_flows_through_keys_and_values_only():
     states = docs.states.detach().requires_grad_()
     block = model.head.blocks[0]
     rows = model.query_from_tokens(model.query_tokens("bread in the oven")).rows.expand(len(DOCUMENTS))
-    document = Rows(states, torch.zeros(states.shape[:2], dtype=torch.int64), docs.mask)
+    document = TokenStates(states, torch.zeros(states.shape[:2], dtype=torch.int64), docs.mask)
     (flowing,) = torch.autograd.grad(block(rows, document).states.sum(), states)
     assert flowing.abs().max() > 0
     for linear in (block.cross.key, block.cross.value):
@@ -153,7 +153,7 @@ def test_a_shut_gate_leaves_what_is_read_out_without_blocks_and_an_open_one_is_n
             query, docs = model.query("bread and salt"), candidates(model)
             found[gate] = model.score(query, docs)
             rows = model.backbone.final(query.rows.states).expand(len(DOCUMENTS), -1, -1)
-            without = model.head.matches(rows, query.words, docs.states, docs.mask)
+            without = model.head.matches(rows, query.text_mask, docs.states, docs.mask)
     limit = 1e-5 * float(without.abs().max())
     assert (found[0.0] - without).abs().max() <= limit
     assert (found[1.0] - found[None]).abs().max() <= limit

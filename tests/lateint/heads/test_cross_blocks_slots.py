@@ -71,7 +71,7 @@ def test_the_mean_is_of_words_alone():
     model = load(slots="mean", readout="mean")
     with torch.inference_mode():
         query = model.query(QUERY)
-    assert not query.words[0] and not query.words[-1] and query.words[1]
+    assert not query.text_mask[0] and not query.text_mask[-1] and query.text_mask[1]
     before = score(model, query)
     assert torch.equal(score(model, moved(query, 0)), before) and torch.equal(score(model, moved(query, -1)), before)
     assert not equal(score(model, moved(query, 1)), before)

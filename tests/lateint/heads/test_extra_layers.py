@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.backbone.split import join
 from lateint.errors import InputError
 from lateint.heads.inputs import Candidates
@@ -50,7 +50,7 @@ def reference(model, document):
         if family in ("bert", "electra"):
             added = added + base.token_type_embeddings.weight[torch.tensor([0] * q + [1] * m)]
         joint = joint + (added @ backbone.bare.embeddings_project.weight.T if family == "electra" else added)
-    top = backbone.run(Rows(joint, places[None]), 2, 4)
+    top = backbone.run(TokenStates(joint, places[None]), 2, 4)
     states = backbone.final(top.states)
     return model.head.readout(torch.cat([states[:, 0], states[:, q]], dim=-1))[0, 0]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
 from lateint.ranking.ranker import Ranker
@@ -65,7 +65,7 @@ def test_gates_shut_below_a_layer_are_the_split_there(depth, family):
 def test_shares_under_a_bias_are_those_of_the_softmax(family):
     backbone = engine.model("prettr", family, dtype="float64").backbone
     states, generator = torch.randn(2, 9, 32, dtype=torch.float64, generator=torch.manual_seed(5)), torch.manual_seed(6)
-    rows = Rows(states, torch.arange(9).expand(2, 9), bias=torch.randn(9, 9, dtype=torch.float64, generator=generator))
+    rows = TokenStates(states, torch.arange(9).expand(2, 9), bias=torch.randn(9, 9, dtype=torch.float64, generator=generator))
     attention = backbone.layers[0].attention
     with torch.inference_mode():
         plain, shares = attention.probabilities(replace(rows, bias=None), rows), attention.probabilities(rows, rows)

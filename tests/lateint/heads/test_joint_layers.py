@@ -142,11 +142,11 @@ def test_the_fresh_readout_is_what_numpy_makes_of_the_last_rows(family, depth):
         got, last = model.score(query, docs).numpy(), model.head.trace(query, docs)[-1]
         states = last.states if depth == 4 else model.backbone.final(last.states)
     q = query.rows.states.shape[1]
-    wanted = oracle(states, q, query.words, docs.mask)
+    wanted = oracle(states, q, query.text_mask, docs.mask)
     assert np.abs(got - wanted).max() < 1e-4 < np.ptp(wanted) / 10
     # With special tokens as words, or with pads as rows, it is another number.
-    assert np.abs(wanted - oracle(states, q, torch.ones_like(query.words), docs.mask)).max() > 1e-3
-    assert np.abs(wanted - oracle(states, q, query.words, None)).max() > 1e-3
+    assert np.abs(wanted - oracle(states, q, torch.ones_like(query.text_mask), docs.mask)).max() > 1e-3
+    assert np.abs(wanted - oracle(states, q, query.text_mask, None)).max() > 1e-3
 
 
 def shaken():
@@ -166,7 +166,7 @@ def test_weights_and_the_map_of_words_act_as_stated():
         rows = model.head.trace(query, docs)[-1].states
         q = query.rows.states.shape[1]
         for i, one in enumerate(rows):
-            ours, theirs = one[:q][query.words], one[q:] if docs.mask is None else one[q:][docs.mask[i]]
+            ours, theirs = one[:q][query.text_mask], one[q:] if docs.mask is None else one[q:][docs.mask[i]]
             weight = torch.log1p(torch.exp(ours @ head.weight.weight[0] + head.weight.bias))
             sims = torch.cosine_similarity((ours @ head.query_map.weight.T)[:, None], theirs[None], dim=-1)
             evidence = (weight * sims.max(dim=1).values).sum() / weight.sum()

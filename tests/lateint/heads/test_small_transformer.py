@@ -73,8 +73,12 @@ def test_a_query_is_a_cache_and_its_first_rows_are_enough():
     assert torch.equal(score(model, docs, kept), score(model, docs, kept))
     assert not ran  # with both sides cached no layer of a tower runs
     rows = kept.rows
-    first = Query(replace(rows, states=rows.states[:, :N_QUERY], positions=rows.positions[:, :N_QUERY]), kept.words[:N_QUERY])
-    fewer = Query(replace(rows, states=rows.states[:, : N_QUERY - 1], positions=rows.positions[:, : N_QUERY - 1]), kept.words)
+    first = Query(
+        replace(rows, states=rows.states[:, :N_QUERY], positions=rows.positions[:, :N_QUERY]), kept.text_mask[:N_QUERY]
+    )
+    fewer = Query(
+        replace(rows, states=rows.states[:, : N_QUERY - 1], positions=rows.positions[:, : N_QUERY - 1]), kept.text_mask
+    )
     assert torch.equal(score(model, docs, first), score(model, docs, kept))
     assert (score(model, docs, fewer) - score(model, docs, kept)).abs().max() > 1e-5
 

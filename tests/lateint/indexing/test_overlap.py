@@ -11,7 +11,7 @@ import pytest
 from lateint.errors import StoreFull
 from lateint.indexing import build as encode
 from lateint.indexing.store import Store, open_store
-from lateint.indexing.threads import overlapped
+from lateint.indexing.threads import prefetch
 from lateint.model.document import Document
 from tests.support import engine
 from tests.support.engine import DOCUMENTS, IDS
@@ -42,8 +42,8 @@ def take(results, found):
 
 
 def test_results_come_in_order_and_work_is_done_beside_the_caller(pool):
-    assert list(overlapped(pool, lambda item: (item, threading.get_ident()), iter([]))) == []
-    found = list(overlapped(pool, lambda item: (item, threading.get_ident()), iter(range(9))))
+    assert list(prefetch(pool, lambda item: (item, threading.get_ident()), iter([]))) == []
+    found = list(prefetch(pool, lambda item: (item, threading.get_ident()), iter(range(9))))
     assert [item for item, _ in found] == list(range(9))
     assert {ident for _, ident in found}.isdisjoint({threading.get_ident()})
 
@@ -57,7 +57,7 @@ def test_two_items_are_in_flight_at_most(pool):
             made.append(item)
             yield item
 
-    for result in overlapped(pool, lambda item: item, items()):
+    for result in prefetch(pool, lambda item: item, items()):
         assert len(made) - len(taken) <= 2
         taken.append(result)
     assert taken == made
@@ -68,7 +68,7 @@ def test_two_items_are_in_flight_at_most(pool):
 def test_an_error_of_the_items_waits_for_those_before_it(pool, at, error):
     found = []
     with pytest.raises(type(error)) as caught:
-        take(overlapped(pool, lambda item: item, failing(range(at), error)), found)
+        take(prefetch(pool, lambda item: item, failing(range(at), error)), found)
     assert found == list(range(at)) and caught.value is error
 
 
@@ -80,7 +80,7 @@ def test_an_error_of_the_work_ends_everything_and_begins_nothing_more(pool):
         return 1 // (2 - item)
 
     with pytest.raises(ZeroDivisionError):
-        take(overlapped(pool, work, failing(range(9), KeyboardInterrupt())), found)
+        take(prefetch(pool, work, failing(range(9), KeyboardInterrupt())), found)
     assert begun == [0, 1, 2] and len(found) == 2
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lateint.indexing.threads import side_by_side
+from lateint.indexing.threads import map_on_threads
 from tests.support import engine
 from tests.support.engine import DOCUMENTS
 
@@ -31,10 +31,10 @@ def test_results_stand_in_order_and_each_item_has_one_thread(threads):
         names.add(threading.current_thread().name)
         return item * item
 
-    assert side_by_side(CPU, work, range(12)) == [item * item for item in range(12)]
+    assert map_on_threads(CPU, work, range(12)) == [item * item for item in range(12)]
     assert counts == [1] * 12 and (len(names) > 1) == (threads > 1)
     assert torch.get_num_threads() == threads
-    assert side_by_side(CPU, work, []) == []
+    assert map_on_threads(CPU, work, []) == []
 
 
 def test_a_store_has_the_same_content_at_every_count_of_threads(tmp_path):
@@ -53,8 +53,8 @@ def test_autocast_of_the_caller_holds_and_ends_with_it(threads):
         return (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
 
     with torch.autocast("cpu", torch.bfloat16):
-        assert set(side_by_side(CPU, dtype, range(4))) == {torch.bfloat16}
-    assert set(side_by_side(CPU, dtype, range(4))) == {torch.float32}
+        assert set(map_on_threads(CPU, dtype, range(4))) == {torch.bfloat16}
+    assert set(map_on_threads(CPU, dtype, range(4))) == {torch.float32}
 
 
 def test_an_error_ends_everything_and_leaves_the_count(threads):
@@ -67,19 +67,19 @@ def test_an_error_ends_everything_and_leaves_the_count(threads):
         time.sleep(0.02)
 
     with pytest.raises(ValueError, match="the second"):
-        side_by_side(CPU, work, range(200))
+        map_on_threads(CPU, work, range(200))
     assert len(begun) < 200 and torch.get_num_threads() == threads
 
 
 def test_another_device_runs_one_by_one_in_the_caller(threads):
-    names = side_by_side(torch.device("meta"), lambda _: threading.current_thread().name, range(3))
+    names = map_on_threads(torch.device("meta"), lambda _: threading.current_thread().name, range(3))
     assert set(names) == {threading.current_thread().name}
 
 
 def test_a_document_alone_has_the_bits_that_a_build_gives_it(threads):
     model = engine.model("prettr")
     rows = model.document_tokens(DOCUMENTS[:6])
-    alone = [entry for found in side_by_side(CPU, lambda row: model.encode([row]), rows) for entry in found]
+    alone = [entry for found in map_on_threads(CPU, lambda row: model.encode([row]), rows) for entry in found]
     torch.set_num_threads(1)
     for entry, row in zip(alone, rows, strict=True):
         np.testing.assert_array_equal(entry["states"], model.encode([row])[0]["states"])

@@ -8,7 +8,7 @@ import torch
 
 from lateint.errors import InputError, StoreMismatch
 from lateint.indexing.build import build_store
-from lateint.loading.pretrained import Changes
+from lateint.loading.pretrained import MethodOverrides
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
 from lateint.model.document import Document
@@ -94,7 +94,7 @@ def test_beside_states_a_vector_keeps_a_depth_of_its_own():
         assert torch.allclose(model.query(TEXTS[0]).vector, vectors(model)[0], atol=1e-5)
         entry = model.encode(model.document_tokens([Document("x", TEXTS[0])]))[0]
         assert np.allclose(entry["states"], hidden("bert", model, TEXTS[0], states), atol=1e-4)
-    assert Changes(offline_layers=1).apply(RICH).vector_layers == "T"
+    assert MethodOverrides(offline_layers=1).apply(RICH).vector_layers == "T"
 
 
 def test_a_store_of_early_vectors_depends_on_the_layers_below_alone(tmp_path):

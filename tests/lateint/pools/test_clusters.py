@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import lateint
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.backbone.tokenizer import TextEncoder
 from lateint.errors import InputError
 from lateint.loading.load import load_model
@@ -24,7 +24,7 @@ POSITIONS = torch.arange(9).expand(2, 9)
 
 
 def pooled(factor, states=STATES, mask=MASK):
-    return build("pools", part("clusters", factor=factor), TEXTS)(Rows(states, POSITIONS, mask), IDS)
+    return build("pools", part("clusters", factor=factor), TEXTS)(TokenStates(states, POSITIONS, mask), IDS)
 
 
 def test_factor_one_is_the_identity():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lateint.backbone.layer import Rows
+from lateint.backbone.layer import TokenStates
 from lateint.backbone.tokenizer import TextEncoder
 from lateint.errors import InputError
 from lateint.methods.method import Layout
@@ -19,7 +19,7 @@ POSITIONS = torch.arange(5).expand(2, 5)
 
 
 def pooled(name, states=STATES, mask=MASK):
-    return build("pools", part(name), TEXTS)(Rows(states, POSITIONS, mask), IDS)
+    return build("pools", part(name), TEXTS)(TokenStates(states, POSITIONS, mask), IDS)
 
 
 @pytest.mark.parametrize("name", names("pools"))
@@ -51,7 +51,7 @@ def test_mean_is_the_normalised_mean_of_real_rows():
 
 def test_mean_without_normalising_keeps_the_length():
     pool = build("pools", part("mean", normalise=False), TEXTS)
-    mean = pool(Rows(STATES, POSITIONS, MASK), IDS).states[:, 0]
+    mean = pool(TokenStates(STATES, POSITIONS, MASK), IDS).states[:, 0]
     assert torch.allclose(mean, torch.stack([STATES[0].mean(0), STATES[1, :3].mean(0)]), atol=1e-6)
     assert (mean.norm(dim=-1) - 1).abs().min() > 1e-2
 
@@ -59,9 +59,9 @@ def test_mean_without_normalising_keeps_the_length():
 @pytest.mark.parametrize("tokens", [1, 3, 5])
 def test_first_keeps_the_first_rows_with_their_mask(tokens):
     pool = build("pools", part("first", tokens=tokens), TEXTS)
-    rows = pool(Rows(STATES, POSITIONS, MASK), IDS)
+    rows = pool(TokenStates(STATES, POSITIONS, MASK), IDS)
     assert torch.equal(rows.states, STATES[:, :tokens]) and torch.equal(rows.mask, MASK[:, :tokens])
-    assert pool(Rows(STATES, POSITIONS, None), IDS).mask is None
+    assert pool(TokenStates(STATES, POSITIONS, None), IDS).mask is None
 
 
 def test_top_layers_mean_leaves_out_the_first_row_and_pads():
@@ -69,7 +69,7 @@ def test_top_layers_mean_leaves_out_the_first_row_and_pads():
     wanted = torch.stack([STATES[0, 1:].mean(0), STATES[1, 1:3].mean(0)])
     assert torch.allclose(rows.states[:, 0], wanted, atol=1e-6) and rows.states.shape == (2, 1, 8)
     assert (rows.states - pooled("top_layers_mean", mask=None).states)[1].abs().max() > 1e-3
-    alone = Rows(STATES[:, :1], POSITIONS[:, :1], None)
+    alone = TokenStates(STATES[:, :1], POSITIONS[:, :1], None)
     assert not build("pools", part("top_layers_mean"), TEXTS)(alone, IDS[:, :1]).states.any()
 
 
@@ -77,7 +77,7 @@ def test_top_layers_mean_leaves_out_the_first_row_and_pads():
 def test_the_stated_width_is_that_of_the_rows(name):
     pool = build("pools", part(name), TEXTS)
     wide = torch.cat([STATES] * pool.layers, dim=-1)
-    assert pool(Rows(wide, POSITIONS, MASK), IDS).states.shape[-1] == pool.width(8)
+    assert pool(TokenStates(wide, POSITIONS, MASK), IDS).states.shape[-1] == pool.width(8)
 
 
 @pytest.mark.parametrize("name", names("pools"))

@@ -14,7 +14,7 @@ from lateint.testing import tiny
 from lateint.train.data import Sampler
 from lateint.train.features import Live
 from lateint.train.objective import Objective
-from lateint.train.step import Outcome
+from lateint.train.step import StepOutput
 from lateint.train.teacher import Guide
 from tests.support import reference, students
 
@@ -67,7 +67,7 @@ def test_a_teacher_of_two_labels_teaches_the_difference_of_its_logits(family):
     assert (bce.name, mse.name, weight) == ("bce", "logit_mse", 0.5)
     objective = Objective(Stage(losses=((mse, 1.0),)), taught=True)
     for scores, zero in ((targets, True), (targets + 0.1, False)):
-        loss = objective.losses[0](Outcome(scores, labels, targets, drawn, teacher))
+        loss = objective.losses[0](StepOutput(scores, labels, targets, drawn, teacher))
         assert (float(loss) == 0) is zero
 
 

@@ -11,7 +11,7 @@ from lateint.model.document import Document
 from lateint.testing import tiny
 from lateint.train.data import Sampler
 from lateint.train.features import Live
-from lateint.train.step import Outcome
+from lateint.train.step import StepOutput
 from tests.support import students
 
 NOTHING = torch.zeros(0, 0)
@@ -23,7 +23,7 @@ def examples(number=2):
 
 
 def outcome(model, guide=None, traces=()):
-    return Outcome(NOTHING, NOTHING, None, examples(), model, guide, traces)
+    return StepOutput(NOTHING, NOTHING, None, examples(), model, guide, traces)
 
 
 def loss(name, *given):
@@ -90,7 +90,7 @@ def test_attention_mse_sees_real_tokens_alone():
     model = bottleneck()
     one = examples(1)[0]
     short = replace(one, documents=one.documents[:1], labels=one.labels[:1])
-    alone = build("train/losses", part("attention_mse"))(Outcome(NOTHING, NOTHING, None, [short], model))
+    alone = build("train/losses", part("attention_mse"))(StepOutput(NOTHING, NOTHING, None, [short], model))
     assert torch.isfinite(alone) and float(alone.detach()) > 0
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from lateint.errors import InputError
 from lateint.methods.registry import build, names, part
-from lateint.train.step import Outcome
+from lateint.train.step import StepOutput
 
 SCORES = torch.tensor([[2.0, 1.0, 0.0], [0.5, 0.5, -1.0]])
 TEACHER = torch.tensor([[3.0, 1.0, 0.5], [1.0, 2.0, 0.0]])
@@ -18,7 +18,7 @@ SEE_CONSTANTS = ("bce", "logit_mse")  # pair tasks compare scores with a thresho
 
 
 def loss(name, scores=SCORES, teacher=TEACHER, labels=LABELS, **settings):
-    outcome = Outcome(scores, labels, teacher, (), model=None)
+    outcome = StepOutput(scores, labels, teacher, (), model=None)
     return float(build("train/losses", part(name, **settings))(outcome))
 
 
@@ -93,7 +93,7 @@ def test_the_squared_temperature_keeps_the_gradient_of_kl_to_first_order():
     lengths = []
     for temperature in (1.0, 2.0, 4.0):
         kl = build("train/losses", part("kl", temperature=100 * temperature))
-        (grad,) = torch.autograd.grad(kl(Outcome(near, LABELS, TEACHER, (), model=None)), near)
+        (grad,) = torch.autograd.grad(kl(StepOutput(near, LABELS, TEACHER, (), model=None)), near)
         lengths.append(float(grad.norm()))
     assert max(lengths) / min(lengths) < 1.05
     plain = [length / (100 * t) ** 2 for length, t in zip(lengths, (1.0, 2.0, 4.0), strict=True)]
