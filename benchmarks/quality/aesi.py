@@ -59,9 +59,9 @@ def fit(model: lateint.Model, sets: list[TrainingSet], steps: int) -> float:
     sample = document_states(model, sets, np.random.default_rng(0))
     states, side = sample.states, sample.side
     if side is None:
-        model.compressor.fit(states[::2])
+        model.compressor.fit_directions(states[::2])
     elif hasattr(model.compressor, "fit"):
-        model.compressor.fit(states[::2], side[::2])
+        model.compressor.fit_with_side(states[::2], side[::2])
     else:
         train(model.compressor, states[::2], side[::2], steps)
     model.rebuild_head()
