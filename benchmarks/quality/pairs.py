@@ -61,7 +61,7 @@ TRAINED = {
 
 
 @dataclass(frozen=True)
-class Task:
+class PairTask:
     """One set of pairs with its official splits."""
 
     name: str
@@ -99,7 +99,7 @@ class Task:
         return {name: compared(given, other[name][1], labels, measure) for name, (measure, given) in read.items()}
 
 
-STSB, MRPC = Task("stsb"), Task("mrpc")
+STSB, MRPC = PairTask("stsb"), PairTask("mrpc")
 
 
 def compared(ours: Array, theirs: Array, labels: Array, measure: Measure, seed: int = 0) -> dict[str, float]:
@@ -116,7 +116,7 @@ def compared(ours: Array, theirs: Array, labels: Array, measure: Measure, seed: 
     return {"difference": value - other, "low": float(low), "high": float(high), "ratio": value / other}
 
 
-def ranker_scores(model: Any, task: Task, splits: list[str]) -> Scores:
+def ranker_scores(model: Any, task: PairTask, splits: list[str]) -> Scores:
     """Logits of every pair of each split."""
     ranker = lateint.Ranker(model)
     texts = {split: [(pair.first, pair.second) for pair in task.pairs(split)] for split in splits}
@@ -164,7 +164,7 @@ def budget(checkpoint: Path) -> dict[str, Any]:
     return {"steps": [len(stage) for stage in stages], "seconds": [round(stage[-1]["seconds"]) for stage in stages]}
 
 
-def rows(task: Task, scores: dict[str, Scores], about: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def rows(task: PairTask, scores: dict[str, Scores], about: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """One row a system and split; a student's with its comparison."""
     found = []
     for name, held in scores.items():
@@ -178,7 +178,7 @@ def rows(task: Task, scores: dict[str, Scores], about: dict[str, dict[str, Any]]
     return found
 
 
-def run(task: Task, folder: Path, splits: list[str]) -> dict[str, Any]:
+def run(task: PairTask, folder: Path, splits: list[str]) -> dict[str, Any]:
     """All rows of one set."""
     command = f"python -m benchmarks.quality.pairs --set {task.name} --checkpoints FOLDER --splits {' '.join(splits)}"
     scores = projections(splits) if task is STSB else {WHOLE: ranker_scores(lateint.load_model(BASE, "cosine"), task, splits)}

@@ -6,7 +6,7 @@
 2. A cross-encoder so shallow that it needs nothing stored: the first two layers of the backbone over texts, at its best batch
    size. It has no checkpoint here, so quality is a bound: how many candidates it reads in the time of one call of `latent`,
    and what nDCG@10 a perfect order of so many would have (BM25's first ones, development pool msmarco-dl21), beside that
-   which `latent` has there with all 1,000 (`hill.py`).
+   which `latent` has there with all 1,000 (`trade_off.py`).
 
 All in turn, on the same cores, over the same 1,000 passages of the standard library's documentation; medians of `--rounds`.
 """
@@ -113,7 +113,7 @@ def measure(candidates: int, rounds: int) -> dict[str, Any]:
     middle = {name: statistics.median(times) for name, times in took.items()}
     two_layers = {count: statistics.median(times) for count, times in of_counts.items()}
     within = max((count for count in COUNTS if two_layers[count] <= middle["latent"]), default=0)
-    kept = json.loads((_harness.RESULTS / f"hill_{POOL}.json").read_text(encoding="utf-8"))["rows"]["latent"]
+    kept = json.loads((_harness.RESULTS / f"trade_off_{POOL}.json").read_text(encoding="utf-8"))["rows"]["latent"]
     return {
         "claim": f"rank {candidates} candidates, and what a cross-encoder of {LAYERS} layers could do in the time of `latent`",
         "denominator": "milliseconds of each; the same texts, cores and run",

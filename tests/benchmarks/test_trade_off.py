@@ -1,6 +1,6 @@
-"""How the rows of `benchmarks/quality/hill.py` are written."""
+"""How the rows of `benchmarks/quality/trade_off.py` are written."""
 
-from benchmarks.quality.hill import Row as row
+from benchmarks.quality.trade_off import TradeOffRow as row
 
 
 def test_a_checkpoint_alone():

@@ -51,7 +51,7 @@ Found = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TradeOffRow:
     """A system: a checkpoint, another codec of its vectors, what climbs to it, and who ranks again behind it."""
 
     text: str
@@ -78,9 +78,9 @@ class Row:
         return not self.text.endswith(":texts")
 
     @property
-    def systems(self) -> list[Row]:
+    def systems(self) -> list[TradeOffRow]:
         """Itself alone, then who ranks again, each with a store of its own."""
-        return [Row(piece.partition("@")[0]) for piece in self.text.split(">")]
+        return [TradeOffRow(piece.partition("@")[0]) for piece in self.text.split(">")]
 
     def depths(self, candidates: int) -> list[int]:
         """How many those who rank again are given, of so many candidates."""
@@ -96,7 +96,7 @@ class Row:
         return lateint.load_model(BASE, method="cosine") if self.name == "cosine" else lateint.load_model(self.name)
 
 
-def measure(row: Row, rankers: Sequence[Ranker], data: Split) -> Found:
+def measure(row: TradeOffRow, rankers: Sequence[Ranker], data: Split) -> Found:
     """Quality, time and bytes of one row."""
     deepest = max(map(len, data.candidates.values()))
     then = list(zip(rankers[1:], row.depths(deepest), strict=True))
@@ -125,7 +125,7 @@ def measure(row: Row, rankers: Sequence[Ranker], data: Split) -> Found:
     }
 
 
-def measured(rows: Sequence[Row], data: Split, known: dict[str, Found]) -> Iterator[tuple[str, Found]]:
+def measured(rows: Sequence[TradeOffRow], data: Split, known: dict[str, Found]) -> Iterator[tuple[str, Found]]:
     """The rows that are not known yet, one after the other; those that store the same stand over one store."""
     stores: dict[Path, lateint.Store] = {}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
@@ -146,7 +146,7 @@ def measured(rows: Sequence[Row], data: Split, known: dict[str, Found]) -> Itera
                 yield row.text, {"digest": digest} | measure(row, rankers, data)
 
 
-def fill(model: lateint.Model, place: Path, row: Row, data: Split) -> None:
+def fill(model: lateint.Model, place: Path, row: TradeOffRow, data: Split) -> None:
     """A sealed store of all candidates, encoded in mixed precision: twice as quick, states move less than by codecs."""
     documents = candidate_texts(data)
     with lateint.build_store(model, [], place, row.codecs) as store:
@@ -168,19 +168,19 @@ def denominator(data: Split, calls: int) -> Found:
 
 def kept(name: str) -> Found:
     """What was measured on a pool."""
-    file = _harness.RESULTS / f"hill_{name}.json"
+    file = _harness.RESULTS / f"trade_off_{name}.json"
     found: Found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"rows": {}}
     return found
 
 
-def run(name: str, rows: Sequence[Row], calls: int) -> Found:
+def run(name: str, rows: Sequence[TradeOffRow], calls: int) -> Found:
     """All rows on one pool; what is new is written after every row."""
     data, known = pools.pool(name), kept(name)["rows"]
     peer = denominator(data, calls)
     result: Found = {
         "claim": f"re-rank up to {pools.DEPTH} candidates of {name}: quality and time from the same calls",
         "denominator": "sentence-transformers CrossEncoder, same backbone, fp32, best batch size, texts of one query, same run",
-        "command": f"python -m benchmarks.quality.hill --pools {name}",
+        "command": f"python -m benchmarks.quality.trade_off --pools {name}",
         "queries": len(data.queries),
         "documents": len(candidate_texts(data)),
         "rows": known,
@@ -190,7 +190,7 @@ def run(name: str, rows: Sequence[Row], calls: int) -> Found:
         if "cosine" in known and text != "cosine":
             difference = compare(found["per_query"], known["cosine"]["per_query"])
             known[text]["minus_cosine"] = [difference.difference, difference.low, difference.high]
-        _harness.write(f"hill_{name}", result)
+        _harness.write(f"trade_off_{name}", result)
         print(name, text, *line(known[text]), sep="  ", flush=True)
     return result
 
@@ -202,7 +202,7 @@ def line(row: Found) -> list[str]:
     return [*about, *split, f"{row['bytes_per_document']:,.0f} B"]
 
 
-def table(found: dict[str, Found], rows: Sequence[Row]) -> Iterator[str]:
+def table(found: dict[str, Found], rows: Sequence[TradeOffRow]) -> Iterator[str]:
     """One line a row: quality on every pool, then gain, time and bytes on all but the official lists, if there are others."""
     counted = [name for name in found if name != pools.OFFICIAL]
     heads = [*(f"{name} (n = {found[name]['queries']})" for name in found), "gain", "ms", "fetch + decode", "speed-up", "bytes"]
@@ -229,13 +229,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pools", nargs="+", choices=pools.NAMES, default=["msmarco-dl21"])
     parser.add_argument("--peer-calls", type=int, default=3, help="calls of the peer; their median counts")
-    parser.add_argument("--rows", nargs="+", type=Row, default=[Row("cosine")], metavar="ROW")
+    parser.add_argument("--rows", nargs="+", type=TradeOffRow, default=[TradeOffRow("cosine")], metavar="ROW")
     parser.add_argument("--kept", action="store_true", help="measure nothing: the table of what is kept of all these pools")
     options = parser.parse_args()
     if options.kept:
         found = {name: kept(name) for name in options.pools}
         first, *others = (pool["rows"] for pool in found.values())
-        options.rows = [Row(text) for text in first if all(text in rows for rows in others)]
+        options.rows = [TradeOffRow(text) for text in first if all(text in rows for rows in others)]
     else:
         found = {name: run(name, options.rows, options.peer_calls) for name in options.pools}
     print(*table(found, options.rows), sep="\n")
