@@ -143,8 +143,9 @@ def cosines(by_text: dict[str, Array], directions: Array | None, pairs: list[Pai
     second = np.stack([by_text[pair.second] for pair in pairs])
     if directions is not None:
         first, second = first @ directions, second @ directions
-    products = (first * second).sum(axis=1)
-    return products / np.linalg.norm(first, axis=1) / np.linalg.norm(second, axis=1)
+    products: Array = (first * second).sum(axis=1)
+    quotients: Array = products / np.linalg.norm(first, axis=1) / np.linalg.norm(second, axis=1)
+    return quotients
 
 
 def projections(splits: list[str]) -> dict[str, Scores]:

@@ -1,4 +1,4 @@
-"""What `benchmarks/quality/study.py` keeps of a study, prints and draws."""
+"""`benchmarks/quality/study.py` stores, prints and draws the results of a study."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ from tests.support import study_results as results
 
 @pytest.fixture
 def found(tmp_path):
-    """A study of three points with another as its baseline, in a folder."""
+    """A study of three points in a folder; its baseline is not its first point."""
     made = results.study(results.POINTS[:3])
     made["baseline"] = "p1"
     (tmp_path / "made").mkdir()
