@@ -136,7 +136,7 @@ def test_make_targets_that_are_named_exist(page):
 
 
 def test_files_and_folders_that_the_architecture_names_exist():
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`((?:lateint|store|eval|tests|benchmarks|docs)/[\w./-]*)`", text))
     assert len(named) > 20
     assert not sorted(path for path in named if not (ROOT / path).exists())

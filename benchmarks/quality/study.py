@@ -1,7 +1,7 @@
 """Keep what a study found beside the other results, print its points as means over its sets, and draw their front.
 
     lateint study benchmarks/quality/study.toml --output runs/study
-    benchmarks/quality/study.py dev runs/study --picture docs/study.svg
+    benchmarks/quality/study.py dev runs/study --picture docs/guide/study.svg
 
 A point's quality is the mean of its means over the sets, its bytes and milliseconds likewise. Intervals are of 95 %, by
 bootstrap over the queries of each set; differences are to the study's baseline, paired by query. A speed-up is the baseline's
