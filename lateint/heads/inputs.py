@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lateint.backbone.layer import TokenStates
-from lateint.kernels.lookup import WHOLE, best_cosines, best_sums, columns
+from lateint.kernels.lookup import CODE_BITS, columns, max_cosines, max_sums
 from lateint_store import Pipeline, Ragged
 from lateint_store.codecs.rotated import Rotated
 
@@ -58,7 +58,7 @@ class Rotations:
 
     def best(self, queries: Tensor) -> Tensor:
         """The largest cosines."""
-        return torch.from_numpy(best_cosines(self.rows, self.codec, queries.float().numpy()))
+        return torch.from_numpy(max_cosines(self.rows, self.codec, queries.float().numpy()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,13 @@ class Sums:
         q = len(queries)
         padded = F.pad(F.normalize(queries.float(), dim=-1), (0, 0, 0, columns(q) - q))  # so that no table is copied for it
         shares, words = self.quantizer.tables(padded)
-        return torch.from_numpy(best_sums(self.rows, q, shares.numpy(), None if words is None else words.numpy()))
+        return torch.from_numpy(max_sums(self.rows, q, shares.numpy(), None if words is None else words.numpy()))
 
 
 def reads_bytes(pipeline: Pipeline) -> bool:
     """Whether a kernel can read rows of this pipeline: one codec `rotated`, of bits that fill bytes, laid out raw."""
     first, *others = pipeline.coding
-    return first.name == "rotated" and dict(first.settings)["bits"] in WHOLE and [other.name for other in others] == ["raw"]
+    return first.name == "rotated" and dict(first.settings)["bits"] in CODE_BITS and [other.name for other in others] == ["raw"]
 
 
 def reads_raw(pipeline: Pipeline) -> bool:
