@@ -156,7 +156,7 @@ class Method:
 
         Raises: InputError for an unknown or missing field.
         """
-        values = {"vector_layers": "T", "vector_map": None} | data
+        values: JsonObject = {"vector_layers": "T", "vector_map": None} | data
         _check_fields(cls, values)
         for key in PARTS:
             values[key] = None if values[key] is None else Part.from_json(values[key])
@@ -173,11 +173,10 @@ def _stage_json(stage: Stage) -> JsonObject:
 
 
 def _stage(data: JsonObject) -> Stage:
-    data = {"quantised": False} | data
-    _check_fields(Stage, data)
-    losses = tuple((Part.from_json(loss), float(weight)) for loss, weight in data["losses"])
-    values: JsonObject = data | {"losses": losses, "train": tuple(data["train"])}
-    return Stage(**values)
+    values: JsonObject = {"quantised": False} | data
+    _check_fields(Stage, values)
+    losses = tuple((Part.from_json(loss), float(weight)) for loss, weight in values["losses"])
+    return Stage(**(values | {"losses": losses, "train": tuple(values["train"])}))
 
 
 def _check_fields(cls: type[Layout | Stage | Method], data: JsonObject) -> None:
