@@ -1,4 +1,4 @@
-"""Best cosines from stored bytes: against decoding, against the kernel uncompiled, on ragged and empty documents."""
+"""Max cosines from stored bytes: against decoding, against the uncompiled kernel, on ragged and empty documents."""
 
 from itertools import pairwise
 
