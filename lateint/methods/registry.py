@@ -8,11 +8,17 @@ from __future__ import annotations
 import importlib
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from lateint.errors import InputError
 from lateint_store.codecs.syntax import parse_part
 from lateint_store.part import Part, Setting, part
+
+if TYPE_CHECKING:
+    from lateint.compressors.base import Compressor
+    from lateint.heads.base import Head
+    from lateint.pools.base import Pool
+    from lateint.train.losses.base import Loss
 
 NOT_PARTS = {"base", "inputs"}  # modules in part folders that are not parts
 
@@ -33,11 +39,19 @@ def find(kind: str, name: str) -> type[Any]:
     if name not in names(kind):
         raise InputError(f"no {_label(kind)} is called {name!r}; there are: {', '.join(names(kind))}")
     module = importlib.import_module(f"lateint.{kind.replace('/', '.')}.{name}")
-    found: type[Any] = module.PART
-    return found
+    cls: type[Any] = module.PART
+    return cls
 
 
-def build(kind: str, chosen: Part, *context: Any) -> Any:
+@overload
+def build(kind: Literal["pools"], chosen: Part, *context: object) -> Pool: ...
+@overload
+def build(kind: Literal["compressors"], chosen: Part, *context: object) -> Compressor: ...
+@overload
+def build(kind: Literal["heads"], chosen: Part, *context: object) -> Head: ...
+@overload
+def build(kind: Literal["train/losses"], chosen: Part, *context: object) -> Loss: ...
+def build(kind: str, chosen: Part, *context: object) -> Pool | Compressor | Head | Loss:
     """Build the object that a `Part` describes: `PART(*context, **settings)`.
 
     Raises: InputError if the part is unknown or its constructor does not accept one of the settings.
@@ -45,7 +59,8 @@ def build(kind: str, chosen: Part, *context: Any) -> Any:
     settings, known = dict(chosen.settings), _settings(kind, chosen.name)
     if unknown := sorted(set(settings) - set(known)):
         raise InputError(f"{_label(kind)} {chosen.name!r} has no setting {unknown[0]!r}; it takes: {', '.join(known)}")
-    return find(kind, chosen.name)(*context, **settings)
+    built: Pool | Compressor | Head | Loss = find(kind, chosen.name)(*context, **settings)
+    return built
 
 
 def parse(kind: str, text: str) -> Part:
