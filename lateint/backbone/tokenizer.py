@@ -115,7 +115,7 @@ class TextEncoder:
         return (indices >= len(special.before) + bool(layout.marker)) & (indices < length - len(special.after))
 
     def is_cut(self, tokens: Sequence[int], layout: Layout) -> bool:
-        """True if a text was probably truncated: it has `max_length` tokens."""
+        """True if a text was probably truncated: it has `max_length` tokens, and the layout does not fill texts."""
         return len(tokens) >= layout.max_length and not layout.fill
 
     def block(self, rows: Sequence[Sequence[int]], layout: Layout, start: int = 0) -> TokenBatch:

@@ -121,7 +121,7 @@ MORES = Method(
     document=ALONE,  # ours; the code has 128
     towers="copied",  # ours; the code ties the layers and copies the embeddings
     codecs=_codecs(states=FLOAT16),  # ours
-    # Paper: two blocks, copied from the last layers, cross-attention first. This is its cache S1; S2 is cache="keys_values".
+    # Paper: two blocks, initialised by copying layers, cross-attention first. This is its cache S1; S2 is cache="keys_values".
     head=part("cross_blocks", blocks=2, first="T-2", order="cross_then_self"),
     stages=LISTWISE,
 )
@@ -153,7 +153,7 @@ DIPAIR = Method(
     codecs=_codecs(states=FLOAT16),  # ours
     head=part("small_transformer", query_tokens=16, document_tokens=32, layers=2, heads=4),  # ours; depth unknown
     stages=(
-        # Paper: distil scores, first with frozen fine-tuned towers, then all weights. Rates: ours, the paper's are unknown.
+        # Paper: distil scores, first with warm, frozen towers, then all weights. Rates: ours, we do not know the paper's.
         Stage(losses=((part("logit_mse"), 1.0),), train=("head", "compressor"), rate=1e-3),
         Stage(losses=((part("logit_mse"), 1.0),), train=ALL, rate=2e-5),
     ),
