@@ -116,7 +116,7 @@ def _centred(weight: Tensor) -> Tensor:
 
 
 def _logits(key: _Map, q: Tensor, codes: Codes) -> Tensor:
-    """Compute logits of rows q [n or 1, heads, t, h / heads] for each code, without `_constant`: [n, heads, t, m]; padding -inf."""
+    """Compute logits of q [n or 1, heads, t, h / heads] for each code, without `_constant`: [n, heads, t, m]; padding -inf."""
     u = torch.einsum("bhtd,hdc->bhtc", q, key.weight)
     logits = (u.flatten(1, 2) @ codes.values.mT).view(len(codes.values), *u.shape[1:3], -1)
     if codes.factor is not None:
@@ -127,7 +127,7 @@ def _logits(key: _Map, q: Tensor, codes: Codes) -> Tensor:
 
 
 def _constant(key: _Map, q: Tensor) -> Tensor | float:
-    """Compute the part of the logits that all codes share, [n or 1, heads, t, 1]: it cancels unless own rows share the softmax."""
+    """Compute the logit that all codes share, [n or 1, heads, t, 1]: it cancels unless own rows share the softmax."""
     return 0.0 if key.constant is None else q @ key.constant[..., None]
 
 

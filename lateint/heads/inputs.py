@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from lateint.backbone.layer import TokenStates
 from lateint.compressors.base import Quantizer
-from lateint.kernels.lookup import WHOLE, best_cosines, best_sums, columns
+from lateint.kernels.lookup import CODE_BITS, columns, max_cosines, max_sums
 from lateint_store import Pipeline, Ragged
 from lateint_store.codecs.rotated import Rotated
 
@@ -59,7 +59,7 @@ class RotatedRows:
 
     def max_similarity(self, queries: Tensor) -> Tensor:
         """Return the largest cosines."""
-        return torch.from_numpy(best_cosines(self.rows, self.codec, queries.float().numpy()))
+        return torch.from_numpy(max_cosines(self.rows, self.codec, queries.float().numpy()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,14 @@ class SummedRows:
         # Pad the queries here, so that no lookup table has to be copied to be padded.
         padded = F.pad(F.normalize(queries.float(), dim=-1), (0, 0, 0, columns(q) - q))
         by_byte, by_token = self.quantizer.lookup_tables(padded)
-        sums = best_sums(self.rows, q, by_byte.numpy(), None if by_token is None else by_token.numpy())
+        sums = max_sums(self.rows, q, by_byte.numpy(), None if by_token is None else by_token.numpy())
         return torch.from_numpy(sums)
 
 
 def is_byte_aligned(pipeline: Pipeline) -> bool:
     """True if a kernel can read rows of this pipeline: codec `rotated` with codes that fill whole bytes, laid out raw."""
     first, *others = pipeline.coding
-    return first.name == "rotated" and dict(first.settings)["bits"] in WHOLE and [other.name for other in others] == ["raw"]
+    return first.name == "rotated" and dict(first.settings)["bits"] in CODE_BITS and [other.name for other in others] == ["raw"]
 
 
 def is_raw_bytes(pipeline: Pipeline) -> bool:

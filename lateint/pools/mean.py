@@ -11,7 +11,7 @@ from lateint.pools.base import Pool
 
 
 class Mean(Pool):
-    """States [n, t, h] -> one row [n, 1, h]: the mean over real tokens, special tokens included, scaled to length 1 if `normalise`.
+    """States [n, t, h] -> one row [n, 1, h]: the mean over real tokens, special ones included; length 1 if `normalise`.
 
     Source: arXiv:1908.10084, Sec. 3 (mean pooling).
     """

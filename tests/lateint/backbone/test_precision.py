@@ -1,4 +1,4 @@
-"""Similarities stay in float32 where the layers around them run in mixed precision."""
+"""Similarities are computed in float32 under autocast."""
 
 import torch
 from torch.nn import functional as F
