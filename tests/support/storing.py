@@ -13,9 +13,9 @@ def check_scores(made, store, texts, weights):
     ids = [str(i) for i in range(len(texts))]
     ranker = Ranker(made, store)
     stored = engine.scores(ranker.rank(engine.QUERY, ids))
-    assert ranker._climber.own.codecs
+    assert ranker._ladder.own.codecs
     assert engine.scores(Ranker(made).rank(engine.QUERY, documents=texts)) == pytest.approx(stored, abs=1e-3)
-    ranker._climber.own.codecs = {}
+    ranker._ladder.own.codecs = {}
     assert engine.scores(ranker.rank(engine.QUERY, ids)) == pytest.approx(stored, abs=1e-4)
     with torch.no_grad():
         weights.mul_(-1)

@@ -143,7 +143,7 @@ def test_what_does_not_go_together_is_refused(tmp_path, store):
     for text in ("mean", "mean_top", "mean_top:0", "mean_top:x", "max:2", "first:", "", "mean_top:²"):
         with pytest.raises(InputError, match="expected 'max', 'first', 'mean_top:K'"):
             Aggregate.parse(text)
-    with pytest.raises(InputError, match="aggregate='max', but there are no chunks"):
+    with pytest.raises(InputError, match="aggregate='max' needs chunks"):
         Ranker(model, aggregate="max")
     with pytest.raises(StoreMismatch, match="holds chunks 20/6, not chunks 20/5"):
         Ranker(model, store, chunks=Chunks(20, 5))
