@@ -38,8 +38,8 @@ from lateint_eval.datasets.stdlib.passages import build_passages
 BASE = "all-MiniLM-L6-v2"
 BUDGETS = (512, 1_024, 2_048, 4_096, 8_192)  # padded tokens of the peer's batches
 PHASES: dict[str, tuple[Any, str]] = {
-    "describe": (lateint.indexing.build, "described"),
-    "tokenise": (lateint.indexing.build, "_tokenise"),
+    "describe": (lateint.indexing.build, "store_layout"),
+    "tokenise": (lateint.indexing.build, "tokenise_window"),
     "pad": (lateint.model.model.Model, "_document_block"),
     "layers": (lateint.model.model, "states_after"),
     "pool": (lateint.model.model.Model, "_kept"),

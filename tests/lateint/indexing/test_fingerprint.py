@@ -181,7 +181,7 @@ def test_the_canary_finds_other_arithmetic_over_equal_weights(tmp_path, method):
     drift(other)
     with build(tmp_path, model) as store:
         assert fingerprint(other) == fingerprint(model) and not stale(model, store)
-        with pytest.raises(StoreMismatch, match=r"no longer gives the (states|vector)"):
+        with pytest.raises(StoreMismatch, match=r"no longer computes the (states|vector)"):
             Ranker(other, store)
 
 

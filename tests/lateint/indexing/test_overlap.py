@@ -112,7 +112,7 @@ def interruptible():
 
 @pytest.mark.usefixtures("interruptible")
 def test_a_signal_while_layers_run_keeps_every_window_before(tmp_path, monkeypatch):
-    run, windows = encode._run, []
+    run, windows = encode.encode_tokens, []
 
     def interrupted(model, tokens):
         windows.append(tokens)
@@ -120,7 +120,7 @@ def test_a_signal_while_layers_run_keeps_every_window_before(tmp_path, monkeypat
             os.kill(os.getpid(), signal.SIGINT)
         return run(model, tokens)
 
-    monkeypatch.setattr(encode, "_run", interrupted)
+    monkeypatch.setattr(encode, "encode_tokens", interrupted)
     with pytest.raises(KeyboardInterrupt):
         engine.store(tmp_path, window=WINDOW)
     monkeypatch.undo()
