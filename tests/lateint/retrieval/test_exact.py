@@ -60,9 +60,9 @@ def test_neither_blocks_nor_company_move_a_score(monkeypatch):
     queries = [str(number) for number in range(0, 900, 9)]
     alone = [over(vectors(matrix)).retrieve(text, 50).hits for text in queries]
     for scores, at_once, rows in ((1, 1, 7), (3_000, 64, 1 << 16), (1 << 24, 10, 49)):
-        monkeypatch.setattr(lateint.retrieval.exact, "SCORES_AT_ONCE", scores)
-        monkeypatch.setattr(lateint.retrieval.retriever, "QUERIES_AT_ONCE", at_once)
-        monkeypatch.setattr(lateint.retrieval.vectors, "ROWS_AT_ONCE", rows)
+        monkeypatch.setattr(lateint.retrieval.exact, "_SCORES_AT_ONCE", scores)
+        monkeypatch.setattr(lateint.retrieval.retriever, "_QUERIES_AT_ONCE", at_once)
+        monkeypatch.setattr(lateint.retrieval.vectors, "_ROWS_AT_ONCE", rows)
         assert [ranking.hits for ranking in over(vectors(matrix)).retrieve_many(queries, 50)] == alone
     mixed = np.random.default_rng(1).permutation(1_000)
     turned = over(vectors(matrix[mixed], [f"d{place:04}" for place in mixed]), model=Toy(matrix))

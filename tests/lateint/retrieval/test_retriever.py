@@ -172,7 +172,7 @@ def test_stores_and_models_that_do_not_fit_are_refused(tmp_path, rich, rich_stor
         refused = pytest.raises(InputError, match="no array 'vector', only states; index with a method")
         with engine.store(tmp_path / method, method) as built, refused:
             Retriever(engine.model(method), built)
-    with pytest.raises(InputError, match=r"method 'prettr' of .* makes no vectors"):
+    with pytest.raises(InputError, match=r"method 'prettr' of .* computes no vectors"):
         Retriever(engine.model("prettr"), rich_store)
     with pytest.raises(StoreMismatch, match=r"vector\.weights differ"):
         Retriever(engine.shaken(RICH), rich_store)
