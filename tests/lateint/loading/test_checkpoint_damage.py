@@ -1,4 +1,4 @@
-"""Every folder that is no sound checkpoint is refused with the reason and the next step."""
+"""Every damaged or foreign checkpoint folder is rejected with a reason and a next step."""
 
 import shutil
 
@@ -73,7 +73,11 @@ OURS = {
     "no tensors": (lambda f: (f / "lateint.safetensors").unlink(), DamagedCheckpoint, "cannot be read"),
     "tensors flipped": (lambda f: engine.flip(f / "lateint.safetensors", -3), DamagedCheckpoint, "download it again"),
     "tensors cut": (lambda f: engine.cut(f / "lateint.safetensors", 100), DamagedCheckpoint, "download it again"),
-    "weights flipped": (lambda f: engine.flip(f / "model.safetensors", -3), DamagedCheckpoint, "weights in .* download it again"),
+    "weights flipped": (
+        lambda f: engine.flip(f / "model.safetensors", -3),
+        DamagedCheckpoint,
+        "weights in .* download it again",
+    ),
     "weights cut": (lambda f: engine.cut(f / "model.safetensors", -3), DamagedCheckpoint, "cannot be read"),
 }
 

@@ -158,7 +158,7 @@ def test_warming_up_loads_the_kernels_that_decode_and_moves_no_score(tmp_path, m
 def test_a_budget_between_decides_how_deep_each_rung_goes(ranker, monkeypatch):
     costs = {"cosine": Cost(0, 0), "evidence": Cost(0, 1e4), "cross_blocks": Cost(0, 2e4)}
     monkeypatch.setattr(ranker._ladder, "costs", costs)
-    found = ranker.rank(QUERY, IDS, budget_ms=1e5)  # of two rungs half a budget of 100 s each, at 10 s a candidate: 4 or 5
+    found = ranker.rank(QUERY, IDS, budget_ms=1e5)  # 100 s for two rungs at 10 s a candidate: 4 or 5
     assert [rung.head for rung in found.timing.rungs] == ["cosine", "evidence", "cross_blocks"]
     assert found.timing.rungs[1].candidates == 4 and found.timing.rungs[2].candidates == 4
     shorter = ranker.rank(QUERY, IDS, ladder="cosine:2", budget_ms=1e5)
