@@ -60,7 +60,7 @@ class Chunks:
 def chunk_id(doc_id: str, k: int) -> str:
     """Return the entry id of a document's k-th chunk, counted from 0. Raises: InputError for an invalid document id."""
     if not isinstance(doc_id, str) or not doc_id:
-        raise InputError(f"document id {doc_id!r}; expected a str that is not empty")
+        raise InputError(f"document id {doc_id!r}; expected str, not empty")
     return f"{doc_id}#{k}"
 
 
