@@ -66,7 +66,7 @@ def load_vectors(store: Store, dtype: torch.dtype = torch.float32, normalise: bo
         _round(torch.from_numpy(matrix[start:end]), dtype, normalise)
         ids.extend(page.ids)
     if not ids:
-        raise InputError(f"store {store.path} has no documents to retrieve")
+        raise InputError(f"store {store.path} holds no documents to retrieve")
     matrix = matrix[: len(ids)]
     if store.chunks is None:
         return Vectors(ids, matrix, np.arange(len(ids) + 1))
