@@ -11,6 +11,7 @@ from lateint.heads.base import Head, JointHead, QuantizedHead
 from lateint.methods.presets import PRESETS
 from lateint.methods.registry import find, names
 from lateint.pools.base import Pool
+from lateint.testing.contracts import check_compressor, check_head, check_loss, check_pool
 from lateint.train.losses.base import Loss
 from tests.support import engine
 
@@ -104,3 +105,23 @@ def test_a_compressor_that_cannot_expand_is_refused_by_name():
 
     with pytest.raises(InputError, match="'dense' cannot map codes back to states"):
         engine.fresh_model(replace(preset("mice"), compressor=part("dense", width=8)))
+
+
+@pytest.mark.parametrize("name", names("pools"))
+def test_a_pool_keeps_its_contract(name):
+    check_pool(name)
+
+
+@pytest.mark.parametrize("name", COMPRESSORS)
+def test_a_compressor_keeps_its_contract(name):
+    check_compressor(name)
+
+
+@pytest.mark.parametrize("name", names("heads"))
+def test_a_head_keeps_its_contract(name):
+    check_head(name)
+
+
+@pytest.mark.parametrize("name", names("train/losses"))
+def test_a_loss_keeps_its_contract(name):
+    check_loss(name)
