@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from lateint.model.document import Document
     from lateint.model.model import Model
 
-DEPTH = 20
-TOKENS = 96
-MEASURES = ("nDCG@10", "RR@10")
+_DEPTH = 20
+_TOKENS = 96
+_MEASURES = ("nDCG@10", "RR@10")
 NAMES = {
     "bm25": "BM25",
     "cosine": "base cosine",
@@ -82,7 +82,7 @@ def load() -> Model:
     """The default checkpoint, documents cut at the demo's length."""
     from lateint.loading.load import load_model
 
-    return load_model(doc_max_length=TOKENS)
+    return load_model(doc_max_length=_TOKENS)
 
 
 def load_base(model: Model) -> Model:
@@ -116,17 +116,17 @@ def run(split: str = "test", progress: Any = None, say: Callable[[str], None] = 
         say(f"indexed in {index_seconds:.0f} s: {store.info()['bytes'] / 1e6:.1f} MB in {store.path}")
         base = load_base(model)
         vectors = stack.enter_context(build(base, corpus, progress, "cosine"))
-        lists = {q.id: [doc_id for doc_id, _ in first.search(q.text, DEPTH)] for q in questions.kept}
+        lists = {q.id: [doc_id for doc_id, _ in first.search(q.text, _DEPTH)] for q in questions.kept}
         outcomes = []
         for system in (
-            System("bm25", lambda text, _: first.search(text, DEPTH)),
+            System("bm25", lambda text, _: first.search(text, _DEPTH)),
             replace(cached(base, vectors), name="cosine"),
             full(model, corpus),
             cached(model, store),
         ):
             say(f"ranking with {NAMES[system.name]}")
             texts = {q.id: q.text for q in questions.kept}
-            outcomes.append(measure(system, texts, lists, questions.qrels, MEASURES))
+            outcomes.append(measure(system, texts, lists, questions.qrels, _MEASURES))
     return Demo(outcomes, questions, len(corpus), index_seconds, time.perf_counter() - started)
 
 
@@ -146,5 +146,5 @@ def ask(question: str, k: int = 3) -> list[tuple[Document, float]]:
         store = open_store(home() / "store")
         ranker = Ranker(model, store)
     with store:
-        ids = [doc_id for doc_id, _ in first.search(question, 5 * DEPTH)]
+        ids = [doc_id for doc_id, _ in first.search(question, 5 * _DEPTH)]
         return [(corpus[hit.doc_id], hit.score) for hit in ranker.rank(question, ids, top_k=k)] if ids else []

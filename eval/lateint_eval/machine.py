@@ -11,7 +11,7 @@ from typing import Any
 
 from lateint import __version__
 
-HERE = Path(__file__).parent
+_HERE = Path(__file__).parent
 
 
 def describe() -> dict[str, Any]:
@@ -26,7 +26,7 @@ def describe() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(["git", "-C", str(HERE), *arguments], capture_output=True, text=True, check=False).stdout.strip()
+    return subprocess.run(["git", "-C", str(_HERE), *arguments], capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _version(name: str) -> str:

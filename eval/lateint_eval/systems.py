@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from lateint_eval.formats import Entry, Run
+from lateint_eval.formats import Run, RunEntry
 from lateint_eval.measures.metrics import Evaluation, evaluate
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def as_run(name: str, rankings: Mapping[str, Scored]) -> Run:
     """Rankings in memory as the run that a file would hold."""
     run = Run(name)
     for query_id, scored in rankings.items():
-        run.queries[query_id] = [Entry(doc_id, rank, score, 0) for rank, (doc_id, score) in enumerate(scored, 1)]
+        run.queries[query_id] = [RunEntry(doc_id, rank, score, 0) for rank, (doc_id, score) in enumerate(scored, 1)]
     return run
 
 

@@ -14,7 +14,7 @@ from lateint_store.errors import InputError
 if TYPE_CHECKING:
     from lateint.train.data import TrainingSet
 
-VARIABLE = "LATEINT_DATA"
+_VARIABLE = "LATEINT_DATA"
 SAMPLES = Path(__file__).parent / "samples"  # fixed query ids, 200 a set, so that figures on a CPU can be compared
 
 
@@ -48,9 +48,9 @@ def sampled_queries(name: str, split: str) -> list[str]:
 
 def data_folder() -> Path:
     """The folder that the environment variable LATEINT_DATA names. Raises: InputError if it names none."""
-    value = os.environ.get(VARIABLE, "")
+    value = os.environ.get(_VARIABLE, "")
     if not value or not Path(value).is_dir():
-        raise InputError(f"{VARIABLE}={value!r} is no folder; set it to the folder that holds squad/, medquad/, ...")
+        raise InputError(f"{_VARIABLE}={value!r} is no folder; set it to the folder that holds squad/, medquad/, ...")
     return Path(value)
 
 

@@ -12,8 +12,8 @@ from lateint_eval.datasets.bm25 import Bm25
 if TYPE_CHECKING:
     from lateint.train.data import TrainingSet
 
-WORDS = (3, 9)  # of a span: as many as short and long queries have
-CANDIDATES = 30
+SPAN_WORDS = (3, 9)  # of a span: as many as short and long queries have
+SPAN_CANDIDATES = 30
 
 
 def span_queries(source: TrainingSet, number: int, seed: int = 0) -> TrainingSet:
@@ -29,10 +29,10 @@ def span_queries(source: TrainingSet, number: int, seed: int = 0) -> TrainingSet
     queries, positives, candidates = {}, {}, {}
     for place in chosen:
         words = source.documents[ids[place]].full_text.split()
-        length = int(random.integers(WORDS[0], WORDS[1] + 1))
+        length = int(random.integers(SPAN_WORDS[0], SPAN_WORDS[1] + 1))
         start = int(random.integers(0, len(words) - length + 1))
         query = f"{ids[place]} {start} {length}"
         queries[query] = " ".join(words[start : start + length])
         positives[query] = {ids[place]: 1}
-        candidates[query] = [found for found, _ in index.search(queries[query], CANDIDATES)]
+        candidates[query] = [found for found, _ in index.search(queries[query], SPAN_CANDIDATES)]
     return replace(source, name=f"{source.name} spans", queries=queries, positives=positives, candidates=candidates)

@@ -9,14 +9,14 @@ from lateint_eval.formats.corpora import is_json
 from lateint_eval.formats.irds import is_irds
 from lateint_eval.formats.json_lines import Record, parse_record
 from lateint_eval.formats.lines import first_line, source_name
-from lateint_eval.formats.records import Candidates, Entry, Run
+from lateint_eval.formats.records import CandidateList, Run, RunEntry
 from lateint_eval.formats.runs import parse_run, read_run
 from lateint_eval.formats.spool import spooled
 from lateint_eval.formats.top1000 import looks_like_top1000, read_top1000
 from lateint_store.errors import FormatError
 
 
-def read_candidates(path: str | Path) -> Iterator[Candidates]:
+def read_candidates(path: str | Path) -> Iterator[CandidateList]:
     """Yield the candidates of each query, queries in order of first appearance.
 
     Best first where the file tells: TREC runs by score (then rank), MS MARCO runs by rank; else in file order.
@@ -37,7 +37,7 @@ def read_candidates(path: str | Path) -> Iterator[Candidates]:
             yield from _from_run(parse_run(head, lines, source))
 
 
-def _from_json(lines: Iterable[tuple[int, bytes]], source: str) -> Iterator[Candidates]:
+def _from_json(lines: Iterable[tuple[int, bytes]], source: str) -> Iterator[CandidateList]:
     seen: set[str] = set()
     for number, raw in lines:
         candidates = _parse_candidates(parse_record(raw, source, number))
@@ -47,7 +47,7 @@ def _from_json(lines: Iterable[tuple[int, bytes]], source: str) -> Iterator[Cand
         yield candidates
 
 
-def _parse_candidates(record: Record) -> Candidates:
+def _parse_candidates(record: Record) -> CandidateList:
     items = record.data.get("candidates")
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise record.fail("no 'candidates' list of objects")
@@ -57,7 +57,7 @@ def _parse_candidates(record: Record) -> Candidates:
         twice = next(doc_id for at, doc_id in enumerate(doc_ids) if doc_id in doc_ids[:at])
         raise record.fail(f"document {twice!r} stands twice")
     with_text, with_score = (_all_or_none(record, parts, key) for key in ("text", "score"))
-    return Candidates(
+    return CandidateList(
         record.id("query_id"),
         record.text("query", "") or None,
         doc_ids,
@@ -73,20 +73,20 @@ def _all_or_none(record: Record, parts: list[Record], key: str) -> bool:
     return present > 0
 
 
-def _from_run(run: Run) -> Iterator[Candidates]:
+def _from_run(run: Run) -> Iterator[CandidateList]:
     for query_id, entries in run.items():
         ordered = sorted(entries, key=_best_first)
         _refuse_twice(ordered, run.source, query_id)
         scores = [entry.score for entry in ordered if entry.score is not None]
         doc_ids = [entry.doc_id for entry in ordered]
-        yield Candidates(query_id, None, doc_ids, None, scores if len(scores) == len(ordered) else None)
+        yield CandidateList(query_id, None, doc_ids, None, scores if len(scores) == len(ordered) else None)
 
 
-def _best_first(entry: Entry) -> tuple[float, int]:
+def _best_first(entry: RunEntry) -> tuple[float, int]:
     return (-entry.score if entry.score is not None else 0.0, entry.rank)
 
 
-def _refuse_twice(entries: list[Entry], source: str, query_id: str) -> None:
+def _refuse_twice(entries: list[RunEntry], source: str, query_id: str) -> None:
     seen: dict[str, int] = {}
     for entry in sorted(entries, key=lambda entry: entry.line):
         first = seen.setdefault(entry.doc_id, entry.line)

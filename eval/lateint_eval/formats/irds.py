@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-from lateint_eval.formats.records import Doc, Entry, Qrels, Run
+from lateint_eval.formats.records import Doc, Qrels, Run, RunEntry
 from lateint_store.errors import InputError, LateintError, MissingExtra
 
 _PREFIX = "irds:"
@@ -50,7 +50,7 @@ def irds_run(name: str) -> Run:
             if not math.isfinite(doc.score):
                 raise InputError(f"{name}: score {doc.score} of ({doc.query_id}, {doc.doc_id}) is not finite")
             entries = run.queries.setdefault(str(doc.query_id), [])
-            entries.append(Entry(str(doc.doc_id), len(entries) + 1, float(doc.score), number))
+            entries.append(RunEntry(str(doc.doc_id), len(entries) + 1, float(doc.score), number))
     return run
 
 

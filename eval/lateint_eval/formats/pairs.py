@@ -17,7 +17,7 @@ from pathlib import Path
 from lateint_eval.formats.lines import decode, raw_lines, source_name
 from lateint_store.errors import FormatError, InputError
 
-SENTENCES = (
+_SENTENCES = (
     ("sentence1", "sentence2"),
     ("#1 String", "#2 String"),
     ("question", "sentence"),
@@ -26,8 +26,8 @@ SENTENCES = (
     ("text1", "text2"),
     ("query", "passage"),
 )
-LABELS = ("label", "score", "Quality", "is_duplicate", "similarity", "similarity_score", "relatedness_score")
-SPLIT = "split"
+_LABELS = ("label", "score", "Quality", "is_duplicate", "similarity", "similarity_score", "relatedness_score")
+_SPLIT = "split"
 _WORDS = {"entailment": 1.0, "not_entailment": 0.0}  # how GLUE writes the labels of QNLI and RTE
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _ASK = "name them: --columns FIRST,SECOND,LABEL"
@@ -86,7 +86,7 @@ def read_pairs(
     """
     table = _read_table(path)
     if columns is None:
-        places = [*table.guess(SENTENCES), *table.guess([(name,) for name in LABELS])]
+        places = [*table.guess(_SENTENCES), *table.guess([(name,) for name in _LABELS])]
     else:
         places = [table.column(name) for name in columns]
     rows = _kept(table, where or {})
@@ -128,8 +128,8 @@ def _kept(table: _Table, where: Mapping[str, Collection[str]]) -> list[tuple[int
         chosen = " and ".join(f"{name} {'|'.join(sorted(wanted))}" for name, wanted in where.items())
         raise InputError(f"{table.source} holds no pair{f' with {chosen}' if chosen else ''}; expected at least one")
     titles = [title.lower() for title in table.header]
-    if SPLIT in titles and SPLIT not in {name.lower() for name in where}:
-        splits = sorted({fields[titles.index(SPLIT)] for _, fields in rows})
+    if _SPLIT in titles and _SPLIT not in {name.lower() for name in where}:
+        splits = sorted({fields[titles.index(_SPLIT)] for _, fields in rows})
         if len(splits) > 1:
             raise InputError(f"{table.source} holds the splits {', '.join(splits)}; choose (--split, for --tune: --tune-split)")
     return rows

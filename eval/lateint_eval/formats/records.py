@@ -35,7 +35,7 @@ class Doc:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
+class CandidateList:
     """The documents to re-rank for one query, best first where the file says what is best.
 
     `texts` and `scores` are None if the file has none, else as long as `doc_ids`. Scores are the first stage's.
@@ -48,7 +48,7 @@ class Candidates:
     scores: list[float] | None = None
 
 
-class Entry(NamedTuple):
+class RunEntry(NamedTuple):
     """One line of a run; `score` is None where the format has none (MS MARCO)."""
 
     doc_id: str
@@ -62,12 +62,12 @@ class Run:
     """A run as its file has it: queries in order of first appearance, entries in file order, duplicates kept."""
 
     source: str
-    queries: dict[str, list[Entry]] = field(default_factory=dict)
+    queries: dict[str, list[RunEntry]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of queries."""
         return len(self.queries)
 
-    def items(self) -> Iterator[tuple[str, list[Entry]]]:
+    def items(self) -> Iterator[tuple[str, list[RunEntry]]]:
         """Yield (query id, entries)."""
         yield from self.queries.items()

@@ -19,7 +19,7 @@ from lateint_store.errors import InputError
 
 Ranking = Iterable[tuple[str, float]]
 _SMALLEST_NORMAL = 2.0**-126  # below it, a tool that flushes denormals to zero would see ties
-_MSMARCO_DEPTH = 1000  # ms_marco_eval rejects a file with a deeper rank
+MSMARCO_DEPTH = 1000  # ms_marco_eval rejects a file with a deeper rank
 
 
 def write_run(
@@ -51,8 +51,8 @@ def write_run(
 
 def _write_ranking(write: Callable[[str], object], query_id: str, given: Ranking, tag: str | None) -> int:
     ranking = list(given)
-    if tag is None and len(ranking) > _MSMARCO_DEPTH:
-        raise InputError(f"query {query_id!r} has {len(ranking)} documents; an MS MARCO run holds {_MSMARCO_DEPTH}")
+    if tag is None and len(ranking) > MSMARCO_DEPTH:
+        raise InputError(f"query {query_id!r} has {len(ranking)} documents; an MS MARCO run holds {MSMARCO_DEPTH}")
     scores = strictly_decreasing([score for _, score in ranking], query_id)
     seen: set[str] = set()
     for rank, ((doc_id, _), score) in enumerate(zip(ranking, scores, strict=True), start=1):

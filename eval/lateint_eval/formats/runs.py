@@ -10,7 +10,7 @@ from pathlib import Path
 from lateint_eval.formats.irds import irds_run, is_irds
 from lateint_eval.formats.lines import decode, first_line, source_name
 from lateint_eval.formats.qrels import parse_integer
-from lateint_eval.formats.records import Entry, Run
+from lateint_eval.formats.records import Run, RunEntry
 from lateint_store.errors import FormatError
 
 Lines = Iterable[tuple[int, bytes]]
@@ -38,7 +38,7 @@ def parse_run(head: bytes, lines: Lines, source: str, *, finite: bool = True) ->
     return run
 
 
-def _entries(head: bytes, lines: Lines, source: str) -> Iterator[tuple[str, Entry]]:
+def _entries(head: bytes, lines: Lines, source: str) -> Iterator[tuple[str, RunEntry]]:
     width = len(_fields(head.decode("utf-8", "replace")))
     if head and width not in (3, 6):
         raise FormatError(source, 1, f"{width} fields; expected {_EXPECTED}")
@@ -54,11 +54,11 @@ def _fields(text: str) -> list[str]:
     return re.split(r"[ \t]+", text.strip(" \t"))
 
 
-def _entry(fields: list[str], source: str, number: int) -> tuple[str, Entry]:
+def _entry(fields: list[str], source: str, number: int) -> tuple[str, RunEntry]:
     if len(fields) == 3:
-        return fields[0], Entry(fields[1], parse_integer(fields[2], source, number, "rank"), None, number)
+        return fields[0], RunEntry(fields[1], parse_integer(fields[2], source, number, "rank"), None, number)
     rank = parse_integer(fields[3], source, number, "rank")
-    return fields[0], Entry(fields[2], rank, _score(fields[4], source, number), number)
+    return fields[0], RunEntry(fields[2], rank, _score(fields[4], source, number), number)
 
 
 def _score(text: str, source: str, number: int) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lateint_eval.formats.json_lines import checked_id
 from lateint_eval.formats.lines import decode
-from lateint_eval.formats.records import Candidates
+from lateint_eval.formats.records import CandidateList
 from lateint_store.errors import FormatError
 
 _EXPECTED = "4 tab-separated fields `qid pid query passage`"
@@ -25,8 +25,8 @@ def looks_like_top1000(head: bytes, source: str) -> bool:
     return True
 
 
-def read_top1000(path: Path, source: str) -> Iterator[Candidates]:
-    """Yield one `Candidates` a query from a plain file; `source` is the name for messages. Raises FormatError.
+def read_top1000(path: Path, source: str) -> Iterator[CandidateList]:
+    """Yield one `CandidateList` a query from a plain file; `source` is the name for messages. Raises FormatError.
 
     Cost: the file is read twice; memory is 16 bytes a line and one query's texts.
     """
@@ -48,7 +48,7 @@ def _places_by_query(file: io.BufferedReader, source: str) -> dict[str, array[in
     return places
 
 
-def _one_query(file: io.BufferedReader, source: str, query_id: str, where: array[int]) -> Candidates:
+def _one_query(file: io.BufferedReader, source: str, query_id: str, where: array[int]) -> CandidateList:
     texts: dict[str, str] = {}
     query: str | None = None
     for offset, number in zip(where[::2], where[1::2], strict=True):
@@ -62,4 +62,4 @@ def _one_query(file: io.BufferedReader, source: str, query_id: str, where: array
         if query is not None and fields[2] != query:
             raise FormatError(source, number, f"query {query_id!r} with another text than before")
         query, texts[doc_id] = fields[2], fields[3]
-    return Candidates(query_id, query, list(texts), list(texts.values()))
+    return CandidateList(query_id, query, list(texts), list(texts.values()))

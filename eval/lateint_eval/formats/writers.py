@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lateint_eval.formats.output import replacing
-from lateint_eval.formats.records import Candidates, Doc
+from lateint_eval.formats.records import CandidateList, Doc
 from lateint_store.errors import InputError
 
 Layout = Literal["beir", "msmarco"]
@@ -42,7 +42,7 @@ def write_qrels(path: str | Path, qrels: Mapping[str, Mapping[str, int]], layout
                 write(_tab_line(query_id, *middle, str(label)))
 
 
-def write_candidates(path: str | Path, lists: Iterable[Candidates], layout: Literal["jsonl", "top1000"]) -> None:
+def write_candidates(path: str | Path, lists: Iterable[CandidateList], layout: Literal["jsonl", "top1000"]) -> None:
     """Write candidate lists as JSONL, or as a top1000 file (which needs query and passage texts, and drops scores)."""
     with replacing(path) as write:
         for candidates in lists:
@@ -56,7 +56,7 @@ def write_candidates(path: str | Path, lists: Iterable[Candidates], layout: Lite
                 write(_tab_line(query_id, doc_id, query, text))
 
 
-def _candidates_object(candidates: Candidates) -> dict[str, Any]:
+def _candidates_object(candidates: CandidateList) -> dict[str, Any]:
     items: list[dict[str, Any]] = [{"id": doc_id} for doc_id in candidates.doc_ids]
     for key, values in (("score", candidates.scores), ("text", candidates.texts)):
         for item, value in zip(items, values or (), strict=values is not None):

@@ -12,7 +12,7 @@ from lateint_eval.formats.records import Qrels, Run
 from lateint_eval.measures.metrics import Evaluation, evaluate
 from lateint_eval.measures.significance import Comparison, compare, holm, interval
 
-FULL_COVERAGE = 0.9  # below it, both averages are shown
+_FULL_COVERAGE = 0.9  # below it, both averages are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Tested:
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class RunComparison:
     """Evaluations by run name, and per run and measure the comparison with the baseline and an interval, if asked for."""
 
     evaluations: dict[str, Evaluation]
@@ -38,7 +38,7 @@ class Board:
             f"{name} holds {each.ranked} of {each.judged} judged queries ({each.coverage:.1%}); the rest count as 0. "
             "Are these the qrels of this query set? Averages over the ranked queries alone are shown, too."
             for name, each in self.evaluations.items()
-            if each.coverage < FULL_COVERAGE
+            if each.coverage < _FULL_COVERAGE
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Board:
             if name in self.intervals:
                 ends = (self.intervals[name][measure] for measure in measures)
                 rows.append([f"{short[name]}, 95 %", *(f"[{low:.4f}, {high:.4f}]" for low, high in ends), "", "", ""])
-            if each.coverage < FULL_COVERAGE:
+            if each.coverage < _FULL_COVERAGE:
                 means = [f"{each.scores[measure].mean_ranked:.4f}" for measure in measures]
                 rows.append([f"{short[name]}, ranked queries only", *means, f"{each.ranked} of {each.ranked}", "", ""])
         return "\n".join([*_aligned(rows), *self._test_lines()]) + "\n"
@@ -93,7 +93,7 @@ class Board:
 
 def score_runs(
     qrels: Qrels, runs: dict[str, Run], measures: Sequence[str], baseline: str | None = None, *, intervals: bool = False
-) -> Board:
+) -> RunComparison:
     """Evaluate every run; if `baseline` names one of them, test the others against it; `intervals` gives those of means.
 
     Raises: InputError, MissingExtra as `evaluate` does. Cost of intervals: 10,000 draws a query and measure.
@@ -105,7 +105,7 @@ def score_runs(
         if intervals
     }
     if baseline is None:
-        return Board(evaluations, intervals=ends)
+        return RunComparison(evaluations, intervals=ends)
     others = [name for name in evaluations if name != baseline]
     tests: dict[str, dict[str, Tested]] = {name: {} for name in others}
     for measure, reference in evaluations[baseline].scores.items():
@@ -113,7 +113,7 @@ def score_runs(
         adjusted = holm([each.p_value for each in compared])
         for name, each, p_holm in zip(others, compared, adjusted, strict=True):
             tests[name][measure] = Tested(each, p_holm)
-    return Board(evaluations, baseline, tests, ends)
+    return RunComparison(evaluations, baseline, tests, ends)
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:

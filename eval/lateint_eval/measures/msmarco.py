@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from lateint_eval.formats.records import Entry, Judgements, Run
+from lateint_eval.formats.records import Judgements, Run, RunEntry
+from lateint_eval.formats.run_writer import MSMARCO_DEPTH
 from lateint_store.errors import FormatError, InputError
 
-CUTOFF = 10
-DEPTH = 1000
+_CUTOFF = 10
 _UNFILLED = "0"  # what the official script puts at ranks that the run leaves out
 _NO_MATCH = "no query of the run is judged; are these the qrels of this query set?"
 
@@ -47,7 +47,7 @@ def compatible(qrels: Judgements, run: Run) -> MsMarcoResult:
         relevant.setdefault(_canonical(query_id), set()).update(map(_canonical, labels))
     slots: dict[str, list[str]] = {}
     for query_id, entries in run.items():
-        _fill(slots.setdefault(_canonical(query_id), [_UNFILLED] * DEPTH), entries, run.source)
+        _fill(slots.setdefault(_canonical(query_id), [_UNFILLED] * MSMARCO_DEPTH), entries, run.source)
     if not relevant.keys() & slots.keys():
         raise InputError(f"{run.source}: {_NO_MATCH}")
     total = 0.0
@@ -67,7 +67,7 @@ def strict(qrels: Judgements, run: Run) -> MsMarcoResult:
     for query_id, entries in run.items():
         pids = _checked(entries, run.source)
         labels = qrels.get(query_id, {})
-        hits = [rank for rank, pid in pids.items() if rank <= CUTOFF and labels.get(pid, 0) >= 1]
+        hits = [rank for rank, pid in pids.items() if rank <= _CUTOFF and labels.get(pid, 0) >= 1]
         total += 1 / min(hits) if hits else 0.0
     judged = [query_id for query_id in run.queries if query_id in qrels]
     if not judged:
@@ -77,12 +77,12 @@ def strict(qrels: Judgements, run: Run) -> MsMarcoResult:
     return MsMarcoResult(total / len(qrels), len(run), len(qrels), warnings=warnings)
 
 
-def _checked(entries: list[Entry], source: str) -> dict[int, str]:
+def _checked(entries: list[RunEntry], source: str) -> dict[int, str]:
     pids: dict[int, str] = {}
     lines: dict[str, int] = {}
     for entry in entries:
-        if not 1 <= entry.rank <= DEPTH:
-            raise FormatError(source, entry.line, f"rank {entry.rank}; expected 1..{DEPTH}{_rank_hint(entry.rank)}")
+        if not 1 <= entry.rank <= MSMARCO_DEPTH:
+            raise FormatError(source, entry.line, f"rank {entry.rank}; expected 1..{MSMARCO_DEPTH}{_rank_hint(entry.rank)}")
         if entry.rank in pids:
             raise FormatError(source, entry.line, f"rank {entry.rank} stands twice under this query")
         if entry.doc_id in lines:
@@ -103,17 +103,17 @@ def _canonical(name: str) -> str:
         return name
 
 
-def _fill(slots: list[str], entries: list[Entry], source: str) -> None:
+def _fill(slots: list[str], entries: list[RunEntry], source: str) -> None:
     for entry in entries:
-        if not -DEPTH < entry.rank <= DEPTH:
-            reason = f"rank {entry.rank}; expected 1..{DEPTH} (the official script rejects the file)"
+        if not -MSMARCO_DEPTH < entry.rank <= MSMARCO_DEPTH:
+            reason = f"rank {entry.rank}; expected 1..{MSMARCO_DEPTH} (the official script rejects the file)"
             raise FormatError(source, entry.line, reason)
         # A list index, as there: rank 0 and below count from the end.
         slots[entry.rank - 1] = _canonical(entry.doc_id)
 
 
 def _reciprocal_rank(pids: list[str], relevant: set[str]) -> float:
-    return next((1 / rank for rank, pid in enumerate(pids[:CUTOFF], start=1) if pid in relevant), 0.0)
+    return next((1 / rank for rank, pid in enumerate(pids[:_CUTOFF], start=1) if pid in relevant), 0.0)
 
 
 def _repetition(slots: dict[str, list[str]]) -> str:
@@ -131,7 +131,7 @@ def _warnings(qrels: Judgements, run: Run, relevant: dict[str, set[str]], slots:
     zero_labels = sum(label < 1 for labels in qrels.values() for label in labels.values())
     ranks_zero = {_canonical(query_id) for query_id, ranking in run.items() if _holds_zero(ranking)}
     invented = sum(
-        _UNFILLED in pids and _UNFILLED in slots.get(query_id, [])[:CUTOFF] and query_id not in ranks_zero
+        _UNFILLED in pids and _UNFILLED in slots.get(query_id, [])[:_CUTOFF] and query_id not in ranks_zero
         for query_id, pids in relevant.items()
     )
     found = (
@@ -144,5 +144,5 @@ def _warnings(qrels: Judgements, run: Run, relevant: dict[str, set[str]], slots:
     return tuple(f"{count} {what}" for count, what in found if count)
 
 
-def _holds_zero(entries: list[Entry]) -> bool:
+def _holds_zero(entries: list[RunEntry]) -> bool:
     return any(_canonical(entry.doc_id) == _UNFILLED for entry in entries)

@@ -10,11 +10,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-from lateint_eval.formats.records import Entry, Run
+from lateint_eval.formats.records import Run, RunEntry
 from lateint_store.errors import InputError
 
 
-def ranked_ids(entries: Sequence[Entry]) -> list[str]:
+def ranked_ids(entries: Sequence[RunEntry]) -> list[str]:
     """Document ids, best first."""
     keys = sort_keys(entries)
     # Code points and UTF-8 bytes sort alike, so comparing strings is trec_eval's byte order.
@@ -22,7 +22,7 @@ def ranked_ids(entries: Sequence[Entry]) -> list[str]:
     return [entries[at].doc_id for at in order]
 
 
-def sort_keys(entries: Sequence[Entry]) -> list[float]:
+def sort_keys(entries: Sequence[RunEntry]) -> list[float]:
     """What the order compares first, larger is better: the score in 32 bits, or minus the rank."""
     if any(entry.score is None for entry in entries):
         return [-float(entry.rank) for entry in entries]

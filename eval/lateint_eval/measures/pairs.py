@@ -33,7 +33,7 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class MeasureEstimate:
     """The value of a measure with its 95 % percentile bootstrap interval over pairs; nan where it is not defined."""
 
     value: float
@@ -48,7 +48,7 @@ class PairEvaluation:
     n: int
     kind: Kind
     mean_label: float  # of binary labels: the share of positive pairs
-    estimates: dict[str, Estimate]
+    estimates: dict[str, MeasureEstimate]
     threshold: Threshold | None = None
 
     def warnings(self) -> list[str]:
@@ -210,10 +210,10 @@ def _resamples(n: int, seed: int) -> Iterator[Array]:
         yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
 
 
-def _estimate(value: float, resampled: Array) -> Estimate:
+def _estimate(value: float, resampled: Array) -> MeasureEstimate:
     """The value between the 2.5 % and 97.5 % quantiles of the resamples on which it is defined."""
     defined = resampled[~np.isnan(resampled)]
     if math.isnan(value) or not len(defined):
-        return Estimate(value, math.nan, math.nan)
+        return MeasureEstimate(value, math.nan, math.nan)
     low, high = np.quantile(defined, (0.025, 0.975))
-    return Estimate(value, float(low), float(high))
+    return MeasureEstimate(value, float(low), float(high))

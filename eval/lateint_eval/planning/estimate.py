@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from lateint_eval.planning.survey import Survey, length_bin
 
-SMALLEST_GROUP = 20  # documents of the sample
-Z95 = 1.96
+_SMALLEST_GROUP = 20  # documents of the sample
+_Z95 = 1.96
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def total(survey: Survey, values: ArrayLike) -> Estimate:
         value += there * float(inside.mean())
         if len(inside) > 1:
             variance += there**2 * (1 - len(inside) / there) * float(inside.var(ddof=1)) / len(inside)
-    half = Z95 * max(0.0, variance) ** 0.5
+    half = _Z95 * max(0.0, variance) ** 0.5
     return Estimate(value, value - half, value + half)
 
 
@@ -54,7 +54,7 @@ def _groups(survey: Survey, bins: NDArray[np.int64]) -> list[list[int]]:
     for each in sorted(survey.lengths):
         waiting.append(each)
         held += int((bins == each).sum())
-        if held >= SMALLEST_GROUP:
+        if held >= _SMALLEST_GROUP:
             groups.append(waiting)
             waiting, held = [], 0
     if waiting and groups:
@@ -66,7 +66,7 @@ def quantile(values: Sequence[float], share: float) -> Estimate:
     """A quantile of a population from a random sample; the interval lies between order statistics."""
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     n = len(ordered)
-    half = Z95 * (n * share * (1 - share)) ** 0.5
+    half = _Z95 * (n * share * (1 - share)) ** 0.5
     places = [share * n - half, share * n + half]
     low, high = (float(ordered[min(n - 1, max(0, int(place)))]) for place in places)
     return Estimate(float(np.quantile(ordered, share)), low, high)
@@ -74,6 +74,6 @@ def quantile(values: Sequence[float], share: float) -> Estimate:
 
 def proportion(found: int, n: int) -> Estimate:
     """A share of a population from a random sample, with Wilson's interval."""
-    centre = (found + Z95**2 / 2) / (n + Z95**2)
-    half = Z95 / (n + Z95**2) * (found * (n - found) / n + Z95**2 / 4) ** 0.5
+    centre = (found + _Z95**2 / 2) / (n + _Z95**2)
+    half = _Z95 / (n + _Z95**2) * (found * (n - found) / n + _Z95**2 / 4) ** 0.5
     return Estimate(found / n, max(0.0, centre - half), min(1.0, centre + half))

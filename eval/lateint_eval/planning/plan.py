@@ -23,12 +23,12 @@ from lateint_eval.planning.trial import Codecs, Size, Trial, encode_sample, meas
 from lateint_store import format_codecs, parse_codecs
 from lateint_store.errors import SpecError
 
-SAMPLE = 1_000
-CODECS = ("cast:float16", "int8", "int4", "drive:bits=6", "drive:bits=4", "drive:bits=2")  # tried on states, else vectors
+_SAMPLE = 1_000
+_CODECS = ("cast:float16", "int8", "int4", "drive:bits=6", "drive:bits=4", "drive:bits=2")  # tried on states, else vectors
 QUERIES = 21
-WORDS = 6  # of a query that is taken from a document
-CANDIDATES, MORE, MANY = 100, 300, 1_000
-QUICK_MS = 300  # what takes no longer with MORE candidates is timed with MANY
+_WORDS = 6  # of a query that is taken from a document
+CANDIDATES, _MORE, _MANY = 100, 300, 1_000
+_QUICK_MS = 300  # what takes no longer with _MORE candidates is timed with _MANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def make_plan(
     codecs: Codecs | None = None,
     queries: Sequence[str] | None = None,
     chunks: Chunks | None = None,
-    sample: int = SAMPLE,
+    sample: int = _SAMPLE,
     beside: Path | None = None,
     seed: int = 0,
 ) -> Plan:
@@ -119,7 +119,7 @@ def _choices(model: Model, codecs: Codecs | None) -> list[Codecs]:
     first = {name: pipeline.parts for name, pipeline in pipelines(model, codecs).items()}
     large = "states" if "states" in first else "vector" if "vector" in first else None
     choices: list[Codecs] = [first]
-    for text in CODECS if large is not None else ():
+    for text in _CODECS if large is not None else ():
         try:
             through = pipelines(model, first | parse_codecs(f"{large}={text}"))
             other = {name: pipeline.parts for name, pipeline in through.items()}
@@ -144,14 +144,14 @@ def _rank(model: Model, found: Survey, store: Path, queries: Sequence[str]) -> t
         few = min(CANDIDATES, len(ids))
         first = quantile(rank_times(ranker, queries[:QUERIES], ids, few), 0.5)
         times = [RankTime(few, first, extrapolated=False)]
-        if len(ids) < MORE:
+        if len(ids) < _MORE:
             return tuple(times)
-        more = quantile(rank_times(ranker, queries[:5], ids, MORE), 0.5)
-        if len(ids) >= MANY and more.value <= QUICK_MS:
-            many = RankTime(MANY, quantile(rank_times(ranker, queries[:5], ids, MANY), 0.5), extrapolated=False)
+        more = quantile(rank_times(ranker, queries[:5], ids, _MORE), 0.5)
+        if len(ids) >= _MANY and more.value <= _QUICK_MS:
+            many = RankTime(_MANY, quantile(rank_times(ranker, queries[:5], ids, _MANY), 0.5), extrapolated=False)
         else:
-            a_candidate = max(0.0, more.value - first.value) / (MORE - few)
-            many = RankTime(MANY, more.scaled(1.0, a_candidate * (MANY - MORE)), extrapolated=True)
+            a_candidate = max(0.0, more.value - first.value) / (_MORE - few)
+            many = RankTime(_MANY, more.scaled(1.0, a_candidate * (_MANY - _MORE)), extrapolated=True)
     return (*times, many)
 
 
@@ -161,9 +161,9 @@ def _queries(found: Survey, seed: int) -> list[str]:
     queries: list[str] = []
     for document in found.sample:
         words = document.full_text.split()
-        if len(words) >= WORDS and len(queries) < QUERIES:
-            start = int(random.integers(len(words) - WORDS + 1))
-            queries.append(" ".join(words[start : start + WORDS]))
+        if len(words) >= _WORDS and len(queries) < QUERIES:
+            start = int(random.integers(len(words) - _WORDS + 1))
+            queries.append(" ".join(words[start : start + _WORDS]))
     return queries or ["what is this"]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from lateint.model.document import Document
 from lateint_store.errors import InputError
 
-BINS_A_DOUBLING = 4
+_BINS_A_DOUBLING = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Survey:
 
 def length_bin(document: Document) -> int:
     """The bin of a document's length in characters: bins are equally wide on a logarithmic scale."""
-    return int(BINS_A_DOUBLING * math.log2(len(document.full_text) + 1))
+    return int(_BINS_A_DOUBLING * math.log2(len(document.full_text) + 1))
 
 
 def survey(documents: Iterable[Document], size: int, seed: int = 0) -> Survey:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from lateint_eval.planning.estimate import Estimate
 from lateint_eval.planning.plan import Plan, RankTime
 
-UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
@@ -44,8 +44,8 @@ def _duration(hours: Estimate) -> str:
 
 
 def _size(count: float) -> str:
-    for unit in UNITS:
-        if count < 1000 or unit == UNITS[-1]:
+    for unit in _UNITS:
+        if count < 1000 or unit == _UNITS[-1]:
             return f"{count:.3g} {unit}"
         count /= 1000
     raise AssertionError

@@ -18,9 +18,9 @@ from lateint.model.model import Model
 from lateint.ranking.ranker import Ranker
 from lateint_store import Entry, Part, create_store
 
-PARTS = 4  # of the sample, each timed on its own
-WARM_UP = 16
-FEWEST, PATIENCE_MS = 5, 8_000  # rankings that are timed
+_PARTS = 4  # of the sample, each timed on its own
+_WARM_UP = 16
+_FEWEST, _PATIENCE_MS = 5, 8_000  # rankings that are timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,11 @@ def encode_sample(model: Model, documents: Sequence[Document], folder: Path, cod
     rows = model.document_tokens(pieces.documents)
     owners = np.repeat(np.arange(len(documents)), pieces.sizes)
     tokens = np.bincount(owners, [len(row) for row in rows], minlength=len(documents)).astype(int).tolist()
-    encode_window(model, list(documents[:WARM_UP]), 0, chunks)
+    encode_window(model, list(documents[:_WARM_UP]), 0, chunks)
     entries, seconds, lost = [], [], 0
     through, about = store_layout(model, codecs, chunks)
     with create_store(folder, through, kind=Store, **about) as store:
-        for places in np.array_split(np.arange(len(documents)), min(PARTS, len(documents))):
+        for places in np.array_split(np.arange(len(documents)), min(_PARTS, len(documents))):
             taken = [documents[place] for place in places]
             start = time.perf_counter()
             window = encode_window(model, taken, int(places[0]), chunks)
@@ -85,13 +85,13 @@ def measure_size(model: Model, trial: Trial, folder: Path, codecs: Codecs, chunk
 def rank_times(ranker: Ranker, queries: Sequence[str], ids: Sequence[str], candidates: int, seed: int = 0) -> list[float]:
     """Milliseconds of ranking random candidates for each query, after one call that is not counted.
 
-    Slow heads are timed on fewer queries: five at least, no more once `PATIENCE_MS` are spent.
+    Slow heads are timed on fewer queries: five at least, no more once `_PATIENCE_MS` are spent.
     """
     random = np.random.default_rng(seed)
     taken: list[float] = []
     for query in (queries[0], *queries):
         chosen = [ids[int(place)] for place in random.choice(len(ids), candidates, replace=False)]
         taken.append(ranker.rank(query, chosen).timing.total_ms)
-        if len(taken) > FEWEST and sum(taken) > PATIENCE_MS:
+        if len(taken) > _FEWEST and sum(taken) > _PATIENCE_MS:
             break
     return taken[1:]

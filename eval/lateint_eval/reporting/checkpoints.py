@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lateint.model.model import Model
 
-STEPS = re.compile(r"(\d[\d,]*)\s+steps\b")
-TIME = re.compile(r"(\d[\d,.]*)\s+(second|minute|hour)s?\b")
-SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
-TRAINED_BY = re.compile(r"`(lateint\s+train\s[^`]+)`")
+_STEPS = re.compile(r"(\d[\d,]*)\s+steps\b")
+_TIME = re.compile(r"(\d[\d,.]*)\s+(second|minute|hour)s?\b")
+_SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
+_TRAINED_BY = re.compile(r"`(lateint\s+train\s[^`]+)`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +86,14 @@ def training(folder: Path) -> dict[str, Any]:
     """
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
-    command = TRAINED_BY.search(text)
+    command = _TRAINED_BY.search(text)
     found = {"command": None if command is None else " ".join(command[1].split())}
     history = folder / "history.json"
     if history.is_file():
         stages = [stage for stage in json.loads(history.read_text(encoding="utf-8")) if stage]
         return found | {"steps": sum(map(len, stages)), "seconds": sum(stage[-1]["seconds"] for stage in stages)}
-    steps, time = STEPS.search(text), TIME.search(text)
+    steps, time = _STEPS.search(text), _TIME.search(text)
     return found | {
         "steps": None if steps is None else int(steps[1].replace(",", "")),
-        "seconds": None if time is None else float(time[1].replace(",", "").rstrip(".")) * SECONDS[time[2]],
+        "seconds": None if time is None else float(time[1].replace(",", "").rstrip(".")) * _SECONDS[time[2]],
     }

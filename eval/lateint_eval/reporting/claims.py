@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lateint_eval.reporting.page import GAIN_SETS, Number, Page, difference, score, stored_bytes
-from lateint_eval.reporting.rows import Claim, Quantity, Row
+from lateint_eval.reporting.rows import Claim, Quantity, ResultRow
 from lateint_eval.reporting.similarity import spearman, stsb_row, training_of
 from lateint_eval.reporting.stored import Result
 
 
-def gain_kept(page: Page, row: Row) -> Number:
+def gain_kept(page: Page, row: ResultRow) -> Number:
     """Gain over the cosine; None without a teacher, or if no set counts."""
     result = page.of(row)
     found = None if result is None else page.gain(result)
     return found.value if found is not None and found.counted else None
 
 
-def speed_up(page: Page, row: Row) -> Number:
+def speed_up(page: Page, row: ResultRow) -> Number:
     """Times faster than the full cross-encoder of the same backbone."""
     found: Number = (page.of(row) or {}).get("speed", {}).get("speedup")
     return found
 
 
-def lead(page: Page, row: Row) -> Number:
+def lead(page: Page, row: ResultRow) -> Number:
     """The lower end of the interval of nDCG@10 minus the base cosine's, on the worse set."""
     result = page.of(row)
     found = [] if result is None else [difference(result, name, "cosine") for name in GAIN_SETS]
@@ -31,36 +31,36 @@ def lead(page: Page, row: Row) -> Number:
     return min(lows) if len(lows) == len(GAIN_SETS) else None
 
 
-def share_of_cosine(page: Page, row: Row) -> Number:
+def share_of_cosine(page: Page, row: ResultRow) -> Number:
     """Mean nDCG@10 over the sets of gain, divided by the base cosine's."""
     result = page.of(row)
     ours = [None if result is None else score(result, name) for name in GAIN_SETS]
     return _ratio(_sum(ours), _sum([page.reference("cosine", name) for name in GAIN_SETS]))
 
 
-def times_smaller(page: Page, row: Row) -> Number:
+def times_smaller(page: Page, row: ResultRow) -> Number:
     """Bytes a passage of the preset `prettr`, which stores states as they are, divided by ours."""
     result = page.of(row)
     prettr = next((found for other in page.rows if other.preset == "prettr" and (found := page.of(other)) is not None), None)
     return None if prettr is None or result is None else _ratio(stored_bytes(prettr), stored_bytes(result))
 
 
-def stsb(page: Page, row: Row) -> Number:
+def stsb(page: Page, row: ResultRow) -> Number:
     """Spearman's correlation on STS-B."""
     return spearman(page.stsb(row))
 
 
-def share_of_stsb(page: Page, row: Row) -> Number:
+def share_of_stsb(page: Page, row: ResultRow) -> Number:
     """STS-B divided by that of the model that taught it."""
     return _ratio(stsb(page, row), spearman(stsb_row(page.pairs, row.rival)))
 
 
-def lead_on_stsb(page: Page, row: Row) -> Number:
+def lead_on_stsb(page: Page, row: ResultRow) -> Number:
     """STS-B minus that of the teacher's vectors at the student's depth and width."""
     return _sum([stsb(page, row), _negative(spearman(stsb_row(page.pairs, row.rival)))])
 
 
-QUANTITIES: dict[Quantity, Callable[[Page, Row], Number]] = {
+QUANTITIES: dict[Quantity, Callable[[Page, ResultRow], Number]] = {
     "gain": gain_kept,
     "speed-up": speed_up,
     "low end of the lead over the cosine": lead,
@@ -72,7 +72,7 @@ QUANTITIES: dict[Quantity, Callable[[Page, Row], Number]] = {
 }
 
 
-def verdict(page: Page, row: Row) -> str:
+def verdict(page: Page, row: ResultRow) -> str:
     """A word on a row: `supported`, `in part`, `not supported`, `open` if a figure is missing, or why there is none."""
     if page.of(row) is None and page.stsb(row) is None:
         return "not trained yet"
@@ -82,7 +82,7 @@ def verdict(page: Page, row: Row) -> str:
     return "supported" if all(kept) else "in part" if any(kept) else "not supported"
 
 
-def reasons(page: Page, row: Row) -> str:
+def reasons(page: Page, row: ResultRow) -> str:
     """The sentences behind a verdict: every claim with our figure, and what differs from the paper if one fails."""
     outcome = verdict(page, row)
     if outcome == "not trained yet":
@@ -98,11 +98,11 @@ def reasons(page: Page, row: Row) -> str:
     return text
 
 
-def _figures(page: Page, row: Row) -> list[tuple[Claim, Number]]:
+def _figures(page: Page, row: ResultRow) -> list[tuple[Claim, Number]]:
     return [(claim, QUANTITIES[claim.quantity](page, row)) for claim in row.claims]
 
 
-def _setting(page: Page, row: Row) -> str:
+def _setting(page: Page, row: ResultRow) -> str:
     """Size and budget of our side."""
     result, pairs = page.of(row), page.stsb(row)
     if result is None:

@@ -11,14 +11,14 @@ from lateint_eval.reporting.sets import MAIN
 from lateint_eval.reporting.stored import Result
 from lateint_eval.reporting.text import wrapped
 
-COLUMNS = ("set", "n", "BM25", "cosine", MAIN, "minus BM25", "minus cosine", "second measure", "bytes")
+_COLUMNS = ("set", "n", "BM25", "cosine", MAIN, "minus BM25", "minus cosine", "second measure", "bytes")
 
 
 def details(page: Page, result: Result) -> list[str]:
     """A heading, facts, a table with a row for every set, and what no column says."""
     said = remarks(result)
     lines = [f"## `{result['checkpoint']}` [{result['digest'][:12]}]" + (f" ({', '.join(said)})" if said else ""), ""]
-    lines += [*_facts(result), "", f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS)]
+    lines += [*_facts(result), "", f"| {' | '.join(_COLUMNS)} |", "|" + "---|" * len(_COLUMNS)]
     lines += [_row(task) for task in sorted(result["tasks"], key=lambda task: not task["test"])]
     after = [*_gain(page, result), *_codecs(result)]
     return lines + (["", *after] if after else [])

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from lateint_eval.measures.significance import compare, interval
 from lateint_eval.reporting.reference import Reference, per_query, run
-from lateint_eval.reporting.sets import MAIN, Task
+from lateint_eval.reporting.sets import MAIN, EvaluationTask
 from lateint_eval.systems import Outcome, cached, without_codecs
 
 if TYPE_CHECKING:
     from lateint.indexing.store import Store
     from lateint.model.model import Model
 
-KEEP_RANKINGS = frozenset({"cast", "zstd", "pack"})  # codecs that lose nothing, or the end of a float
+_KEEP_RANKINGS = frozenset({"cast", "zstd", "pack"})  # codecs that lose nothing, or the end of a float
 
 
-def evaluate_task(model: Model, task: Task, given: Reference) -> dict[str, Any]:
+def evaluate_task(model: Model, task: EvaluationTask, given: Reference) -> dict[str, Any]:
     """Means, 95 % intervals, and paired differences from BM25, the base cosine and the model without codecs, as JSON.
 
     Cost: every candidate is encoded once, every query once a system; a system more if the model has lossy codecs.
@@ -43,10 +43,10 @@ def evaluate_task(model: Model, task: Task, given: Reference) -> dict[str, Any]:
 
 def has_lossy_codecs(model: Model) -> bool:
     """Whether the stored arrays differ from the model's own by more than the end of a float."""
-    return any(step.name not in KEEP_RANKINGS for _, steps in model.method.codecs for step in steps)
+    return any(step.name not in _KEEP_RANKINGS for _, steps in model.method.codecs for step in steps)
 
 
-def _stores(twins: Mapping[str, Model], task: Task, folder: Path) -> dict[str, Store]:
+def _stores(twins: Mapping[str, Model], task: EvaluationTask, folder: Path) -> dict[str, Store]:
     """One encoding pass into a store for each twin: they differ in their codecs alone."""
     from lateint.indexing.build import WINDOW
     from lateint.indexing.codecs import pipelines
@@ -64,7 +64,7 @@ def _stores(twins: Mapping[str, Model], task: Task, folder: Path) -> dict[str, S
     return stores
 
 
-def _systems(outcomes: Mapping[str, Outcome], task: Task, given: Reference) -> dict[str, dict[str, Any]]:
+def _systems(outcomes: Mapping[str, Outcome], task: EvaluationTask, given: Reference) -> dict[str, dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {
         name: {measure: given.mean(name, measure) for measure in task.measures} for name in ("bm25", "cosine")
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lateint_eval.measures.gain import Gain, gain
-from lateint_eval.reporting.rows import ROWS, TEACHER, Row
+from lateint_eval.reporting.rows import ROWS, TEACHER, ResultRow
 from lateint_eval.reporting.sets import MAIN
 from lateint_eval.reporting.similarity import Pairs, stsb_row
 from lateint_eval.reporting.stored import Result
@@ -28,9 +28,9 @@ class Page:
     references: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     pairs: Pairs = ()
     base_speed: Mapping[str, Any] = field(default_factory=dict)
-    rows: Sequence[Row] = ROWS
+    rows: Sequence[ResultRow] = ROWS
 
-    def of(self, row: Row) -> Result | None:
+    def of(self, row: ResultRow) -> Result | None:
         """The result that stands for a preset: of the first name there is, the newest."""
         for name in row.checkpoints:
             if found := [result for result in self.results if result["checkpoint"] == name]:
@@ -47,7 +47,7 @@ class Page:
         found = [result for result in self.results if result["checkpoint"] == TEACHER]
         return found[-1] if found else None
 
-    def stsb(self, row: Row) -> Mapping[str, Any] | None:
+    def stsb(self, row: ResultRow) -> Mapping[str, Any] | None:
         """A preset's row on STS-B."""
         return stsb_row(self.pairs, row.pairs) if row.pairs else None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lateint_eval.formats.output import replacing
-from lateint_eval.reporting.sets import Task
+from lateint_eval.reporting.sets import EvaluationTask
 from lateint_eval.systems import Outcome, System, cached, measure
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Reference:
         return sum(values.values()) / len(values)
 
 
-def reference(base: Model, task: Task, kept: Path | None) -> Reference:
+def reference(base: Model, task: EvaluationTask, kept: Path | None) -> Reference:
     """The reference of a set, read from the folder `kept` if the same base was run on the same set before.
 
     Args: `kept` None: computed, and kept nowhere.
@@ -64,7 +64,7 @@ def stored_means(kept: Path, base_digest: str) -> dict[str, dict[str, dict[str, 
     return found
 
 
-def _compute(base: Model, task: Task, digests: dict[str, str]) -> Reference:
+def _compute(base: Model, task: EvaluationTask, digests: dict[str, str]) -> Reference:
     from lateint.indexing.build import build_store
 
     split = task.split
@@ -76,7 +76,7 @@ def _compute(base: Model, task: Task, digests: dict[str, str]) -> Reference:
     return Reference(task.name, base=Path(base.name).name, scores=scores, bytes_per_document=size, **digests)
 
 
-def run(system: System, task: Task) -> Outcome:
+def run(system: System, task: EvaluationTask) -> Outcome:
     """A system over the candidates of a set."""
     split = task.split
     return measure(system, split.queries, split.candidates, {q: split.qrels[q] for q in split.queries}, task.measures)

@@ -8,14 +8,14 @@ from typing import Any
 from lateint_eval.reporting.claims import budget, reasons, verdict
 from lateint_eval.reporting.details import details, n_of
 from lateint_eval.reporting.page import GAIN_SETS, Number, Page, remarks, score, stored_bytes
-from lateint_eval.reporting.rows import BASE_PAIRS, SOURCES, Row
+from lateint_eval.reporting.rows import BASE_PAIRS, SOURCES, ResultRow
 from lateint_eval.reporting.similarity import spearman, stsb_row, table, training_of
 from lateint_eval.reporting.stored import Result
 from lateint_eval.reporting.text import wrapped
 
-OFFICIAL, RECIPROCAL = "msmarco-dl19", "RR(rel=2)@10"
-COLUMNS = ("squad test", "medquad test", "DL19", "DL19 RR", "gain", "STS-B", "bytes", "ms", "speed-up", "trained")
-NOTES = (
+_DL19, _RECIPROCAL = "msmarco-dl19", "RR(rel=2)@10"
+_COLUMNS = ("squad test", "medquad test", "DL19", "DL19 RR", "gain", "STS-B", "bytes", "ms", "speed-up", "trained")
+_NOTES = (
     "nDCG@10 on squad test, medquad test and MS MARCO DL19, and RR(rel=2)@10 on DL19. Every system re-ranks the same "
     "candidates, and reads its states from a store through the checkpoint's own codecs. Intervals, and BM25 and cosine on the "
     "same queries, stand further down.",
@@ -28,11 +28,11 @@ NOTES = (
     "matches: in place of the published CLS readout, which this base never trained, the head reads all its rows by a cosine of "
     "means and best matches (ours), so its figures are those of the method with that readout.",
 )
-PAIRS = (
+_PAIRS = (
     "Rows of `benchmarks/quality/pairs.py`; thresholds of binary labels come from "
     "the development split, which flatters rows on it."
 )
-HOW = (
+_HOW = (
     "A claim restates a paper's headline in quantities that are measured here; thresholds of gain are ours. [V:..] was read in "
     "the paper or its code, [S:..] in an account that checked it. open: a figure is missing."
 )
@@ -47,21 +47,21 @@ def render(page: Page) -> str:
         f"set is run once per checkpoint. So far: {so_far}."
     )
     lines = ["# Results", "", *wrapped(first), "", "## Presets", "", *_headline(page), ""]
-    for note in NOTES:
+    for note in _NOTES:
         lines += [*wrapped(f"- {note}", "  ")]
-    lines += ["", "## What the papers claim", "", *wrapped(HOW), ""]
+    lines += ["", "## What the papers claim", "", *wrapped(_HOW), ""]
     lines += [line for row in page.rows for line in wrapped(_claimed(page, row), "  ")]
     lines += ["", "Sources:", ""]
     lines += [line for key in sorted(SOURCES) for line in wrapped(f"- {key}: {SOURCES[key]}", "  ")]
     if page.pairs:
         trained = {at: budget({"training": training_of(row)}) for at, row in enumerate(page.pairs) if "budget" in row}
-        lines += ["", "## Sentence pairs", "", *wrapped(PAIRS), "", *table(page.pairs, trained)]
+        lines += ["", "## Sentence pairs", "", *wrapped(_PAIRS), "", *table(page.pairs, trained)]
     for result in page.results:
         lines += ["", *details(page, result)]
     return "\n".join(lines) + "\n"
 
 
-def _claimed(page: Page, row: Row) -> str:
+def _claimed(page: Page, row: ResultRow) -> str:
     from lateint.methods.presets import preset
 
     found = page.of(row)
@@ -71,8 +71,8 @@ def _claimed(page: Page, row: Row) -> str:
 
 
 def _headline(page: Page) -> list[str]:
-    lines = [_cells(["system", *COLUMNS]), "|" + "---|" * (len(COLUMNS) + 1)]
-    lines.append(_cells(["n", *(n_of(page, name) for name in (*GAIN_SETS, OFFICIAL, OFFICIAL)), *([""] * 6)]))
+    lines = [_cells(["system", *_COLUMNS]), "|" + "---|" * (len(_COLUMNS) + 1)]
+    lines.append(_cells(["n", *(n_of(page, name) for name in (*GAIN_SETS, _DL19, _DL19)), *([""] * 6)]))
     for system, shown in (("bm25", "BM25"), ("cosine", "base cosine")):
         lines.append(_cells([shown, *_reference(page, system)]))
     for row in page.rows:
@@ -93,8 +93,8 @@ def _name(name: str, result: Result | None) -> str:
 
 
 def _reference(page: Page, system: str) -> list[str]:
-    quality = [page.reference(system, name) for name in (*GAIN_SETS, OFFICIAL)]
-    quality.append(page.reference(system, OFFICIAL, RECIPROCAL))
+    quality = [page.reference(system, name) for name in (*GAIN_SETS, _DL19)]
+    quality.append(page.reference(system, _DL19, _RECIPROCAL))
     figures = [_number(value) for value in quality]
     if system != "cosine":
         return [*figures, *["-"] * 5, ""]
@@ -108,7 +108,7 @@ def _figures(page: Page, result: Result | None, pairs: Mapping[str, Any] | None)
     if result is None:
         trained = "not yet" if pairs is None else budget({"training": training_of(pairs)}) if "budget" in pairs else "as it is"
         return [*["-"] * 5, _similarity(pairs), *["-"] * 3, trained]
-    quality = [score(result, name) for name in (*GAIN_SETS, OFFICIAL)] + [score(result, OFFICIAL, RECIPROCAL)]
+    quality = [score(result, name) for name in (*GAIN_SETS, _DL19)] + [score(result, _DL19, _RECIPROCAL)]
     speed, kept = result.get("speed", {}), page.gain(result)
     return [
         *(_number(value) for value in quality),

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from lateint.model.document import Document
 
 MAIN = "nDCG@10"
-GRADED = (MAIN, "RR(rel=2)@10")
+_GRADED = (MAIN, "RR(rel=2)@10")
 BINARY = (MAIN, "RR@10")
-SAMPLED = (("squad", "test"), ("medquad", "test"), ("squad", "dev"), ("medquad", "dev"), ("selqa", "dev"))
-OFFICIAL = {"run": "firststage.bm25.top100.trec.gz", "qrels": "official.full.trec.gz"}
+_SAMPLED = (("squad", "test"), ("medquad", "test"), ("squad", "dev"), ("medquad", "dev"), ("selqa", "dev"))
+_OFFICIAL_FILES = {"run": "firststage.bm25.top100.trec.gz", "qrels": "official.full.trec.gz"}
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class EvaluationTask:
     """A set to evaluate on: `test` sets are run once per checkpoint and never used to choose."""
 
     name: str
@@ -47,30 +47,30 @@ class Task:
             state.update(repr((document.id, document.title, document.text)).encode(errors="surrogatepass"))
         return state.hexdigest()
 
-    def first(self, queries: int) -> Task:
+    def first(self, queries: int) -> EvaluationTask:
         """The same set cut to its first queries, under a name that says so: for a quick look, never a result."""
         chosen = list(self.split.queries)[:queries]
         named = f"{self.name}, first {len(chosen)} of {len(self.split.queries)} queries"
         return replace(self, name=named, split=self.split.only(chosen, max(map(len, self.split.candidates.values()))))
 
 
-def tasks(data: Path, depth: int = 50) -> list[Task]:
+def tasks(data: Path, depth: int = 50) -> list[EvaluationTask]:
     """Every set below the data folder that a checkpoint is evaluated on, those for tests first.
 
     Raises: InputError for a set that is not there.
     """
     found = []
-    for name, split in SAMPLED:
+    for name, split in _SAMPLED:
         chosen = read_split(data / name, split).only(sampled_queries(name, split), depth)
-        found.append(Task(f"{name} {split}", chosen, BINARY, test=split == "test"))
-    official = read_split(data / "msmarco-dl19", "test", **OFFICIAL)
-    found.insert(2, Task("msmarco-dl19", official.only(sorted(official.candidates), 100), GRADED, test=True))
-    pool = read_split(data / "msmarco-dl21", "dev", run=OFFICIAL["run"])
-    found.append(Task("msmarco-dl21 dev", pool.only(sorted(pool.candidates), 100), GRADED, test=False))
+        found.append(EvaluationTask(f"{name} {split}", chosen, BINARY, test=split == "test"))
+    official = read_split(data / "msmarco-dl19", "test", **_OFFICIAL_FILES)
+    found.insert(2, EvaluationTask("msmarco-dl19", official.only(sorted(official.candidates), 100), _GRADED, test=True))
+    pool = read_split(data / "msmarco-dl21", "dev", run=_OFFICIAL_FILES["run"])
+    found.append(EvaluationTask("msmarco-dl21 dev", pool.only(sorted(pool.candidates), 100), _GRADED, test=False))
     return found
 
 
-def demo_task(split: str) -> Task:
+def demo_task(split: str) -> EvaluationTask:
     """The demo's questions over the standard library's documentation, BM25's top 20."""
     from lateint_eval.datasets.bm25 import Bm25
     from lateint_eval.datasets.stdlib.passages import build_passages
@@ -89,10 +89,10 @@ def demo_task(split: str) -> Task:
         {key: [score for _, score in pairs] for key, pairs in lists.items()},
         corpus,
     )
-    return Task(f"demo {split}", split_data, BINARY, test=split == "test")
+    return EvaluationTask(f"demo {split}", split_data, BINARY, test=split == "test")
 
 
-def named(found: Sequence[Task], names: Sequence[str]) -> list[Task]:
+def named(found: Sequence[EvaluationTask], names: Sequence[str]) -> list[EvaluationTask]:
     """The development sets of these names; all of them without names. Raises: InputError for any other name."""
     from lateint_store.errors import InputError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-COLUMNS = ("set", "row", "split", "n", "measures with 95 % intervals", "trained")
+_COLUMNS = ("set", "row", "split", "n", "measures with 95 % intervals", "trained")
 Pairs = Sequence[Mapping[str, Any]]
 
 
@@ -29,7 +29,7 @@ def training_of(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def table(rows: Pairs, budget: Mapping[int, str]) -> list[str]:
     """All rows; `budget` says by place what each was trained for."""
-    lines = [f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS)]
+    lines = [f"| {' | '.join(_COLUMNS)} |", "|" + "---|" * len(_COLUMNS)]
     for place, row in enumerate(rows):
         cells = [row["set"], row["row"], row["split"], f"{row['n']:,}", _measures(row["measures"]), budget.get(place, "")]
         lines.append(f"| {' | '.join(cells)} |")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lateint_eval.formats.output import replacing
-from lateint_eval.reporting.sets import MAIN, Task
+from lateint_eval.reporting.sets import MAIN, EvaluationTask
 
 HEADING = "# Runs on test sets\n\n"
 Result = dict[str, Any]
@@ -42,7 +42,11 @@ class Results:
         return file, {"tasks": []}
 
     def bring_up_to_date(
-        self, facts: Mapping[str, Any], sets: Sequence[Task], run: Callable[[Task], Result], about: Mapping[str, Any]
+        self,
+        facts: Mapping[str, Any],
+        sets: Sequence[EvaluationTask],
+        run: Callable[[EvaluationTask], Result],
+        about: Mapping[str, Any],
     ) -> Result:
         """Run a checkpoint on the sets that its stored result lacks, storing after each, so that nothing is run twice.
 

@@ -16,7 +16,7 @@ from lateint_eval.studies.spec import PATHS, Data
 from lateint_store.errors import InputError
 
 
-def load(data: Data, depth: int, seed: int) -> Split:
+def load_data(data: Data, depth: int, seed: int) -> Split:
     """The queries of a set that have judgements and candidates, a sample if one is asked for, `depth` candidates each.
 
     Raises: InputError if nothing is left, a named query cannot be used, a candidate has no text, or a variable is not set;

@@ -14,9 +14,9 @@ from lateint_eval.studies.spec import Study
 from lateint_store.disk.locking import WriterLock
 from lateint_store.errors import InputError, StoreLocked
 
-SCHEMA = 1
+_SCHEMA = 1
 CLAIM = "study.json"
-SHARED = ("data", "measures", "seed")  # what every point depends on; grids may change, points are known by what they are
+_SHARED = ("data", "measures", "seed")  # what every point depends on; grids may change, points are known by what they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def claimed(path: Path, study: Study, facts: dict[str, Any]) -> Iterator[Folder]
         raise InputError(f"another study is being run in {path}; wait until it is done, or choose another folder") from error
     try:
         folder = Folder(path)
-        wanted = {"schema": SCHEMA, "study": json.loads(json.dumps(study.to_json())), "facts": facts}
+        wanted = {"schema": _SCHEMA, "study": json.loads(json.dumps(study.to_json())), "facts": facts}
         if (path / CLAIM).exists():
             _compare(path, wanted)
         folder.write(path / CLAIM, wanted)
@@ -84,9 +84,9 @@ def _compare(path: Path, wanted: dict[str, Any]) -> None:
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path / CLAIM}: {error}; choose another folder") from error
     schema = there.get("schema") if isinstance(there, dict) else None
-    if schema != SCHEMA:
-        raise InputError(f"{path} holds a study of another version (schema {schema}, here {SCHEMA}); choose another folder")
-    for part, keys in (("study", SHARED), ("facts", wanted["facts"])):
+    if schema != _SCHEMA:
+        raise InputError(f"{path} holds a study of another version (schema {schema}, here {_SCHEMA}); choose another folder")
+    for part, keys in (("study", _SHARED), ("facts", wanted["facts"])):
         differing = [key for key in keys if there[part].get(key) != wanted[part][key]]
         if differing:
             key = differing[0]

@@ -14,8 +14,8 @@ from typing import Any
 from lateint_eval.studies.spec import Study
 from lateint_store.errors import InputError
 
-ENCODING = ("model", "method", "offline_layers", "pool", "doc_max_length", "query_max_length", "device")
-OPTIONS = (*ENCODING, "codecs", "depth", "threads")
+_ENCODING = ("model", "method", "offline_layers", "pool", "doc_max_length", "query_max_length", "device")
+_OPTIONS = (*_ENCODING, "codecs", "depth", "threads")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +42,11 @@ class Point:
     @property
     def encoding(self) -> str:
         """The same for all points whose documents are encoded alike."""
-        return digest({key: getattr(self, key) for key in (*ENCODING, "encoding_threads")})
+        return digest({key: getattr(self, key) for key in (*_ENCODING, "encoding_threads")})
 
     def options(self) -> str:
         """The settings as options of `lateint study`."""
-        given = ((name, getattr(self, name)) for name in OPTIONS)
+        given = ((name, getattr(self, name)) for name in _OPTIONS)
         return " ".join(f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in given if value is not None)
 
 
@@ -59,9 +59,9 @@ def points(study: Study) -> dict[str, Point]:
     """All points by label, in the order of the grids. Raises: InputError if two are the same."""
     found: list[Point] = []
     for grid in study.grids:
-        axes = [getattr(grid, name) or (None,) for name in OPTIONS[1:]]
+        axes = [getattr(grid, name) or (None,) for name in _OPTIONS[1:]]
         for chosen in itertools.product(*axes):
-            settings: dict[str, Any] = dict(zip(OPTIONS[1:], chosen, strict=True))
+            settings: dict[str, Any] = dict(zip(_OPTIONS[1:], chosen, strict=True))
             found.append(Point(model=grid.model, encoding_threads=min(grid.threads), **settings))
     labels = _labels(found)
     if twice := [label for label, times in Counter(labels).items() if times > 1]:
@@ -71,12 +71,12 @@ def points(study: Study) -> dict[str, Point]:
 
 def _labels(found: Sequence[Point]) -> list[str]:
     """Each point's settings where points differ, the method (or the model without one) always."""
-    differing = {name for name in OPTIONS if len({getattr(point, name) for point in found}) > 1}
+    differing = {name for name in _OPTIONS if len({getattr(point, name) for point in found}) > 1}
     return [_label(point, differing) for point in found]
 
 
 def _label(point: Point, differing: set[str]) -> str:
-    values = {name: value for name in OPTIONS if name in differing and (value := getattr(point, name)) is not None}
+    values = {name: value for name in _OPTIONS if name in differing and (value := getattr(point, name)) is not None}
     words = [point.method or point.model]
     if point.method and "model" in values:
         words.append(f"of {point.model}")

@@ -8,12 +8,12 @@ from typing import Any
 
 from lateint_eval.formats.output import replacing
 from lateint_eval.machine import describe
-from lateint_eval.studies import data as material
 from lateint_eval.studies import results
+from lateint_eval.studies.data import load_data
 from lateint_eval.studies.folder import Folder, claimed
 from lateint_eval.studies.points import points
 from lateint_eval.studies.report.page import render
-from lateint_eval.studies.runner import Clean, run_point
+from lateint_eval.studies.runner import StoreCleaner, run_point
 from lateint_eval.studies.spec import Study
 
 
@@ -29,8 +29,8 @@ def run_study(study: Study, path: Path, tell: Callable[[str], None], command: st
     made = describe()
     with claimed(path, study, {key: made[key] for key in ("versions", "machine", "python")}) as folder:
         depth = max(point.depth for point in wanted.values())
-        sets = {data.name: material.load(data, depth, study.seed) for data in study.data}
-        measured, clean = {}, Clean(folder)
+        sets = {data.name: load_data(data, depth, study.seed) for data in study.data}
+        measured, cleaner = {}, StoreCleaner(folder)
         for number, (label, point) in enumerate(wanted.items(), 1):
             left = [other for other in list(wanted.values())[number:] if not folder.point(other.id).exists()]
             if folder.point(point.id).exists():
@@ -38,7 +38,7 @@ def run_study(study: Study, path: Path, tell: Callable[[str], None], command: st
             else:
                 measured[label] = run_point(folder, point, sets, study.measures)
             tell(f"{number} of {len(wanted)}: {label}  {_means(study, measured[label])}")
-            clean.after(point, left)
+            cleaner.after(point, left)
         found = results.assemble(study, wanted, measured, results.first_stages(study, sets), made | {"command": command})
         _write(folder, found)
     return found

@@ -152,7 +152,7 @@ def _empty(model: Model, beside: Path) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Clean:
+class StoreCleaner:
     """Removes stores that no point still to be run needs."""
 
     folder: Folder

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lateint.errors import InputError, MissingDocument, StoreMismatch, StoreNotFound
-from lateint_eval.formats.records import Entry, Run
+from lateint_eval.formats.records import Run, RunEntry
 from lateint_eval.measures.metrics import evaluate
 from tests.support import engine
 
@@ -140,7 +140,7 @@ def test_an_experiment_measures_what_our_evaluation_measures(toy, first_stage, r
     measures = [pt.measures.nDCG @ 10, pt.measures.RR @ 10]
     table = pt.Experiment(systems, topics, qrels, measures, names=["first", "ours", "ours of 5"], validate="error", plan="tree")
     table = table.set_index("name")
-    run = Run("ours", {q: [Entry(d, 0, s, 0) for d, s in toy.scores(q).items()] for q in toy.candidates})
+    run = Run("ours", {q: [RunEntry(d, 0, s, 0) for d, s in toy.scores(q).items()] for q in toy.candidates})
     ours = evaluate(toy.qrels, run, [str(measure) for measure in measures])
     for name, score in ours.scores.items():
         assert table.loc["ours", name] == pytest.approx(score.mean, abs=1e-12)

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from lateint_eval.formats import Candidates, read_candidates
+from lateint_eval.formats import CandidateList, read_candidates
 from lateint_store.errors import FormatError
 from tests.support.paths import TOY
 
@@ -24,7 +24,7 @@ def test_the_same_lists_from_every_layout():
 def test_trec_candidates_come_by_score_then_rank(tmp_path):
     path = tmp_path / "run"
     path.write_text("1 Q0 low 1 0.5 x\n1 Q0 second 3 2 x\n1 Q0 first 2 2 x\n")
-    assert list(read_candidates(path)) == [Candidates("1", None, ["first", "second", "low"], None, [2.0, 2.0, 0.5])]
+    assert list(read_candidates(path)) == [CandidateList("1", None, ["first", "second", "low"], None, [2.0, 2.0, 0.5])]
 
 
 def test_msmarco_candidates_come_by_rank(tmp_path):
@@ -35,8 +35,8 @@ def test_msmarco_candidates_come_by_rank(tmp_path):
 
 SCATTERED = "2\ta\tq two\tA\n1\tb\tq one\tB\n\n2\tc\tq two\tC\n1\ta\tq one\tA\n"
 GROUPED = [
-    Candidates("2", "q two", ["a", "c"], ["A", "C"]),
-    Candidates("1", "q one", ["b", "a"], ["B", "A"]),
+    CandidateList("2", "q two", ["a", "c"], ["A", "C"]),
+    CandidateList("1", "q one", ["b", "a"], ["B", "A"]),
 ]
 
 
@@ -104,4 +104,4 @@ def test_malformed_line_is_named(tmp_path, content, line, reason):
 def test_jsonl_with_scores_and_without_query(tmp_path):
     path = tmp_path / "c.jsonl"
     path.write_text('{"query_id": 5, "candidates": [{"id": 1, "score": 2}, {"id": "b", "score": 0.5}]}\n')
-    assert list(read_candidates(path)) == [Candidates("5", None, ["1", "b"], None, [2.0, 0.5])]
+    assert list(read_candidates(path)) == [CandidateList("5", None, ["1", "b"], None, [2.0, 0.5])]

@@ -5,13 +5,13 @@ import sys
 import pytest
 import pytrec_eval
 
-from lateint_eval.formats import Entry, Run
+from lateint_eval.formats import Run, RunEntry
 from lateint_eval.measures.metrics import evaluate, parse_measure
 from lateint_store.errors import InputError, MissingExtra
 
 
 def run_of(rankings):
-    return Run("run", {q: [Entry(d, n, s, n) for n, (d, s) in enumerate(each, 1)] for q, each in rankings.items()})
+    return Run("run", {q: [RunEntry(d, n, s, n) for n, (d, s) in enumerate(each, 1)] for q, each in rankings.items()})
 
 
 QRELS = {"1": {"a": 3, "b": 1, "c": 0}, "2": {"x": 2}, "3": {"y": 0}}

@@ -9,8 +9,7 @@ import pytest
 
 from lateint.cli.main import run as lateint
 from lateint.testing import tiny
-from lateint_eval.studies import run
-from lateint_eval.studies import runner as work
+from lateint_eval.studies import run, runner
 from tests.support.paths import TOY
 
 FILES = {"corpus": "collection.tsv", "queries": "queries.tsv", "qrels": "qrels.tsv", "run": "run.trec"}
@@ -18,14 +17,14 @@ ROOM = 48 << 20  # bytes, enough for the whole study
 # What the study is about to do when the disk fills up: which call of a function, and how many bytes are left.
 MOMENTS = [
     (run, "claimed", 1, 0),
-    (work, "build_store", 1, 0),
-    (work, "build_store", 1, 60_000),
-    (work, "build_store", 2, 8_192),
-    (work, "recode", 2, 0),
-    (work, "recode", 3, 60_000),
-    (work, "_empty", 2, 0),
-    (work, "write_run", 1, 0),
-    (work, "summary", 3, 0),
+    (runner, "build_store", 1, 0),
+    (runner, "build_store", 1, 60_000),
+    (runner, "build_store", 2, 8_192),
+    (runner, "recode", 2, 0),
+    (runner, "recode", 3, 60_000),
+    (runner, "_empty", 2, 0),
+    (runner, "write_run", 1, 0),
+    (runner, "summary", 3, 0),
     (run, "run_point", 4, 0),
     (run, "_write", 1, 0),
     (run, "render", 1, 0),

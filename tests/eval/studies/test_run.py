@@ -18,7 +18,7 @@ from lateint.ranking.ranker import Ranker
 from lateint.testing import tiny
 from lateint_eval.formats import read_qrels, read_queries, read_run
 from lateint_eval.measures.metrics import evaluate
-from lateint_eval.studies.data import candidate_texts, load
+from lateint_eval.studies.data import candidate_texts, load_data
 from lateint_eval.studies.folder import CLAIM
 from lateint_eval.studies.run import run_study
 from lateint_eval.studies.spec import Data, Grid, Study, read_study
@@ -80,7 +80,7 @@ def test_a_point_is_what_indexing_and_ranking_with_its_settings_give(finished, g
     folder, results, _ = finished
     point = next(point for point in results["points"] if point["label"] == "mice L=2 states=int8")
     model = load_model(grid.model, "mice", offline_layers=2, doc_max_length=48, query_max_length=24, threads=1)
-    data = load(DATA, 50, 0)
+    data = load_data(DATA, 50, 0)
     with build_store(model, candidate_texts(data), tmp_path / "s", parse_codecs("states=int8")) as store:
         ranker = Ranker(model, store)
         assert store.content_digest() == point["results"]["toy"]["content_digest"]

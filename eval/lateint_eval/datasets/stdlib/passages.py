@@ -16,7 +16,7 @@ from lateint_eval.datasets.stdlib.topics import topic_paragraphs
 from lateint_store.errors import InputError
 
 MAX_PASSAGES = 3000
-MIN_PASSAGES = 2000
+_MIN_PASSAGES = 2000
 MIN_WORDS = 6
 MAX_WORDS = 64
 MAX_CHARS = 360  # with MAX_WORDS and a title: within 96 word pieces for 19 of 20 passages
@@ -42,10 +42,10 @@ def build_passages(stdlib: Path | None = None) -> list[Passage]:
     root = Path(sysconfig.get_path("stdlib")) if stdlib is None else stdlib
     candidates = [*_docstring_passages(root), *_language_passages()]
     passages = _distinct(passage for passage in candidates if len(passage.text.split()) >= MIN_WORDS)
-    if len(passages) < MIN_PASSAGES:
+    if len(passages) < _MIN_PASSAGES:
         raise InputError(
             f"found {len(passages)} passages of documentation in the standard library at {root}, expected at least "
-            f"{MIN_PASSAGES}; use a Python that is installed with its sources and not run with -OO"
+            f"{_MIN_PASSAGES}; use a Python that is installed with its sources and not run with -OO"
         )
     return _capped(passages, judged_ids())
 

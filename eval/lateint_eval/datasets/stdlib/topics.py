@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 # Sections only: whole chapters repeat what their sections say.
-TOPICS = """
+_TOPICS = """
     assert assignment async attribute-access booleans break calls class context-managers continue customization del
     dynamic-features exceptions for formatstrings function global if import in integers lambda lists nonlocal
     operator-summary pass power raise return slicings strings truth try typesmapping typesseq while
@@ -17,14 +17,14 @@ _MIN_WORDS = 20  # a shorter paragraph goes with the next one
 
 
 def topic_paragraphs(topics: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """Cut the texts of TOPICS at paragraphs.
+    """Cut the texts of _TOPICS at paragraphs.
 
     Args: topics maps a name to plain text with underlined headings; absent names are skipped.
     Yields: (id, title, text). The title is the topic's first heading. The id holds the first five words of the text
     (`topic:with#the-with-statement-is-used`), not its position, so that a judgement never points at another text in
     another Python.
     """
-    for name in TOPICS.split():
+    for name in _TOPICS.split():
         heading, *paragraphs = _paragraphs(topics.get(name, ""))
         for text in _joined(paragraphs):
             words = re.findall(r"[a-z0-9_]+", text.lower())

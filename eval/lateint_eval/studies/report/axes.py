@@ -8,7 +8,7 @@ from typing import Any
 
 from lateint_eval.studies.report.words import shown
 
-SMALLEST_RATIO = 7.0  # between the ends of a logarithmic axis: two of 1, 2, 5, 10, ... always lie inside
+_SMALLEST_RATIO = 7.0  # between the ends of a logarithmic axis: two of 1, 2, 5, 10, ... always lie inside
 MOST_TICKS = 7
 
 
@@ -16,7 +16,7 @@ def log_scale(axes: Any, costs: Sequence[float], label: str, size_unit: bool) ->
     """A logarithmic x axis for these costs; a cost of 0 stands at its left end, under a tick that says 0."""
     positive = [cost for cost in costs if cost > 0] or [1.0]
     low, high = math.log10(min(positive)), math.log10(max(positive))
-    margin = max(0.12 * (high - low), (math.log10(SMALLEST_RATIO) - (high - low)) / 2)
+    margin = max(0.12 * (high - low), (math.log10(_SMALLEST_RATIO) - (high - low)) / 2)
     low, high = low - margin, high + margin
     ticks = _ticks(low, high)
     names = [bytes_tick(tick) if size_unit else shown(tick, ",g") for tick in ticks]

@@ -8,12 +8,12 @@ from typing import Any
 
 from lateint_eval.studies.report.axes import at_cost
 from lateint_eval.studies.report.facts import Spot, front
-from lateint_eval.studies.report.labels import LINE_HEIGHT, ON_NAME, SIZE, Box, Name, Placed, broken, harm, place, width
+from lateint_eval.studies.report.labels import FONT_SIZE, LINE_HEIGHT, ON_NAME, Box, Name, Placed, broken, harm, place, width
 from lateint_eval.studies.report.svg import BLUE, GREY, INK, RED, TIP
 from lateint_eval.studies.report.words import shown
 
-MOST_NAMED = 12  # with more points than this only those of the front are named
-MARKER, BAR = 6, 2  # half of what they take, in pixels
+_MOST_NAMED = 12  # with more points than this only those of the front are named
+_MARKER, _BAR = 6, 2  # half of what they take, in pixels
 
 
 def draw_points(axes: Any, points: Sequence[Spot], reference: int | None) -> None:
@@ -52,7 +52,7 @@ def draw_stage(axes: Any, points: Sequence[Spot], stage: float | None) -> list[B
 def draw_names(axes: Any, points: Sequence[Spot], obstacles: Sequence[Box]) -> int:
     """The names of the front, and of the other points where there are few and a name finds room. Returns: how many."""
     best = front(points)
-    named = points if len(points) <= MOST_NAMED else best
+    named = points if len(points) <= _MOST_NAMED else best
     names = [Name(broken(spot.label), *_pixel(axes, at_cost(axes, spot.cost), spot.quality), spot in best) for spot in named]
     placed = place(names, [*obstacles, *in_the_way(axes, points)], frame_of(axes))
     for each in placed:
@@ -71,14 +71,14 @@ def in_the_way(axes: Any, points: Sequence[Spot]) -> list[Box]:
     found = []
     for spot in points:
         x, y = _pixel(axes, at_cost(axes, spot.cost), spot.quality)
-        found.append(Box(x - MARKER, y - MARKER, x + MARKER, y + MARKER, 6.0))
+        found.append(Box(x - _MARKER, y - _MARKER, x + _MARKER, y + _MARKER, 6.0))
         if spot.low is not None and spot.high is not None:
             low, high = (_pixel(axes, at_cost(axes, spot.cost), end)[1] for end in (spot.low, spot.high))
-            found.append(Box(x - BAR, low, x + BAR, high, 2.0))
+            found.append(Box(x - _BAR, low, x + _BAR, high, 2.0))
     corners = [_pixel(axes, at_cost(axes, spot.cost), spot.quality) for spot in front(points)]
     corners.append((frame_of(axes).right, corners[-1][1]))
     for (x, y), (next_x, next_y) in pairwise(corners):
-        found += [Box(x, y - BAR, next_x, y + BAR), Box(next_x - BAR, y, next_x + BAR, next_y)]
+        found += [Box(x, y - _BAR, next_x, y + _BAR), Box(next_x - _BAR, y, next_x + _BAR, next_y)]
     return found
 
 
@@ -94,7 +94,7 @@ def _draw_name(axes: Any, placed: Placed) -> None:
 
 def _write(axes: Any, text: str, x: float, y: float, side: str) -> None:
     """A line of text beside, or around, a pixel of the drawing."""
-    axes.text(x, y, text, fontsize=SIZE, ha=side, va="center_baseline", transform=None)
+    axes.text(x, y, text, fontsize=FONT_SIZE, ha=side, va="center_baseline", transform=None)
 
 
 def _pixel(axes: Any, x: float, y: float) -> tuple[float, float]:

@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-LINE_LENGTH, LINES = 22, 3
-SIZE, LINE_HEIGHT = 10, 12  # of the letters, in the pixels of the drawing
-DISTANCES = (7, 14, 24, 36, 50, 66, 84, 104)
-SIDES = [(x, y) for x in (1, -1, 0, 0.5, -0.5) for y in (0, 1, -1, 0.5, -0.5) if max(abs(x), abs(y)) == 1]
-FAR, STEP = 20, 4  # from the first on a thin line leads to the name; its parts are this long
+LINE_LENGTH, MAX_LINES = 22, 3
+FONT_SIZE, LINE_HEIGHT = 10, 12  # of the letters, in the pixels of the drawing
+_DISTANCES = (7, 14, 24, 36, 50, 66, 84, 104)
+_SIDES = [(x, y) for x in (1, -1, 0, 0.5, -0.5) for y in (0, 1, -1, 0.5, -0.5) if max(abs(x), abs(y)) == 1]
+_FAR, _STEP = 20, 4  # from the first on a thin line leads to the name; its parts are this long
 FREE = 1.0  # harm that does not count
-PASSES = 4  # over the needed names, each moved while the others stay
-ON_NAME, ON_LINE = 8.0, 4.0  # what it costs to cover a square pixel of a name, or of the line to one
+_PASSES = 4  # over the needed names, each moved while the others stay
+ON_NAME, _ON_LINE = 8.0, 4.0  # what it costs to cover a square pixel of a name, or of the line to one
 
 
 class Box(NamedTuple):
@@ -53,7 +53,7 @@ class Placed:
     @property
     def far(self) -> bool:
         """Whether a line must lead to it."""
-        return self.distance >= FAR
+        return self.distance >= _FAR
 
     def end(self) -> tuple[float, float]:
         """Where a line from the point meets the box."""
@@ -66,21 +66,21 @@ class Placed:
         if self.far:
             (x, y), (from_x, from_y) = self.end(), (self.name.x, self.name.y)
             length = math.hypot(x - from_x, y - from_y)
-            shares = [at / length for at in range(3 * STEP, int(length), STEP)]
+            shares = [at / length for at in range(3 * _STEP, int(length), _STEP)]
             middles = [(from_x + (x - from_x) * share, from_y + (y - from_y) * share) for share in shares]
-            found += [Box(across - 2, up - 2, across + 2, up + 2, ON_LINE) for across, up in middles]
+            found += [Box(across - 2, up - 2, across + 2, up + 2, _ON_LINE) for across, up in middles]
         return found
 
 
 def broken(label: str) -> tuple[str, ...]:
     """A label in at most three short lines; what does not fit is left out behind an ellipsis."""
-    wrapped = textwrap.wrap(label, LINE_LENGTH, max_lines=LINES, placeholder=" …")
+    wrapped = textwrap.wrap(label, LINE_LENGTH, max_lines=MAX_LINES, placeholder=" …")
     return tuple(wrapped) or ("",)
 
 
 def width(text: str) -> float:
     """About as wide as the text is in the widest of the usual fonts, in pixels."""
-    return SIZE * sum(1.0 if unicodedata.east_asian_width(letter) in "WF" else 0.6 for letter in text)
+    return FONT_SIZE * sum(1.0 if unicodedata.east_asian_width(letter) in "WF" else 0.6 for letter in text)
 
 
 def place(names: Sequence[Name], obstacles: Sequence[Box], frame: Box) -> list[Placed]:
@@ -90,7 +90,7 @@ def place(names: Sequence[Name], obstacles: Sequence[Box], frame: Box) -> list[P
     """
     needed = [name for name in names if name.needed]
     found: list[Placed] = []
-    for _ in range(PASSES):
+    for _ in range(_PASSES):
         for at, name in enumerate(needed):
             others = [box for each in found[:at] + found[at + 1 :] for box in each.boxes()]
             found[at : at + 1] = [_best(name, [*obstacles, *others], frame)[1]]
@@ -103,7 +103,7 @@ def place(names: Sequence[Name], obstacles: Sequence[Box], frame: Box) -> list[P
 
 def _best(name: Name, taken: Sequence[Box], frame: Box) -> tuple[float, Placed]:
     """The place that does least harm, a near one if several are equal, and that harm."""
-    tried = [(harm(each.boxes(), taken, frame), each) for distance in DISTANCES for each in _around(name, distance)]
+    tried = [(harm(each.boxes(), taken, frame), each) for distance in _DISTANCES for each in _around(name, distance)]
     return min(tried, key=lambda each: each[0] + 0.5 * each[1].distance)
 
 
@@ -121,7 +121,7 @@ def _around(name: Name, distance: float) -> list[Placed]:
     """The name on all sides of its point."""
     wide, high = max(map(width, name.lines)), LINE_HEIGHT * len(name.lines)
     found = []
-    for across, up in SIDES:
+    for across, up in _SIDES:
         shift = distance if 0 in (across, up) else 0.7 * distance
         x, y = name.x + across * (shift + wide / 2), name.y + up * (shift + high / 2)
         box = Box(x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)

@@ -6,19 +6,19 @@ import math
 from pathlib import Path
 
 from lateint_eval.studies.report.facts import BYTES, MILLISECONDS, Json, chosen, inside, number, place_of, spots
-from lateint_eval.studies.report.plots import PHASES, Costs, quality_plot, query_plot, time_plot
+from lateint_eval.studies.report.plots import PHASE_COLORS, Costs, quality_plot, query_plot, time_plot
 from lateint_eval.studies.report.table import table
 from lateint_eval.studies.report.words import counted, escaped, summary
 
-HERE = Path(__file__).parent
+_HERE = Path(__file__).parent
 # A browser that reads this asks for nothing, whatever the text of a label may hold.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
-KEYS = (
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+_KEYS = (
     '<span class="key best">●</span> on the front <span class="key">○</span> other points '
     '<span class="key reference">◆</span> reference <span class="key">╌╌</span> first stage. '
     "Bars are 95 % intervals. A mark without a name tells it when pointed at."
 )
-METHOD = """\
+_METHOD = """\
 <p>Quality is the mean over the queries of a set. Its 95 % interval is a percentile bootstrap over the queries, and so is that
 of a difference to the baseline, paired by query. The p&#8209;values are of two-sided paired t&#8209;tests, corrected with
 Holm's method over the points of the study, for every set and measure by itself. Points whose intervals overlap may well
@@ -35,12 +35,12 @@ def render(results: Json) -> str:
     Raises: MissingExtra without matplotlib.
     """
     title, sections = f"Study: {escaped(results['name'])}", [_section(results, *each) for each in enumerate(results["data"])]
-    style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <link rel="icon" href="data:,">
@@ -61,7 +61,7 @@ def render(results: Json) -> str:
 </section>
 <section>
 <h2>Method</h2>
-{METHOD}
+{_METHOD}
 </section>
 </main>
 <script>
@@ -85,7 +85,7 @@ def _section(results: Json, at: int, data: str) -> str:
     for cost, unit, label in ((BYTES, "bytes", "bytes a document"), (MILLISECONDS, "ms", "milliseconds a query, median")):
         costs = Costs(f"{unit}-{at}", label, unit)
         plot = quality_plot(spots(results, data, cost), costs, measure, stage, reference)
-        drawn.append(_figure(f"{measure} against {label}", plot, KEYS if plot else ""))
+        drawn.append(_figure(f"{measure} against {label}", plot, _KEYS if plot else ""))
     drawn += [_queries(results, data, at), _times(results, data, at)]
     counts = [counted(about.get(key), noun) for key, noun in (("queries", "quer(y|ies)"), ("documents", "document(|s)"))]
     return f"""<section id="data-{at}">
@@ -132,7 +132,7 @@ def _times(results: Json, data: str, at: int) -> str:
             known = {phase: value or 0.0 for phase, value in parts.items()}
             total = known.pop("total")
             rows.append((str(point["label"]), known | {"rest": max(0.0, total - math.fsum(known.values()))}))
-    keys = " ".join(f'<span class="key {phase}">■</span> {phase}' for phase in PHASES)
+    keys = " ".join(f'<span class="key {phase}">■</span> {phase}' for phase in PHASE_COLORS)
     return _figure("Where the time goes", time_plot(rows, f"time-{at}"), keys if rows else "")
 
 

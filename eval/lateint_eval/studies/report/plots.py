@@ -11,14 +11,14 @@ from typing import Any
 from lateint_eval.studies.report.axes import linear_limits, log_scale
 from lateint_eval.studies.report.facts import Spot, front
 from lateint_eval.studies.report.front import draw_names, draw_points, draw_stage
-from lateint_eval.studies.report.labels import SIZE
+from lateint_eval.studies.report.labels import FONT_SIZE
 from lateint_eval.studies.report.svg import BLUE, GREEN, GREY, INK, RED, TIP, drawing
 from lateint_eval.studies.report.words import milliseconds, shown
 
-WIDTH, HEIGHT = 440, 360  # small, so that the letters stay readable on a phone
-PHASES = {"fetch": BLUE, "decode": GREEN, "compute": RED, "rest": GREY}
-ROW = 32  # pixels of a bar with its name above it
-BUBBLE = 420.0  # the area of the largest bubble
+_WIDTH, _HEIGHT = 440, 360  # small, so that the letters stay readable on a phone
+PHASE_COLORS = {"fetch": BLUE, "decode": GREEN, "compute": RED, "rest": GREY}
+_ROW = 32  # pixels of a bar with its name above it
+_BUBBLE = 420.0  # the area of the largest bubble
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ def quality_plot(points: Sequence[Spot], costs: Costs, measure: str, stage: floa
         draw_names(axes, points, draw_stage(axes, points, stage))
         return [f"{spot.label}: {measure} {shown(spot.quality, '.4f')}, {spot.cost:,.4g} {costs.unit}" for spot in points]
 
-    height = HEIGHT + 20 * max(0, len(front(points)) - 7)
-    return drawing(draw, (WIDTH, height), costs.name, f"{measure} against {costs.label}")
+    height = _HEIGHT + 20 * max(0, len(front(points)) - 7)
+    return drawing(draw, (_WIDTH, height), costs.name, f"{measure} against {costs.label}")
 
 
 def query_plot(pairs: Sequence[tuple[float, float]], names: tuple[str, str], measure: str, name: str) -> str:
@@ -65,17 +65,21 @@ def query_plot(pairs: Sequence[tuple[float, float]], names: tuple[str, str], mea
         reference, other = (textwrap.shorten(each, 50, placeholder=" …") for each in names)
         axes = _axes(figure, f"{measure} of {other}")
         axes.plot(limits, limits, color=INK, alpha=0.5, linewidth=0.8)
-        scale = min(18.0, BUBBLE / max(counts.values()))
+        scale = min(18.0, _BUBBLE / max(counts.values()))
         sizes = [max(10.0, scale * count) for count in counts.values()]
         axes.scatter([x for x, _ in counts], [y for _, y in counts], s=sizes, color=BLUE, alpha=0.6, linewidths=0)
         axes.set(xlim=limits, ylim=limits, xlabel=f"{measure} of {reference}")
         return []
 
-    return drawing(draw, (WIDTH, 420), name, f"{measure} of {names[1]} against {names[0]}, query by query")
+    return drawing(draw, (_WIDTH, 420), name, f"{measure} of {names[1]} against {names[0]}, query by query")
 
 
 def time_plot(rows: Sequence[tuple[str, Mapping[str, float]]], name: str) -> str:
-    """Stacked bars of milliseconds. Args: `rows` holds labels and times of all `PHASES`. Returns: SVG; empty without rows."""
+    """Draw stacked bars of milliseconds, one bar a point.
+
+    Args: `rows` holds labels and the times of all phases in `PHASE_COLORS`.
+    Returns: SVG; empty without rows.
+    """
     if not rows:
         return ""
     longest = max(sum(phases.values()) for _, phases in rows) or 1.0
@@ -85,18 +89,18 @@ def time_plot(rows: Sequence[tuple[str, Mapping[str, float]]], name: str) -> str
         tips: list[str] = []
         for row, (label, phases) in enumerate(rows):
             start = 0.0
-            for phase, color in PHASES.items():
+            for phase, color in PHASE_COLORS.items():
                 (bar,) = axes.barh(row, phases[phase], left=start, height=0.34, color=color)
                 bar.set_gid(f"{TIP}{len(tips)}")
                 tips.append(f"{label}: {phase} {milliseconds(phases[phase])} ms")
                 start += phases[phase]
-            axes.text(0, row - 0.24, textwrap.shorten(label, 64, placeholder=" …"), fontsize=SIZE, va="bottom")
-            axes.text(start + longest * 0.012, row, milliseconds(start), fontsize=SIZE, va="center")
+            axes.text(0, row - 0.24, textwrap.shorten(label, 64, placeholder=" …"), fontsize=FONT_SIZE, va="bottom")
+            axes.text(start + longest * 0.012, row, milliseconds(start), fontsize=FONT_SIZE, va="center")
         axes.set(xlim=(0, longest * 1.12), ylim=(len(rows) - 0.6, -0.8), yticks=[], xlabel="milliseconds a query, medians")
         axes.spines["left"].set_visible(False)
         return tips
 
-    return drawing(draw, (WIDTH, 60 + ROW * len(rows)), name, "milliseconds a query: " + ", ".join(PHASES))
+    return drawing(draw, (_WIDTH, 60 + _ROW * len(rows)), name, "milliseconds a query: " + ", ".join(PHASE_COLORS))
 
 
 def _axes(figure: Any, title: str) -> Any:

@@ -15,7 +15,7 @@ INK = "#010203"  # stands for the colour of the page's text; no data is drawn in
 BLUE, GREEN, RED, GREY = "#2a80c4", "#009e73", "#d55e00", "#8a8a8a"  # near Okabe and Ito's, 3 to 1 on both papers
 TIP = "tip-"  # the beginning of a gid that stands for a tooltip
 
-STYLE = {
+_STYLE = {
     "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10.5, "text.parse_math": False,
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK,
     "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "axes.titlesize": 10.5,
@@ -40,7 +40,7 @@ def drawing(draw: Callable[[Any], list[str]], size: tuple[int, int], name: str, 
     except ImportError as error:
         raise MissingExtra("matplotlib", "study") from error
     text = io.StringIO()
-    with matplotlib.style.context(["default", STYLE | {"svg.hashsalt": name}]), warnings.catch_warnings():
+    with matplotlib.style.context(["default", _STYLE | {"svg.hashsalt": name}]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's fonts draw the text, not ours
         figure = Figure(figsize=(size[0] / 72, size[1] / 72), dpi=72)
         tips = draw(figure)

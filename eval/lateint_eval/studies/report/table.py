@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lateint_eval.studies.report.facts import BYTES, MILLISECONDS, Json, front, inside, number, spots
 from lateint_eval.studies.report.words import NONE, byte_count, escaped, interval, milliseconds, p_value, shown
 
-FRONTS = {"bytes": BYTES, "ms": MILLISECONDS}
+_FRONTS = {"bytes": BYTES, "ms": MILLISECONDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Cell:
 
 def table(results: Json, data: str) -> str:
     """All points of the study on one set; the first stage below them, outside what is sorted."""
-    fronts = {name: {spot.at for spot in front(spots(results, data, cost))} for name, cost in FRONTS.items()}
+    fronts = {name: {spot.at for spot in front(spots(results, data, cost))} for name, cost in _FRONTS.items()}
     rows = [
         f'<tr><th scope="row" data-value="{escaped(point["label"])}"><a href="#point-{at}">{escaped(point["label"])}</a></th>'
         f"{''.join(cell.html() for cell in _cells(results, data, at, fronts))}</tr>"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lateint_eval.studies.report import labels as page_labels
+from lateint_eval.studies.report import labels
 from lateint_eval.studies.report.axes import MOST_TICKS, _ticks
 from lateint_eval.studies.report.facts import BYTES, MILLISECONDS, Spot, budgets, chosen, front, number, round_up, spots
 from lateint_eval.studies.report.labels import Box, Name, harm, place
@@ -296,18 +296,18 @@ def test_names_keep_apart_and_inside():
     placed = place(names, marks, frame)
     assert {each.name for each in placed} >= {name for name in names if name.needed}
     for at, each in enumerate(placed):
-        assert harm([each.box], [*marks, *(other.box for other in placed[at + 1 :])], frame) < page_labels.FREE
+        assert harm([each.box], [*marks, *(other.box for other in placed[at + 1 :])], frame) < labels.FREE
     assert harm([Box(-10, 0, 20, 10)], [], frame) == 1000 and harm([Box(0, 0, 9, 9)], [Box(5, 5, 20, 20, 2.0)], frame) == 32
 
 
 def test_a_long_label_ends_in_an_ellipsis():
-    lines = page_labels.broken("word " * 40)
-    assert len(lines) == page_labels.LINES and lines[-1].endswith("…")
-    assert all(len(line) <= page_labels.LINE_LENGTH for line in lines)
+    lines = labels.broken("word " * 40)
+    assert len(lines) == labels.MAX_LINES and lines[-1].endswith("…")
+    assert all(len(line) <= labels.LINE_LENGTH for line in lines)
 
 
 def test_style_and_script_are_whole():
-    folder = Path(page_labels.__file__).parent
+    folder = Path(labels.__file__).parent
     style = (folder / "page.css").read_text(encoding="utf-8")
     assert style.count("{") == style.count("}") > 20 and "</style" not in style
     assert "</script" not in (folder / "page.js").read_text(encoding="utf-8")
