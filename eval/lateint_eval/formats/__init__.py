@@ -1,4 +1,4 @@
-"""Readers and writers of ranking data: MS MARCO, TREC, BEIR, JSONL and ir_datasets, told apart by name and content."""
+"""Readers and writers of ranking data: MS MARCO, TREC, BEIR, JSONL and ir_datasets, recognised by name and content."""
 
 from lateint_eval.formats.candidates import read_candidates
 from lateint_eval.formats.corpora import read_corpus

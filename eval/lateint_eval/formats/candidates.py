@@ -1,4 +1,4 @@
-"""Candidate lists for re-ranking: JSONL, top1000 files, TREC and MS MARCO runs, ir_datasets; one query at a time."""
+"""Readers of candidate lists for re-ranking: JSONL, top1000 files, TREC and MS MARCO runs, ir_datasets."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from lateint_store.errors import FormatError
 
 
 def read_candidates(path: str | Path) -> Iterator[CandidateList]:
-    """Yield the candidates of each query, queries in order of first appearance.
+    """Yield one candidate list per query, in the order in which queries first occur.
 
-    Best first where the file tells: TREC runs by score (then rank), MS MARCO runs by rank; else in file order.
-    Texts are never held for more than one query: a top1000 file is read twice, standard input from a temporary file.
-    Raises: FormatError at a malformed line, or a document or JSONL query that stands twice; InputError; MissingExtra.
+    Candidates of TREC runs are sorted by score (then rank), those of MS MARCO runs by rank; other files keep their order.
+    Texts of only one query are in memory: a top1000 file is read twice, standard input through a temporary file.
+    Raises: FormatError at a malformed line, or at a repeated document or JSONL query; InputError; MissingExtra.
     """
     if is_irds(path):
         yield from _from_run(read_run(path))
@@ -42,7 +42,7 @@ def _from_json(lines: Iterable[tuple[int, bytes]], source: str) -> Iterator[Cand
     for number, raw in lines:
         candidates = _parse_candidates(parse_record(raw, source, number))
         if candidates.query_id in seen:
-            raise FormatError(source, number, f"query {candidates.query_id!r} for the second time")
+            raise FormatError(source, number, f"query {candidates.query_id!r} occurs for the second time")
         seen.add(candidates.query_id)
         yield candidates
 
@@ -55,7 +55,7 @@ def _parse_candidates(record: Record) -> CandidateList:
     doc_ids = [part.id("id", "_id") for part in parts]
     if len(set(doc_ids)) < len(doc_ids):
         twice = next(doc_id for at, doc_id in enumerate(doc_ids) if doc_id in doc_ids[:at])
-        raise record.fail(f"document {twice!r} stands twice")
+        raise record.fail(f"document {twice!r} occurs twice")
     with_text, with_score = (_all_or_none(record, parts, key) for key in ("text", "score"))
     return CandidateList(
         record.id("query_id"),
@@ -91,5 +91,5 @@ def _refuse_twice(entries: list[RunEntry], source: str, query_id: str) -> None:
     for entry in sorted(entries, key=lambda entry: entry.line):
         first = seen.setdefault(entry.doc_id, entry.line)
         if first != entry.line:
-            reason = f"document {entry.doc_id!r} of query {query_id!r} stands in line {first} already"
+            reason = f"document {entry.doc_id!r} of query {query_id!r} is already in line {first}"
             raise FormatError(source, entry.line, reason)

@@ -1,4 +1,4 @@
-"""Runs: TREC (`qid Q0 docid rank score tag`) and MS MARCO (`qid pid rank`)."""
+"""Reader of runs: TREC (`qid Q0 docid rank score tag`) and MS MARCO (`qid pid rank`)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _EXPECTED = "6 fields `qid Q0 docid rank score tag` (TREC) or 3 fields `qid pid 
 
 
 def read_run(path: str | Path, *, finite: bool = True) -> Run:
-    """Read a run as it stands: file order, ranks and duplicates kept; the layout is that of the first line.
+    """Read a run; file order, ranks and duplicates are kept. The first line decides between TREC and MS MARCO.
 
-    Raises: FormatError at a malformed line or, where `finite`, a score that is not; InputError; MissingExtra for `irds:`.
+    Args: `finite` False accepts scores that are nan or infinite.
+    Raises: FormatError at a malformed line or a score that is not finite; InputError; MissingExtra for `irds:`.
     """
     if is_irds(path):
         return irds_run(str(path))
@@ -28,11 +29,11 @@ def read_run(path: str | Path, *, finite: bool = True) -> Run:
 
 
 def parse_run(head: bytes, lines: Lines, source: str, *, finite: bool = True) -> Run:
-    """`read_run` for lines that are open already."""
+    """Parse the lines of a run as `read_run` does; `head` is the first line."""
     run = Run(source)
     for query_id, entry in _entries(head, lines, source):
         if finite and entry.score is not None and not math.isfinite(entry.score):
-            reason = f"score {entry.score} of document {entry.doc_id!r} is not finite; `lateint eval --audit` lists all"
+            reason = f"score {entry.score} of document {entry.doc_id!r} is not finite; `lateint eval --audit` lists all such"
             raise FormatError(run.source, entry.line, reason)
         run.queries.setdefault(query_id, []).append(entry)
     return run
@@ -50,7 +51,7 @@ def _entries(head: bytes, lines: Lines, source: str) -> Iterator[tuple[str, RunE
 
 
 def _fields(text: str) -> list[str]:
-    # Not str.split(): that also splits at no-break spaces and other Unicode blanks, which ids may hold.
+    # Not str.split(): it also splits at no-break spaces and other Unicode blanks, which ids may contain.
     return re.split(r"[ \t]+", text.strip(" \t"))
 
 

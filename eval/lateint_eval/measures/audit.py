@@ -1,4 +1,4 @@
-"""Why evaluation tools may disagree on a run: what is odd in it, line by line, and what each tool makes of it."""
+"""Irregularities of a run that make evaluation tools disagree: where they are, and how each tool treats them."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from lateint_eval.formats.records import Judgements, Run, RunEntry
 from lateint_eval.formats.run_writer import MSMARCO_DEPTH
 from lateint_eval.measures.order import sort_keys
 
-_SHOWN = 5
+_SHOWN = 5  # locations listed per finding
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One kind of oddity: how often, what follows from it, and the first places."""
+    """One kind of irregularity: how often it occurs, its consequence, and its first locations."""
 
     kind: str
     count: int
     text: str
-    places: tuple[str, ...] = ()  # "line 7" or a query id; at most _SHOWN
+    places: tuple[str, ...] = ()  # "line 7" or "query 12"; at most _SHOWN
 
     def __str__(self) -> str:
-        """One line of the report."""
+        """Format the finding as one line of the report."""
         where = f" [{', '.join(self.places)}{', ...' if self.count > len(self.places) else ''}]" if self.places else ""
         return f"{self.kind}: {self.count} {self.text}{where}"
 
 
 def audit(qrels: Judgements, run: Run) -> list[Finding]:
-    """List what is odd in a run that was read leniently (nan, repetitions and odd ranks pass); `depth` is always there."""
+    """List the irregularities of a run that was read with `finite=False`; the finding `depth` is always present."""
     checks = (_scores, _ties, _ranks, _disagreements, _duplicates)
     findings = [finding for check in checks for finding in check(run)]
     return [*findings, *_queries(qrels, run), *_labels(qrels, run), *_depth(run)]
@@ -74,7 +74,7 @@ def _ties(run: Run) -> Iterator[Finding]:
 
 def _ranks(run: Run) -> Iterator[Finding]:
     from_zero = [query_id for query_id, entries in run.items() if min(entry.rank for entry in entries) == 0]
-    text = "queries count ranks from 0 (as PyTerrier does): ms_marco_eval loses their best hit; add 1 to all ranks"
+    text = "queries count ranks from 0 (as PyTerrier does): ms_marco_eval ignores their best hit; add 1 to all ranks"
     yield from _of_queries("rank base", from_zero, text)
     entries = [entry for _, ranking in run.items() for entry in ranking]
     negative = [entry for entry in entries if entry.rank < 0]
@@ -93,7 +93,7 @@ def _has_gap(entries: list[RunEntry]) -> bool:
 
 
 def _repeats(entries: list[RunEntry], key: Callable[[RunEntry], object]) -> list[RunEntry]:
-    """The entries whose key an earlier line of the query has already."""
+    """Return the entries whose key already occurred in an earlier line of the query."""
     seen: set[object] = set()
     repeated = []
     for entry in entries:

@@ -1,4 +1,4 @@
-"""Several runs, several measures, one table: text for people, JSON for programs."""
+"""Evaluation of several runs on several measures, as a text table and as JSON."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from lateint_eval.formats.records import Qrels, Run
+from lateint_eval.formats.records import Json, Qrels, Run
 from lateint_eval.measures.metrics import Evaluation, evaluate
 from lateint_eval.measures.significance import Comparison, compare, holm, interval
 
-_FULL_COVERAGE = 0.9  # below it, both averages are shown
+_FULL_COVERAGE = 0.9  # below this share of judged queries, the average over ranked queries is shown as well
 
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """A comparison with the baseline and its p-value after Holm's correction over the runs."""
+    """A comparison with the baseline, and its p-value after Holm's correction over the runs."""
 
     comparison: Comparison
     p_holm: float
@@ -25,7 +24,7 @@ class Tested:
 
 @dataclass(frozen=True, slots=True)
 class RunComparison:
-    """Evaluations by run name, and per run and measure the comparison with the baseline and an interval, if asked for."""
+    """Evaluations by run name; on request, per run and measure, a comparison with the baseline and an interval of the mean."""
 
     evaluations: dict[str, Evaluation]
     baseline: str | None = None
@@ -33,16 +32,16 @@ class RunComparison:
     intervals: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
 
     def warnings(self) -> list[str]:
-        """Runs that miss more than a tenth of the judged queries."""
+        """Return one warning for each run that covers less than 90 % of the judged queries."""
         return [
-            f"{name} holds {each.ranked} of {each.judged} judged queries ({each.coverage:.1%}); the rest count as 0. "
-            "Are these the qrels of this query set? Averages over the ranked queries alone are shown, too."
+            f"{name} holds {each.ranked} of {each.judged} judged queries ({each.coverage:.1%}); the others count as 0. "
+            "Are these the qrels of this query set? Averages over the ranked queries are shown as well."
             for name, each in self.evaluations.items()
             if each.coverage < _FULL_COVERAGE
         ]
 
-    def to_json(self) -> dict[str, Any]:
-        """Full precision, with per-query values."""
+    def to_json(self) -> Json:
+        """Return all results as JSON, with full precision and per-query values."""
         runs = []
         for name, each in self.evaluations.items():
             counts = {"judged": each.judged, "ranked": each.ranked, "missing": each.missing, "unjudged": each.unjudged}
@@ -57,7 +56,7 @@ class RunComparison:
         return {"baseline": self.baseline, "runs": runs}
 
     def to_text(self) -> str:
-        """One row a run, then one row a comparison."""
+        """Format a table with one row per run, and a second table with one row per comparison."""
         measures = list(dict.fromkeys(measure for each in self.evaluations.values() for measure in each.scores))
         short = self._short_names()
         rows = [["run", *measures, "judged queries", "missing (0)", "unjudged"]]
@@ -74,7 +73,7 @@ class RunComparison:
         return "\n".join([*_aligned(rows), *self._test_lines()]) + "\n"
 
     def _short_names(self) -> dict[str, str]:
-        """File names, or whole paths where two runs share a file name."""
+        """Map run names to file names, or to themselves if two runs share a file name."""
         short = {name: Path(name).name for name in self.evaluations}
         return short if len(set(short.values())) == len(short) else {name: name for name in short}
 
@@ -94,9 +93,10 @@ class RunComparison:
 def score_runs(
     qrels: Qrels, runs: dict[str, Run], measures: Sequence[str], baseline: str | None = None, *, intervals: bool = False
 ) -> RunComparison:
-    """Evaluate every run; if `baseline` names one of them, test the others against it; `intervals` gives those of means.
+    """Evaluate every run and, if `baseline` names one of them, test the others against it.
 
-    Raises: InputError, MissingExtra as `evaluate` does. Cost of intervals: 10,000 draws a query and measure.
+    Args: `intervals` adds a 95 % bootstrap interval to every mean.
+    Raises: InputError, MissingExtra as `evaluate` does. Cost of intervals: 10,000 draws per query and measure.
     """
     evaluations = {name: evaluate(qrels, run, measures) for name, run in runs.items()}
     ends = {
@@ -116,8 +116,8 @@ def score_runs(
     return RunComparison(evaluations, baseline, tests, ends)
 
 
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no nan: None stands for it."""
+def _finite(values: Json) -> Json:
+    """Replace nan by None, because JSON has no nan."""
     return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in values.items()}
 
 

@@ -88,7 +88,7 @@ def test_what_is_written_is_read_back_in_order(tmp_path_factory, by_query, layou
 @pytest.mark.parametrize(
     ("rankings", "options", "reason"),
     [
-        ([("q", [("a", 2.0), ("a", 1.0)])], {}, "'a' stands twice in the ranking of query 'q'"),
+        ([("q", [("a", 2.0), ("a", 1.0)])], {}, "'a' occurs twice in the ranking of query 'q'"),
         ([("q", [("a", 2.0)]), ("q", [("b", 2.0)])], {}, "'q' has two rankings"),
         ([("q", [("a b", 2.0)])], {}, "document id 'a b' does not fit"),
         ([("q", [("a\u00a0b", 2.0)])], {}, "document id"),

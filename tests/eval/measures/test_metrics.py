@@ -91,7 +91,7 @@ def test_names_are_normalised_and_unknown_ones_refused():
 def test_empty_qrels_and_repeated_documents_are_refused():
     with pytest.raises(InputError, match="hold no judgement"):
         evaluate({}, RUN)
-    with pytest.raises(InputError, match="stands in lines 1 and 2"):
+    with pytest.raises(InputError, match="is in lines 1 and 2"):
         evaluate(QRELS, run_of({"1": [("a", 2.0), ("a", 1.0)]}))
 
 

@@ -27,5 +27,5 @@ def test_without_scores_ranks_decide():
 
 def test_a_document_twice_is_refused_with_both_lines():
     run = Run("run.trec", {"1": [RunEntry("a", 1, 2.0, 4), RunEntry("b", 2, 1.0, 5), RunEntry("a", 3, 0.5, 6)]})
-    with pytest.raises(InputError, match=r"run.trec: document 'a' of query '1' stands in lines 4 and 6"):
+    with pytest.raises(InputError, match=r"run.trec: document 'a' of query '1' is in lines 4 and 6"):
         refuse_duplicates(run)
