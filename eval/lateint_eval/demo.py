@@ -9,14 +9,16 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lateint_eval.datasets.bm25 import Bm25
 from lateint_eval.datasets.stdlib.passages import build_passages
 from lateint_eval.datasets.stdlib.questions import Questions, load_questions
+from lateint_eval.formats.records import Json
 from lateint_eval.systems import Outcome, System, cached, full, measure
 
 if TYPE_CHECKING:
+    from lateint.indexing.progress import ProgressLike
     from lateint.indexing.store import Store
     from lateint.model.document import Document
     from lateint.model.model import Model
@@ -42,7 +44,7 @@ class Demo:
     index_seconds: float
     seconds: float
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """The table as data; numbers with full precision, None where nothing is stored."""
         systems = [
             {
@@ -93,7 +95,7 @@ def load_base(model: Model) -> Model:
     return load_model(base_of(model.name), "cosine", query_max_length=query, doc_max_length=document)
 
 
-def build(model: Model, corpus: dict[str, Document], progress: Any = None, name: str = "store") -> Store:
+def build(model: Model, corpus: dict[str, Document], progress: ProgressLike = None, name: str = "store") -> Store:
     """Index the passages into a fresh store."""
     from lateint.indexing.build import build_store
 
@@ -101,7 +103,7 @@ def build(model: Model, corpus: dict[str, Document], progress: Any = None, name:
     return build_store(model, list(corpus.values()), home() / name, progress=progress)
 
 
-def run(split: str = "test", progress: Any = None, say: Callable[[str], None] = lambda _: None) -> Demo:
+def run(split: str = "test", progress: ProgressLike = None, say: Callable[[str], None] = lambda _: None) -> Demo:
     """Index, rank and evaluate; the four systems over the same BM25 top 20."""
     started = time.perf_counter()
     corpus = documents()

@@ -7,14 +7,14 @@ import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from lateint import __version__
+from lateint_eval.formats.records import Json
 
 _HERE = Path(__file__).parent
 
 
-def describe() -> dict[str, Any]:
+def describe() -> Json:
     """Commit of lateint's own checkout (empty if it was installed otherwise), processor, cores and library versions."""
     return {
         "commit": _git("rev-parse", "--short=12", "HEAD") + ("+" if _git("status", "--porcelain", "-uno") else ""),

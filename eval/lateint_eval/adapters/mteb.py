@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lateint.errors import InputError, MissingDocument, MissingExtra
+from lateint_eval.formats.records import Json
 
 if TYPE_CHECKING:
     from lateint.model.document import Document
@@ -41,12 +42,12 @@ class SearchModel:
         self,
         corpus: Any,
         *,
-        task_metadata: Any,
+        task_metadata: object,
         hf_split: str,
         hf_subset: str,
-        encode_kwargs: Mapping[str, Any],
+        encode_kwargs: Mapping[str, object],
         num_proc: int | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         """Remember the corpus and where each id stands; only candidates are ever encoded, in `search`."""
         self._corpus, self._places = corpus, {doc_id: place for place, doc_id in enumerate(corpus["id"])}
@@ -59,10 +60,10 @@ class SearchModel:
         hf_split: str,
         hf_subset: str,
         top_k: int,
-        encode_kwargs: Mapping[str, Any],
+        encode_kwargs: Mapping[str, object],
         top_ranked: Mapping[str, Sequence[str]] | None = None,
         num_proc: int | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> Scores:
         """Score the candidates of every query and keep the best `top_k`; a query without candidates gets an empty ranking.
 
@@ -126,13 +127,13 @@ def _best(scores: Mapping[str, float], top_k: int) -> dict[str, float]:
 def _described(ranker: Ranker, name: str, revision: str | None) -> Any:
     """MTEB's record of the model."""
     try:
-        models: Any = importlib.import_module("mteb.models")  # by name: type checkers would take this very file for the package
+        models = importlib.import_module("mteb.models")  # by name: type checkers would take this very file for the package
     except ImportError as error:
         raise MissingExtra("mteb", "mteb") from error
     if len([part for part in name.split("/") if part]) != 2:
         raise InputError(f"name={name!r}; expected organization/name, MTEB files results by it")
     model = ranker.model
-    facts: dict[str, Any] = {
+    facts: Json = {
         "name": name,
         "revision": revision or _digest(ranker),
         "n_parameters": sum(parameter.numel() for parameter in model.parameters()),

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from lateint.indexing.store import open_store
 from lateint.model.document import Document
 from lateint.model.model import Model
 from lateint.ranking.ranker import Ranker
+from lateint_eval.formats.records import Json
 from lateint_eval.planning.estimate import Estimate, proportion, quantile, total
 from lateint_eval.planning.survey import Survey, survey
 from lateint_eval.planning.trial import Codecs, Size, Trial, encode_sample, measure_size, rank_times
@@ -69,7 +69,7 @@ class Plan:
         """Whether the first codecs' upper end fits the free disk."""
         return self.bytes[0].in_all.high <= self.free_bytes
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Plain data."""
         return asdict(self) | {"fits": self.fits}
 

@@ -6,7 +6,9 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lateint_eval.formats.records import Json
 
 if TYPE_CHECKING:
     from lateint.model.model import Model
@@ -25,7 +27,7 @@ class Checkpoint:
     folder: Path
     model: Model
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Json:
         """What a result says about its checkpoint, as JSON."""
         from lateint.model.digests import digest_tensors
 
@@ -53,7 +55,7 @@ def load(folder: Path) -> Checkpoint:
     return Checkpoint(folder.name, folder, load_model(folder))
 
 
-def settings(model: Model) -> dict[str, Any]:
+def settings(model: Model) -> Json:
     """What changes the scores of a checkpoint whose weights stay the same: with the digest of these, its identity."""
     method = model.method
     return {
@@ -65,7 +67,7 @@ def settings(model: Model) -> dict[str, Any]:
     }
 
 
-def about(model: Model) -> dict[str, Any]:
+def about(model: Model) -> Json:
     """What a reader wants to know of a model besides."""
     method = model.method
     compressor = "none" if method.compressor is None else str(method.compressor)
@@ -79,7 +81,7 @@ def adds_residual(model: Model) -> bool:
     return head.name == "evidence" or dict(head.settings).get("residual", "none") not in ("none", False, None)
 
 
-def training(folder: Path) -> dict[str, Any]:
+def training(folder: Path) -> Json:
     """Steps and seconds spent, and the command: from `history.json`, else from the model card; None where neither says.
 
     A card says "600 steps" and "32 minutes" (or seconds, or hours); the first of each counts.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from lateint_eval.formats.records import Json
 from lateint_eval.reporting.claims import budget
 from lateint_eval.reporting.page import Page, on, remarks
 from lateint_eval.reporting.sets import MAIN
@@ -45,7 +45,7 @@ def _facts(result: Result) -> list[str]:
     return [line for text in said for line in wrapped(f"- {text}", "  ")]
 
 
-def _speed(speed: Mapping[str, Any]) -> str:
+def _speed(speed: Json) -> str:
     parts = ", ".join(f"{part} {speed[f'{part}_ms']:.1f}" for part in ("fetch", "decode", "compute"))
     texts = f"{speed['candidates']:,} passages of {speed['bytes_per_document']:,.0f} bytes"
     peer = f"{speed['peer_ms']:,.0f} ms at batch size {speed['batch_size']}; threads: {speed['threads']}"
@@ -54,7 +54,7 @@ def _speed(speed: Mapping[str, Any]) -> str:
     return f"Speed: {speed['ms']:,.1f} ms for {texts} ({parts}), {faster}: {peer}{twin}."
 
 
-def _row(task: Mapping[str, Any]) -> str:
+def _row(task: Json) -> str:
     systems, (main, second) = task["systems"], task["measures"]
     ours = systems["cached"]
     low, high = ours.get("intervals", {}).get(main, (None, None))

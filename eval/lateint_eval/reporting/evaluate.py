@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lateint_eval.formats.records import Json
 from lateint_eval.measures.significance import compare, interval
 from lateint_eval.reporting.reference import Reference, per_query, run
 from lateint_eval.reporting.sets import MAIN, EvaluationTask
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _KEEP_RANKINGS = frozenset({"cast", "zstd", "pack"})  # codecs that lose nothing, or the end of a float
 
 
-def evaluate_task(model: Model, task: EvaluationTask, given: Reference) -> dict[str, Any]:
+def evaluate_task(model: Model, task: EvaluationTask, given: Reference) -> Json:
     """Means, 95 % intervals, and paired differences from BM25, the base cosine and the model without codecs, as JSON.
 
     Cost: every candidate is encoded once, every query once a system; a system more if the model has lossy codecs.
@@ -64,8 +65,8 @@ def _stores(twins: Mapping[str, Model], task: EvaluationTask, folder: Path) -> d
     return stores
 
 
-def _systems(outcomes: Mapping[str, Outcome], task: EvaluationTask, given: Reference) -> dict[str, dict[str, Any]]:
-    rows: dict[str, dict[str, Any]] = {
+def _systems(outcomes: Mapping[str, Outcome], task: EvaluationTask, given: Reference) -> dict[str, Json]:
+    rows: dict[str, Json] = {
         name: {measure: given.mean(name, measure) for measure in task.measures} for name in ("bm25", "cosine")
     }
     rows["cosine"]["bytes_per_document"] = given.bytes_per_document

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from lateint_eval.formats.records import Json
 from lateint_eval.measures.gain import Gain, gain
 from lateint_eval.reporting.rows import ROWS, TEACHER, ResultRow
 from lateint_eval.reporting.sets import MAIN
@@ -27,7 +27,7 @@ class Page:
     results: Sequence[Result]
     references: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     pairs: Pairs = ()
-    base_speed: Mapping[str, Any] = field(default_factory=dict)
+    base_speed: Json = field(default_factory=dict)
     rows: Sequence[ResultRow] = ROWS
 
     def of(self, row: ResultRow) -> Result | None:
@@ -47,7 +47,7 @@ class Page:
         found = [result for result in self.results if result["checkpoint"] == TEACHER]
         return found[-1] if found else None
 
-    def stsb(self, row: ResultRow) -> Mapping[str, Any] | None:
+    def stsb(self, row: ResultRow) -> Json | None:
         """A preset's row on STS-B."""
         return stsb_row(self.pairs, row.pairs) if row.pairs else None
 
@@ -73,7 +73,7 @@ class Page:
         return gain(*sides)
 
 
-def on(result: Result, name: str) -> Mapping[str, Any] | None:
+def on(result: Result, name: str) -> Json | None:
     """What a result says about a set."""
     return next((task for task in result["tasks"] if task["set"] == name), None)
 

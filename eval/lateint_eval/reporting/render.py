@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from lateint_eval.formats.records import Json
 from lateint_eval.reporting.claims import budget, reasons, verdict
 from lateint_eval.reporting.details import details, n_of
 from lateint_eval.reporting.page import GAIN_SETS, Number, Page, remarks, score, stored_bytes
@@ -103,7 +103,7 @@ def _reference(page: Page, system: str) -> list[str]:
     return [*figures, "0.00", _similarity(stsb_row(page.pairs, BASE_PAIRS)), *cost, ""]
 
 
-def _figures(page: Page, result: Result | None, pairs: Mapping[str, Any] | None) -> list[str]:
+def _figures(page: Page, result: Result | None, pairs: Json | None) -> list[str]:
     """The cells of a checkpoint, which may have no result on ranking, or none on pairs."""
     if result is None:
         trained = "not yet" if pairs is None else budget({"training": training_of(pairs)}) if "budget" in pairs else "as it is"
@@ -119,7 +119,7 @@ def _figures(page: Page, result: Result | None, pairs: Mapping[str, Any] | None)
     ]
 
 
-def _similarity(row: Mapping[str, Any] | None) -> str:
+def _similarity(row: Json | None) -> str:
     """Spearman's correlation, and its split if that is not the one for tests."""
     return "-" if row is None else _number(spearman(row)) + ("" if row["split"] == "test" else f" ({row['split']})")
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+from lateint_eval.formats.records import Json
 
 _COLUMNS = ("set", "row", "split", "n", "measures with 95 % intervals", "trained")
-Pairs = Sequence[Mapping[str, Any]]
+Pairs = Sequence[Json]
 
 
-def stsb_row(rows: Pairs, name: str) -> Mapping[str, Any] | None:
+def stsb_row(rows: Pairs, name: str) -> Json | None:
     """A row on STS-B: of the test split, or else of the development split; None if there is none of that name."""
     found = {row["split"]: row for row in rows if row["set"] == "stsb" and row["row"] == name}
     return found.get("test", found.get("dev"))
 
 
-def spearman(row: Mapping[str, Any] | None) -> float | None:
+def spearman(row: Json | None) -> float | None:
     """Spearman's correlation of a row."""
     value: float | None = None if row is None else row["measures"]["Spearman"]["value"]
     return value
 
 
-def training_of(row: Mapping[str, Any]) -> dict[str, Any]:
+def training_of(row: Json) -> Json:
     """Steps and seconds over all stages, as a result says them."""
     known = row.get("budget")
     return {} if known is None else {"steps": sum(known["steps"]), "seconds": float(sum(known["seconds"]))}

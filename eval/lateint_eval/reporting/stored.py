@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lateint_eval.formats.output import replacing
+from lateint_eval.formats.records import Json
 from lateint_eval.reporting.sets import MAIN, EvaluationTask
 
 HEADING = "# Runs on test sets\n\n"
-Result = dict[str, Any]
+Result = Json  # one checkpoint on all its sets
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Results:
         found = [json.loads(file.read_text(encoding="utf-8")) for file in self.folder.glob("*.json")]
         return sorted(found, key=lambda result: (result["date"], result["checkpoint"], result["digest"]))
 
-    def find(self, facts: Mapping[str, Any]) -> tuple[Path, Result]:
+    def find(self, facts: Json) -> tuple[Path, Result]:
         """The file of a checkpoint and what it holds so far; its weights and settings identify it, not its name.
 
         Settings that a stored result does not mention are taken to be equal: it is older than they are.
@@ -43,10 +43,10 @@ class Results:
 
     def bring_up_to_date(
         self,
-        facts: Mapping[str, Any],
+        facts: Json,
         sets: Sequence[EvaluationTask],
         run: Callable[[EvaluationTask], Result],
-        about: Mapping[str, Any],
+        about: Json,
     ) -> Result:
         """Run a checkpoint on the sets that its stored result lacks, storing after each, so that nothing is run twice.
 
@@ -65,7 +65,7 @@ class Results:
         self.save(file, result)
         return result
 
-    def refresh(self, facts: Mapping[str, Any]) -> None:
+    def refresh(self, facts: Json) -> None:
         """Say anew what is known of a checkpoint in its stored result, if it has one; nothing is run."""
         file, result = self.find(facts)
         if result["tasks"]:
@@ -95,7 +95,7 @@ class Results:
             write(with_test_run(text, result, date))
 
 
-def _told(result: Result, facts: Mapping[str, Any]) -> Result:
+def _told(result: Result, facts: Json) -> Result:
     """The result with these facts; a training of which they know less than it did stays as it was."""
     known = result.get("training", {})
     merged = {key: known.get(key) if value is None else value for key, value in facts["training"].items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -47,7 +46,7 @@ def candidate_texts(found: Split) -> list[Document]:
 
 def _expanded(data: Data) -> Data:
     """The set with environment variables of its paths replaced by their values."""
-    paths: dict[str, Any] = {}
+    paths: dict[str, str] = {}
     for key in PATHS:
         value = getattr(data, key)
         if value.startswith("$"):
@@ -55,7 +54,7 @@ def _expanded(data: Data) -> Data:
             if not os.environ.get(name):
                 raise InputError(f"data {data.name!r}: {key} is {value!r}, but the environment variable {name} is not set")
             paths[key] = str(Path(os.environ[name]) / rest)
-    return replace(data, **paths)
+    return replace(data, **paths)  # type: ignore[arg-type]
 
 
 def _named(data: Data, usable: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lateint_eval.formats.output import replacing
+from lateint_eval.formats.records import Json
 from lateint_eval.studies.spec import Study
 from lateint_store.disk.locking import WriterLock
 from lateint_store.errors import InputError, StoreLocked
@@ -38,7 +39,7 @@ class Folder:
         """Stores, while they are needed."""
         return self.path / "stores"
 
-    def write(self, file: Path, data: Any) -> None:
+    def write(self, file: Path, data: object) -> None:
         """Write JSON; the file appears whole."""
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as write:
@@ -53,7 +54,7 @@ class Folder:
 
 
 @contextmanager
-def claimed(path: Path, study: Study, facts: dict[str, Any]) -> Iterator[Folder]:
+def claimed(path: Path, study: Study, facts: Json) -> Iterator[Folder]:
     """A study's folder, made or gone on with; of a study whose grids were changed, the points that still belong to it count.
 
     Args: `facts`: what else must be equal for old points to stand beside new ones (versions).
@@ -78,7 +79,7 @@ def claimed(path: Path, study: Study, facts: dict[str, Any]) -> Iterator[Folder]
         lock.release()
 
 
-def _compare(path: Path, wanted: dict[str, Any]) -> None:
+def _compare(path: Path, wanted: Json) -> None:
     try:
         there = json.loads((path / CLAIM).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -9,8 +9,8 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
+from lateint_eval.formats.records import Json
 from lateint_eval.studies.spec import Study
 from lateint_store.errors import InputError
 
@@ -61,7 +61,7 @@ def points(study: Study) -> dict[str, Point]:
     for grid in study.grids:
         axes = [getattr(grid, name) or (None,) for name in _OPTIONS[1:]]
         for chosen in itertools.product(*axes):
-            settings: dict[str, Any] = dict(zip(_OPTIONS[1:], chosen, strict=True))
+            settings: Json = dict(zip(_OPTIONS[1:], chosen, strict=True))
             found.append(Point(model=grid.model, encoding_threads=min(grid.threads), **settings))
     labels = _labels(found)
     if twice := [label for label, times in Counter(labels).items() if times > 1]:

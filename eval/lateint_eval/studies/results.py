@@ -7,9 +7,9 @@ import io
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
 
 from lateint_eval.datasets.folder import Split
+from lateint_eval.formats.records import Json
 from lateint_eval.measures.metrics import evaluate
 from lateint_eval.measures.significance import compare, holm
 from lateint_eval.studies.points import Point
@@ -17,8 +17,6 @@ from lateint_eval.studies.runner import PHASES, Measured, summary
 from lateint_eval.studies.spec import FIRST_STAGE, Data, Study
 from lateint_eval.systems import as_run
 from lateint_store.errors import InputError
-
-Json = dict[str, Any]
 
 
 def check_names(study: Study, labels: Sequence[str]) -> None:

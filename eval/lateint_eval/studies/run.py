@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from lateint_eval.formats.output import replacing
+from lateint_eval.formats.records import Json
 from lateint_eval.machine import describe
 from lateint_eval.studies import results
 from lateint_eval.studies.data import load_data
@@ -17,7 +17,7 @@ from lateint_eval.studies.runner import StoreCleaner, run_point
 from lateint_eval.studies.spec import Study
 
 
-def run_study(study: Study, path: Path, tell: Callable[[str], None], command: str = "") -> dict[str, Any]:
+def run_study(study: Study, path: Path, tell: Callable[[str], None], command: str = "") -> Json:
     """Run what a study still lacks and write its results: `results.json`, `results.csv`, `report.html`, runs.
 
     Args: `tell` gets a line for every point; `command` is recorded. Killed at any moment, the same call goes on.
@@ -44,12 +44,12 @@ def run_study(study: Study, path: Path, tell: Callable[[str], None], command: st
     return found
 
 
-def _means(study: Study, measured: dict[str, Any]) -> str:
+def _means(study: Study, measured: Json) -> str:
     main = study.measures[0]
     return ", ".join(f"{name} {main} {each['measures'][main]['mean']:.4f}" for name, each in measured["results"].items())
 
 
-def _write(folder: Folder, found: dict[str, Any]) -> None:
+def _write(folder: Folder, found: Json) -> None:
     folder.write(folder.path / "results.json", found)
     for name, text in (("results.csv", results.to_csv(found)), ("report.html", render(found))):
         with replacing(folder.path / name) as write:

@@ -10,19 +10,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lateint.indexing.build import build_store, store_layout
 from lateint.indexing.codecs import pipelines
 from lateint.indexing.store import open_store
 from lateint.loading.load import load_model
 from lateint.methods import registry as parts
+from lateint.methods.method import Method
 from lateint.methods.presets import preset
 from lateint.model.model import Model
 from lateint.ranking.ranker import Ranker
 from lateint.results import Timing
 from lateint_eval.datasets.folder import Split
 from lateint_eval.formats import write_run
+from lateint_eval.formats.records import Json
 from lateint_eval.measures.metrics import evaluate
 from lateint_eval.measures.significance import interval
 from lateint_eval.studies.data import candidate_texts
@@ -32,12 +33,12 @@ from lateint_eval.systems import as_run
 from lateint_store import create_store, format_codecs, parse_codecs, part, recode
 
 PHASES = ("total_ms", "fetch_ms", "decode_ms", "compute_ms")
-Measured = dict[str, Any]
+Measured = Json  # results of one point
 
 
 def model_of(point: Point) -> Model:
     """The model of a point. Raises: what `load_model` raises; InputError for an unknown pool."""
-    method: Any = point.method
+    method: Method | str | None = point.method
     if point.method is not None and point.pool is not None:
         method = replace(preset(point.method), pool=parts.parse("pools", point.pool))
     return load_model(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from lateint_eval.formats.records import Json
 from lateint_store.errors import InputError
 
 FIRST_STAGE = "first stage"
@@ -83,7 +84,7 @@ class Study:
         if len(set(names)) < len(names):
             raise InputError(f"data sets have equal names: {', '.join(names)}")
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Plain data."""
         return asdict(self)
 
@@ -109,11 +110,11 @@ def read_study(path: str | Path) -> Study:
 
 def _located(data: Data, home: Path) -> Data:
     given = {key: value for key in PATHS if (value := getattr(data, key)) and not value.startswith(("irds:", "$"))}
-    paths: dict[str, Any] = {key: str(home / value) for key, value in given.items()}
+    paths: Json = {key: str(home / value) for key, value in given.items()}
     return replace(data, **paths)
 
 
-def made(kind: type[T], table: Mapping[str, Any], where: str) -> T:
+def made(kind: type[T], table: Json, where: str) -> T:
     """Build a dataclass from a table; a single value may stand for a list of one."""
     known = {each.name: each for each in fields(kind)}  # type: ignore[arg-type]
     for key in table:
@@ -127,12 +128,12 @@ def made(kind: type[T], table: Mapping[str, Any], where: str) -> T:
     return kind(**{key: _value(str(known[key].type), value, f"{where}: {key}") for key, value in table.items()})
 
 
-def _value(kind: str, value: Any, where: str) -> Any:
+def _value(kind: str, value: object, where: str) -> object:
     """Check a value against the field's annotation: str, int, or a tuple of one of them."""
     if kind.startswith("tuple[Data") or kind.startswith("tuple[Grid"):
         return value
     if kind.startswith("tuple"):
-        listed: Sequence[Any] = value if isinstance(value, (list, tuple)) else [value]
+        listed: Sequence[object] = value if isinstance(value, (list, tuple)) else [value]
         return tuple(_value("int" if "int" in kind else "str", each, where) for each in listed)
     if kind == "int" and isinstance(value, int) and not isinstance(value, bool):
         return value

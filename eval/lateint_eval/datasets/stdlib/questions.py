@@ -5,7 +5,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Literal
+
+from lateint_eval.formats.records import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,6 @@ def judged_ids() -> frozenset[str]:
 
 
 @cache
-def _rows() -> tuple[dict[str, Any], ...]:
+def _rows() -> tuple[Json, ...]:
     text = resources.files("lateint_eval.datasets.stdlib").joinpath("questions.jsonl").read_text(encoding="utf-8")
     return tuple(json.loads(line) for line in text.splitlines())

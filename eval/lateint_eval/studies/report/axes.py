@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lateint_eval.studies.report.words import shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _SMALLEST_RATIO = 7.0  # between the ends of a logarithmic axis: two of 1, 2, 5, 10, ... always lie inside
 MOST_TICKS = 7
 
 
-def log_scale(axes: Any, costs: Sequence[float], label: str, size_unit: bool) -> None:
+def log_scale(axes: Axes, costs: Sequence[float], label: str, size_unit: bool) -> None:
     """A logarithmic x axis for these costs; a cost of 0 stands at its left end, under a tick that says 0."""
     positive = [cost for cost in costs if cost > 0] or [1.0]
     low, high = math.log10(min(positive)), math.log10(max(positive))
@@ -29,7 +32,7 @@ def log_scale(axes: Any, costs: Sequence[float], label: str, size_unit: bool) ->
     axes.set_xlabel(label)
 
 
-def at_cost(axes: Any, cost: float) -> float:
+def at_cost(axes: Axes, cost: float) -> float:
     """Where a cost stands on such an axis."""
     return cost if cost > 0 else float(axes.get_xticks()[0])
 

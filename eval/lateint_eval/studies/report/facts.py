@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Json = dict[str, Any]
+from lateint_eval.formats.records import Json
 
 BYTES = ("results", "bytes_per_document")
 MILLISECONDS = ("timing", "total_ms", "p50")
@@ -25,18 +25,19 @@ class Spot:
     high: float | None
 
 
-def number(found: Any, *path: str) -> float | None:
+def number(found: object, *path: str) -> float | None:
     """The finite number at the end of a path of keys; None if it, or anything on the way to it, is missing.
 
     >>> number({"total_ms": {"p50": 3}}, "total_ms", "p50")
     3.0
     """
-    found = inside(found, *path)
-    good = isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found)
-    return float(found) if good else None
+    value = inside(found, *path)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
 
 
-def inside(found: Any, *path: str) -> Any:
+def inside(found: object, *path: str) -> Any:
     """What lies at the end of a path of keys, or None."""
     for key in path:
         found = found.get(key) if isinstance(found, dict) else None

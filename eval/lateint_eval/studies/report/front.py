@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lateint_eval.studies.report.axes import at_cost
 from lateint_eval.studies.report.facts import Spot, front
@@ -12,11 +12,14 @@ from lateint_eval.studies.report.labels import FONT_SIZE, LINE_HEIGHT, ON_NAME, 
 from lateint_eval.studies.report.svg import BLUE, GREY, INK, RED, TIP
 from lateint_eval.studies.report.words import shown
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _MOST_NAMED = 12  # with more points than this only those of the front are named
 _MARKER, _BAR = 6, 2  # half of what they take, in pixels
 
 
-def draw_points(axes: Any, points: Sequence[Spot], reference: int | None) -> None:
+def draw_points(axes: Axes, points: Sequence[Spot], reference: int | None) -> None:
     """The front as a step line, below every point with its 95 % interval. The reference is a diamond of its own colour."""
     best = front(points)
     places = [at_cost(axes, spot.cost) for spot in best] + [axes.get_xlim()[1]]
@@ -29,11 +32,13 @@ def draw_points(axes: Any, points: Sequence[Spot], reference: int | None) -> Non
             axes.plot([x, x], [spot.low, spot.high], color=color, alpha=0.7, linewidth=1.2, zorder=2)
         marker, size = ("D", 6) if spot.at == reference else ("o", 6.5)
         filled = color if spot in best else "none"
-        line = {"markeredgecolor": color, "markeredgewidth": 1.4, "markerfacecolor": filled}
-        axes.plot(x, spot.quality, marker, markersize=size, zorder=3, gid=f"{TIP}{number}", **line)
+        axes.plot(
+            x, spot.quality, marker, markersize=size, zorder=3, gid=f"{TIP}{number}",
+            markeredgecolor=color, markeredgewidth=1.4, markerfacecolor=filled,
+        )  # fmt: skip
 
 
-def draw_stage(axes: Any, points: Sequence[Spot], stage: float | None) -> list[Box]:
+def draw_stage(axes: Axes, points: Sequence[Spot], stage: float | None) -> list[Box]:
     """The first stage as a dashed line with its name at the freer end. Returns: what the line and its name cover."""
     frame = frame_of(axes)
     if stage is None:
@@ -49,7 +54,7 @@ def draw_stage(axes: Any, points: Sequence[Spot], stage: float | None) -> list[B
     return [Box(frame.left, y - 1, frame.right, y + 1), box._replace(weight=ON_NAME)]
 
 
-def draw_names(axes: Any, points: Sequence[Spot], obstacles: Sequence[Box]) -> int:
+def draw_names(axes: Axes, points: Sequence[Spot], obstacles: Sequence[Box]) -> int:
     """The names of the front, and of the other points where there are few and a name finds room. Returns: how many."""
     best = front(points)
     named = points if len(points) <= _MOST_NAMED else best
@@ -60,13 +65,13 @@ def draw_names(axes: Any, points: Sequence[Spot], obstacles: Sequence[Box]) -> i
     return len(placed)
 
 
-def frame_of(axes: Any) -> Box:
+def frame_of(axes: Axes) -> Box:
     """The pixels inside the axes."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     return Box(*_pixel(axes, left, bottom), *_pixel(axes, right, top))
 
 
-def in_the_way(axes: Any, points: Sequence[Spot]) -> list[Box]:
+def in_the_way(axes: Axes, points: Sequence[Spot]) -> list[Box]:
     """What the points, their intervals and the step line cover; the lines may be crossed if need be."""
     found = []
     for spot in points:
@@ -82,7 +87,7 @@ def in_the_way(axes: Any, points: Sequence[Spot]) -> list[Box]:
     return found
 
 
-def _draw_name(axes: Any, placed: Placed) -> None:
+def _draw_name(axes: Axes, placed: Placed) -> None:
     box, name = placed.box, placed.name
     x, y = placed.end()
     side = {1.0: "left", -1.0: "right"}.get(placed.across, "center")
@@ -92,11 +97,11 @@ def _draw_name(axes: Any, placed: Placed) -> None:
         axes.plot([name.x, x], [name.y, y], color=INK, alpha=0.35, linewidth=0.7, transform=None, zorder=0)
 
 
-def _write(axes: Any, text: str, x: float, y: float, side: str) -> None:
+def _write(axes: Axes, text: str, x: float, y: float, side: str) -> None:
     """A line of text beside, or around, a pixel of the drawing."""
     axes.text(x, y, text, fontsize=FONT_SIZE, ha=side, va="center_baseline", transform=None)
 
 
-def _pixel(axes: Any, x: float, y: float) -> tuple[float, float]:
+def _pixel(axes: Axes, x: float, y: float) -> tuple[float, float]:
     across, up = axes.transData.transform((x, y))
     return float(across), float(up)

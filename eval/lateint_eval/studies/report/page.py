@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from lateint_eval.studies.report.facts import BYTES, MILLISECONDS, Json, chosen, inside, number, place_of, spots
+from lateint_eval.formats.records import Json
+from lateint_eval.studies.report.facts import BYTES, MILLISECONDS, chosen, inside, number, place_of, spots
 from lateint_eval.studies.report.plots import PHASE_COLORS, Costs, quality_plot, query_plot, time_plot
 from lateint_eval.studies.report.table import table
 from lateint_eval.studies.report.words import counted, escaped, summary

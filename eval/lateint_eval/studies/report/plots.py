@@ -6,7 +6,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lateint_eval.studies.report.axes import linear_limits, log_scale
 from lateint_eval.studies.report.facts import Spot, front
@@ -14,6 +14,10 @@ from lateint_eval.studies.report.front import draw_names, draw_points, draw_stag
 from lateint_eval.studies.report.labels import FONT_SIZE
 from lateint_eval.studies.report.svg import BLUE, GREEN, GREY, INK, RED, TIP, drawing
 from lateint_eval.studies.report.words import milliseconds, shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _WIDTH, _HEIGHT = 440, 360  # small, so that the letters stay readable on a phone
 PHASE_COLORS = {"fetch": BLUE, "decode": GREEN, "compute": RED, "rest": GREY}
@@ -39,7 +43,7 @@ def quality_plot(points: Sequence[Spot], costs: Costs, measure: str, stage: floa
     if not points:
         return ""
 
-    def draw(figure: Any) -> list[str]:
+    def draw(figure: Figure) -> list[str]:
         axes = _axes(figure, measure)
         log_scale(axes, [spot.cost for spot in points], costs.label, costs.unit == "bytes")
         ends = [end for spot in points for end in (spot.quality, spot.low, spot.high, stage) if end is not None]
@@ -61,7 +65,7 @@ def query_plot(pairs: Sequence[tuple[float, float]], names: tuple[str, str], mea
     values = [0.0, 1.0, *(value for pair in pairs for value in pair)]
     limits = min(values) - 0.05, max(values) + 0.05
 
-    def draw(figure: Any) -> list[str]:
+    def draw(figure: Figure) -> list[str]:
         reference, other = (textwrap.shorten(each, 50, placeholder=" …") for each in names)
         axes = _axes(figure, f"{measure} of {other}")
         axes.plot(limits, limits, color=INK, alpha=0.5, linewidth=0.8)
@@ -84,7 +88,7 @@ def time_plot(rows: Sequence[tuple[str, Mapping[str, float]]], name: str) -> str
         return ""
     longest = max(sum(phases.values()) for _, phases in rows) or 1.0
 
-    def draw(figure: Any) -> list[str]:
+    def draw(figure: Figure) -> list[str]:
         axes = _axes(figure, "")
         tips: list[str] = []
         for row, (label, phases) in enumerate(rows):
@@ -103,7 +107,7 @@ def time_plot(rows: Sequence[tuple[str, Mapping[str, float]]], name: str) -> str
     return drawing(draw, (_WIDTH, 60 + _ROW * len(rows)), name, "milliseconds a query: " + ", ".join(PHASE_COLORS))
 
 
-def _axes(figure: Any, title: str) -> Any:
+def _axes(figure: Figure, title: str) -> Axes:
     """Axes with margins in pixels; the name of what goes upwards stands above them, where it can be read."""
     left, right, top, bottom = (46, 14, 28, 44) if title else (10, 14, 4, 44)
     wide, high = figure.get_size_inches() * figure.dpi

@@ -6,10 +6,13 @@ import io
 import re
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from lateint_store.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INK = "#010203"  # stands for the colour of the page's text; no data is drawn in it
 BLUE, GREEN, RED, GREY = "#2a80c4", "#009e73", "#d55e00", "#8a8a8a"  # near Okabe and Ito's, 3 to 1 on both papers
@@ -27,7 +30,7 @@ _FONT = re.compile(r"font: ([\d.]+px) [^;]*")  # as matplotlib 3.9 writes it
 _FAMILY = re.compile(r"font-family: [^;]*;\s*")  # as later ones do
 
 
-def drawing(draw: Callable[[Any], list[str]], size: tuple[int, int], name: str, title: str) -> str:
+def drawing(draw: Callable[[Figure], list[str]], size: tuple[int, int], name: str, title: str) -> str:
     """An SVG element that scales with the page.
 
     Args: `draw` fills a Figure and returns the tooltips of the artists whose gid is `tip-0`, `tip-1`, ...; `size` in pixels;

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from lateint_eval.studies.report.facts import BYTES, MILLISECONDS, Json, front, inside, number, spots
+from lateint_eval.formats.records import Json
+from lateint_eval.studies.report.facts import BYTES, MILLISECONDS, front, inside, number, spots
 from lateint_eval.studies.report.words import NONE, byte_count, escaped, interval, milliseconds, p_value, shown
 
 _FRONTS = {"bytes": BYTES, "ms": MILLISECONDS}

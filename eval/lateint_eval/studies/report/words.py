@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import Any
 
-from lateint_eval.studies.report.facts import BYTES, MILLISECONDS, Json, Spot, budgets, front, number, spots
+from lateint_eval.formats.records import Json
+from lateint_eval.studies.report.facts import BYTES, MILLISECONDS, Spot, budgets, front, number, spots
 
 NONE = "–"
 Budgets = list[tuple[float, Spot]]
@@ -41,7 +41,7 @@ def p_value(value: float | None) -> str:
     return "< 0.0001" if value is not None and value < 0.0001 else shown(value, ".4f")
 
 
-def interval(found: Any, style: str) -> str:
+def interval(found: object, style: str) -> str:
     """The 95 % interval of a mean or a difference; empty where a bound is missing."""
     low, high = number(found, "low"), number(found, "high")
     return "" if low is None or high is None else f"[{shown(low, style)}, {shown(high, style)}]"
