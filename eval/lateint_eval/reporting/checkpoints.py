@@ -1,4 +1,4 @@
-"""Checkpoints to report on, and what is known of each without running it: identity, settings, training."""
+"""Checkpoints of a report, and the facts known without running them: identity, settings, training."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _TRAINED_BY = re.compile(r"`(lateint\s+train\s[^`]+)`")
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A lateint checkpoint by the name of its folder, loaded."""
+    """A loaded lateint checkpoint; `name` is the name of its folder."""
 
     name: str
     folder: Path
     model: Model
 
     def facts(self) -> Json:
-        """What a result says about its checkpoint, as JSON."""
+        """Return the facts about the checkpoint that a result stores."""
         from lateint.model.digests import digest_tensors
 
         return {
@@ -42,7 +42,7 @@ class Checkpoint:
 
 
 def find_checkpoints(folder: Path) -> list[Path]:
-    """The sub-folders that are lateint checkpoints, by name; others, such as an unfinished training run, are none."""
+    """Return the sub-folders that are lateint checkpoints, by name; unfinished training runs are left out."""
     from lateint.model.saving import CONFIG
 
     return sorted(below for below in folder.iterdir() if (below / CONFIG).is_file())
@@ -56,7 +56,7 @@ def load(folder: Path) -> Checkpoint:
 
 
 def settings(model: Model) -> Json:
-    """What changes the scores of a checkpoint whose weights stay the same: with the digest of these, its identity."""
+    """Return the settings that change scores without changing weights; with the digest they identify a checkpoint."""
     method = model.method
     return {
         "L": method.depth,
@@ -68,7 +68,7 @@ def settings(model: Model) -> Json:
 
 
 def about(model: Model) -> Json:
-    """What a reader wants to know of a model besides."""
+    """Return further facts about a model for readers of the page."""
     method = model.method
     compressor = "none" if method.compressor is None else str(method.compressor)
     layers = len(model.backbone.layers)
@@ -76,15 +76,15 @@ def about(model: Model) -> Json:
 
 
 def adds_residual(model: Model) -> bool:
-    """Whether the head adds the cosine of both vectors to its own score."""
+    """Return True if the head adds the cosine of the query and document vectors to its own score."""
     head = model.method.head
     return head.name == "evidence" or dict(head.settings).get("residual", "none") not in ("none", False, None)
 
 
 def training(folder: Path) -> Json:
-    """Steps and seconds spent, and the command: from `history.json`, else from the model card; None where neither says.
+    """Return steps, seconds and command of the training, from `history.json` or the model card; None for unknown ones.
 
-    A card says "600 steps" and "32 minutes" (or seconds, or hours); the first of each counts.
+    In a card, the first "600 steps" and the first "32 minutes" (or seconds, or hours) count.
     """
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8") if card.is_file() else ""

@@ -1,4 +1,4 @@
-"""What a paper claims, in quantities of ours, and whether our figures bear it out."""
+"""Claims of papers, stated in quantities that are measured here, and verdicts on them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from lateint_eval.reporting.stored import Result
 
 
 def gain_kept(page: Page, row: ResultRow) -> Number:
-    """Gain over the cosine; None without a teacher, or if no set counts."""
+    """Return the gain over the cosine; None without a teacher, or if no set counts."""
     result = page.of(row)
     found = None if result is None else page.gain(result)
     return found.value if found is not None and found.counted else None
 
 
 def speed_up(page: Page, row: ResultRow) -> Number:
-    """Times faster than the full cross-encoder of the same backbone."""
+    """Return the speed-up against the full cross-encoder of the same backbone."""
     found: Number = (page.of(row) or {}).get("speed", {}).get("speedup")
     return found
 
 
 def lead(page: Page, row: ResultRow) -> Number:
-    """The lower end of the interval of nDCG@10 minus the base cosine's, on the worse set."""
+    """Return the lower bound of the lead over the base cosine in nDCG@10, on the worse of the two sets."""
     result = page.of(row)
     found = [] if result is None else [difference(result, name, "cosine") for name in GAIN_SETS]
     lows = [each[1] for each in found if each is not None]
@@ -32,31 +32,31 @@ def lead(page: Page, row: ResultRow) -> Number:
 
 
 def share_of_cosine(page: Page, row: ResultRow) -> Number:
-    """Mean nDCG@10 over the sets of gain, divided by the base cosine's."""
+    """Return the mean nDCG@10 over the sets of gain, divided by that of the base cosine."""
     result = page.of(row)
     ours = [None if result is None else score(result, name) for name in GAIN_SETS]
     return _ratio(_sum(ours), _sum([page.reference("cosine", name) for name in GAIN_SETS]))
 
 
 def times_smaller(page: Page, row: ResultRow) -> Number:
-    """Bytes a passage of the preset `prettr`, which stores states as they are, divided by ours."""
+    """Return the bytes per passage of the preset `prettr`, which stores uncompressed states, divided by those of the row."""
     result = page.of(row)
     prettr = next((found for other in page.rows if other.preset == "prettr" and (found := page.of(other)) is not None), None)
     return None if prettr is None or result is None else _ratio(stored_bytes(prettr), stored_bytes(result))
 
 
 def stsb(page: Page, row: ResultRow) -> Number:
-    """Spearman's correlation on STS-B."""
+    """Return Spearman's correlation on STS-B."""
     return spearman(page.stsb(row))
 
 
 def share_of_stsb(page: Page, row: ResultRow) -> Number:
-    """STS-B divided by that of the model that taught it."""
+    """Return the STS-B correlation divided by that of the row's teacher."""
     return _ratio(stsb(page, row), spearman(stsb_row(page.pairs, row.rival)))
 
 
 def lead_on_stsb(page: Page, row: ResultRow) -> Number:
-    """STS-B minus that of the teacher's vectors at the student's depth and width."""
+    """Return the STS-B correlation minus that of the teacher's vectors at the student's depth and width."""
     return _sum([stsb(page, row), _negative(spearman(stsb_row(page.pairs, row.rival)))])
 
 
@@ -73,7 +73,7 @@ QUANTITIES: dict[Quantity, Callable[[Page, ResultRow], Number]] = {
 
 
 def verdict(page: Page, row: ResultRow) -> str:
-    """A word on a row: `supported`, `in part`, `not supported`, `open` if a figure is missing, or why there is none."""
+    """Return the verdict on a row: `supported`, `in part`, `not supported`, `open` or `not trained yet`."""
     if page.of(row) is None and page.stsb(row) is None:
         return "not trained yet"
     kept = [None if value is None else value >= claim.at_least for claim, value in _figures(page, row)]
@@ -83,7 +83,7 @@ def verdict(page: Page, row: ResultRow) -> str:
 
 
 def reasons(page: Page, row: ResultRow) -> str:
-    """The sentences behind a verdict: every claim with our figure, and what differs from the paper if one fails."""
+    """Return the reasons for a verdict: our value for every claim and, if one fails, how our setting differs."""
     outcome = verdict(page, row)
     if outcome == "not trained yet":
         return f"To show: {', '.join(f'{claim.quantity} at least {claim.at_least:g}' for claim in row.claims)}."
@@ -103,7 +103,7 @@ def _figures(page: Page, row: ResultRow) -> list[tuple[Claim, Number]]:
 
 
 def _setting(page: Page, row: ResultRow) -> str:
-    """Size and budget of our side."""
+    """Describe the size and training budget of our checkpoint."""
     result, pairs = page.of(row), page.stsb(row)
     if result is None:
         return f"is judged on sentence pairs alone; training: {budget({'training': training_of(pairs or {})})}"
@@ -112,7 +112,7 @@ def _setting(page: Page, row: ResultRow) -> str:
 
 
 def budget(result: Result) -> str:
-    """Steps and time of the training, as far as they are known."""
+    """Format steps and time of the training, as far as they are known."""
     known = result.get("training") or {}
     steps, seconds = known.get("steps"), known.get("seconds")
     if steps is None and seconds is None:

@@ -1,4 +1,4 @@
-"""The part of the results page that shows one checkpoint on every set, with intervals."""
+"""Section of the results page about one checkpoint: its values on every set, with intervals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLUMNS = ("set", "n", "BM25", "cosine", MAIN, "minus BM25", "minus cosine", "s
 
 
 def details(page: Page, result: Result) -> list[str]:
-    """A heading, facts, a table with a row for every set, and what no column says."""
+    """Return the section's lines: heading, facts, a table with one row per set, and remarks on gain and codecs."""
     said = remarks(result)
     lines = [f"## `{result['checkpoint']}` [{result['digest'][:12]}]" + (f" ({', '.join(said)})" if said else ""), ""]
     lines += [*_facts(result), "", f"| {' | '.join(_COLUMNS)} |", "|" + "---|" * len(_COLUMNS)]
@@ -25,7 +25,7 @@ def details(page: Page, result: Result) -> list[str]:
 
 
 def n_of(page: Page, name: str) -> str:
-    """How many queries a set has."""
+    """Return the number of queries of a set, as text."""
     return next((str(task["queries"]) for result in page.results if (task := on(result, name)) is not None), "-")
 
 
@@ -86,7 +86,7 @@ def _gain(page: Page, result: Result) -> list[str]:
 
 
 def _codecs(result: Result) -> list[str]:
-    """How far lossy codecs move the main measure."""
+    """Format the change of the main measure by lossy codecs."""
     moved = {task["set"]: task["systems"]["cached"].get("minus_full") for task in result["tasks"]}
     shown = [f"{name} {values[0]:+.4f}" for name, values in moved.items() if values is not None]
     return wrapped(f"- Codecs move {MAIN} by: {', '.join(shown)}.", "  ") if shown else []

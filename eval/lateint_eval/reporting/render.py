@@ -1,4 +1,4 @@
-"""docs/results.md from stored results: a table with a row for every preset, its papers, then each checkpoint by itself."""
+"""Render docs/results.md from stored results: a table of all presets, the papers' claims, and a section per checkpoint."""
 
 from __future__ import annotations
 
@@ -17,29 +17,31 @@ _DL19, _RECIPROCAL = "msmarco-dl19", "RR(rel=2)@10"
 _COLUMNS = ("squad test", "medquad test", "DL19", "DL19 RR", "gain", "STS-B", "bytes", "ms", "speed-up", "trained")
 _NOTES = (
     "nDCG@10 on squad test, medquad test and MS MARCO DL19, and RR(rel=2)@10 on DL19. Every system re-ranks the same "
-    "candidates, and reads its states from a store through the checkpoint's own codecs. Intervals, and BM25 and cosine on the "
-    "same queries, stand further down.",
+    "candidates, and reads its states from a store through the checkpoint's own codecs. The sections of the checkpoints below "
+    "give intervals, and BM25 and cosine on the same queries.",
     "gain: sum(x - cosine) / sum(teacher - cosine) of nDCG@10 over squad test and medquad test, where the teacher is the "
-    "checkpoint `teacher`; a set where it is ahead of the cosine by less than 0.02 is not counted. STS-B: Spearman's "
-    "correlation. bytes: a passage of squad test on disk, everything included.",
+    "checkpoint `teacher`; a set where it leads the cosine by less than 0.02 is not counted. STS-B: Spearman's correlation. "
+    "bytes: bytes per passage of squad test on disk, everything included.",
     "ms: median time to re-rank 1,000 cached passages by id, end to end. speed-up: against sentence-transformers' CrossEncoder "
-    "over a backbone of the same shape, in float32 at its best batch size, on the same texts and cores in the same run.",
-    "residual: the head adds the cosine of both vectors to its own score, so its figures are no evidence for the method alone.",
-    "matches: in place of the published CLS readout, which this base never trained, the head reads all its rows by a cosine of "
-    "means and best matches (ours), so its figures are those of the method with that readout.",
+    "with a backbone of the same shape, in float32 at its best batch size, on the same texts and cores in the same run.",
+    "residual: the head adds the cosine of the query and document vectors to its own score, so its values are not evidence for "
+    "the method alone.",
+    "matches: the head does not use the published CLS readout, because the base was never trained with one. It reads all "
+    "its rows by a cosine of their means and by their best matches (ours), so its values are those of the method with that "
+    "readout.",
 )
 _PAIRS = (
-    "Rows of `benchmarks/quality/pairs.py`; thresholds of binary labels come from "
-    "the development split, which flatters rows on it."
+    "Rows of `benchmarks/quality/pairs.py`. Thresholds for binary labels are chosen on the development split, so rows on that "
+    "split are optimistic."
 )
 _HOW = (
-    "A claim restates a paper's headline in quantities that are measured here; thresholds of gain are ours. [V:..] was read in "
-    "the paper or its code, [S:..] in an account that checked it. open: a figure is missing."
+    "A claim restates a paper's main result in quantities that are measured here; the thresholds of gain are ours. [V:..] was "
+    "read in the paper or its code, [S:..] in a secondary source that checked it. open: a value is missing."
 )
 
 
 def render(page: Page) -> str:
-    """The whole page."""
+    """Return the whole page as Markdown."""
     runs = sum(task["test"] for result in page.results for task in result["tasks"])
     so_far = f"{_count(len(page.results), 'checkpoint')}, {_count(runs, 'run')} on test sets"
     first = (
@@ -84,7 +86,7 @@ def _headline(page: Page) -> list[str]:
 
 
 def _name(name: str, result: Result | None) -> str:
-    """A checkpoint's name, with its method if it is called otherwise."""
+    """Format a checkpoint's name, with its method if that has another name, and with its remarks."""
     if result is None:
         return f"`{name}`"
     method = result.get("method", {}).get("name", name)
@@ -104,7 +106,7 @@ def _reference(page: Page, system: str) -> list[str]:
 
 
 def _figures(page: Page, result: Result | None, pairs: Json | None) -> list[str]:
-    """The cells of a checkpoint, which may have no result on ranking, or none on pairs."""
+    """Return the cells of a checkpoint; results on ranking or on pairs may be missing."""
     if result is None:
         trained = "not yet" if pairs is None else budget({"training": training_of(pairs)}) if "budget" in pairs else "as it is"
         return [*["-"] * 5, _similarity(pairs), *["-"] * 3, trained]
@@ -120,7 +122,7 @@ def _figures(page: Page, result: Result | None, pairs: Json | None) -> list[str]
 
 
 def _similarity(row: Json | None) -> str:
-    """Spearman's correlation, and its split if that is not the one for tests."""
+    """Format Spearman's correlation, with the split unless it is the test split."""
     return "-" if row is None else _number(spearman(row)) + ("" if row["split"] == "test" else f" ({row['split']})")
 
 

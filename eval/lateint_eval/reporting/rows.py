@@ -1,8 +1,8 @@
-"""The rows of the results page: every preset, the checkpoint that stands for it, and what its paper claims.
+"""The rows of the results page: every preset, its checkpoint, and the claims of its paper.
 
-A headline ends with its source: [V:key] was read in the paper or its code, [S:key] in an account that checked the paper.
-A claim puts it in quantities that are measured here (see `claims.py`). Speed-ups are the paper's lower figures; thresholds
-of gain are ours, because no paper measures it.
+A headline ends with its source: [V:key] was read in the paper or its code, [S:key] in a secondary source that checked the
+paper. A claim restates the headline in quantities that are measured here (see `claims.py`). Of several speed-ups in a paper
+the lowest is used; thresholds of gain are ours, because no paper measures it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Quantity = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A quantity of ours that reaches `at_least` if the paper's headline carries over."""
+    """A quantity and the value that it reaches if the paper's headline holds here."""
 
     quantity: Quantity
     at_least: float
@@ -32,15 +32,15 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class ResultRow:
-    """A preset, the names of checkpoints that stand for it (the first that is there), and its paper."""
+    """A preset, the possible names of its checkpoint (the first that has a result is used), and its paper."""
 
     preset: str
     checkpoints: tuple[str, ...]
     headline: str
-    setting: str  # on what the paper measured it, for the reader who asks why ours differs
+    setting: str  # the paper's setting, shown when our values differ
     claims: tuple[Claim, ...]
-    pairs: str = ""  # the row of the benchmark of sentence pairs that is this preset's
-    rival: str = ""  # the row there that it is compared with
+    pairs: str = ""  # this preset's row in the benchmark of sentence pairs
+    rival: str = ""  # the row of that benchmark that it is compared with
 
 
 TEACHER = "teacher"

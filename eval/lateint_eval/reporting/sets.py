@@ -1,4 +1,4 @@
-"""The sets of the evaluation protocol: fixed samples of queries, the same candidates for every system."""
+"""The sets of the evaluation protocol: fixed samples of queries, with the same candidates for every system."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OFFICIAL_FILES = {"run": "firststage.bm25.top100.trec.gz", "qrels": "official.f
 
 @dataclass(frozen=True, slots=True)
 class EvaluationTask:
-    """A set to evaluate on: `test` sets are run once per checkpoint and never used to choose."""
+    """A set to evaluate on; `test` sets are run once per checkpoint and never used for selection."""
 
     name: str
     split: Split
@@ -30,14 +30,14 @@ class EvaluationTask:
     test: bool
 
     def corpus(self) -> list[Document]:
-        """The candidates of all its queries, each once."""
+        """Return the candidates of all queries, each once, sorted by id."""
         from lateint.model.document import Document
 
         wanted = sorted({doc_id for ids in self.split.candidates.values() for doc_id in ids})
         return [Document(i, self.split.documents[i].text, self.split.documents[i].title) for i in wanted]
 
     def digest(self) -> str:
-        """BLAKE2b-256 over everything that a score on this set depends on: queries, candidates, judgements, texts."""
+        """Return the BLAKE2b-256 digest of queries, candidates, first-stage scores, judgements, measures and texts."""
         state = hashlib.blake2b(digest_size=32)
         for query_id, text in self.split.queries.items():
             judged = sorted(self.split.qrels[query_id].items())
@@ -48,16 +48,16 @@ class EvaluationTask:
         return state.hexdigest()
 
     def first(self, queries: int) -> EvaluationTask:
-        """The same set cut to its first queries, under a name that says so: for a quick look, never a result."""
+        """Return the set with its first queries only, for a quick look; the new name says so."""
         chosen = list(self.split.queries)[:queries]
         named = f"{self.name}, first {len(chosen)} of {len(self.split.queries)} queries"
         return replace(self, name=named, split=self.split.only(chosen, max(map(len, self.split.candidates.values()))))
 
 
 def tasks(data: Path, depth: int = 50) -> list[EvaluationTask]:
-    """Every set below the data folder that a checkpoint is evaluated on, those for tests first.
+    """Return all sets in the data folder that a checkpoint is evaluated on, test sets first.
 
-    Raises: InputError for a set that is not there.
+    Raises: InputError for a missing set.
     """
     found = []
     for name, split in _SAMPLED:
@@ -71,7 +71,7 @@ def tasks(data: Path, depth: int = 50) -> list[EvaluationTask]:
 
 
 def demo_task(split: str) -> EvaluationTask:
-    """The demo's questions over the standard library's documentation, BM25's top 20."""
+    """Return the demo's questions over the standard library's documentation, with BM25's top 20 as candidates."""
     from lateint_eval.datasets.bm25 import Bm25
     from lateint_eval.datasets.stdlib.passages import build_passages
     from lateint_eval.datasets.stdlib.questions import load_questions
@@ -93,10 +93,10 @@ def demo_task(split: str) -> EvaluationTask:
 
 
 def named(found: Sequence[EvaluationTask], names: Sequence[str]) -> list[EvaluationTask]:
-    """The development sets of these names; all of them without names. Raises: InputError for any other name."""
+    """Return the development sets with these names, or all if there are no names. Raises: InputError for other names."""
     from lateint_store.errors import InputError
 
-    open_to_all = {task.name: task for task in found if not task.test}
-    if odd := [name for name in names if name not in open_to_all]:
-        raise InputError(f"{odd[0]!r} is no development set; there are: {', '.join(open_to_all)}")
-    return [open_to_all[name] for name in names or open_to_all]
+    development = {task.name: task for task in found if not task.test}
+    if unknown := [name for name in names if name not in development]:
+        raise InputError(f"{unknown[0]!r} is not a development set; expected one of: {', '.join(development)}")
+    return [development[name] for name in names or development]

@@ -1,4 +1,4 @@
-"""Sentence pairs on the results page: rows of `benchmarks/results/pairs_*.json`, of `benchmarks/quality/pairs.py`."""
+"""Sentence pairs on the results page: rows of `benchmarks/results/pairs_*.json`, from `benchmarks/quality/pairs.py`."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ Pairs = Sequence[Json]
 
 
 def stsb_row(rows: Pairs, name: str) -> Json | None:
-    """A row on STS-B: of the test split, or else of the development split; None if there is none of that name."""
+    """Return a row on STS-B by name: of the test split, else of the development split, else None."""
     found = {row["split"]: row for row in rows if row["set"] == "stsb" and row["row"] == name}
     return found.get("test", found.get("dev"))
 
 
 def spearman(row: Json | None) -> float | None:
-    """Spearman's correlation of a row."""
+    """Return Spearman's correlation of a row."""
     value: float | None = None if row is None else row["measures"]["Spearman"]["value"]
     return value
 
 
 def training_of(row: Json) -> Json:
-    """Steps and seconds over all stages, as a result says them."""
+    """Return steps and seconds over all stages, as in `training` of a result."""
     known = row.get("budget")
     return {} if known is None else {"steps": sum(known["steps"]), "seconds": float(sum(known["seconds"]))}
 
 
 def table(rows: Pairs, budget: Mapping[int, str]) -> list[str]:
-    """All rows; `budget` says by place what each was trained for."""
+    """Format all rows; `budget` maps a row's index to its training budget."""
     lines = [f"| {' | '.join(_COLUMNS)} |", "|" + "---|" * len(_COLUMNS)]
-    for place, row in enumerate(rows):
-        cells = [row["set"], row["row"], row["split"], f"{row['n']:,}", _measures(row["measures"]), budget.get(place, "")]
+    for index, row in enumerate(rows):
+        cells = [row["set"], row["row"], row["split"], f"{row['n']:,}", _measures(row["measures"]), budget.get(index, "")]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 

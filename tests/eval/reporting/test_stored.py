@@ -150,7 +150,7 @@ def test_references_are_kept_by_base_and_set(sets, base, tmp_path):
 def test_development_sets_are_chosen_by_name_and_test_sets_never(sets):
     assert [task.name for task in named(sets, [])] == NAMES[3:]
     assert [task.name for task in named(sets, ["selqa dev"])] == ["selqa dev"]
-    with pytest.raises(InputError, match="'squad test' is no development set"):
+    with pytest.raises(InputError, match="'squad test' is not a development set"):
         named(sets, ["squad test"])
 
 
