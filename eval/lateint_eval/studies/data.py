@@ -16,10 +16,10 @@ from lateint_store.errors import InputError
 
 
 def load_data(data: Data, depth: int, seed: int) -> Split:
-    """The queries of a set that have judgements and candidates, a sample if one is asked for, `depth` candidates each.
+    """Load the queries that have judgements and candidates, or a sample of them, with `depth` candidates each.
 
-    Raises: InputError if nothing is left, a named query cannot be used, a candidate has no text, or a variable is not set;
-    FormatError for malformed files.
+    Raises: InputError if no query is left, a query of the file `ids` cannot be used, a candidate has no text, or an environment
+    variable is not set; FormatError for malformed files.
     """
     data = _expanded(data)
     found = read_split(data.folder, data.split) if data.folder else _from_files(data)
@@ -28,7 +28,7 @@ def load_data(data: Data, depth: int, seed: int) -> Split:
         usable = _named(data, usable)
     if data.sample and len(usable) > data.sample:
         order = np.random.default_rng(seed).permutation(len(usable))[: data.sample]
-        usable = [usable[place] for place in sorted(order)]
+        usable = [usable[index] for index in sorted(order)]
     if not usable:
         raise InputError(f"data {data.name!r} has no query with judgements and candidates")
     chosen = found.only(usable, depth)
@@ -38,14 +38,14 @@ def load_data(data: Data, depth: int, seed: int) -> Split:
 
 
 def candidate_texts(found: Split) -> list[Document]:
-    """Every candidate once, in order of first appearance: what a study encodes."""
+    """Return the documents that a study encodes: every candidate once, in the order in which they first occur."""
     ids = dict.fromkeys(doc_id for query in found.queries for doc_id in found.candidates[query])
     docs = (found.documents[doc_id] for doc_id in ids)
     return [Document(doc.id, doc.text, doc.title) for doc in docs]
 
 
 def _expanded(data: Data) -> Data:
-    """The set with environment variables of its paths replaced by their values."""
+    """Return the set with the environment variables in its paths replaced by their values."""
     paths: dict[str, str] = {}
     for key in PATHS:
         value = getattr(data, key)
@@ -58,7 +58,7 @@ def _expanded(data: Data) -> Data:
 
 
 def _named(data: Data, usable: list[str]) -> list[str]:
-    """The queries that the set's file of ids names, in the order of the set."""
+    """Return the usable queries that the set's file of ids contains, in the order of the set."""
     try:
         wanted = set(Path(data.ids).read_text(encoding="utf-8").split())
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""A study from its description to its folder."""
+"""Run a study and write its folder."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from lateint_eval.studies.spec import Study
 
 
 def run_study(study: Study, path: Path, tell: Callable[[str], None], command: str = "") -> Json:
-    """Run what a study still lacks and write its results: `results.json`, `results.csv`, `report.html`, runs.
+    """Run the missing points of a study and write `results.json`, `results.csv`, `report.html` and the runs.
 
-    Args: `tell` gets a line for every point; `command` is recorded. Killed at any moment, the same call goes on.
-    Returns: the results. Raises: InputError for a folder of another study, a point that is no baseline, unusable data;
-    what loading, encoding and ranking raise. Cost: one encoding of all candidates for every model, method, L and pool.
+    After an interruption at any moment, the same call continues.
+    Args: `tell` is called with a line of text for every point; `command` is recorded in the results.
+    Returns: the results. Raises: InputError for a folder of another study, an unknown baseline, or unusable data; any error of
+    loading, encoding and ranking. Cost: one encoding of all candidates for every combination of model, method, L and pool.
     """
     wanted = points(study)
     results.check_names(study, list(wanted))

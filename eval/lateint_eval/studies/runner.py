@@ -1,4 +1,4 @@
-"""Running the points of a study: documents are encoded once an encoding, recoded for every codec, ranked at every point."""
+"""Run the points of a study: encode documents once per encoding, recode them for every codec, rank at every point."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Measured = Json  # results of one point
 
 
 def model_of(point: Point) -> Model:
-    """The model of a point. Raises: what `load_model` raises; InputError for an unknown pool."""
+    """Load the model of a point. Raises: the errors of `load_model`; InputError for an unknown pool."""
     method: Method | str | None = point.method
     if point.method is not None and point.pool is not None:
         method = replace(preset(point.method), pool=parts.parse("pools", point.pool))
@@ -53,7 +53,7 @@ def model_of(point: Point) -> Model:
 
 
 def run_point(folder: Folder, point: Point, sets: Mapping[str, Split], measures: Sequence[str]) -> Measured:
-    """Measure a point on all sets and keep the result; if it is there already, read it. Raises: what any part of it raises."""
+    """Measure a point on all sets and write its results. Raises: any error of loading, encoding and ranking."""
     model = model_of(point)
     measured: Measured = {
         "model": point.model,
@@ -74,10 +74,10 @@ def run_point(folder: Folder, point: Point, sets: Mapping[str, Split], measures:
 
 
 def _stored(folder: Folder, model: Model, point: Point, name: str, data: Split) -> tuple[Path, float]:
-    """The store of a point's codecs, made from the lossless one of its encoding; and the seconds that this encoding took."""
+    """Return the store of a point, recoded from the lossless store of its encoding, and the seconds of that encoding."""
     home = folder.stores / f"{point.encoding}.{name}"
     master, done = home / "master", home / "seconds"
-    if not done.exists():  # an interrupted build goes on where it was
+    if not done.exists():  # an interrupted build continues where it stopped
         start = time.perf_counter()
         lossless = {array: (part("raw"),) for array in model.arrays}
         with _threads(point.encoding_threads):
@@ -93,7 +93,7 @@ def _stored(folder: Folder, model: Model, point: Point, name: str, data: Split) 
 
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
-    """So many threads of torch for a while."""
+    """Set torch's number of threads inside the block."""
     import torch
 
     before = torch.get_num_threads()
@@ -113,7 +113,7 @@ def _measure(model: Model, path: Path, point: Point, data: Split, run: Path, mea
         for query, text in data.queries.items():
             ids = data.candidates[query][: point.depth]
             if not timings:
-                ranker.rank(text, ids)  # warm
+                ranker.rank(text, ids)  # warm-up
             ranking = ranker.rank(text, ids)
             rankings[query] = [(hit.doc_id, hit.score) for hit in ranking]
             timings.append(ranking.timing)
@@ -132,7 +132,7 @@ def _measure(model: Model, path: Path, point: Point, data: Split, run: Path, mea
 
 
 def summary(per_query: Mapping[str, float]) -> Measured:
-    """The mean over queries with its bootstrap interval, and the values that it comes from."""
+    """Return the mean over queries, its bootstrap interval, and the values per query."""
     low, high = interval(per_query)
     return {"mean": math.fsum(per_query.values()) / len(per_query), "low": low, "high": high, "per_query": dict(per_query)}
 
@@ -143,7 +143,7 @@ def _percentiles(values: Sequence[float]) -> dict[str, float]:
 
 
 def _empty(model: Model, beside: Path) -> int:
-    """Bytes of a store without a document, which a corpus of any size has once, on the file system of the others."""
+    """Return the bytes of an empty store on the same file system: a constant that does not depend on the corpus."""
     through, about = store_layout(model, None, None)
     with (
         tempfile.TemporaryDirectory(prefix="empty-", dir=beside) as folder,
@@ -154,12 +154,12 @@ def _empty(model: Model, beside: Path) -> int:
 
 @dataclass(frozen=True, slots=True)
 class StoreCleaner:
-    """Removes stores that no point still to be run needs."""
+    """Removes stores that no remaining point needs."""
 
     folder: Folder
 
     def after(self, point: Point, left: Sequence[Point]) -> None:
-        """Call when a point is done; `left` are the points still to be run."""
+        """Remove the stores of a finished point, unless one of the remaining points `left` shares its encoding."""
         if all(other.encoding != point.encoding for other in left):
             for home in self.folder.stores.glob(f"{point.encoding}.*"):
                 shutil.rmtree(home)

@@ -201,14 +201,14 @@ def test_two_studies_in_one_folder_do_not_meet(finished, grid, tmp_path):
     first = child(toml, folder)
     while not any(folder.glob("points/*.json")) and first.poll() is None:
         time.sleep(0.002)
-    with pytest.raises(InputError, match=r"another study is being run in .*shared; wait until it is done"):
+    with pytest.raises(InputError, match=r"another study is running in .*shared; wait until it is done"):
         run_study(read_study(toml), folder, print)
     assert first.wait(PATIENCE) == 0
     assert timeless(json.loads((folder / "results.json").read_text())) == timeless(finished[1])
 
 
 def test_a_baseline_that_is_no_point_is_refused_before_anything_is_run(grid, tmp_path):
-    with pytest.raises(InputError, match="baseline 'cosine' is no point"):
+    with pytest.raises(InputError, match="baseline 'cosine' is not a point"):
         run_study(Study(data=(DATA,), grids=(grid,), baseline="cosine"), tmp_path / "s", print)
     assert not (tmp_path / "s").exists()
 

@@ -1,4 +1,4 @@
-"""Points, their front and their names on axes of quality against cost."""
+"""Draw points, their Pareto front and their names on axes of quality against cost."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from lateint_eval.studies.report.words import shown
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MOST_NAMED = 12  # with more points than this only those of the front are named
-_MARKER, _BAR = 6, 2  # half of what they take, in pixels
+_MOST_NAMED = 12  # with more points, only those on the front are named
+_MARKER, _BAR = 6, 2  # half widths in pixels
 
 
 def draw_points(axes: Axes, points: Sequence[Spot], reference: int | None) -> None:
-    """The front as a step line, below every point with its 95 % interval. The reference is a diamond of its own colour."""
+    """Draw the front as a step line, and every point with its 95 % interval above it; the reference is a red diamond."""
     best = front(points)
     places = [at_cost(axes, spot.cost) for spot in best] + [axes.get_xlim()[1]]
     qualities = [spot.quality for spot in best] + [best[-1].quality]
@@ -39,7 +39,7 @@ def draw_points(axes: Axes, points: Sequence[Spot], reference: int | None) -> No
 
 
 def draw_stage(axes: Axes, points: Sequence[Spot], stage: float | None) -> list[Box]:
-    """The first stage as a dashed line with its name at the freer end. Returns: what the line and its name cover."""
+    """Draw the first stage as a dashed line, named at the emptier end. Returns: the boxes of the line and its name."""
     frame = frame_of(axes)
     if stage is None:
         return []
@@ -55,7 +55,7 @@ def draw_stage(axes: Axes, points: Sequence[Spot], stage: float | None) -> list[
 
 
 def draw_names(axes: Axes, points: Sequence[Spot], obstacles: Sequence[Box]) -> int:
-    """The names of the front, and of the other points where there are few and a name finds room. Returns: how many."""
+    """Draw the names of the front and, if there are few points, of others that fit. Returns: the number of names."""
     best = front(points)
     named = points if len(points) <= _MOST_NAMED else best
     names = [Name(broken(spot.label), *_pixel(axes, at_cost(axes, spot.cost), spot.quality), spot in best) for spot in named]
@@ -66,13 +66,13 @@ def draw_names(axes: Axes, points: Sequence[Spot], obstacles: Sequence[Box]) -> 
 
 
 def frame_of(axes: Axes) -> Box:
-    """The pixels inside the axes."""
+    """Return the box inside the axes, in pixels."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     return Box(*_pixel(axes, left, bottom), *_pixel(axes, right, top))
 
 
 def in_the_way(axes: Axes, points: Sequence[Spot]) -> list[Box]:
-    """What the points, their intervals and the step line cover; the lines may be crossed if need be."""
+    """Return the boxes of the points, their intervals and the step line; names may cross the lines at a low cost."""
     found = []
     for spot in points:
         x, y = _pixel(axes, at_cost(axes, spot.cost), spot.quality)
@@ -98,7 +98,7 @@ def _draw_name(axes: Axes, placed: Placed) -> None:
 
 
 def _write(axes: Axes, text: str, x: float, y: float, side: str) -> None:
-    """A line of text beside, or around, a pixel of the drawing."""
+    """Write a line of text to the left or right of a pixel, or centred on it."""
     axes.text(x, y, text, fontsize=FONT_SIZE, ha=side, va="center_baseline", transform=None)
 
 

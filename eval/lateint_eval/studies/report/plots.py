@@ -1,4 +1,4 @@
-"""The drawings of a study's report: quality against cost, query by query, and where the time goes."""
+"""The plots of a study's report: quality against cost, quality query by query, and time per phase."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_WIDTH, _HEIGHT = 440, 360  # small, so that the letters stay readable on a phone
+_WIDTH, _HEIGHT = 440, 360  # small, so that text stays readable on a phone
 PHASE_COLORS = {"fetch": BLUE, "decode": GREEN, "compute": RED, "rest": GREY}
-_ROW = 32  # pixels of a bar with its name above it
-_BUBBLE = 420.0  # the area of the largest bubble
+_ROW = 32  # pixels for a bar with its name above
+_BUBBLE = 420.0  # area of the largest bubble
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What quality is drawn against."""
+    """The cost axis of a plot."""
 
-    name: str  # of the drawing, unique in the page
-    label: str  # of the axis
+    name: str  # name of the drawing, unique in the page
+    label: str  # label of the axis
     unit: str  # bytes or ms
 
 
 def quality_plot(points: Sequence[Spot], costs: Costs, measure: str, stage: float | None, reference: int | None) -> str:
-    """Quality against cost, with the front as a step line and its points named.
+    """Plot quality against cost, with the front as a step line and the names of its points.
 
-    Args: `stage` is the quality of the first stage; `reference` the place of the reference in the study.
-    Returns: SVG; empty without points. Raises: MissingExtra without matplotlib, as all of these do.
+    Args: `stage` is the quality of the first stage; `reference` is the index of the reference in the study.
+    Returns: SVG; empty without points. Raises: MissingExtra without matplotlib, as all functions of this module.
     """
     if not points:
         return ""
@@ -57,9 +57,9 @@ def quality_plot(points: Sequence[Spot], costs: Costs, measure: str, stage: floa
 
 
 def query_plot(pairs: Sequence[tuple[float, float]], names: tuple[str, str], measure: str, name: str) -> str:
-    """Every query's value under two points; queries of equal values make one bubble. Returns: SVG.
+    """Plot every query's values under two points; queries with equal values share a bubble. Returns: SVG.
 
-    Args: `pairs` holds the values under the reference and under the other point, `names` their labels.
+    Args: `pairs` holds (value under the reference, value under the other point); `names` are the labels of the two.
     """
     counts = Counter((round(x, 2), round(y, 2)) for x, y in pairs)
     values = [0.0, 1.0, *(value for pair in pairs for value in pair)]
@@ -108,7 +108,7 @@ def time_plot(rows: Sequence[tuple[str, Mapping[str, float]]], name: str) -> str
 
 
 def _axes(figure: Figure, title: str) -> Axes:
-    """Axes with margins in pixels; the name of what goes upwards stands above them, where it can be read."""
+    """Add axes with margins in pixels; the name of the y axis is written above them, horizontally."""
     left, right, top, bottom = (46, 14, 28, 44) if title else (10, 14, 4, 44)
     wide, high = figure.get_size_inches() * figure.dpi
     inner = wide - left - right
