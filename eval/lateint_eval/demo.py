@@ -1,4 +1,4 @@
-"""The demo: the Python standard library's documentation, indexed, ranked and evaluated on the user's machine."""
+"""The demo: index, rank and evaluate the Python standard library's documentation on the user's machine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What the demo built and measured."""
+    """Results of the demo."""
 
     outcomes: list[Outcome]
     questions: Questions
@@ -45,7 +45,7 @@ class Demo:
     seconds: float
 
     def to_json(self) -> Json:
-        """The table as data; numbers with full precision, None where nothing is stored."""
+        """Return the table as JSON with full precision; bytes are None for systems without a store."""
         systems = [
             {
                 "name": outcome.system.name,
@@ -68,27 +68,27 @@ class Demo:
 
 
 def home() -> Path:
-    """Where the demo keeps its store: `$LATEINT_HOME/demo`, by default below the user's cache folder."""
+    """Return the demo's folder: `$LATEINT_HOME/demo`, by default in the user's cache folder."""
     chosen = os.environ.get("LATEINT_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lateint"
     return Path(chosen) / "demo"
 
 
 def documents() -> dict[str, Document]:
-    """The passages by id, in a fixed order."""
+    """Return the passages by id, in a fixed order."""
     from lateint.model.document import Document
 
     return {p.id: Document(p.id, p.text, p.title) for p in build_passages()}
 
 
 def load() -> Model:
-    """The default checkpoint, documents cut at the demo's length."""
+    """Load the default checkpoint with the demo's maximum document length."""
     from lateint.loading.load import load_model
 
     return load_model(doc_max_length=_TOKENS)
 
 
 def load_base(model: Model) -> Model:
-    """The encoder that a checkpoint stands on, as it was before any training of ours: its own vectors, texts cut alike."""
+    """Load the original encoder that a checkpoint was trained from, as a cosine model with the same text lengths."""
     from lateint.loading.load import base_of, load_model
 
     query, document = model.method.query.max_length, model.method.document.max_length
@@ -96,7 +96,7 @@ def load_base(model: Model) -> Model:
 
 
 def build(model: Model, corpus: dict[str, Document], progress: ProgressLike = None, name: str = "store") -> Store:
-    """Index the passages into a fresh store."""
+    """Build a new store of the passages; an existing one is deleted."""
     from lateint.indexing.build import build_store
 
     shutil.rmtree(home() / name, ignore_errors=True)
@@ -104,7 +104,7 @@ def build(model: Model, corpus: dict[str, Document], progress: ProgressLike = No
 
 
 def run(split: str = "test", progress: ProgressLike = None, say: Callable[[str], None] = lambda _: None) -> Demo:
-    """Index, rank and evaluate; the four systems over the same BM25 top 20."""
+    """Index, rank and evaluate: four systems re-rank the same BM25 top 20."""
     started = time.perf_counter()
     corpus = documents()
     say(f"{len(corpus)} passages of the standard library's documentation")
@@ -133,7 +133,7 @@ def run(split: str = "test", progress: ProgressLike = None, say: Callable[[str],
 
 
 def ask(question: str, k: int = 3) -> list[tuple[Document, float]]:
-    """The best passages for a question, from the store that the demo built; it is built if it is not there."""
+    """Return the best passages for a question from the demo's store, which is built if it is missing or does not match."""
     from lateint.errors import StoreMismatch, StoreNotFound
     from lateint.indexing.store import open_store
     from lateint.ranking.ranker import Ranker

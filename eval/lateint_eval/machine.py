@@ -1,4 +1,4 @@
-"""What a result must say about where it came from."""
+"""Origin of a result: commit, machine and versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HERE = Path(__file__).parent
 
 
 def describe() -> Json:
-    """Commit of lateint's own checkout (empty if it was installed otherwise), processor, cores and library versions."""
+    """Return the commit of lateint's checkout (empty if there is none), processor, cores and library versions."""
     return {
         "commit": _git("rev-parse", "--short=12", "HEAD") + ("+" if _git("status", "--porcelain", "-uno") else ""),
         "machine": f"{_processor()}, {os.cpu_count()} cores",

@@ -73,7 +73,7 @@ class PairEvaluation:
         lines = [f"{self.n} pairs, graded labels, mean {self.mean_label:.2f}"]
         if self.threshold is not None:
             lines = [f"{self.n} pairs, binary labels, {self.mean_label:.1%} positive"]
-            lines.append(f"positive from score {self.threshold.value:.6g} ({self.threshold.origin})")
+            lines.append(f"positive if the score is at least {self.threshold.value:.6g} ({self.threshold.origin})")
         lines += ["", f"{'measure':<8}  {'value':>7}  95 % interval"]
         for name, each in self.estimates.items():
             lines.append(f"{name:<8}  {each.value:7.4f}  [{each.low:.4f}, {each.high:.4f}]")

@@ -1,4 +1,4 @@
-"""`make_plan`: what indexing a corpus and ranking from its store will cost on this machine."""
+"""`make_plan`: estimate the cost of indexing a corpus and ranking from its store on this machine."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from lateint_store import format_codecs, parse_codecs
 from lateint_store.errors import SpecError
 
 _SAMPLE = 1_000
-_CODECS = ("cast:float16", "int8", "int4", "drive:bits=6", "drive:bits=4", "drive:bits=2")  # tried on states, else vectors
+_CODECS = ("cast:float16", "int8", "int4", "drive:bits=6", "drive:bits=4", "drive:bits=2")  # for states, else for vectors
 QUERIES = 21
-_WORDS = 6  # of a query that is taken from a document
+_WORDS = 6  # words of a query that is taken from a document
 CANDIDATES, _MORE, _MANY = 100, 300, 1_000
-_QUICK_MS = 300  # what takes no longer with _MORE candidates is timed with _MANY
+_QUICK_MS = 300  # if _MORE candidates take at most this long, _MANY candidates are timed as well
 
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
-    """What a corpus takes on disk in some codecs, and a document of it."""
+    """Bytes on disk in some codecs, per document and for the whole corpus."""
 
     codecs: str
     a_document: Estimate
@@ -42,7 +42,7 @@ class Bytes:
 
 @dataclass(frozen=True, slots=True)
 class RankTime:
-    """Median milliseconds to rank so many candidates; `extrapolated` if it was not timed with as many."""
+    """Median milliseconds to rank a number of candidates; `extrapolated` if fewer were timed."""
 
     candidates: int
     ms: Estimate
@@ -51,26 +51,29 @@ class RankTime:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that `lateint plan` prints; intervals are of 95 %, those of times what differed between parts of the sample."""
+    """Everything that `lateint plan` prints.
+
+    Intervals are 95 % intervals, except those of times: they span the parts of the sample.
+    """
 
     documents: int
     sample: int
     tokens_median: Estimate
     tokens_p95: Estimate
-    cut: Estimate  # share of documents that lose their end
+    cut: Estimate  # share of documents that are truncated
     max_length: int
-    bytes: tuple[Bytes, ...]  # the codecs that would be used come first
+    bytes: tuple[Bytes, ...]  # first the codecs of the store to be built, then alternatives
     hours: Estimate
     ranking: tuple[RankTime, ...]
     free_bytes: int
 
     @property
     def fits(self) -> bool:
-        """Whether the first codecs' upper end fits the free disk."""
+        """Return True if the upper bound for the first codecs fits in the free disk space."""
         return self.bytes[0].in_all.high <= self.free_bytes
 
     def to_json(self) -> Json:
-        """Plain data."""
+        """Return the plan as JSON."""
         return asdict(self) | {"fits": self.fits}
 
 
@@ -85,12 +88,12 @@ def make_plan(
     beside: Path | None = None,
     seed: int = 0,
 ) -> Plan:
-    """Encode, store and rank a random sample as the corpus would be, and scale up.
+    """Encode, store and rank a random sample as a build would do, and scale the costs to the corpus.
 
-    Args: `codecs` of the store to be built, None: the method's; `queries` to time, None: words of the sample's documents;
-    `beside`: where the store will lie, for the free disk.
-    Raises: InputError for an empty corpus or codecs of unknown arrays; what encoding raises.
-    Cost: reading the corpus, encoding `sample` documents, and 30 rankings of 100 to 1,000 of them.
+    Args: `codecs` of the store, None for the method's; `queries` to time, None for words of sampled documents; `beside` is
+    the planned path of the store, whose disk is checked for free space.
+    Raises: InputError for an empty corpus or codecs of unknown arrays; any error of encoding.
+    Cost: reading the corpus, encoding `sample` documents, and 30 rankings of 100 to 1,000 candidates.
     """
     found, choices = survey(documents, sample, seed), _choices(model, codecs)
     with tempfile.TemporaryDirectory(prefix="lateint-plan-") as folder:
@@ -115,7 +118,7 @@ def make_plan(
 
 
 def _choices(model: Model, codecs: Codecs | None) -> list[Codecs]:
-    """The codecs to be used, then others for the array that takes the most room."""
+    """Return the codecs of the store, then alternatives for the largest array."""
     first = {name: pipeline.parts for name, pipeline in pipelines(model, codecs).items()}
     large = "states" if "states" in first else "vector" if "vector" in first else None
     choices: list[Codecs] = [first]
@@ -123,7 +126,7 @@ def _choices(model: Model, codecs: Codecs | None) -> list[Codecs]:
         try:
             through = pipelines(model, first | parse_codecs(f"{large}={text}"))
             other = {name: pipeline.parts for name, pipeline in through.items()}
-        except SpecError:  # a codec that does not take this width
+        except SpecError:  # the codec does not support the width of the array
             continue
         if other not in choices:
             choices.append(other)
@@ -156,7 +159,7 @@ def _rank(model: Model, found: Survey, store: Path, queries: Sequence[str]) -> t
 
 
 def _queries(found: Survey, seed: int) -> list[str]:
-    """Words in a row from documents of the sample, where there are no questions."""
+    """Return spans of sampled documents as queries, for a corpus without queries."""
     random = np.random.default_rng(seed)
     queries: list[str] = []
     for document in found.sample:
@@ -168,6 +171,6 @@ def _queries(found: Survey, seed: int) -> list[str]:
 
 
 def _existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that exists."""
+    """Return the path, or its nearest parent that exists."""
     path = path.absolute()
     return path if path.exists() else _existing(path.parent)

@@ -178,6 +178,6 @@ def test_graded_labels_take_no_threshold():
 def test_tables():
     text = evaluate_pairs(SCORES, BINARY, Threshold(0.5, "given")).to_text().splitlines()
     assert text[0] == f"60 pairs, binary labels, {BINARY.mean():.1%} positive"
-    assert text[1] == "positive from score 0.5 on (given)"
+    assert text[1] == "positive if the score is at least 0.5 (given)"
     assert [line.split()[0] for line in text[3:]] == ["measure", "accuracy", "F1", "AUC"]
     assert evaluate_pairs(SCORES, LABELS).to_text().startswith("60 pairs, graded labels, mean ")
