@@ -1,4 +1,4 @@
-"""A plain model of the official MS MARCO script, read off its behaviour and kept apart from the code under test.
+"""A simple model of the official MS MARCO script, written from its behaviour and independent of the code under test.
 
 It works on the text of the two files, with integers, and knows nothing of lateint's readers.
 """
@@ -7,11 +7,11 @@ from collections import Counter
 
 
 class Rejected(Exception):
-    """The official script ends with an error."""
+    """Raised where the official script ends with an error."""
 
 
 def score(qrels_text: str, run_text: str) -> tuple[list[str], dict[int, set[int]]]:
-    """Return the printed lines and, per query, the passages other than 0 that stand at several ranks."""
+    """Return the printed lines and, per query, the passages other than 0 that occur at several ranks."""
     answers: dict[int, list[int]] = {}
     for line in qrels_text.splitlines():
         answers.setdefault(whole(line, 0), []).append(whole(line, 2))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lateint.model.document import Document
     from lateint.ranking.ranker import Missing, Ranker
 
-Scores = dict[str, dict[str, float]]
+ScoresByQuery = dict[str, dict[str, float]]
 
 
 class SearchModel:
@@ -65,7 +65,7 @@ class SearchModel:
         top_ranked: Mapping[str, Sequence[str]] | None = None,
         num_proc: int | None = None,
         **kwargs: object,
-    ) -> Scores:
+    ) -> ScoresByQuery:
         """Score the candidates of every query and keep the best `top_k`; a query without candidates gets an empty ranking.
 
         `encode_kwargs` is ignored: batches are sized by tokens, and precision is the model's.
@@ -82,17 +82,17 @@ class SearchModel:
         score = self._by_text if self.ranker.store is None else self._by_id
         return {query_id: _best(found, top_k) for query_id, found in score(texts, candidates).items()}
 
-    def _by_text(self, texts: Mapping[str, str], candidates: Mapping[str, list[str]]) -> Scores:
+    def _by_text(self, texts: Mapping[str, str], candidates: Mapping[str, list[str]]) -> ScoresByQuery:
         documents = self._documents(candidates)
         asked = [(query_id, doc_id) for query_id, ids in candidates.items() for doc_id in ids]
         logits = self.ranker.logits([(texts[query_id], documents[doc_id].full_text) for query_id, doc_id in asked])
-        found: Scores = {query_id: {} for query_id in candidates}
+        found: ScoresByQuery = {query_id: {} for query_id in candidates}
         for (query_id, doc_id), score in zip(asked, logits.tolist(), strict=True):
             found[query_id][doc_id] = score
         return found
 
-    def _by_id(self, texts: Mapping[str, str], candidates: Mapping[str, list[str]]) -> Scores:
-        found: Scores = {}
+    def _by_id(self, texts: Mapping[str, str], candidates: Mapping[str, list[str]]) -> ScoresByQuery:
+        found: ScoresByQuery = {}
         documents = self._documents(candidates) if self.missing == "encode" else {}
         for query_id, ids in candidates.items():
             given = [documents[doc_id] for doc_id in ids if doc_id in documents]

@@ -54,10 +54,10 @@ class _Table:
 
     def column(self, name: str) -> int:
         """Return the index of a column; its name is compared without regard to case."""
-        places = [place for place, title in enumerate(self.header) if title.lower() == name.lower()]
-        if len(places) != 1:
-            raise FormatError(self.source, self.line, f"{len(places)} columns {name!r} among {self._shown()}; expected one")
-        return places[0]
+        indices = [index for index, title in enumerate(self.header) if title.lower() == name.lower()]
+        if len(indices) != 1:
+            raise FormatError(self.source, self.line, f"{len(indices)} columns {name!r} among {self._shown()}; expected one")
+        return indices[0]
 
     def guess(self, known: Sequence[tuple[str, ...]]) -> list[int]:
         """Return the column indices of the only group of `known` whose columns are all present."""
@@ -86,11 +86,11 @@ def read_pairs(
     """
     table = _read_table(path)
     if columns is None:
-        places = [*table.guess(_SENTENCES), *table.guess([(name,) for name in _LABELS])]
+        indices = [*table.guess(_SENTENCES), *table.guess([(name,) for name in _LABELS])]
     else:
-        places = [table.column(name) for name in columns]
+        indices = [table.column(name) for name in columns]
     rows = _kept(table, where or {})
-    return [_pair(table.source, line, [fields[place] for place in places]) for line, fields in rows]
+    return [_pair(table.source, line, [fields[index] for index in indices]) for line, fields in rows]
 
 
 def pair_columns(path: str | Path) -> list[str]:
@@ -119,11 +119,11 @@ def _kept(table: _Table, where: Mapping[str, Collection[str]]) -> list[tuple[int
     """Return the rows that have a wanted value in every named column."""
     rows = table.rows
     for name, wanted in where.items():
-        place = table.column(name)
-        words = sorted({fields[place] for _, fields in table.rows})
+        index = table.column(name)
+        words = sorted({fields[index] for _, fields in table.rows})
         if absent := sorted(set(wanted) - set(words)):
             raise InputError(f"{table.source}: no pair has {name} {absent[0]!r}; known values: {', '.join(words[:20])}")
-        rows = [(line, fields) for line, fields in rows if fields[place] in wanted]
+        rows = [(line, fields) for line, fields in rows if fields[index] in wanted]
     if not rows:
         chosen = " and ".join(f"{name} {'|'.join(sorted(wanted))}" for name, wanted in where.items())
         raise InputError(f"{table.source} holds no pair{f' with {chosen}' if chosen else ''}; expected at least one")

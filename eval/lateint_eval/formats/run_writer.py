@@ -17,14 +17,14 @@ from typing import Literal, cast
 from lateint_eval.formats.output import replacing
 from lateint_store.errors import InputError
 
-Ranking = Iterable[tuple[str, float]]
+ScoredIds = Iterable[tuple[str, float]]
 _SMALLEST_NORMAL = 2.0**-126  # tools that flush denormals to zero would see ties below it
 MSMARCO_DEPTH = 1000  # ms_marco_eval rejects a file with a deeper rank
 
 
 def write_run(
     path: str | Path,
-    rankings: Mapping[str, Ranking] | Iterable[tuple[str, Ranking]],
+    rankings: Mapping[str, ScoredIds] | Iterable[tuple[str, ScoredIds]],
     format: Literal["trec", "msmarco"] = "trec",
     tag: str = "lateint",
 ) -> int:
@@ -39,7 +39,7 @@ def write_run(
     _check_name(tag, "tag")
     written, seen = 0, set[str]()
     with replacing(path) as write:
-        pairs = cast(Iterable[tuple[str, Ranking]], rankings.items() if isinstance(rankings, Mapping) else rankings)
+        pairs = cast(Iterable[tuple[str, ScoredIds]], rankings.items() if isinstance(rankings, Mapping) else rankings)
         for query_id, ranking in pairs:
             _check_name(query_id, "query id")
             if query_id in seen:
@@ -49,7 +49,7 @@ def write_run(
     return written
 
 
-def _write_ranking(write: Callable[[str], object], query_id: str, given: Ranking, tag: str | None) -> int:
+def _write_ranking(write: Callable[[str], object], query_id: str, given: ScoredIds, tag: str | None) -> int:
     ranking = list(given)
     if tag is None and len(ranking) > MSMARCO_DEPTH:
         raise InputError(f"query {query_id!r} has {len(ranking)} documents; an MS MARCO run holds {MSMARCO_DEPTH}")

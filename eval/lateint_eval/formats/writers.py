@@ -11,10 +11,10 @@ from lateint_eval.formats.output import replacing
 from lateint_eval.formats.records import CandidateList, Doc, Json
 from lateint_store.errors import InputError
 
-Layout = Literal["beir", "msmarco"]
+FileLayout = Literal["beir", "msmarco"]
 
 
-def write_corpus(path: str | Path, docs: Iterable[Doc], layout: Layout) -> None:
+def write_corpus(path: str | Path, docs: Iterable[Doc], layout: FileLayout) -> None:
     """Write `corpus.jsonl` (BEIR) or `pid<TAB>text` (MS MARCO; title and text joined). Raises: InputError."""
     with replacing(path) as write:
         for doc in docs:
@@ -24,14 +24,14 @@ def write_corpus(path: str | Path, docs: Iterable[Doc], layout: Layout) -> None:
                 write(_tab_line(doc.id, doc.full_text))
 
 
-def write_queries(path: str | Path, queries: Mapping[str, str], layout: Layout) -> None:
+def write_queries(path: str | Path, queries: Mapping[str, str], layout: FileLayout) -> None:
     """Write `queries.jsonl` (BEIR) or `qid<TAB>text` (MS MARCO). Raises: InputError; then no file is written."""
     with replacing(path) as write:
         for query_id, text in queries.items():
             write(_json_line({"_id": query_id, "text": text}) if layout == "beir" else _tab_line(query_id, text))
 
 
-def write_qrels(path: str | Path, qrels: Mapping[str, Mapping[str, int]], layout: Layout) -> None:
+def write_qrels(path: str | Path, qrels: Mapping[str, Mapping[str, int]], layout: FileLayout) -> None:
     """Write judgements with BEIR's header, or `qid<TAB>0<TAB>pid<TAB>label` (MS MARCO, also valid TREC)."""
     with replacing(path) as write:
         if layout == "beir":

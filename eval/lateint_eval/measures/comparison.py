@@ -15,7 +15,7 @@ _FULL_COVERAGE = 0.9  # below this share of judged queries, the average over ran
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class CorrectedComparison:
     """A comparison with the baseline, and its p-value after Holm's correction over the runs."""
 
     comparison: Comparison
@@ -28,7 +28,7 @@ class RunComparison:
 
     evaluations: dict[str, Evaluation]
     baseline: str | None = None
-    tests: dict[str, dict[str, Tested]] = field(default_factory=dict)
+    tests: dict[str, dict[str, CorrectedComparison]] = field(default_factory=dict)
     intervals: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
 
     def warnings(self) -> list[str]:
@@ -107,12 +107,12 @@ def score_runs(
     if baseline is None:
         return RunComparison(evaluations, intervals=ends)
     others = [name for name in evaluations if name != baseline]
-    tests: dict[str, dict[str, Tested]] = {name: {} for name in others}
+    tests: dict[str, dict[str, CorrectedComparison]] = {name: {} for name in others}
     for measure, reference in evaluations[baseline].scores.items():
         compared = [compare(evaluations[name].scores[measure].per_query, reference.per_query) for name in others]
         adjusted = holm([each.p_value for each in compared])
         for name, each, p_holm in zip(others, compared, adjusted, strict=True):
-            tests[name][measure] = Tested(each, p_holm)
+            tests[name][measure] = CorrectedComparison(each, p_holm)
     return RunComparison(evaluations, baseline, tests, ends)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lateint_eval.measures.significance import RESAMPLES
 from lateint_store.errors import InputError
 
-PerQuery = Mapping[str, Mapping[str, float]]
+ScoresBySet = Mapping[str, Mapping[str, float]]
 _SMALLEST_MARGIN = 0.02  # with a smaller lead of the teacher, a set is too noisy to measure retention
 
 
@@ -53,7 +53,7 @@ def gain(system: Mapping[str, float], cosine: Mapping[str, float], teacher: Mapp
     return Gain(value, system_sum, teacher_sum, counted, tuple(name for name in system if name not in counted))
 
 
-def gain_interval(system: PerQuery, cosine: PerQuery, teacher: PerQuery, seed: int = 0) -> tuple[float, float]:
+def gain_interval(system: ScoresBySet, cosine: ScoresBySet, teacher: ScoresBySet, seed: int = 0) -> tuple[float, float]:
     """Compute the 95 % percentile bootstrap interval of the gain; the three systems share the resampled queries.
 
     Args: {set name: {query id: quality}}. The same sets count as in `gain` of the means.

@@ -19,7 +19,7 @@ from lateint.ranking.ranker import Ranker
 from lateint_eval.formats.records import Json
 from lateint_eval.planning.estimate import Estimate, proportion, quantile, total
 from lateint_eval.planning.survey import Survey, survey
-from lateint_eval.planning.trial import Codecs, Size, Trial, encode_sample, measure_size, rank_times
+from lateint_eval.planning.trial import Codecs, Trial, TrialSize, encode_sample, measure_size, rank_times
 from lateint_store import format_codecs, parse_codecs
 from lateint_store.errors import SpecError
 
@@ -135,7 +135,7 @@ def _choices(model: Model, codecs: Codecs | None) -> list[Codecs]:
 
 def _bytes(found: Survey, model: Model, trial: Trial, codecs: Codecs, chunks: Chunks | None) -> Bytes:
     with tempfile.TemporaryDirectory(prefix="lateint-plan-") as folder:
-        size: Size = measure_size(model, trial, Path(folder) / "store", codecs, chunks)
+        size: TrialSize = measure_size(model, trial, Path(folder) / "store", codecs, chunks)
     in_all = total(found, size.payloads).scaled(1.0, size.empty + size.beside * found.documents)
     return Bytes(format_codecs(dict(codecs)), in_all.scaled(1 / found.documents), in_all)
 

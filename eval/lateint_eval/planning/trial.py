@@ -35,7 +35,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class TrialSize:
     """Bytes on disk: payloads of each document, overhead per document, and the size of an empty store."""
 
     payloads: list[int]
@@ -67,7 +67,7 @@ def encode_sample(model: Model, documents: Sequence[Document], folder: Path, cod
     return Trial(tokens, lost, owners.tolist(), entries, seconds)
 
 
-def measure_size(model: Model, trial: Trial, folder: Path, codecs: Codecs, chunks: Chunks | None) -> Size:
+def measure_size(model: Model, trial: Trial, folder: Path, codecs: Codecs, chunks: Chunks | None) -> TrialSize:
     """Measure the size of the encoded sample stored in some codecs. Raises: SpecError for codecs that do not fit."""
     through, about = store_layout(model, codecs, chunks)
     with create_store(folder, through, kind=Store, **about) as store:
@@ -79,7 +79,7 @@ def measure_size(model: Model, trial: Trial, folder: Path, codecs: Codecs, chunk
         sizes = [sum(map(len, payloads)) for payloads in zip(*kept, strict=True)]
         payloads = np.bincount(trial.owners, sizes, minlength=len(trial.tokens)).astype(int).tolist()
         beside = (int(store.info()["bytes"]) - empty - sum(sizes)) / len(payloads)
-    return Size(payloads, beside, empty)
+    return TrialSize(payloads, beside, empty)
 
 
 def rank_times(ranker: Ranker, queries: Sequence[str], ids: Sequence[str], candidates: int, seed: int = 0) -> list[float]:

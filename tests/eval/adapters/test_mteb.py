@@ -1,4 +1,4 @@
-"""MTEB's own evaluation of a ranker of ours, on a task that is made here."""
+"""MTEB's own evaluation of a lateint ranker, on a task that is built here."""
 
 import inspect
 
@@ -23,7 +23,7 @@ CALL = {"hf_split": "test", "hf_subset": "default", "encode_kwargs": {}, "num_pr
 
 
 class ToyReranking(AbsTaskRetrieval):
-    """The toy collection; nothing of it is fetched."""
+    """The toy collection as an MTEB task, without downloads."""
 
     metadata = TaskMetadata(
         name="ToyReranking", description="The toy collection", type="Reranking", category="t2t", modalities=["text"],
@@ -34,7 +34,7 @@ class ToyReranking(AbsTaskRetrieval):
 
 
 def task(toy, candidates):
-    """The task with the candidates of some queries; None: a retrieval task."""
+    """Return the task with the candidates of some queries; None gives a retrieval task."""
     made = ToyReranking()
     corpus = [{"id": doc.id, "title": doc.title, "text": doc.text} for doc in toy.documents.values()]
     split = {

@@ -1,4 +1,4 @@
-"""Span queries: words of one document in their order, that document relevant, BM25's best as candidates."""
+"""Span queries: consecutive words of one document, which is relevant; BM25's best documents are the candidates."""
 
 from lateint.model.document import Document
 from lateint.train.data import TrainingSet

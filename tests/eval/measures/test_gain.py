@@ -43,7 +43,7 @@ def test_different_sets_and_nan_are_refused():
 
 
 def per_query(seed, **means):
-    """Two hundred queries a set, spread about these means."""
+    """Return 200 values per set, spread around these means."""
     rng = random.Random(seed)
     return {name: {str(query): mean + rng.uniform(-0.2, 0.2) for query in range(200)} for name, mean in means.items()}
 

@@ -72,7 +72,7 @@ def test_agrees_with_trec_eval_on_runs_with_ties():
 
 
 def test_every_measure_sees_the_same_order_of_ties():
-    # ir-measures hands RR@10 to a provider that breaks ties by ascending id; ours must follow trec_eval for it, too.
+    # ir-measures computes RR@10 with a provider that breaks ties by ascending id; ours must follow trec_eval here as well.
     score = evaluate({"1": {"b": 1}}, run_of({"1": [("a", 1.0), ("b", 1.0)]}), ["RR@10", "RR", "nDCG@10"]).scores
     assert [score[name].mean for name in ("RR@10", "RR", "nDCG@10")] == [1.0, 1.0, 1.0]
 

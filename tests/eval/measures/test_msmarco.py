@@ -24,7 +24,7 @@ def table(rows):
 
 
 def quirky_pair(generator):
-    """Qrels and run with every oddity that the official script meets; how odd is drawn per pair."""
+    """Return random qrels and a run with all irregularities that the official script handles, in random frequency."""
     odd = generator.choice([0.0, 0.0, 0.02, 0.1, 0.3])
     fatal = generator.random() < 0.08
     labels = [1, 1, 1, 0] if generator.random() < 0.5 else [1]
@@ -48,7 +48,7 @@ def quirky_pair(generator):
 
 
 def strict_model(qrels, run):
-    """What the strict mode must do, said once more: an error, or the mean over judged queries of label >= 1."""
+    """A second implementation of the strict mode: an error, or the mean over judged queries with labels >= 1."""
     ranks, pids = [(q, r) for q, _, r in run], [(q, p) for q, p, _ in run]
     if any(not 1 <= r <= 1000 for _, _, r in run) or len(set(ranks)) < len(ranks) or len(set(pids)) < len(pids):
         return FormatError
@@ -104,7 +104,7 @@ def test_plain_pair_prints_the_official_bytes(files):
     assert compatible(*files("1\t0\t7\t1\n", "1\t5\t1\n")).official_text().splitlines()[1] == "MRR @10: 0.0"
 
 
-# One row of the table in eval/README.md each: qrels, run, compatible MRR, a piece of its warning, strict MRR or error.
+# The rows of the table in eval/README.md: qrels, run, compatible MRR, part of its warning, strict MRR or error.
 TABLE = [
     ("missing query", "1\t0\t7\t1\n2\t0\t8\t1\n", "1\t7\t1\n", 0.5, None, 0.5),
     ("unjudged query", "1\t0\t7\t1\n", "1\t7\t1\n5\t7\t1\n", 1.0, "1 queries are not judged", 1.0),

@@ -1,4 +1,4 @@
-"""Predicted figures against the tools themselves, on 500 random runs with every quirk; BEIR against a model of it."""
+"""Predicted scores against the tools themselves, on 500 random runs with all quirks; for BEIR, against a model of it."""
 
 import math
 import random
@@ -66,7 +66,7 @@ def by_tool(qrels, run):
 
 
 def trec_eval(qrels, run):
-    """Per query, MRR@10 and nDCG@10: reciprocal ranks below 0.1 lie behind rank 10."""
+    """Return MRR@10 and nDCG@10 per query; reciprocal ranks below 0.1 belong to ranks after 10."""
     found = pytrec_eval.RelevanceEvaluator(qrels, {"recip_rank", "ndcg_cut_10"}).evaluate(run)
     return {
         query: (each["recip_rank"] if each["recip_rank"] >= 0.1 else 0.0, each["ndcg_cut_10"]) for query, each in found.items()
@@ -132,7 +132,7 @@ def test_our_own(pairs):
 
 
 def test_the_tools_do_differ_on_these_runs(pairs):
-    """The negative twin: had they agreed, any one formula would have passed for all."""
+    """Check that the tools differ on these runs; otherwise one formula would pass the tests of all of them."""
     differ = sum(len({score.mrr for score in tool_scores(qrels, run)}) > 2 for qrels, run in pairs)
     assert differ > PAIRS / 2
 

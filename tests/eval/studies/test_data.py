@@ -1,4 +1,4 @@
-"""What a study reads: some queries of a set, wherever the set lies, or a clear word."""
+"""Loading the data of a study: chosen queries of a set at any path, or an error with the reason."""
 
 from dataclasses import replace
 

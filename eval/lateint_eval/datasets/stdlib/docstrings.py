@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
-Named = tuple[str, str]  # qualified name, docstring cleaned by `inspect.cleandoc`
+NamedDocstring = tuple[str, str]  # qualified name, docstring cleaned by `inspect.cleandoc`
 
 
-def parse_docstrings(public: str, sources: Sequence[Path]) -> Iterator[Named]:
+def parse_docstrings(public: str, sources: Sequence[Path]) -> Iterator[NamedDocstring]:
     """Read the docstrings of source files: exported functions, classes and their public methods, in source order.
 
     Args: `public` is the module's name as programmers import it (`asyncio` for `asyncio/tasks.py`); `sources` are its files.
@@ -41,7 +41,7 @@ def _exported(tree: ast.Module) -> frozenset[str] | None:
         return None
 
 
-def _members(prefix: str, body: list[ast.stmt], exported: frozenset[str] | None) -> Iterator[Named]:
+def _members(prefix: str, body: list[ast.stmt], exported: frozenset[str] | None) -> Iterator[NamedDocstring]:
     """Walk definitions, including those under `if` and `try` (platforms, accelerators), but no function bodies."""
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -56,13 +56,15 @@ def _members(prefix: str, body: list[ast.stmt], exported: frozenset[str] | None)
             yield from _members(prefix, [*node.body, *handled, *node.orelse], exported)
 
 
-def _documented(name: str, node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Named]:
+def _documented(
+    name: str, node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+) -> Iterator[NamedDocstring]:
     doc = ast.get_docstring(node)
     if doc:
         yield name, doc
 
 
-def import_docstrings(public: str, module_name: str) -> Iterator[Named]:
+def import_docstrings(public: str, module_name: str) -> Iterator[NamedDocstring]:
     """Read the docstrings of an importable module, its own functions and classes, and their methods, sorted by name.
 
     Args: `public` is the prefix of the yielded names (`struct`); `module_name` is the module to import (`_struct`).
@@ -83,7 +85,7 @@ def import_docstrings(public: str, module_name: str) -> Iterator[Named]:
                 yield from _doc_of(f"{public}.{name}.{member}", getattr(value, member))
 
 
-def _doc_of(name: str, value: object) -> Iterator[Named]:
+def _doc_of(name: str, value: object) -> Iterator[NamedDocstring]:
     if isinstance(value, type) and not vars(value).get("__doc__"):
         return  # an exception without its own docstring would repeat the one of `Exception`
     doc = inspect.getdoc(value)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lateint_eval.datasets.stdlib.docstrings import Named, import_docstrings, parse_docstrings
+from lateint_eval.datasets.stdlib.docstrings import NamedDocstring, import_docstrings, parse_docstrings
 from lateint_eval.datasets.stdlib.modules import IMPORTED, PARSED, SKIPPED, public_name, source_files
 from lateint_eval.datasets.stdlib.questions import judged_ids
 from lateint_eval.datasets.stdlib.topics import topic_paragraphs
@@ -82,7 +82,7 @@ def _docstring_passages(root: Path) -> Iterator[Passage]:
             yield Passage(name, name, shorten(doc))
 
 
-def _named_docstrings(root: Path) -> Iterator[Named]:
+def _named_docstrings(root: Path) -> Iterator[NamedDocstring]:
     for module in IMPORTED.split():
         yield from import_docstrings(public_name(module), module)
     for module in PARSED.split():

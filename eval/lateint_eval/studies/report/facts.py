@@ -99,6 +99,6 @@ def chosen(results: Json, data: str) -> Spot | None:
     return None
 
 
-def place_of(results: Json, wanted: str) -> int | None:
+def index_of(results: Json, wanted: str) -> int | None:
     """Return the index of the point with this id."""
     return next((at for at, point in enumerate(results["points"]) if point["id"] == wanted), None)

@@ -22,9 +22,9 @@ _MARKER, _BAR = 6, 2  # half widths in pixels
 def draw_points(axes: Axes, points: Sequence[Spot], reference: int | None) -> None:
     """Draw the front as a step line, and every point with its 95 % interval above it; the reference is a red diamond."""
     best = front(points)
-    places = [at_cost(axes, spot.cost) for spot in best] + [axes.get_xlim()[1]]
+    costs = [at_cost(axes, spot.cost) for spot in best] + [axes.get_xlim()[1]]
     qualities = [spot.quality for spot in best] + [best[-1].quality]
-    axes.step(places, qualities, where="post", color=BLUE, alpha=0.55, linewidth=1.6, zorder=1)
+    axes.step(costs, qualities, where="post", color=BLUE, alpha=0.55, linewidth=1.6, zorder=1)
     for number, spot in enumerate(points):
         x = at_cost(axes, spot.cost)
         color = RED if spot.at == reference else BLUE if spot in best else GREY

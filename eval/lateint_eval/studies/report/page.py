@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from lateint_eval.formats.records import Json
-from lateint_eval.studies.report.facts import BYTES, MILLISECONDS, chosen, inside, number, place_of, spots
+from lateint_eval.studies.report.facts import BYTES, MILLISECONDS, chosen, index_of, inside, number, spots
 from lateint_eval.studies.report.plots import PHASE_COLORS, Costs, quality_plot, query_plot, time_plot
 from lateint_eval.studies.report.table import table
 from lateint_eval.studies.report.words import counted, escaped, summary
@@ -81,7 +81,7 @@ def _contents(results: Json) -> str:
 def _section(results: Json, at: int, data: str) -> str:
     about, measure = results["data"][data], results["measures"][0]
     stage = number(about, "first_stage", measure, "mean")
-    reference = place_of(results, results["reference"])
+    reference = index_of(results, results["reference"])
     drawn = []
     for cost, unit, label in ((BYTES, "bytes", "bytes a document"), (MILLISECONDS, "ms", "milliseconds a query, median")):
         costs = Costs(f"{unit}-{at}", label, unit)
@@ -107,7 +107,7 @@ def _figure(title: str, plot: str, caption: str) -> str:
 def _queries(results: Json, data: str, at: int) -> str:
     """Plot the best other point against the reference, query by query."""
     title, measure = "Query by query", results["measures"][0]
-    best, reference = chosen(results, data), place_of(results, results["reference"])
+    best, reference = chosen(results, data), index_of(results, results["reference"])
     if best is None or reference is None:
         return _figure(title, "", "There is no point other than the reference.")
     path = ("results", data, "measures", measure, "per_query")
@@ -153,7 +153,7 @@ def _points(results: Json) -> str:
 def _made(results: Json) -> str:
     made = results.get("made") or {}
     versions = ", ".join(f"{name} {version}" for name, version in (made.get("versions") or {}).items())
-    indices = place_of(results, results["reference"]), place_of(results, results["baseline"])
+    indices = index_of(results, results["reference"]), index_of(results, results["baseline"])
     reference, baseline = (None if at is None else results["points"][at]["label"] for at in indices)
     facts = {key: made.get(key) for key in ("command", "commit", "date", "machine", "python")} | {"versions": versions}
     facts |= {"seed": results.get("seed"), "measures": ", ".join(results["measures"])}

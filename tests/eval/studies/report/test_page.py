@@ -1,4 +1,4 @@
-"""The report of a study as text; what only a browser can tell is in test_page_browser.py."""
+"""The report of a study as text; test_page_browser.py tests it in a browser."""
 
 import builtins
 import copy
@@ -27,7 +27,7 @@ VOID = {"meta", "link", "br"}
 
 
 class Tree(HTMLParser):
-    """Fails on tags that do not nest; keeps ids, cells, heads and the text of elements."""
+    """Fails on tags that are not nested; records ids, cells, heads and the text of elements."""
 
     def __init__(self, text):
         super().__init__()
@@ -123,7 +123,7 @@ def test_everything_named_by_the_user_is_escaped(study):
     for tag in ("title", "h1", "h2", "pre", "summary", "dd", "caption"):
         assert any(HOSTILE in text for text in tree.text_of(tag)), tag
     assert {given["data-value"] for given in tree.all("th") if "data-value" in given} >= {HOSTILE}
-    assert any(HOSTILE in text for text in tree.text_of("text"))  # no formula was made of the dollar signs
+    assert any(HOSTILE in text for text in tree.text_of("text"))  # dollar signs are not read as a formula
 
 
 def test_every_command_of_a_point_is_there_exactly(study, page):
@@ -179,7 +179,7 @@ def test_no_data_at_all():
 
 
 def without(study):
-    """The same study with one kind of value gone after the other."""
+    """Yield copies of the study, each without one kind of value."""
     for point in study["points"]:
         yield point, "timing", {}
         yield point, "timing", None
@@ -227,7 +227,7 @@ def test_without_matplotlib_the_error_says_what_to_install(study, monkeypatch):
 
 
 def made_up(seed):
-    """Spots of few different costs and qualities, so that some are equal."""
+    """Return spots with few different costs and qualities, so that some are equal."""
     generator = random.Random(seed)
     count = generator.randrange(12)
     return [Spot(at, "", float(generator.randrange(5)), float(generator.randrange(5)), None, None) for at in range(count)]
@@ -261,7 +261,7 @@ def test_the_scatter_shows_the_best_other_point_of_the_front(study):
     assert chosen(study, "squad").label == "prettr L=3, float16"
     assert chosen(study | {"reference": "p1"}, "squad").label == "prettr L=1, float32"
     assert chosen(results.study(results.POINTS[:1]), "squad") is None
-    worse = results.study((results.POINTS[-1], ("worse and larger", 60.0, 9.0, 0.5)))  # the front is the reference alone
+    worse = results.study((results.POINTS[-1], ("worse and larger", 60.0, 9.0, 0.5)))  # only the reference is on the front
     assert chosen(worse, "squad").label == "worse and larger"
 
 
