@@ -35,7 +35,7 @@ from lateint_eval.reporting.evaluate import evaluate_task
 from lateint_eval.reporting.page import Page
 from lateint_eval.reporting.reference import reference, stored_means
 from lateint_eval.reporting.render import render
-from lateint_eval.reporting.sets import Task, demo_task, named, tasks
+from lateint_eval.reporting.sets import EvaluationTask, demo_task, named, tasks
 from lateint_eval.reporting.stored import Results
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def update(checkpoints: Sequence[Checkpoint], about: dict[str, Any], wanted: Seq
         raise InputError(f"no set is called {odd[0]!r}; there are: {', '.join(known)}")
     for checkpoint in checkpoints:
 
-        def run(task: Task, checkpoint: Checkpoint = checkpoint) -> dict[str, Any]:
+        def run(task: EvaluationTask, checkpoint: Checkpoint = checkpoint) -> dict[str, Any]:
             given = reference(base, task, REFERENCES)
             with _precision(about["precision"]):
                 return _print_scores(checkpoint.name, evaluate_task(checkpoint.model, task, given))

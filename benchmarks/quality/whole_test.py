@@ -18,15 +18,15 @@ from lateint.model.digests import digest_tensors
 from lateint_eval.datasets.folder import data_folder, read_split
 from lateint_eval.reporting.evaluate import evaluate_task
 from lateint_eval.reporting.reference import reference
-from lateint_eval.reporting.sets import BINARY, MAIN, Task
+from lateint_eval.reporting.sets import BINARY, MAIN, EvaluationTask
 
 DEPTH = 50
 
 
-def whole(name: str) -> Task:
+def whole(name: str) -> EvaluationTask:
     """Every judged question of a test set, with BM25's best `DEPTH` candidates."""
     split = read_split(data_folder() / name, "test")
-    return Task(f"{name} test, whole", split.only(sorted(split.candidates), DEPTH), BINARY, test=True)
+    return EvaluationTask(f"{name} test, whole", split.only(sorted(split.candidates), DEPTH), BINARY, test=True)
 
 
 def main() -> None:

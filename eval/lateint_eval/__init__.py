@@ -1,1 +1,1 @@
-"""Evaluation: formats, measures, MS MARCO semantics, significance, audit, gain. Heavy imports wait."""
+"""Evaluation: formats, measures, MS MARCO semantics, significance tests, audit, gain. Heavy packages are imported on use."""

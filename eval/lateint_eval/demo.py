@@ -1,4 +1,4 @@
-"""The demo: the Python standard library's documentation, indexed, ranked and evaluated on the user's machine."""
+"""The demo: index, rank and evaluate the Python standard library's documentation on the user's machine."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lateint_eval.datasets.bm25 import Bm25
 from lateint_eval.datasets.stdlib.passages import build_passages
 from lateint_eval.datasets.stdlib.questions import Questions, load_questions
+from lateint_eval.formats.records import Json
 from lateint_eval.systems import Outcome, System, cached, full, measure
 
 if TYPE_CHECKING:
+    from lateint.indexing.progress import ProgressLike
     from lateint.indexing.store import Store
     from lateint.model.document import Document
     from lateint.model.model import Model
 
-DEPTH = 20
-TOKENS = 96
-MEASURES = ("nDCG@10", "RR@10")
+_DEPTH = 20
+_TOKENS = 96
+_MEASURES = ("nDCG@10", "RR@10")
 NAMES = {
     "bm25": "BM25",
     "cosine": "base cosine",
@@ -34,7 +36,7 @@ NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What the demo built and measured."""
+    """Results of the demo."""
 
     outcomes: list[Outcome]
     questions: Questions
@@ -42,8 +44,8 @@ class Demo:
     index_seconds: float
     seconds: float
 
-    def to_json(self) -> dict[str, Any]:
-        """The table as data; numbers with full precision, None where nothing is stored."""
+    def to_json(self) -> Json:
+        """Return the table as JSON with full precision; bytes are None for systems without a store."""
         systems = [
             {
                 "name": outcome.system.name,
@@ -66,43 +68,43 @@ class Demo:
 
 
 def home() -> Path:
-    """Where the demo keeps its store: `$LATEINT_HOME/demo`, by default below the user's cache folder."""
+    """Return the demo's folder: `$LATEINT_HOME/demo`, by default in the user's cache folder."""
     chosen = os.environ.get("LATEINT_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lateint"
     return Path(chosen) / "demo"
 
 
 def documents() -> dict[str, Document]:
-    """The passages by id, in a fixed order."""
+    """Return the passages by id, in a fixed order."""
     from lateint.model.document import Document
 
     return {p.id: Document(p.id, p.text, p.title) for p in build_passages()}
 
 
 def load() -> Model:
-    """The default checkpoint, documents cut at the demo's length."""
+    """Load the default checkpoint with the demo's maximum document length."""
     from lateint.loading.load import load_model
 
-    return load_model(doc_max_length=TOKENS)
+    return load_model(doc_max_length=_TOKENS)
 
 
 def load_base(model: Model) -> Model:
-    """The encoder that a checkpoint stands on, as it was before any training of ours: its own vectors, texts cut alike."""
+    """Load the original encoder that a checkpoint was trained from, as a cosine model with the same text lengths."""
     from lateint.loading.load import base_of, load_model
 
     query, document = model.method.query.max_length, model.method.document.max_length
     return load_model(base_of(model.name), "cosine", query_max_length=query, doc_max_length=document)
 
 
-def build(model: Model, corpus: dict[str, Document], progress: Any = None, name: str = "store") -> Store:
-    """Index the passages into a fresh store."""
+def build(model: Model, corpus: dict[str, Document], progress: ProgressLike = None, name: str = "store") -> Store:
+    """Build a new store of the passages; an existing one is deleted."""
     from lateint.indexing.build import build_store
 
     shutil.rmtree(home() / name, ignore_errors=True)
     return build_store(model, list(corpus.values()), home() / name, progress=progress)
 
 
-def run(split: str = "test", progress: Any = None, say: Callable[[str], None] = lambda _: None) -> Demo:
-    """Index, rank and evaluate; the four systems over the same BM25 top 20."""
+def run(split: str = "test", progress: ProgressLike = None, say: Callable[[str], None] = lambda _: None) -> Demo:
+    """Index, rank and evaluate: four systems re-rank the same BM25 top 20."""
     started = time.perf_counter()
     corpus = documents()
     say(f"{len(corpus)} passages of the standard library's documentation")
@@ -116,22 +118,22 @@ def run(split: str = "test", progress: Any = None, say: Callable[[str], None] = 
         say(f"indexed in {index_seconds:.0f} s: {store.info()['bytes'] / 1e6:.1f} MB in {store.path}")
         base = load_base(model)
         vectors = stack.enter_context(build(base, corpus, progress, "cosine"))
-        lists = {q.id: [doc_id for doc_id, _ in first.search(q.text, DEPTH)] for q in questions.kept}
+        lists = {q.id: [doc_id for doc_id, _ in first.search(q.text, _DEPTH)] for q in questions.kept}
         outcomes = []
         for system in (
-            System("bm25", lambda text, _: first.search(text, DEPTH)),
+            System("bm25", lambda text, _: first.search(text, _DEPTH)),
             replace(cached(base, vectors), name="cosine"),
             full(model, corpus),
             cached(model, store),
         ):
             say(f"ranking with {NAMES[system.name]}")
             texts = {q.id: q.text for q in questions.kept}
-            outcomes.append(measure(system, texts, lists, questions.qrels, MEASURES))
+            outcomes.append(measure(system, texts, lists, questions.qrels, _MEASURES))
     return Demo(outcomes, questions, len(corpus), index_seconds, time.perf_counter() - started)
 
 
 def ask(question: str, k: int = 3) -> list[tuple[Document, float]]:
-    """The best passages for a question, from the store that the demo built; it is built if it is not there."""
+    """Return the best passages for a question from the demo's store, which is built if it is missing or does not match."""
     from lateint.errors import StoreMismatch, StoreNotFound
     from lateint.indexing.store import open_store
     from lateint.ranking.ranker import Ranker
@@ -146,5 +148,5 @@ def ask(question: str, k: int = 3) -> list[tuple[Document, float]]:
         store = open_store(home() / "store")
         ranker = Ranker(model, store)
     with store:
-        ids = [doc_id for doc_id, _ in first.search(question, 5 * DEPTH)]
+        ids = [doc_id for doc_id, _ in first.search(question, 5 * _DEPTH)]
         return [(corpus[hit.doc_id], hit.score) for hit in ranker.rank(question, ids, top_k=k)] if ids else []

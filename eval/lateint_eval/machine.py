@@ -1,4 +1,4 @@
-"""What a result must say about where it came from."""
+"""Origin of a result: commit, machine and versions."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from lateint import __version__
+from lateint_eval.formats.records import Json
 
-HERE = Path(__file__).parent
+_HERE = Path(__file__).parent
 
 
-def describe() -> dict[str, Any]:
-    """Commit of lateint's own checkout (empty if it was installed otherwise), processor, cores and library versions."""
+def describe() -> Json:
+    """Return the commit of lateint's checkout (empty if there is none), processor, cores and library versions."""
     return {
         "commit": _git("rev-parse", "--short=12", "HEAD") + ("+" if _git("status", "--porcelain", "-uno") else ""),
         "machine": f"{_processor()}, {os.cpu_count()} cores",
@@ -26,7 +26,7 @@ def describe() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(["git", "-C", str(HERE), *arguments], capture_output=True, text=True, check=False).stdout.strip()
+    return subprocess.run(["git", "-C", str(_HERE), *arguments], capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _version(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The systems that every table compares: first stage, base cosine, the full model and the cached model."""
+"""The systems compared in every table: first stage, base cosine, full model and cached model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from lateint_eval.formats import Entry, Run
+from lateint_eval.formats import Run, RunEntry
 from lateint_eval.measures.metrics import Evaluation, evaluate
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Rerank = Callable[[str, Sequence[str]], Scored]
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A way to order the candidates of a query; `bytes_per_document` is what it keeps of each, None if nothing."""
+    """A function that re-ranks the candidates of a query; `bytes_per_document` is None if it stores nothing."""
 
     name: str
     rerank: Rerank
@@ -32,7 +32,7 @@ class System:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a system did on a set: its run as measured, and the milliseconds of every query."""
+    """Result of a system on a set: evaluation, rankings, and the milliseconds of every query."""
 
     system: System
     evaluation: Evaluation
@@ -40,7 +40,7 @@ class Outcome:
     milliseconds: list[float] = field(repr=False)
 
     def percentile(self, share: float) -> float:
-        """Milliseconds below which that share of the queries lies (nearest rank)."""
+        """Return a percentile of the milliseconds by nearest rank; `share` 0.5 is the median."""
         ordered = sorted(self.milliseconds)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
@@ -52,7 +52,7 @@ def measure(
     qrels: Mapping[str, Mapping[str, int]],
     measures: Sequence[str],
 ) -> Outcome:
-    """Re-rank every query's candidates, timing each call, and evaluate. The first call is made twice, to warm up."""
+    """Re-rank the candidates of every query, time each call, and evaluate. The first call is repeated, as a warm-up."""
     rankings: dict[str, Scored] = {}
     milliseconds: list[float] = []
     for query_id, text in queries.items():
@@ -65,15 +65,15 @@ def measure(
 
 
 def as_run(name: str, rankings: Mapping[str, Scored]) -> Run:
-    """Rankings in memory as the run that a file would hold."""
+    """Convert rankings in memory to a run."""
     run = Run(name)
     for query_id, scored in rankings.items():
-        run.queries[query_id] = [Entry(doc_id, rank, score, 0) for rank, (doc_id, score) in enumerate(scored, 1)]
+        run.queries[query_id] = [RunEntry(doc_id, rank, score, 0) for rank, (doc_id, score) in enumerate(scored, 1)]
     return run
 
 
 def cached(model: Model, store: Store) -> System:
-    """The model over a store's states."""
+    """Return a system that ranks with the stored states of `store`."""
     from lateint.ranking.ranker import Ranker
 
     ranker = Ranker(model, store)
@@ -81,7 +81,7 @@ def cached(model: Model, store: Store) -> System:
 
 
 def full(model: Model, documents: Mapping[str, Document]) -> System:
-    """The same model with document states recomputed from text for every pair, no codec between."""
+    """Return a system that recomputes document states from text for every pair, without codecs."""
     from lateint.ranking.ranker import Ranker
 
     ranker = Ranker(without_codecs(model))
@@ -89,7 +89,7 @@ def full(model: Model, documents: Mapping[str, Document]) -> System:
 
 
 def without_codecs(model: Model) -> Model:
-    """The same model, sharing all weights, whose arrays pass no lossy codec."""
+    """Return a model that shares all weights with `model` and stores its arrays without lossy codecs."""
     plain = copy.copy(model)
     plain.method = replace(model.method, codecs=())
     return plain

@@ -71,10 +71,10 @@ def command(**options: Any) -> None:
     elif request.msmarco:
         _print_msmarco(request, qrels)
     else:
-        _print_board(request, qrels)
+        _print_comparison(request, qrels)
 
 
-def _print_board(request: Request, qrels: Qrels) -> None:
+def _print_comparison(request: Request, qrels: Qrels) -> None:
     from lateint_eval.formats import irds_measures, read_run
     from lateint_eval.measures.comparison import score_runs
     from lateint_eval.measures.metrics import DEFAULT_MEASURES
@@ -84,10 +84,10 @@ def _print_board(request: Request, qrels: Qrels) -> None:
     runs = {path: read_run(path) for path in dict.fromkeys(paths)}
     if empty := [path for path, run in runs.items() if not run.queries]:
         raise InputError(f"{empty[0]} is an empty run; expected a line for every query and document")
-    board = score_runs(qrels, runs, names or DEFAULT_MEASURES, request.baseline, intervals=request.intervals)
-    for warning in board.warnings():
+    comparison = score_runs(qrels, runs, names or DEFAULT_MEASURES, request.baseline, intervals=request.intervals)
+    for warning in comparison.warnings():
         click.secho(f"warning: {warning}", fg="red", err=True)
-    click.echo(_dumps(board.to_json()) if request.as_json else board.to_text(), nl=request.as_json)
+    click.echo(_dumps(comparison.to_json()) if request.as_json else comparison.to_text(), nl=request.as_json)
 
 
 def _split_measures(text: str) -> list[str]:
@@ -134,10 +134,10 @@ def _print_audit(request: Request, qrels: Qrels) -> None:
 
     from lateint_eval.formats import read_run
     from lateint_eval.measures.audit import audit
-    from lateint_eval.measures.tool_scores import figure_lines, figures
+    from lateint_eval.measures.tool_scores import tool_score_lines, tool_scores
 
     runs = {path: read_run(path, finite=False) for path in request.run}
-    reports = {path: (audit(qrels, run), figures(qrels, run)) for path, run in runs.items()}
+    reports = {path: (audit(qrels, run), tool_scores(qrels, run)) for path, run in runs.items()}
     if request.as_json:
         click.echo(_dumps({
             path: {"findings": [asdict(each) for each in findings], "figures": [asdict(each) for each in printed]}
@@ -145,7 +145,7 @@ def _print_audit(request: Request, qrels: Qrels) -> None:
         }))  # fmt: skip
         return
     for path, (findings, printed) in reports.items():
-        lines = [f"  {line}" for line in (*map(str, findings), *figure_lines(printed))]
+        lines = [f"  {line}" for line in (*map(str, findings), *tool_score_lines(printed))]
         click.echo("\n".join([path, *lines[: len(findings)], "", *lines[len(findings) :]]))
 
 

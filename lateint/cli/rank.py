@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lateint.model.document import Document
     from lateint.ranking.ranker import Missing, Ranker
     from lateint.results import Ranking
-    from lateint_eval.formats import Candidates
+    from lateint_eval.formats import CandidateList
 
 
 @click.command("rank")
@@ -147,13 +147,13 @@ class Request:
         if [self.corpus, self.queries, self.candidates].count("-") > 1:
             raise click.UsageError("standard input (-) can be read once")
 
-    def read(self, held: Store | None) -> Iterator[tuple[str, Candidates, list[Document] | None]]:
+    def read(self, held: Store | None) -> Iterator[tuple[str, CandidateList, list[Document] | None]]:
         """Text of each query, its candidates, and the texts of those that have to be encoded, if there are any."""
         from lateint.errors import InputError
         from lateint_eval.formats import read_candidates, read_queries
 
         texts = {} if self.queries is None else read_queries(self.queries)
-        entries: Iterable[Candidates] = read_candidates(self.candidates)
+        entries: Iterable[CandidateList] = read_candidates(self.candidates)
         corpus = None
         if self.corpus is not None:
             entries = list(entries)
@@ -164,7 +164,7 @@ class Request:
                 raise InputError(f"{self.candidates}: no text for query {entry.query_id!r}; give it in --queries")
             yield query, entry, self._documents(entry, corpus)
 
-    def _documents(self, entry: Candidates, corpus: dict[str, Document] | None) -> list[Document] | None:
+    def _documents(self, entry: CandidateList, corpus: dict[str, Document] | None) -> list[Document] | None:
         """Texts of a query's candidates: from the corpus, else as they stand in the candidates."""
         from lateint.errors import MissingDocument
         from lateint.model.document import Document
@@ -181,7 +181,7 @@ class Request:
         return [Document(doc_id, text) for doc_id, text in zip(entry.doc_ids, entry.texts, strict=True)]
 
 
-def _wanted(corpus: str, entries: Iterable[Candidates], held: Store | None) -> dict[str, Document]:
+def _wanted(corpus: str, entries: Iterable[CandidateList], held: Store | None) -> dict[str, Document]:
     """The documents that any query needs and the store lacks; the rest of the corpus is passed over."""
     from lateint.cli.corpus import read_documents
 

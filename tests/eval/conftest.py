@@ -3,4 +3,4 @@ import os
 import torch
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-torch.set_num_threads(1)  # as in tests/lateint: with more, equal texts of a batch may differ in the last bits of their scores
+torch.set_num_threads(1)  # as in tests/lateint: with more threads, scores of equal texts in a batch may differ in the last bits

@@ -10,7 +10,7 @@ SPEED = {
 
 
 def task(name, score, *, full=None, size=1000.0):
-    """A stored set: BM25 at 0.5, the cosine as above, and a model at `score`."""
+    """Return a stored set with BM25 at 0.5, the cosine as in COSINE, and a model at `score`."""
     systems = {"bm25": 0.5, "cosine": COSINE[name], "cached": score} | ({} if full is None else {"full": full})
     rows = {system: dict.fromkeys(SETS[name], value) for system, value in systems.items()}
     rows["cached"]["bytes_per_document"] = size
@@ -23,7 +23,7 @@ def task(name, score, *, full=None, size=1000.0):
 
 
 def result(name, scores, **changes):
-    """A stored result of a checkpoint, as new ones are; `scores`: {set: nDCG@10}."""
+    """Return a stored result of a checkpoint with all current keys; `scores` maps set to nDCG@10."""
     return {
         "commit": "abc", "machine": "a machine, 2 cores", "command": "make report", "date": "2026-01-02",
         "checkpoint": name, "digest": f"{name}-digest".ljust(64, "0"), "residual": False,
@@ -35,7 +35,7 @@ def result(name, scores, **changes):
 
 
 def old_result():
-    """A result from before settings, training and speed were kept."""
+    """Return an old result, stored without settings, training and speed."""
     found = result("default", {"squad dev": 0.9, "squad test": 0.92, "medquad test": 0.7})
     for task in found["tasks"]:
         del task["systems"]["cached"]["intervals"]
@@ -46,7 +46,7 @@ TEACHER = {"squad test": 0.90, "medquad test": 0.80, "msmarco-dl19": 0.66}
 
 
 def stsb(name, value, split="test", **about):
-    """A row of the benchmark of sentence pairs."""
+    """Return a row of the benchmark of sentence pairs."""
     measures = {"Pearson": value - 0.01, "Spearman": value}
     held = {key: {"value": found, "low": found - 0.02, "high": found + 0.02} for key, found in measures.items()}
     return {"row": name, "set": "stsb", "split": split, "n": 1379, "measures": held} | about

@@ -21,20 +21,20 @@ POINTS = (
 
 
 def measured(generator, mean, queries):
-    """A mean with its interval and a value a query."""
+    """Return a mean with its interval and a value per query."""
     values = {f"q{n}": min(1.0, max(0.0, round(generator.gauss(mean, 0.25), 2))) for n in range(queries)}
     return {"mean": mean, "low": mean - 0.021, "high": mean + 0.019, "per_query": values}
 
 
 def timing(total):
-    """Where this many milliseconds went."""
+    """Split a number of milliseconds into phases."""
     shares = {"total_ms": 1.0, "fetch_ms": 0.08, "decode_ms": 0.17, "compute_ms": 0.7}
     times = {key: {"p50": total * share, "p95": total * share * 1.3} for key, share in shares.items()}
     return times | {"bytes_read": 1_000_000, "encode_seconds": 12.5}
 
 
 def point(generator, number, row, data, queries):
-    """One point, named after its row of `POINTS`."""
+    """Return one point from a row of `POINTS`."""
     label, size, total, quality = row
     found = {}
     for shift, name in enumerate(data):
@@ -53,7 +53,7 @@ def point(generator, number, row, data, queries):
 
 
 def study(rows=POINTS, data=("squad", "msmarco-dl19"), queries=60, **changes):
-    """A whole study: the baseline is its first stage, the reference its first point."""
+    """Return a whole study whose baseline is the first stage and whose reference is the first point."""
     generator = random.Random(7)
     stage = {name: {m: measured(generator, 0.6 - 0.05 * at, queries) for m in MEASURES} for at, name in enumerate(data)}
     about = {"queries": queries, "documents": 9_000, "depth": 100}

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lateint_eval.formats import (
-    Candidates,
+    CandidateList,
     Doc,
     read_corpus,
     read_qrels,
@@ -60,10 +60,10 @@ def build(folder: Path) -> None:
     numbered = {qids[name]: [(pids[doc_id], score) for doc_id, score in ranking] for name, ranking in rankings.items()}
     texts = {pids[doc.id]: doc.full_text for doc in docs}
 
-    def lists() -> Iterator[Candidates]:
+    def lists() -> Iterator[CandidateList]:
         for name, query in queries.items():
             doc_ids = [doc_id for doc_id, _ in numbered[qids[name]]]
-            yield Candidates(qids[name], query, doc_ids, [texts[doc_id] for doc_id in doc_ids])
+            yield CandidateList(qids[name], query, doc_ids, [texts[doc_id] for doc_id in doc_ids])
 
     write_run(folder / "run.beir.trec", rankings, tag="bm25")
     write_candidates(folder / "candidates.jsonl", beir_lists(queries, rankings), "jsonl")
@@ -76,10 +76,10 @@ def build(folder: Path) -> None:
     write_run(folder / "run.msmarco.tsv", numbered, format="msmarco")
 
 
-def beir_lists(queries: dict[str, str], rankings: dict[str, Scored]) -> Iterator[Candidates]:
+def beir_lists(queries: dict[str, str], rankings: dict[str, Scored]) -> Iterator[CandidateList]:
     for name, ranking in rankings.items():
         scores = [round(score, 6) for _, score in ranking]
-        yield Candidates(name, queries[name], [doc_id for doc_id, _ in ranking], None, scores)
+        yield CandidateList(name, queries[name], [doc_id for doc_id, _ in ranking], None, scores)
 
 
 if __name__ == "__main__":

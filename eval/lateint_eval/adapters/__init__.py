@@ -1,1 +1,1 @@
-"""Rankers of ours where users already are: PyTerrier pipelines and MTEB tasks. Each module needs its own extra."""
+"""Adapters of `lateint.Ranker` for PyTerrier pipelines and MTEB tasks. Each module needs its own extra."""

@@ -1,4 +1,4 @@
-"""PyTerrier (extra `pyterrier`): a re-ranker for its pipelines, and stores as its artifacts. Neither starts Java."""
+"""PyTerrier (extra `pyterrier`): a re-ranker for pipelines, and stores as artifacts. Neither starts Java."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from lateint.results import Ranking
 
 try:
-    pt: Any = importlib.import_module("pyterrier")  # by name: type checkers would take this very file for the package
-except ImportError as error:  # the base classes are needed here, so this module is what waits until it is used
+    pt: Any = importlib.import_module("pyterrier")  # by name, because type checkers would import this file
+except ImportError as error:  # the base classes are needed at import, so this module itself is imported on use
     raise MissingExtra("pyterrier", "pyterrier") from error
 
 
 class Reranker(pt.Transformer):  # type: ignore[misc]
-    """Scores the candidates of each query: rows with `qid`, `query` and `docno` in, the same with `score` and `rank` out.
+    """Re-ranks frames: rows with `qid`, `query` and `docno` come in, the same rows with `score` and `rank` go out.
 
-    Queries stay in their order, the rows of each stand best first, equal scores in the order of `docno`. Other columns are
-    kept; a score or rank of an earlier stage is replaced.
+    Queries keep their order; the rows of a query are sorted best first, equal scores by `docno`. Other columns are kept; a
+    score or rank of an earlier stage is replaced.
 
-    Args: `ranker`; with a store it looks documents up by `docno`, without one it reads their `text`. `missing` is what to do
-    with documents that the store lacks: `error`, `skip` drops their rows, `encode` reads their `text`.
-    Raises: InputError when called on a frame that lacks a column, holds anything but text in one of these, names a document
-    of a query twice, or has two texts for one `qid`; and what `Ranker.rank` raises.
-    Cost: one `Ranker.rank` a query; without a store a text is encoded again for every query that it is a candidate of.
+    Args: a `ranker` with a store looks documents up by `docno`, one without reads their `text`. `missing` decides about
+    documents that the store lacks: `error`, `skip` drops their rows, `encode` reads their `text`.
+    Raises: InputError for a frame that lacks a column, has values other than text in these columns, repeats a document of a
+    query, or has two texts for a `qid`; the errors of `Ranker.rank`.
+    Cost: one `Ranker.rank` per query; without a store a text is encoded again for every query that it is a candidate of.
     """
 
     def __init__(self, ranker: Ranker, *, missing: Missing = "error") -> None:
@@ -46,27 +46,27 @@ class Reranker(pt.Transformer):  # type: ignore[misc]
         return f"Reranker({self.ranker.model.method.name})"
 
     def transform_inputs(self) -> list[str]:
-        """The columns that are read; PyTerrier checks pipelines by them."""
+        """Return the columns that are read; PyTerrier uses them to check pipelines."""
         encodes = self.ranker.store is None or self.missing == "encode"
         return ["qid", "query", "docno", *(["text"] if encodes else [])]
 
     def transform_outputs(self, input_columns: list[str]) -> list[str]:
-        """The columns that come out. Raises: PyTerrier's InputValidationError if one is missing."""
+        """Return the columns of the output. Raises: PyTerrier's InputValidationError if an input column is missing."""
         pt.validate.columns(input_columns, includes=self.transform_inputs(), context=self)
         return [name for name in input_columns if name not in ("score", "rank")] + ["score", "rank"]
 
     def transform(self, inp: Any) -> Any:
-        """Re-rank a frame; the given one is left as it is."""
+        """Return a re-ranked copy of a frame."""
         _check(inp, self.transform_inputs())
         frame = inp.drop(columns=["score", "rank"], errors="ignore").reset_index(drop=True)
-        places: list[int] = []
+        order: list[int] = []
         scores: list[float] = []
         for _, rows in frame.groupby("qid", sort=False):
-            place = dict(zip(rows["docno"], rows.index, strict=True))
+            row_of = dict(zip(rows["docno"], rows.index, strict=True))
             for hit in self._rank(rows):
-                places.append(place[hit.doc_id])
+                order.append(row_of[hit.doc_id])
                 scores.append(hit.score)
-        ranked = frame.iloc[places].reset_index(drop=True).assign(score=np.array(scores, dtype=np.float64))
+        ranked = frame.iloc[order].reset_index(drop=True).assign(score=np.array(scores, dtype=np.float64))
         return pt.model.add_ranks(ranked)
 
     def _rank(self, rows: Any) -> Ranking:
@@ -79,9 +79,9 @@ class Reranker(pt.Transformer):  # type: ignore[misc]
 
 
 class StoreArtifact(pt.Artifact):  # type: ignore[misc]
-    """A store as a PyTerrier artifact: `pt.Artifact.load(folder)` opens it, `to_hf` and its kin share it.
+    """A store as a PyTerrier artifact: `pt.Artifact.load(folder)` opens it, `to_hf` and similar methods share it.
 
-    Raises: what `lateint.open_store` raises. `store` is the open store; closing it is the caller's business.
+    `store` is the open store; the caller closes it. Raises: the errors of `lateint.open_store`.
     """
 
     ARTIFACT_TYPE, ARTIFACT_FORMAT, ARTIFACT_PACKAGE_HINT = "forward_index", "lateint", "lateint[pyterrier]"
@@ -93,9 +93,9 @@ class StoreArtifact(pt.Artifact):  # type: ignore[misc]
     def reranker(
         self, model: lateint.Model | None = None, *, missing: Missing = "error", aggregate: str | None = None
     ) -> Reranker:
-        """A re-ranker over this store; `model` is by default the one that the store records.
+        """Return a re-ranker over this store; `model` defaults to the model that the store records.
 
-        Raises: StoreMismatch if they do not belong together; ModelError if the recorded model is not found.
+        Raises: StoreMismatch if model and store do not match; ModelError if the recorded model is not found.
         """
         from lateint.indexing.store import recorded_model
 
@@ -104,8 +104,8 @@ class StoreArtifact(pt.Artifact):  # type: ignore[misc]
 
 
 def store_metadata(path: str, listing: Sequence[str]) -> dict[str, str] | None:
-    """What PyTerrier asks of a folder without its own `pt_meta.json`: type and format if it is a store of ours, else None."""
-    with contextlib.suppress(OSError, ValueError):  # another program's file of that name
+    """Return type and format of a folder without PyTerrier's own `pt_meta.json` if it is a lateint store, else None."""
+    with contextlib.suppress(OSError, ValueError):  # the manifest belongs to another program
         manifest = json.loads((Path(path) / FILE).read_text(encoding="utf-8")) if FILE in listing else None
         if isinstance(manifest, dict) and manifest.get("format") == FORMAT:
             kind = StoreArtifact
@@ -114,7 +114,7 @@ def store_metadata(path: str, listing: Sequence[str]) -> dict[str, str] | None:
 
 
 def _check(frame: Any, names: Sequence[str]) -> None:
-    """Refuse a frame that cannot be ranked, and say why."""
+    """Raise InputError with the reason if a frame cannot be ranked."""
     if lacking := [name for name in names if name not in frame.columns]:
         raise InputError(f"the frame lacks the columns {lacking}; expected {list(names)}, found {list(frame.columns)}")
     for name in names:

@@ -1,1 +1,1 @@
-"""Data sets that come with the evaluation."""
+"""Data sets: ranking folders, training sources, BM25, and the demo corpus."""

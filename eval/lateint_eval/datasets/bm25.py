@@ -1,4 +1,4 @@
-"""A first stage in memory: BM25 through bm25s."""
+"""BM25 in memory, as a first stage, through the package bm25s."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lateint_store.errors import MissingExtra
 
 
 class Bm25:
-    """BM25 as Lucene scores it (k1 0.9, b 0.4), English stop words, Snowball stems.
+    """BM25 with Lucene's scoring (k1 0.9, b 0.4), English stop words and Snowball stemming.
 
     Args: `ids` and `texts` of the documents. Raises: MissingExtra without bm25s and PyStemmer.
     """
@@ -30,7 +30,7 @@ class Bm25:
         return self._tokenize(texts, stopwords="en", stemmer=self._stemmer, show_progress=False)
 
     def search(self, query: str, k: int) -> list[tuple[str, float]]:
-        """The best k documents with a score above zero, best first; equal scores in the order of the corpus."""
+        """Return the best k documents with a score above zero, best first; equal scores in corpus order."""
         found, scores = self._index.retrieve(self._tokens([query]), k=min(k, len(self.ids)), show_progress=False)
         pairs = sorted(zip(found[0].tolist(), scores[0].tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
-        return [(self.ids[place], score) for place, score in pairs if score > 0]
+        return [(self.ids[index], score) for index, score in pairs if score > 0]

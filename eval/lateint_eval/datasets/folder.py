@@ -1,4 +1,4 @@
-"""Ranking data in a folder: a BEIR layout with first-stage runs beside it (`runs/bm25.<split>*.trec.gz`)."""
+"""Ranking data in a folder: a BEIR layout with first-stage runs in `runs/bm25.<split>*.trec.gz`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from lateint_store.errors import InputError
 if TYPE_CHECKING:
     from lateint.train.data import TrainingSet
 
-VARIABLE = "LATEINT_DATA"
-SAMPLES = Path(__file__).parent / "samples"  # fixed query ids, 200 a set, so that figures on a CPU can be compared
+_VARIABLE = "LATEINT_DATA"
+SAMPLES = Path(__file__).parent / "samples"  # fixed samples of 200 query ids per set, for evaluation on a CPU
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """One split of a ranking set: judged queries with their candidates, and the texts of all documents."""
+    """One split of a ranking set: judged queries with candidates and first-stage scores, and all documents."""
 
     name: str
     queries: dict[str, str]
@@ -30,7 +30,7 @@ class Split:
     documents: dict[str, Doc]
 
     def only(self, chosen: Sequence[str], depth: int) -> Split:
-        """These queries, and the best `depth` candidates of each."""
+        """Return the split restricted to these queries and their best `depth` candidates."""
         return Split(
             self.name,
             {q: self.queries[q] for q in chosen},
@@ -42,22 +42,22 @@ class Split:
 
 
 def sampled_queries(name: str, split: str) -> list[str]:
-    """The fixed sample of query ids of a set's split."""
+    """Return the fixed sample of query ids for a split of a set."""
     return (SAMPLES / f"{name}.{split}.txt").read_text(encoding="utf-8").split()
 
 
 def data_folder() -> Path:
-    """The folder that the environment variable LATEINT_DATA names. Raises: InputError if it names none."""
-    value = os.environ.get(VARIABLE, "")
+    """Return the folder in the environment variable LATEINT_DATA. Raises: InputError if it is not a folder."""
+    value = os.environ.get(_VARIABLE, "")
     if not value or not Path(value).is_dir():
-        raise InputError(f"{VARIABLE}={value!r} is no folder; set it to the folder that holds squad/, medquad/, ...")
+        raise InputError(f"{_VARIABLE}={value!r} is not a folder; set it to the folder that holds squad/, medquad/, ...")
     return Path(value)
 
 
 def read_split(folder: str | Path, split: str, *, run: str | None = None, qrels: str | None = None) -> Split:
-    """Read one split of a set; `run` and `qrels` name other files below `runs/` and `qrels/`.
+    """Read one split of a set; `run` and `qrels` name other files in `runs/` and `qrels/`.
 
-    Raises: InputError if there is no run for the split; FormatError for a malformed line.
+    Raises: InputError if a file is missing; FormatError for a malformed line.
     """
     home = Path(folder)
     judged = read_qrels(_one(home / "qrels", qrels or f"{split}.tsv"))
@@ -73,9 +73,9 @@ def read_split(folder: str | Path, split: str, *, run: str | None = None, qrels:
 
 
 def training_set(folder: str | Path, split: str = "train") -> TrainingSet:
-    """The same split as the engine's training reads it: level 1 and up is relevant, score-0 lines are not.
+    """Read a split as training data of the engine: labels from 1 are relevant, label 0 is not.
 
-    Documents that are judged in another split are left out, so no model ever sees them, not even as negatives.
+    Documents that are judged in another split are left out, so no model is trained on them, not even as negatives.
     """
     from lateint.model.document import Document
     from lateint.train.data import TrainingSet

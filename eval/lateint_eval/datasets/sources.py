@@ -1,4 +1,4 @@
-"""What `lateint train --data` names: a ranking folder, a file of labelled sentence pairs, or one of texts alone."""
+"""Training data for `lateint train --data`: a ranking folder, a file of labelled sentence pairs, or a file of texts."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def training_source(path: str | Path, split: str = "train", seed: int = 0) -> Source:
-    """Read a source of training examples: a folder as ranking lists, a `.txt` file as texts, another file as pairs.
+    """Read training data: a folder as ranking lists, a `.txt` file as texts, any other file as labelled pairs.
 
-    Raises: InputError if there is no such path, or nothing in it to train on; FormatError for a malformed line.
+    Raises: InputError if the path does not exist or contains no usable data; FormatError for a malformed line.
     """
     if Path(path).is_dir():
         return training_set(path, split)
@@ -29,10 +29,10 @@ def training_source(path: str | Path, split: str = "train", seed: int = 0) -> So
 
 
 def training_pairs(path: str | Path, split: str = "train", seed: int = 0) -> PairSet:
-    """Labelled pairs of a file; graded labels are scaled to 0..1.
+    """Read labelled pairs from a file; labels are scaled to 0..1.
 
-    Where it has a column `split`, those of `split`; `column=word` names another column.
-    Raises: InputError for labels that are all equal: nothing can be learned from them.
+    If the file has a column `split`, only rows with this value are read; `column=value` selects by another column.
+    Raises: InputError if all labels are equal, because nothing can be learned from them.
     """
     from lateint.train.data import PairSet
 
@@ -48,14 +48,14 @@ def training_pairs(path: str | Path, split: str = "train", seed: int = 0) -> Pai
 
 
 def training_texts(path: str | Path, seed: int = 0) -> TextSet:
-    """The texts of a file, one a line, each once; it has no splits.
+    """Read the distinct texts of a file, one per line; such a file has no splits.
 
-    Raises: InputError if there is none; FormatError for a line that is not UTF-8.
+    Raises: InputError for a file without text; FormatError for a line that is not UTF-8.
     """
     from lateint.train.data import TextSet
 
     texts = dict.fromkeys(decode(line, str(path), number).strip() for number, line in read_lines(path))
     texts.pop("", None)
     if not texts:
-        raise InputError(f"{path} holds no text; expected one a line")
+        raise InputError(f"{path} holds no text; expected one text per line")
     return TextSet(Path(path).name, list(texts), seed)

@@ -1,4 +1,4 @@
-"""Readers and writers of ranking data: MS MARCO, TREC, BEIR, JSONL and ir_datasets, told apart by name and content."""
+"""Readers and writers of ranking data: MS MARCO, TREC, BEIR, JSONL and ir_datasets, recognised by name and content."""
 
 from lateint_eval.formats.candidates import read_candidates
 from lateint_eval.formats.corpora import read_corpus
@@ -6,18 +6,18 @@ from lateint_eval.formats.irds import irds_measures
 from lateint_eval.formats.pairs import Pair, read_pairs
 from lateint_eval.formats.qrels import read_qrels
 from lateint_eval.formats.queries import read_queries
-from lateint_eval.formats.records import Candidates, Doc, Entry, Qrels, Run, joined_text
+from lateint_eval.formats.records import CandidateList, Doc, Qrels, Run, RunEntry, joined_text
 from lateint_eval.formats.run_writer import strictly_decreasing, write_run
 from lateint_eval.formats.runs import read_run
 from lateint_eval.formats.writers import write_candidates, write_corpus, write_qrels, write_queries
 
 __all__ = [
-    "Candidates",
+    "CandidateList",
     "Doc",
-    "Entry",
     "Pair",
     "Qrels",
     "Run",
+    "RunEntry",
     "irds_measures",
     "joined_text",
     "read_candidates",

@@ -1,4 +1,4 @@
-"""Where the files of a BEIR folder are."""
+"""Locate the files of a BEIR folder."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ _SUFFIXES = ("", ".gz", ".zst", ".bz2")
 
 
 def beir_file(folder: str | Path, name: str) -> Path:
-    """`folder/name`, plain or compressed; raises InputError if there is none."""
+    """Return the path of `folder/name`, plain or compressed. Raises: InputError if there is no such file."""
     for suffix in _SUFFIXES:
         path = Path(folder) / (name + suffix)
         if path.is_file():
             return path
-    raise InputError(f"no {name}[.gz|.zst|.bz2] in {folder}; expected a BEIR folder or name the file itself")
+    raise InputError(f"no {name}[.gz|.zst|.bz2] in {folder}; expected a BEIR folder, or the path of the file itself")
 
 
 def beir_qrels(folder: str | Path) -> Path:
-    """The judgements of a BEIR folder: the test split, or the only split there is."""
+    """Return the path of the judgements of a BEIR folder: the test split, or the only split."""
     splits = sorted(path for path in (Path(folder) / "qrels").glob("*.tsv*") if path.is_file())
     test = [path for path in splits if path.name.startswith("test.tsv")]
     if len(test or splits) == 1:
         return (test or splits)[0]
     found = ", ".join(path.name for path in splits) or "none"
-    raise InputError(f"cannot choose a qrels split in {folder} (found: {found}); name one: {folder}/qrels/dev.tsv")
+    raise InputError(f"cannot choose a qrels split in {folder} (found: {found}); name a file, such as {folder}/qrels/dev.tsv")

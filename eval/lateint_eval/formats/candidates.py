@@ -1,4 +1,4 @@
-"""Candidate lists for re-ranking: JSONL, top1000 files, TREC and MS MARCO runs, ir_datasets; one query at a time."""
+"""Readers of candidate lists for re-ranking: JSONL, top1000 files, TREC and MS MARCO runs, ir_datasets."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from lateint_eval.formats.corpora import is_json
 from lateint_eval.formats.irds import is_irds
 from lateint_eval.formats.json_lines import Record, parse_record
 from lateint_eval.formats.lines import first_line, source_name
-from lateint_eval.formats.records import Candidates, Entry, Run
+from lateint_eval.formats.records import CandidateList, Run, RunEntry
 from lateint_eval.formats.runs import parse_run, read_run
 from lateint_eval.formats.spool import spooled
 from lateint_eval.formats.top1000 import looks_like_top1000, read_top1000
 from lateint_store.errors import FormatError
 
 
-def read_candidates(path: str | Path) -> Iterator[Candidates]:
-    """Yield the candidates of each query, queries in order of first appearance.
+def read_candidates(path: str | Path) -> Iterator[CandidateList]:
+    """Yield one candidate list per query, in the order in which queries first occur.
 
-    Best first where the file tells: TREC runs by score (then rank), MS MARCO runs by rank; else in file order.
-    Texts are never held for more than one query: a top1000 file is read twice, standard input from a temporary file.
-    Raises: FormatError at a malformed line, or a document or JSONL query that stands twice; InputError; MissingExtra.
+    Candidates of TREC runs are sorted by score (then rank), those of MS MARCO runs by rank; other files keep their order.
+    Texts of only one query are in memory: a top1000 file is read twice, standard input through a temporary file.
+    Raises: FormatError at a malformed line, or at a repeated document or JSONL query; InputError; MissingExtra.
     """
     if is_irds(path):
         yield from _from_run(read_run(path))
@@ -37,17 +37,17 @@ def read_candidates(path: str | Path) -> Iterator[Candidates]:
             yield from _from_run(parse_run(head, lines, source))
 
 
-def _from_json(lines: Iterable[tuple[int, bytes]], source: str) -> Iterator[Candidates]:
+def _from_json(lines: Iterable[tuple[int, bytes]], source: str) -> Iterator[CandidateList]:
     seen: set[str] = set()
     for number, raw in lines:
         candidates = _parse_candidates(parse_record(raw, source, number))
         if candidates.query_id in seen:
-            raise FormatError(source, number, f"query {candidates.query_id!r} for the second time")
+            raise FormatError(source, number, f"query {candidates.query_id!r} occurs for the second time")
         seen.add(candidates.query_id)
         yield candidates
 
 
-def _parse_candidates(record: Record) -> Candidates:
+def _parse_candidates(record: Record) -> CandidateList:
     items = record.data.get("candidates")
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise record.fail("no 'candidates' list of objects")
@@ -55,9 +55,9 @@ def _parse_candidates(record: Record) -> Candidates:
     doc_ids = [part.id("id", "_id") for part in parts]
     if len(set(doc_ids)) < len(doc_ids):
         twice = next(doc_id for at, doc_id in enumerate(doc_ids) if doc_id in doc_ids[:at])
-        raise record.fail(f"document {twice!r} stands twice")
+        raise record.fail(f"document {twice!r} occurs twice")
     with_text, with_score = (_all_or_none(record, parts, key) for key in ("text", "score"))
-    return Candidates(
+    return CandidateList(
         record.id("query_id"),
         record.text("query", "") or None,
         doc_ids,
@@ -73,23 +73,23 @@ def _all_or_none(record: Record, parts: list[Record], key: str) -> bool:
     return present > 0
 
 
-def _from_run(run: Run) -> Iterator[Candidates]:
+def _from_run(run: Run) -> Iterator[CandidateList]:
     for query_id, entries in run.items():
         ordered = sorted(entries, key=_best_first)
         _refuse_twice(ordered, run.source, query_id)
         scores = [entry.score for entry in ordered if entry.score is not None]
         doc_ids = [entry.doc_id for entry in ordered]
-        yield Candidates(query_id, None, doc_ids, None, scores if len(scores) == len(ordered) else None)
+        yield CandidateList(query_id, None, doc_ids, None, scores if len(scores) == len(ordered) else None)
 
 
-def _best_first(entry: Entry) -> tuple[float, int]:
+def _best_first(entry: RunEntry) -> tuple[float, int]:
     return (-entry.score if entry.score is not None else 0.0, entry.rank)
 
 
-def _refuse_twice(entries: list[Entry], source: str, query_id: str) -> None:
+def _refuse_twice(entries: list[RunEntry], source: str, query_id: str) -> None:
     seen: dict[str, int] = {}
     for entry in sorted(entries, key=lambda entry: entry.line):
         first = seen.setdefault(entry.doc_id, entry.line)
         if first != entry.line:
-            reason = f"document {entry.doc_id!r} of query {query_id!r} stands in line {first} already"
+            reason = f"document {entry.doc_id!r} of query {query_id!r} is already in line {first}"
             raise FormatError(source, entry.line, reason)

@@ -1,4 +1,4 @@
-"""Corpora: MS MARCO `collection.tsv` and `msmarco-docs.tsv`, BEIR and plain JSONL, ir_datasets; always streamed."""
+"""Streaming readers of corpora: MS MARCO `collection.tsv` and `msmarco-docs.tsv`, BEIR and plain JSONL, ir_datasets."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from lateint_store.errors import FormatError
 def read_corpus(path: str | Path) -> Iterator[Doc]:
     """Yield the documents of a corpus in file order, one at a time.
 
-    Layouts: `pid<TAB>text`; `docid<TAB>url<TAB>title<TAB>body` (the first line tells; the URL is left out, rankers read
-    title and body); JSONL with `_id` or `id`, `text` and an optional `title`; a BEIR folder; `irds:ID`; `-`.
-    Repeated ids are not looked for here (that would hold every id in memory): the store refuses them.
+    Layouts: `pid<TAB>text`; `docid<TAB>url<TAB>title<TAB>body` (recognised by the first line; the URL is dropped); JSONL
+    with `_id` or `id`, `text` and an optional `title`; a BEIR folder; `irds:ID`; `-` for standard input.
+    Repeated ids are not detected here, because that would keep every id in memory; the store refuses them.
     Raises: FormatError at a malformed line, InputError if there is nothing to read, MissingExtra for `irds:`.
     """
     if is_irds(path):
@@ -39,7 +39,7 @@ def read_corpus(path: str | Path) -> Iterator[Doc]:
 
 
 def is_json(path: str | Path, head: bytes) -> bool:
-    """Whether the input is JSON Lines: by its name, or by its first line where the name does not tell."""
+    """Return True for JSON Lines, recognised by the file name, or else by the first line."""
     name = bare_name(path)
     if name.endswith((".jsonl", ".json", ".ndjson")):
         return True
@@ -60,7 +60,7 @@ def _document_fields(raw: bytes, source: str, number: int) -> tuple[str, str, st
 
 
 def two_fields(raw: bytes, source: str, number: int, expected: str) -> tuple[str, str]:
-    """Split an `id<TAB>text` line; raises FormatError."""
+    """Split an `id<TAB>text` line. Raises: FormatError."""
     fields = decode(raw, source, number).split("\t")
     if len(fields) != 2:
         raise FormatError(source, number, f"{len(fields)} tab-separated fields; expected 2: {expected}")

@@ -1,4 +1,4 @@
-"""`irds:ID`: data sets through the ir_datasets package (extra `data`), which downloads on first use."""
+"""Readers of `irds:ID`: data sets of the ir_datasets package (extra `data`), which downloads them on first use."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-from lateint_eval.formats.records import Doc, Entry, Qrels, Run
+from lateint_eval.formats.records import Doc, Json, Qrels, Run, RunEntry
 from lateint_store.errors import InputError, LateintError, MissingExtra
 
 _PREFIX = "irds:"
 
 
 def is_irds(path: str | Path) -> bool:
-    """Whether the path is an ir_datasets id."""
+    """Return True if the path is an ir_datasets id, `irds:...`."""
     return str(path).startswith(_PREFIX)
 
 
 def irds_docs(name: str) -> Iterator[Doc]:
-    """Yield the documents; other fields than title and text are joined by the package's own `default_text`."""
+    """Yield the documents; a document without a field `text` gives the package's own `default_text`."""
     with _explained(name):
         for number, doc in enumerate(_dataset(name, "docs").docs_iter(), start=1):
             yield Doc(str(doc.doc_id), *_title_and_text(doc), number)
@@ -43,23 +43,23 @@ def irds_qrels(name: str) -> Qrels:
 
 
 def irds_run(name: str) -> Run:
-    """Read the scored documents that a data set comes with; ranks are the order in which they are given."""
+    """Read the scored documents of a data set as a run; ranks follow their order."""
     run = Run(name)
     with _explained(name):
         for number, doc in enumerate(_dataset(name, "scoreddocs").scoreddocs_iter(), start=1):
             if not math.isfinite(doc.score):
                 raise InputError(f"{name}: score {doc.score} of ({doc.query_id}, {doc.doc_id}) is not finite")
             entries = run.queries.setdefault(str(doc.query_id), [])
-            entries.append(Entry(str(doc.doc_id), len(entries) + 1, float(doc.score), number))
+            entries.append(RunEntry(str(doc.doc_id), len(entries) + 1, float(doc.score), number))
     return run
 
 
 def irds_measures(name: str) -> tuple[str, ...]:
-    """The official measures of a data set, such as those of a TREC track; empty if it is no id, or has none."""
+    """Return the official measures of a data set; empty if it has none, or if `name` is no `irds:` id."""
     if not is_irds(name):
         return ()
     dataset = _dataset(name, "qrels")
-    known: dict[str, Any] = dataset.documentation() or {} if hasattr(dataset, "documentation") else {}  # users' own have none
+    known: Json = dataset.documentation() or {} if hasattr(dataset, "documentation") else {}  # users' own data sets have none
     return tuple(map(str, known.get("official_measures") or ()))
 
 
@@ -71,9 +71,9 @@ def _dataset(name: str, part: str) -> Any:
     try:
         dataset = ir_datasets.load(name.removeprefix(_PREFIX))
     except KeyError as error:
-        raise InputError(f"ir_datasets knows no data set {name}; `ir_datasets list` names them all") from error
+        raise InputError(f"ir_datasets knows no data set {name}; `ir_datasets list` prints all names") from error
     if not getattr(dataset, f"has_{part}")():
-        raise InputError(f"{name} has no {part}; `ir_datasets list` names the data sets")
+        raise InputError(f"{name} has no {part}; `ir_datasets list` prints the data sets")
     return dataset
 
 
@@ -86,22 +86,22 @@ def _title_and_text(record: Any) -> tuple[str, str]:
 
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
-    """Say in a line what ir_datasets says in a page."""
+    """Turn errors of ir_datasets into an InputError with a message of one line."""
     try:
         yield
     except LateintError:
         raise
     except FileNotFoundError as error:
         raise InputError(
-            f"cannot read {name}: {error.filename or error} is not there; this data set is fetched by hand, as ir_datasets "
-            "tells above and at https://ir-datasets.com"
+            f"cannot read {name}: {error.filename or error} does not exist; this data set must be downloaded by hand, as "
+            "explained above by ir_datasets and at https://ir-datasets.com"
         ) from error
     except (OSError, RuntimeError) as error:
         import ir_datasets
 
         home = ir_datasets.util.home_path()
-        reason = next(iter(error.args), "") if isinstance(error, RuntimeError) else error  # behind it: every source tried
+        reason = next(iter(error.args), "") if isinstance(error, RuntimeError) else error  # other args: the sources tried
         raise InputError(
-            f"cannot read {name}: it has to be downloaded to {home}, which failed ({shorten(str(reason), 160)}); run this once "
-            "with a network connection, or copy that folder from where it was (IR_DATASETS_HOME names another)"
+            f"cannot read {name}: the download to {home} failed ({shorten(str(reason), 160)}); run this once with a network "
+            "connection, or copy that folder from a machine that has it (the variable IR_DATASETS_HOME sets its location)"
         ) from error

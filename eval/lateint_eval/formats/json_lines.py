@@ -1,30 +1,30 @@
-"""JSON Lines: one object a line, its fields checked one by one."""
+"""JSON Lines: one object per line, with checked access to its fields."""
 
 from __future__ import annotations
 
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from lateint_eval.formats.lines import decode
+from lateint_eval.formats.records import Json
 from lateint_store.errors import FormatError
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One JSON object and where it stands, so that every complaint names the place."""
+    """One JSON object with its source and line, so that every error names the line."""
 
     source: str
     line: int
-    data: dict[str, Any]
+    data: Json
 
     def fail(self, reason: str) -> FormatError:
-        """The error that names this line."""
+        """Return the error that names this line."""
         return FormatError(self.source, self.line, reason)
 
     def id(self, *keys: str) -> str:
-        """The first of `keys` that is present, a non-empty string or an integer."""
+        """Return the value of the first of `keys` that is present: a non-empty string, or an integer as a string."""
         key = next((key for key in keys if key in self.data), None)
         if key is None:
             raise self.fail(f"no {' or '.join(repr(key) for key in keys)} in the object")
@@ -34,7 +34,7 @@ class Record:
         return checked_id(self._string(key, value), self.source, self.line, key)
 
     def text(self, key: str, default: str | None = None) -> str:
-        """A string; `default` stands in where the key is absent or null, without a default that is an error."""
+        """Return a string; an absent or null key gives `default`, or an error without a default."""
         value = self.data.get(key)
         if value is None and default is not None:
             return default
@@ -43,7 +43,7 @@ class Record:
         return self._string(key, value)
 
     def number(self, key: str) -> float:
-        """A finite number."""
+        """Return a finite number."""
         value = self.data[key]
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.fail(f"{key!r} is {value!r}; expected a number")
@@ -59,19 +59,19 @@ class Record:
         if not isinstance(value, str):
             raise self.fail(f"{key!r} is of type {type(value).__name__}; expected a string")
         if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-            raise self.fail(f"{key!r} holds a lone surrogate, which is no Unicode text")
+            raise self.fail(f"{key!r} contains a lone surrogate, which is not valid Unicode text")
         return value
 
 
 def checked_id(value: str, source: str, line: int, what: str) -> str:
-    """Return `value` if it is not blank; raises FormatError."""
+    """Return `value` if it is not blank. Raises: FormatError."""
     if not value.strip():
         raise FormatError(source, line, f"{what} is empty")
     return value
 
 
 def parse_record(raw: bytes, source: str, line: int) -> Record:
-    """Parse one line into a `Record`; raises FormatError for broken JSON or anything but an object."""
+    """Parse one line into a `Record`. Raises: FormatError for invalid JSON, or a value that is not an object."""
     try:
         data = json.loads(decode(raw, source, line))
     except FormatError:
@@ -79,5 +79,5 @@ def parse_record(raw: bytes, source: str, line: int) -> Record:
     except (ValueError, RecursionError) as error:
         raise FormatError(source, line, f"broken JSON ({error})") from error
     if not isinstance(data, dict):
-        raise FormatError(source, line, f"a JSON {type(data).__name__}; expected an object")
+        raise FormatError(source, line, f"the line is a JSON {type(data).__name__}; expected an object")
     return Record(source, line, data)

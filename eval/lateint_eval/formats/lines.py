@@ -1,7 +1,7 @@
-"""Input lines: a path or `-`, plain or compressed, as numbered byte lines.
+"""Numbered lines of bytes from a path or `-`, plain or compressed.
 
-Compression is told by the first bytes, so it also works on standard input; a name that promises compression which the
-content does not have is an error, because an empty or already unpacked `.gz` file would otherwise pass for a valid one.
+Compression is recognised by the first bytes, so it also works on standard input. A file named `.gz`, `.bz2` or `.zst` whose
+content is not of that format is an error; otherwise an empty or already unpacked `.gz` file would be read as valid.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from lateint_eval.formats.zstd import ZstdReader
 from lateint_store.errors import FormatError, InputError
 
 if TYPE_CHECKING:
-    Buffered = io.BufferedReader[Any]
+    Buffered = io.BufferedReader
 
 _MAGIC = {".gz": b"\x1f\x8b", ".bz2": b"BZh", ".zst": b"\x28\xb5\x2f\xfd"}
 
 
 def source_name(path: str | Path) -> str:
-    """What error messages call the input: the path, or `<stdin>`."""
+    """Return the name of the input for error messages: the path, or `<stdin>`."""
     return "<stdin>" if str(path) == "-" else str(path)
 
 
 def bare_name(path: str | Path) -> str:
-    """The file name in lower case without its compression suffix: `Corpus.jsonl.gz` gives `corpus.jsonl`."""
+    """Return the file name in lower case without its compression suffix: `Corpus.jsonl.gz` gives `corpus.jsonl`."""
     name = Path(path).name.lower()
     return next((name.removesuffix(suffix) for suffix in _MAGIC if name.endswith(suffix)), name)
 
 
 def raw_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
-    """Yield (line number from 1, line with its line end).
+    """Yield (line number from 1, line including its line end).
 
-    Raises: InputError if the input cannot be opened; FormatError where compressed data is damaged or cut short.
+    Raises: InputError if the input cannot be opened; FormatError where compressed data is damaged or truncated.
     """
     source, number = source_name(path), 0
     with open_plain(path) as file:
@@ -48,11 +48,11 @@ def raw_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
             for number, line in enumerate(stream, start=1):
                 yield number, line
         except (OSError, EOFError, zlib.error) as error:
-            raise FormatError(source, number + 1, f"cannot read on: {error}; is the file cut short?") from error
+            raise FormatError(source, number + 1, f"cannot read further: {error}; is the file cut short?") from error
 
 
 def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
-    """Yield (line number, line) without line ends, a leading byte order mark and blank lines."""
+    """Yield (line number, line), without line ends, blank lines and a leading byte order mark."""
     for number, raw in raw_lines(path):
         line = raw.rstrip(b"\r\n")
         if number == 1:
@@ -62,7 +62,7 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
 
 
 def first_line(path: str | Path) -> tuple[bytes, Iterator[tuple[int, bytes]]]:
-    """Return the first line (b"" if there is none) and all lines, so that a reader can tell the layout by content."""
+    """Return the first line (b"" for an empty input) and all lines, so that a reader can recognise the layout."""
     lines = read_lines(path)
     head = next(lines, None)
     if head is None:
@@ -76,7 +76,7 @@ def first_line(path: str | Path) -> tuple[bytes, Iterator[tuple[int, bytes]]]:
 
 
 def decode(line: bytes, source: str, number: int) -> str:
-    """Decode UTF-8 strictly; raises FormatError naming byte and column."""
+    """Decode UTF-8 strictly. Raises: FormatError that names byte and column."""
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -85,7 +85,7 @@ def decode(line: bytes, source: str, number: int) -> str:
 
 
 def is_seekable_plain(path: str | Path) -> bool:
-    """Whether the input is an uncompressed regular file, which can be read at an offset."""
+    """Return True if the input is an uncompressed regular file, which can be read at an offset."""
     if str(path) == "-" or not Path(path).is_file():
         return False
     with open_plain(path) as file:
@@ -94,9 +94,9 @@ def is_seekable_plain(path: str | Path) -> bool:
 
 @contextmanager
 def open_plain(path: str | Path) -> Iterator[Buffered]:
-    """Open the bytes as they are; raises InputError with the reason if that fails."""
+    """Open the input without decompression. Raises: InputError with the reason if that fails."""
     if str(path) == "-":
-        stdin: Buffered = io.BufferedReader(cast(Any, sys.stdin.buffer))
+        stdin: Buffered = io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer))
         try:
             yield stdin
         finally:
@@ -110,16 +110,16 @@ def _opened(path: str | Path) -> Buffered:
     try:
         return Path(path).open("rb")
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}; expected a file or - for stdin") from error
+        raise InputError(f"cannot read {path}: {error.strerror or error}; expected a file, or - for stdin") from error
 
 
 def _compression(file: Buffered, path: str | Path) -> str | None:
-    """The suffix that the content stands for, or None for plain text; raises InputError if the name says otherwise."""
+    """Return the suffix of the content's format, None for plain text. Raises: InputError if the name has another suffix."""
     head = file.peek(4)
     found = next((suffix for suffix, magic in _MAGIC.items() if head.startswith(magic)), None)
     promised = Path(path).suffix.lower()
     if promised in _MAGIC and found != promised:
-        raise InputError(f"{path} is named {promised} but its content is not; rename it or fetch it again")
+        raise InputError(f"{path} is named {promised} but its content is not; rename it or download it again")
     return found
 
 

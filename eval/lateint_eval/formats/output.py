@@ -1,4 +1,4 @@
-"""Output files that appear whole or not at all."""
+"""Output files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from lateint_store.disk.files import disk_errors
 from lateint_store.errors import InputError
@@ -17,10 +17,10 @@ from lateint_store.errors import InputError
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Callable[[str], object]]:
-    """Yield a function that writes text; at the end the file takes its name in one step, after an error there is none.
+    """Yield a function that writes text to a temporary file, which replaces `path` at the end; after an error `path` is kept.
 
-    The name decides the compression (`.gz`, `.bz2`, `.zst`). `-` and things that are no regular files (a pipe,
-    /dev/null) are written directly. Raises InputError if the place cannot be written to, StoreFull if it has no room.
+    The suffix chooses the compression (`.gz`, `.bz2`, `.zst`). `-` (standard output) and paths that are not regular files (a
+    pipe, /dev/null) are written directly. Raises: InputError if `path` cannot be written, StoreFull if the disk is full.
     """
     if str(path) == "-":
         yield lambda text: sys.stdout.write(text)
@@ -43,7 +43,7 @@ def replacing(path: str | Path) -> Iterator[Callable[[str], object]]:
             if not direct:
                 temporary.replace(target)
     except BaseException:
-        with suppress(OSError):  # what a full disk did not take is written once more on closing
+        with suppress(OSError):  # closing writes the buffer once more, which fails again on a full disk
             file.close()
         if not direct:
             temporary.unlink(missing_ok=True)
@@ -57,7 +57,7 @@ def _write(stream: IO[bytes], text: str, path: str | Path) -> int:
 
 def _compressing(file: IO[bytes], suffix: str) -> IO[bytes]:
     if suffix == ".gz":
-        return cast(IO[bytes], gzip.GzipFile("", "wb", fileobj=cast(Any, file), mtime=0))
+        return cast(IO[bytes], gzip.GzipFile("", "wb", fileobj=file, mtime=0))
     if suffix == ".bz2":
         return cast(IO[bytes], bz2.BZ2File(file, "wb"))
     if suffix == ".zst":

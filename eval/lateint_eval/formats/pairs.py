@@ -1,7 +1,7 @@
-"""Sentence pairs with a label or a score: tab-separated without quoting, or CSV with it; columns by their header names.
+"""Reader of labelled sentence pairs: tab-separated without quoting, or CSV with quoting; columns are found by header name.
 
-A header line with a tab makes the file tab-separated, any other makes it CSV. Blank lines are passed over everywhere; lines
-that start with `# ` are comments before the header only, because sentences may start so, too.
+A file is tab-separated if its header contains a tab, otherwise it is CSV. Blank lines are skipped. Lines that start with
+`# ` are comments only before the header, because a sentence may also start with `# `.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from lateint_eval.formats.lines import decode, raw_lines, source_name
 from lateint_store.errors import FormatError, InputError
 
-SENTENCES = (
+_SENTENCES = (
     ("sentence1", "sentence2"),
     ("#1 String", "#2 String"),
     ("question", "sentence"),
@@ -26,8 +26,8 @@ SENTENCES = (
     ("text1", "text2"),
     ("query", "passage"),
 )
-LABELS = ("label", "score", "Quality", "is_duplicate", "similarity", "similarity_score", "relatedness_score")
-SPLIT = "split"
+_LABELS = ("label", "score", "Quality", "is_duplicate", "similarity", "similarity_score", "relatedness_score")
+_SPLIT = "split"
 _WORDS = {"entailment": 1.0, "not_entailment": 0.0}  # how GLUE writes the labels of QNLI and RTE
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _ASK = "name them: --columns FIRST,SECOND,LABEL"
@@ -35,7 +35,7 @@ _ASK = "name them: --columns FIRST,SECOND,LABEL"
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two texts and their label; `line` is where they stand in their file (from 1)."""
+    """Two texts and their label; `line` is their line number in the file (from 1)."""
 
     first: str
     second: str
@@ -45,7 +45,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Rows of equal length under a header, each with its line."""
+    """A header and rows of equal length, each with its line number."""
 
     source: str
     line: int
@@ -53,14 +53,14 @@ class _Table:
     rows: list[tuple[int, list[str]]]
 
     def column(self, name: str) -> int:
-        """The place of a column, small and capital letters alike."""
-        places = [place for place, title in enumerate(self.header) if title.lower() == name.lower()]
-        if len(places) != 1:
-            raise FormatError(self.source, self.line, f"{len(places)} columns {name!r} among {self._shown()}; expected one")
-        return places[0]
+        """Return the index of a column; its name is compared without regard to case."""
+        indices = [index for index, title in enumerate(self.header) if title.lower() == name.lower()]
+        if len(indices) != 1:
+            raise FormatError(self.source, self.line, f"{len(indices)} columns {name!r} among {self._shown()}; expected one")
+        return indices[0]
 
     def guess(self, known: Sequence[tuple[str, ...]]) -> list[int]:
-        """The places of the only known group of columns that is there."""
+        """Return the column indices of the only group of `known` whose columns are all present."""
         titles = {title.lower() for title in self.header}
         found = [names for names in known if all(name.lower() in titles for name in names)]
         if len(found) != 1:
@@ -78,23 +78,23 @@ def read_pairs(
 ) -> list[Pair]:
     """Read the pairs of a file, in file order.
 
-    Args: `columns` names of the two text columns and the label, None to tell them by common names; `where` keeps the rows
-    whose column holds one of the given words, such as `{"split": {"test"}}`. Labels are finite numbers, or GLUE's
-    `entailment` and `not_entailment`; rows that are not kept need no valid label.
-    Raises: FormatError for a malformed line, a missing or ambiguous column, a label that is no number, an empty text;
-    InputError for no pairs at all, or several splits of which none is chosen.
+    Args: `columns` are the names of the two text columns and the label column; None recognises common names. `where` keeps
+    the rows whose column has one of the given values, such as `{"split": {"test"}}`. Labels are finite numbers, or GLUE's
+    `entailment` and `not_entailment`; only the labels of kept rows are checked.
+    Raises: FormatError for a malformed line, a missing or ambiguous column, a label that is not a number, or an empty text;
+    InputError if there are no pairs, or if the file has several splits and `where` chooses none.
     """
     table = _read_table(path)
     if columns is None:
-        places = [*table.guess(SENTENCES), *table.guess([(name,) for name in LABELS])]
+        indices = [*table.guess(_SENTENCES), *table.guess([(name,) for name in _LABELS])]
     else:
-        places = [table.column(name) for name in columns]
+        indices = [table.column(name) for name in columns]
     rows = _kept(table, where or {})
-    return [_pair(table.source, line, [fields[place] for place in places]) for line, fields in rows]
+    return [_pair(table.source, line, [fields[index] for index in indices]) for line, fields in rows]
 
 
 def pair_columns(path: str | Path) -> list[str]:
-    """The header of a file of pairs. Raises: FormatError, InputError for an empty file."""
+    """Return the header of a file of pairs. Raises: FormatError; InputError for an empty file."""
     return _read_table(path).header
 
 
@@ -111,27 +111,27 @@ def _label(text: str, source: str, line: int) -> float:
         return _WORDS[text]
     value = float(text) if _NUMBER.fullmatch(text) else math.nan
     if not math.isfinite(value):
-        raise FormatError(source, line, f"label {text!r} is no finite number; expected such as 1 or 3.8")
+        raise FormatError(source, line, f"label {text!r} is not a finite number; expected a number such as 1 or 3.8")
     return value
 
 
 def _kept(table: _Table, where: Mapping[str, Collection[str]]) -> list[tuple[int, list[str]]]:
-    """The rows that hold a wanted word in every named column."""
+    """Return the rows that have a wanted value in every named column."""
     rows = table.rows
     for name, wanted in where.items():
-        place = table.column(name)
-        words = sorted({fields[place] for _, fields in table.rows})
+        index = table.column(name)
+        words = sorted({fields[index] for _, fields in table.rows})
         if absent := sorted(set(wanted) - set(words)):
-            raise InputError(f"{table.source}: no pair has {name} {absent[0]!r}; there are: {', '.join(words[:20])}")
-        rows = [(line, fields) for line, fields in rows if fields[place] in wanted]
+            raise InputError(f"{table.source}: no pair has {name} {absent[0]!r}; known values: {', '.join(words[:20])}")
+        rows = [(line, fields) for line, fields in rows if fields[index] in wanted]
     if not rows:
         chosen = " and ".join(f"{name} {'|'.join(sorted(wanted))}" for name, wanted in where.items())
         raise InputError(f"{table.source} holds no pair{f' with {chosen}' if chosen else ''}; expected at least one")
     titles = [title.lower() for title in table.header]
-    if SPLIT in titles and SPLIT not in {name.lower() for name in where}:
-        splits = sorted({fields[titles.index(SPLIT)] for _, fields in rows})
+    if _SPLIT in titles and _SPLIT not in {name.lower() for name in where}:
+        splits = sorted({fields[titles.index(_SPLIT)] for _, fields in rows})
         if len(splits) > 1:
-            raise InputError(f"{table.source} holds the splits {', '.join(splits)}; choose (--split, for --tune: --tune-split)")
+            raise InputError(f"{table.source} holds the splits {', '.join(splits)}; choose with --split (--tune: --tune-split)")
     return rows
 
 
@@ -159,14 +159,14 @@ def _fields(path: str | Path, source: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _tab_fields(lines: Iterable[tuple[int, str]], source: str) -> Iterator[tuple[int, list[str]]]:
-    """Fields as they are: a quote mark is text."""
+    """Yield fields without unquoting: a quotation mark is text."""
     for number, line in lines:
         if line.strip(" \r\n"):
             yield number, line.rstrip("\r\n").split("\t")
 
 
 def _csv_fields(lines: Iterable[tuple[int, str]], source: str) -> Iterator[tuple[int, list[str]]]:
-    """Fields that may be quoted and hold line ends; a row has the line on which it starts."""
+    """Yield fields that may be quoted and contain line ends; a row has the number of its first line."""
     read: list[int] = []
 
     def texts() -> Iterator[str]:
@@ -180,7 +180,7 @@ def _csv_fields(lines: Iterable[tuple[int, str]], source: str) -> Iterator[tuple
         try:
             fields = next(reader, None)
         except csv.Error as error:
-            raise FormatError(source, read[min(before, len(read) - 1)], f"no valid CSV: {error}") from error
+            raise FormatError(source, read[min(before, len(read) - 1)], f"not valid CSV: {error}") from error
         if fields is None:
             return
         if any(field.strip() for field in fields):

@@ -1,4 +1,4 @@
-"""Judgements: TREC and MS MARCO (`qid iter docid label`), BEIR (tab-separated with a header), ir_datasets."""
+"""Reader of judgements: TREC and MS MARCO (`qid iter docid label`), BEIR (tab-separated with a header), ir_datasets."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _EXPECTED = "4 fields `qid 0 docid label`, or BEIR's 3 under the header `query-i
 def read_qrels(path: str | Path) -> Qrels:
     """Read {query id: {document id: label}} in file order.
 
-    Labels are whole numbers and may be 0 or negative. A pair that stands twice with one label is read once.
-    Raises: FormatError at a malformed line or a pair with two labels; InputError; MissingExtra for `irds:`.
+    Labels are whole numbers and may be 0 or negative. A repeated pair with the same label is read once.
+    Raises: FormatError at a malformed line or a pair with two different labels; InputError; MissingExtra for `irds:`.
     """
     if is_irds(path):
         return irds_qrels(str(path))
@@ -33,12 +33,12 @@ def read_qrels(path: str | Path) -> Qrels:
         labels = qrels.setdefault(checked_id(query_id, source, number, "the query id"), {})
         known = labels.setdefault(checked_id(doc_id, source, number, "the document id"), label)
         if known != label:
-            raise FormatError(source, number, f"label {label} for ({query_id}, {doc_id}), which has {known} already")
+            raise FormatError(source, number, f"label {label} for ({query_id}, {doc_id}), which already has label {known}")
     return qrels
 
 
 def parse_integer(text: str, source: str, line: int, what: str) -> int:
-    """Parse plain decimal digits with an optional sign (Python's own `int` also takes `1_000`); raises FormatError."""
+    """Parse decimal digits with an optional sign (`int` would also accept `1_000`). Raises: FormatError."""
     if not _INTEGER.fullmatch(text):
         raise FormatError(source, line, f"{what} {text!r} is not a whole number")
     return int(text)
@@ -50,7 +50,7 @@ def _rows(path: str | Path, source: str) -> Iterator[tuple[int, list[str]]]:
     if beir:
         next(lines)
     for number, raw in lines:
-        # BEIR ids may hold spaces, so only its own separator counts there.
+        # BEIR ids may contain spaces, so BEIR lines are split at tabs only.
         text = decode(raw, source, number)
         fields = text.split("\t") if beir else re.split(r"[ \t]+", text.strip(" \t"))
         if len(fields) != (3 if beir else 4):

@@ -1,4 +1,4 @@
-"""Queries: `qid<TAB>text`, JSONL, a BEIR folder, ir_datasets."""
+"""Reader of queries: `qid<TAB>text`, JSONL, a BEIR folder, ir_datasets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_queries(path: str | Path) -> dict[str, str]:
     source, queries = source_name(path), dict[str, str]()
     for number, query_id, text in _rows(path, source):
         if query_id in queries:
-            raise FormatError(source, number, f"query id {query_id!r} for the second time")
+            raise FormatError(source, number, f"query id {query_id!r} occurs for the second time")
         if not text.strip():
             raise FormatError(source, number, f"query {query_id!r} has no text")
         queries[query_id] = text

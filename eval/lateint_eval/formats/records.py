@@ -1,17 +1,18 @@
-"""What the readers yield: documents, run entries, candidate lists. Pure data."""
+"""Plain data of the readers: documents, runs, candidate lists, judgements."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-Qrels = dict[str, dict[str, int]]
-Judgements = Mapping[str, Mapping[str, int]]  # what functions take that only read them
+Json = dict[str, Any]  # a JSON object
+Qrels = dict[str, dict[str, int]]  # {query id: {document id: label}}
+Judgements = Mapping[str, Mapping[str, int]]  # `Qrels` for functions that do not change them
 
 
 def joined_text(title: str, text: str) -> str:
-    """Join title and text the BEIR way: one space between, then stripped.
+    """Join title and text with one space, then strip the result, as BEIR does.
 
     >>> joined_text("", "An apple.")
     'An apple.'
@@ -21,7 +22,7 @@ def joined_text(title: str, text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Doc:
-    """One document of a corpus; `line` is where it stands in its file (from 1)."""
+    """One document of a corpus; `line` is its line number in the file (from 1)."""
 
     id: str
     title: str
@@ -30,15 +31,15 @@ class Doc:
 
     @property
     def full_text(self) -> str:
-        """Title and text joined the BEIR way."""
+        """Return title and text joined by `joined_text`."""
         return joined_text(self.title, self.text)
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
-    """The documents to re-rank for one query, best first where the file says what is best.
+class CandidateList:
+    """The documents to re-rank for one query, best first if the file has scores or ranks.
 
-    `texts` and `scores` are None if the file has none, else as long as `doc_ids`. Scores are the first stage's.
+    `texts` and `scores` (of the first stage) are as long as `doc_ids`, or None if the file has none.
     """
 
     query_id: str
@@ -48,8 +49,8 @@ class Candidates:
     scores: list[float] | None = None
 
 
-class Entry(NamedTuple):
-    """One line of a run; `score` is None where the format has none (MS MARCO)."""
+class RunEntry(NamedTuple):
+    """One line of a run; `score` is None if the format has no scores (MS MARCO)."""
 
     doc_id: str
     rank: int
@@ -59,15 +60,15 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as its file has it: queries in order of first appearance, entries in file order, duplicates kept."""
+    """A run as read from its file: queries in order of first occurrence, entries in file order, duplicates kept."""
 
     source: str
-    queries: dict[str, list[Entry]] = field(default_factory=dict)
+    queries: dict[str, list[RunEntry]] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        """Number of queries."""
+        """Return the number of queries."""
         return len(self.queries)
 
-    def items(self) -> Iterator[tuple[str, list[Entry]]]:
+    def items(self) -> Iterator[tuple[str, list[RunEntry]]]:
         """Yield (query id, entries)."""
         yield from self.queries.items()

@@ -1,8 +1,8 @@
-"""Runs that every evaluation tool reads the same way.
+"""Writer of runs that all evaluation tools score alike.
 
-trec_eval sorts by the score as a 32-bit float and breaks ties by document id, ms_marco_eval reads only ranks, others
-sort 64-bit scores. So scores are written as 32-bit floats with nine digits (which restores them exactly), each strictly
-below the one before, and ranks count from 1 in the same order.
+trec_eval sorts by 32-bit scores and breaks ties by document id, ms_marco_eval reads only ranks, other tools sort by 64-bit
+scores. Therefore scores are written as strictly decreasing 32-bit floats with nine digits (which restore them exactly), and
+ranks count from 1 in the same order.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from typing import Literal, cast
 from lateint_eval.formats.output import replacing
 from lateint_store.errors import InputError
 
-Ranking = Iterable[tuple[str, float]]
-_SMALLEST_NORMAL = 2.0**-126  # below it, a tool that flushes denormals to zero would see ties
-_MSMARCO_DEPTH = 1000  # ms_marco_eval rejects a file with a deeper rank
+ScoredIds = Iterable[tuple[str, float]]
+_SMALLEST_NORMAL = 2.0**-126  # tools that flush denormals to zero would see ties below it
+MSMARCO_DEPTH = 1000  # ms_marco_eval rejects a file with a deeper rank
 
 
 def write_run(
     path: str | Path,
-    rankings: Mapping[str, Ranking] | Iterable[tuple[str, Ranking]],
+    rankings: Mapping[str, ScoredIds] | Iterable[tuple[str, ScoredIds]],
     format: Literal["trec", "msmarco"] = "trec",
     tag: str = "lateint",
 ) -> int:
-    """Write rankings, each [(document id, score), ...] with the best first, and return the number of lines.
+    """Write rankings, each a list of (document id, score) with the best first, and return the number of lines.
 
-    Equal scores are written as a descending chain of neighbouring 32-bit floats, so the given order is the order.
-    Raises: InputError for a repeated query or document, a score that is not finite in 32 bits or larger than the one
-    before, an id or tag with blanks, more than 1000 ranks in an MS MARCO run. Then no file appears.
+    Equal scores are written as neighbouring 32-bit floats in descending order, so the given order is kept.
+    Raises: InputError for a repeated query or document, a score that is not finite in 32 bits or is larger than the previous
+    one, an id or tag with blanks, or more than 1000 documents of a query in an MS MARCO run. Then no file is written.
     """
     if format not in ("trec", "msmarco"):
         raise InputError(f"run format {format!r}; expected 'trec' or 'msmarco'")
     _check_name(tag, "tag")
     written, seen = 0, set[str]()
     with replacing(path) as write:
-        pairs = cast(Iterable[tuple[str, Ranking]], rankings.items() if isinstance(rankings, Mapping) else rankings)
+        pairs = cast(Iterable[tuple[str, ScoredIds]], rankings.items() if isinstance(rankings, Mapping) else rankings)
         for query_id, ranking in pairs:
             _check_name(query_id, "query id")
             if query_id in seen:
@@ -49,16 +49,16 @@ def write_run(
     return written
 
 
-def _write_ranking(write: Callable[[str], object], query_id: str, given: Ranking, tag: str | None) -> int:
+def _write_ranking(write: Callable[[str], object], query_id: str, given: ScoredIds, tag: str | None) -> int:
     ranking = list(given)
-    if tag is None and len(ranking) > _MSMARCO_DEPTH:
-        raise InputError(f"query {query_id!r} has {len(ranking)} documents; an MS MARCO run holds {_MSMARCO_DEPTH}")
+    if tag is None and len(ranking) > MSMARCO_DEPTH:
+        raise InputError(f"query {query_id!r} has {len(ranking)} documents; an MS MARCO run holds {MSMARCO_DEPTH}")
     scores = strictly_decreasing([score for _, score in ranking], query_id)
     seen: set[str] = set()
     for rank, ((doc_id, _), score) in enumerate(zip(ranking, scores, strict=True), start=1):
         _check_name(doc_id, "document id")
         if doc_id in seen:
-            raise InputError(f"document {doc_id!r} stands twice in the ranking of query {query_id!r}")
+            raise InputError(f"document {doc_id!r} occurs twice in the ranking of query {query_id!r}")
         seen.add(doc_id)
         trec = f"{query_id} Q0 {doc_id} {rank} {score:.9g} {tag}\n"
         write(f"{query_id}\t{doc_id}\t{rank}\n" if tag is None else trec)
@@ -66,7 +66,7 @@ def _write_ranking(write: Callable[[str], object], query_id: str, given: Ranking
 
 
 def strictly_decreasing(scores: Iterable[float], query_id: str = "") -> list[float]:
-    """Round to 32-bit floats and lower a score to the next one below its predecessor where it is not below already.
+    """Round scores to 32-bit floats, and lower each to the next float below its predecessor unless it is already lower.
 
     >>> [f"{score:.9g}" for score in strictly_decreasing([2.0, 2.0, 1.0])]
     ['2', '1.99999988', '1']
@@ -78,7 +78,9 @@ def strictly_decreasing(scores: Iterable[float], query_id: str = "") -> list[flo
         if not math.isfinite(rounded):
             raise InputError(f"score {score} at rank {position} of query {query_id!r} is not finite in 32 bits")
         if score > given:
-            raise InputError(f"score {score} at rank {position} of query {query_id!r} is above {given}; not best first")
+            raise InputError(
+                f"score {score} at rank {position} of query {query_id!r} is above {given}; expected the best document first"
+            )
         given = score
         out.append(min(rounded, _next_below(out[-1])) if out else rounded)
         if not math.isfinite(out[-1]):
@@ -95,7 +97,7 @@ def _float32(value: float) -> float:
 
 
 def _next_below(value: float) -> float:
-    """The next 32-bit float below that is no denormal."""
+    """Return the next lower 32-bit float that is not denormal."""
     if -_SMALLEST_NORMAL < value <= 0.0:
         return -_SMALLEST_NORMAL
     if value == _SMALLEST_NORMAL:
@@ -107,4 +109,4 @@ def _next_below(value: float) -> float:
 def _check_name(value: str, what: str) -> None:
     control = any(unicodedata.category(char) in ("Cc", "Cs") for char in value)
     if value.split() != [value] or control:
-        raise InputError(f"{what} {value!r} does not fit a run file; expected no blanks or control characters")
+        raise InputError(f"{what} {value!r} cannot be written to a run file; expected no blanks or control characters")

@@ -1,4 +1,4 @@
-"""Runs: TREC (`qid Q0 docid rank score tag`) and MS MARCO (`qid pid rank`)."""
+"""Reader of runs: TREC (`qid Q0 docid rank score tag`) and MS MARCO (`qid pid rank`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from lateint_eval.formats.irds import irds_run, is_irds
 from lateint_eval.formats.lines import decode, first_line, source_name
 from lateint_eval.formats.qrels import parse_integer
-from lateint_eval.formats.records import Entry, Run
+from lateint_eval.formats.records import Run, RunEntry
 from lateint_store.errors import FormatError
 
 Lines = Iterable[tuple[int, bytes]]
@@ -18,9 +18,10 @@ _EXPECTED = "6 fields `qid Q0 docid rank score tag` (TREC) or 3 fields `qid pid 
 
 
 def read_run(path: str | Path, *, finite: bool = True) -> Run:
-    """Read a run as it stands: file order, ranks and duplicates kept; the layout is that of the first line.
+    """Read a run; file order, ranks and duplicates are kept. The first line decides between TREC and MS MARCO.
 
-    Raises: FormatError at a malformed line or, where `finite`, a score that is not; InputError; MissingExtra for `irds:`.
+    Args: `finite` False accepts scores that are nan or infinite.
+    Raises: FormatError at a malformed line or a score that is not finite; InputError; MissingExtra for `irds:`.
     """
     if is_irds(path):
         return irds_run(str(path))
@@ -28,17 +29,17 @@ def read_run(path: str | Path, *, finite: bool = True) -> Run:
 
 
 def parse_run(head: bytes, lines: Lines, source: str, *, finite: bool = True) -> Run:
-    """`read_run` for lines that are open already."""
+    """Parse the lines of a run as `read_run` does; `head` is the first line."""
     run = Run(source)
     for query_id, entry in _entries(head, lines, source):
         if finite and entry.score is not None and not math.isfinite(entry.score):
-            reason = f"score {entry.score} of document {entry.doc_id!r} is not finite; `lateint eval --audit` lists all"
+            reason = f"score {entry.score} of document {entry.doc_id!r} is not finite; `lateint eval --audit` lists all such"
             raise FormatError(run.source, entry.line, reason)
         run.queries.setdefault(query_id, []).append(entry)
     return run
 
 
-def _entries(head: bytes, lines: Lines, source: str) -> Iterator[tuple[str, Entry]]:
+def _entries(head: bytes, lines: Lines, source: str) -> Iterator[tuple[str, RunEntry]]:
     width = len(_fields(head.decode("utf-8", "replace")))
     if head and width not in (3, 6):
         raise FormatError(source, 1, f"{width} fields; expected {_EXPECTED}")
@@ -50,15 +51,15 @@ def _entries(head: bytes, lines: Lines, source: str) -> Iterator[tuple[str, Entr
 
 
 def _fields(text: str) -> list[str]:
-    # Not str.split(): that also splits at no-break spaces and other Unicode blanks, which ids may hold.
+    # Not str.split(): it also splits at no-break spaces and other Unicode blanks, which ids may contain.
     return re.split(r"[ \t]+", text.strip(" \t"))
 
 
-def _entry(fields: list[str], source: str, number: int) -> tuple[str, Entry]:
+def _entry(fields: list[str], source: str, number: int) -> tuple[str, RunEntry]:
     if len(fields) == 3:
-        return fields[0], Entry(fields[1], parse_integer(fields[2], source, number, "rank"), None, number)
+        return fields[0], RunEntry(fields[1], parse_integer(fields[2], source, number, "rank"), None, number)
     rank = parse_integer(fields[3], source, number, "rank")
-    return fields[0], Entry(fields[2], rank, _score(fields[4], source, number), number)
+    return fields[0], RunEntry(fields[2], rank, _score(fields[4], source, number), number)
 
 
 def _score(text: str, source: str, number: int) -> float:

@@ -1,4 +1,4 @@
-"""A file that can be read twice: itself if it is plain, else an unpacked temporary copy."""
+"""A file that can be read twice: a plain file itself, otherwise an unpacked temporary copy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lateint_eval.formats.lines import is_seekable_plain, raw_lines
 
 @contextmanager
 def spooled(path: str | Path) -> Iterator[Path]:
-    """Yield a path of plain bytes that stays readable inside the block. Cost: one copy on disk if packed or stdin."""
+    """Yield the path of an uncompressed file. Cost: one copy on disk for compressed files and standard input."""
     if is_seekable_plain(path):
         yield Path(path)
         return

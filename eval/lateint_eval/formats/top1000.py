@@ -1,4 +1,4 @@
-"""MS MARCO `top1000` files: `qid<TAB>pid<TAB>query<TAB>passage`, in any order, grouped without holding the texts."""
+"""Reader of MS MARCO `top1000` files, `qid<TAB>pid<TAB>query<TAB>passage` in any order, without keeping texts in memory."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from lateint_eval.formats.json_lines import checked_id
 from lateint_eval.formats.lines import decode
-from lateint_eval.formats.records import Candidates
+from lateint_eval.formats.records import CandidateList
 from lateint_store.errors import FormatError
 
 _EXPECTED = "4 tab-separated fields `qid pid query passage`"
 
 
 def looks_like_top1000(head: bytes, source: str) -> bool:
-    """Whether the first line has the four fields of a top1000 file; raises FormatError if they are judgements."""
+    """Return True if the first line has the four fields of a top1000 file. Raises: FormatError if they look like qrels."""
     fields = head.split(b"\t")
     if len(fields) != 4:
         return False
@@ -25,30 +25,30 @@ def looks_like_top1000(head: bytes, source: str) -> bool:
     return True
 
 
-def read_top1000(path: Path, source: str) -> Iterator[Candidates]:
-    """Yield one `Candidates` a query from a plain file; `source` is the name for messages. Raises FormatError.
+def read_top1000(path: Path, source: str) -> Iterator[CandidateList]:
+    """Yield one `CandidateList` per query from an uncompressed file; `source` is its name in messages. Raises: FormatError.
 
-    Cost: the file is read twice; memory is 16 bytes a line and one query's texts.
+    Cost: the file is read twice; memory holds 16 bytes per line and the texts of one query.
     """
     with path.open("rb") as file:
-        places = _places_by_query(file, source)
-        for query_id, where in places.items():
+        offsets = _offsets_by_query(file, source)
+        for query_id, where in offsets.items():
             yield _one_query(file, source, query_id, where)
 
 
-def _places_by_query(file: io.BufferedReader, source: str) -> dict[str, array[int]]:
-    """{query id: [offset, line number, offset, line number, ...]} in file order."""
-    places: dict[str, array[int]] = {}
+def _offsets_by_query(file: io.BufferedReader, source: str) -> dict[str, array[int]]:
+    """Return {query id: [offset, line number, offset, line number, ...]} in file order."""
+    offsets: dict[str, array[int]] = {}
     offset = 0
     for number, raw in enumerate(file, start=1):
         if raw.strip(b" \r\n"):
             query_id = checked_id(decode(raw.partition(b"\t")[0], source, number), source, number, "the query id")
-            places.setdefault(query_id.removeprefix("\ufeff"), array("q")).extend((offset, number))
+            offsets.setdefault(query_id.removeprefix("\ufeff"), array("q")).extend((offset, number))
         offset += len(raw)
-    return places
+    return offsets
 
 
-def _one_query(file: io.BufferedReader, source: str, query_id: str, where: array[int]) -> Candidates:
+def _one_query(file: io.BufferedReader, source: str, query_id: str, where: array[int]) -> CandidateList:
     texts: dict[str, str] = {}
     query: str | None = None
     for offset, number in zip(where[::2], where[1::2], strict=True):
@@ -58,8 +58,8 @@ def _one_query(file: io.BufferedReader, source: str, query_id: str, where: array
             raise FormatError(source, number, f"{len(fields)} tab-separated fields; expected {_EXPECTED}")
         doc_id = checked_id(fields[1], source, number, "the passage id")
         if doc_id in texts:
-            raise FormatError(source, number, f"passage {doc_id!r} of query {query_id!r} for the second time")
+            raise FormatError(source, number, f"passage {doc_id!r} of query {query_id!r} occurs for the second time")
         if query is not None and fields[2] != query:
-            raise FormatError(source, number, f"query {query_id!r} with another text than before")
+            raise FormatError(source, number, f"query {query_id!r} has another text than before")
         query, texts[doc_id] = fields[2], fields[3]
-    return Candidates(query_id, query, list(texts), list(texts.values()))
+    return CandidateList(query_id, query, list(texts), list(texts.values()))

@@ -1,26 +1,29 @@
-"""A reader of zstd frames that notices when the file is cut short (zstandard's own stream reader ends silently)."""
+"""Reader of zstd frames that detects truncated files (zstandard's own stream reader ends silently)."""
 
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zstandard import ZstdDecompressionObj
 
 _CHUNK = 1 << 17
 
 
 class ZstdReader(io.RawIOBase):
-    """Raw stream over one or more zstd frames; raises EOFError at a cut frame and OSError at a damaged one."""
+    """Raw stream over one or more zstd frames; raises EOFError at a truncated frame and OSError at a damaged one."""
 
     def __init__(self, file: io.BufferedReader) -> None:
         self._file, self._frame, self._ready = file, _new_frame(), b""
         self._inside = False
 
     def readable(self) -> bool:
-        """Always true."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill `buffer` with the next decoded bytes; 0 at the end."""
+        """Fill `buffer` with the next decoded bytes and return their number; 0 at the end."""
         while not self._ready:
             compressed = self._next_input()
             if not compressed:
@@ -53,7 +56,7 @@ class ZstdReader(io.RawIOBase):
         self._ready = b"".join(pieces)
 
 
-def _new_frame() -> Any:
+def _new_frame() -> ZstdDecompressionObj:
     import zstandard
 
     return zstandard.ZstdDecompressor().decompressobj()

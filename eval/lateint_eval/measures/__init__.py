@@ -1,1 +1,1 @@
-"""Measures, their order of ties, intervals and tests; official scripts and gains."""
+"""Measures, the tie rule, intervals and significance tests; the official MS MARCO script; gain."""

@@ -1,4 +1,4 @@
-"""Why evaluation tools may disagree on a run: what is odd in it, line by line, and what each tool makes of it."""
+"""Irregularities of a run that make evaluation tools disagree: where they are, and how each tool treats them."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from lateint_eval.formats.records import Entry, Judgements, Run
-from lateint_eval.measures.msmarco import DEPTH
+from lateint_eval.formats.records import Judgements, Run, RunEntry
+from lateint_eval.formats.run_writer import MSMARCO_DEPTH
 from lateint_eval.measures.order import sort_keys
 
-SHOWN = 5
+_SHOWN = 5  # locations listed per finding
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One kind of oddity: how often, what follows from it, and the first places."""
+    """One kind of irregularity: how often it occurs, its consequence, and its first locations."""
 
     kind: str
     count: int
     text: str
-    places: tuple[str, ...] = ()  # "line 7" or a query id; at most SHOWN
+    places: tuple[str, ...] = ()  # "line 7" or "query 12"; at most _SHOWN
 
     def __str__(self) -> str:
-        """One line of the report."""
+        """Format the finding as one line of the report."""
         where = f" [{', '.join(self.places)}{', ...' if self.count > len(self.places) else ''}]" if self.places else ""
         return f"{self.kind}: {self.count} {self.text}{where}"
 
 
 def audit(qrels: Judgements, run: Run) -> list[Finding]:
-    """List what is odd in a run that was read leniently (nan, repetitions and odd ranks pass); `depth` is always there."""
+    """List the irregularities of a run that was read with `finite=False`; the finding `depth` is always present."""
     checks = (_scores, _ties, _ranks, _disagreements, _duplicates)
     findings = [finding for check in checks for finding in check(run)]
     return [*findings, *_queries(qrels, run), *_labels(qrels, run), *_depth(run)]
 
 
-def _at_lines(kind: str, entries: list[Entry], text: str) -> Iterator[Finding]:
+def _at_lines(kind: str, entries: list[RunEntry], text: str) -> Iterator[Finding]:
     if entries:
-        lines = sorted(entry.line for entry in entries)[:SHOWN]
+        lines = sorted(entry.line for entry in entries)[:_SHOWN]
         yield Finding(kind, len(entries), text, tuple(f"line {line}" for line in lines))
 
 
 def _of_queries(kind: str, query_ids: list[str], text: str) -> Iterator[Finding]:
     if query_ids:
-        yield Finding(kind, len(query_ids), text, tuple(f"query {query_id}" for query_id in query_ids[:SHOWN]))
+        yield Finding(kind, len(query_ids), text, tuple(f"query {query_id}" for query_id in query_ids[:_SHOWN]))
 
 
 def _scores(run: Run) -> Iterator[Finding]:
@@ -54,7 +54,7 @@ def _scores(run: Run) -> Iterator[Finding]:
     yield from _at_lines("not finite", odd, "scores are nan or infinite: each tool sorts them its own way")
 
 
-def _finite(entry: Entry) -> bool:
+def _finite(entry: RunEntry) -> bool:
     return entry.score is None or math.isfinite(entry.score)
 
 
@@ -74,26 +74,26 @@ def _ties(run: Run) -> Iterator[Finding]:
 
 def _ranks(run: Run) -> Iterator[Finding]:
     from_zero = [query_id for query_id, entries in run.items() if min(entry.rank for entry in entries) == 0]
-    text = "queries count ranks from 0 (as PyTerrier does): ms_marco_eval loses their best hit; add 1 to all ranks"
+    text = "queries count ranks from 0 (as PyTerrier does): ms_marco_eval ignores their best hit; add 1 to all ranks"
     yield from _of_queries("rank base", from_zero, text)
     entries = [entry for _, ranking in run.items() for entry in ranking]
     negative = [entry for entry in entries if entry.rank < 0]
     yield from _at_lines("negative rank", negative, "lines: ms_marco_eval counts them from the end of its list")
-    deep = [entry for entry in entries if entry.rank > DEPTH]
-    yield from _at_lines("deep rank", deep, f"lines have a rank over {DEPTH}: ms_marco_eval rejects the whole file")
+    deep = [entry for entry in entries if entry.rank > MSMARCO_DEPTH]
+    yield from _at_lines("deep rank", deep, f"lines have a rank over {MSMARCO_DEPTH}: ms_marco_eval rejects the whole file")
     repeated = [entry for _, ranking in run.items() for entry in _repeats(ranking, lambda entry: entry.rank)]
     yield from _at_lines("equal ranks", repeated, "lines repeat a rank: in ms_marco_eval the last one wins")
     gaps = [query_id for query_id, ranking in run.items() if _has_gap(ranking)]
     yield from _of_queries("rank gaps", gaps, "queries leave out ranks: ms_marco_eval fills them with passage 0")
 
 
-def _has_gap(entries: list[Entry]) -> bool:
+def _has_gap(entries: list[RunEntry]) -> bool:
     positive = {entry.rank for entry in entries if entry.rank > 0}
     return len(positive) < max(positive, default=0)
 
 
-def _repeats(entries: list[Entry], key: Callable[[Entry], object]) -> list[Entry]:
-    """The entries whose key an earlier line of the query has already."""
+def _repeats(entries: list[RunEntry], key: Callable[[RunEntry], object]) -> list[RunEntry]:
+    """Return the entries whose key already occurred in an earlier line of the query."""
     seen: set[object] = set()
     repeated = []
     for entry in entries:
@@ -109,7 +109,7 @@ def _disagreements(run: Run) -> Iterator[Finding]:
     yield from _of_queries("rank against score", wrong, text)
 
 
-def _scores_follow_ranks(entries: list[Entry]) -> bool:
+def _scores_follow_ranks(entries: list[RunEntry]) -> bool:
     scored = [entry for entry in entries if entry.score is not None and _finite(entry)]
     by_rank = sorted(scored, key=lambda entry: entry.rank)
     keys = sort_keys(by_rank)

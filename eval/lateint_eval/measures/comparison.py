@@ -1,4 +1,4 @@
-"""Several runs, several measures, one table: text for people, JSON for programs."""
+"""Evaluation of several runs on several measures, as a text table and as JSON."""
 
 from __future__ import annotations
 
@@ -6,43 +6,42 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from lateint_eval.formats.records import Qrels, Run
+from lateint_eval.formats.records import Json, Qrels, Run
 from lateint_eval.measures.metrics import Evaluation, evaluate
 from lateint_eval.measures.significance import Comparison, compare, holm, interval
 
-FULL_COVERAGE = 0.9  # below it, both averages are shown
+_FULL_COVERAGE = 0.9  # below this share of judged queries, the average over ranked queries is shown as well
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
-    """A comparison with the baseline and its p-value after Holm's correction over the runs."""
+class CorrectedComparison:
+    """A comparison with the baseline, and its p-value after Holm's correction over the runs."""
 
     comparison: Comparison
     p_holm: float
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
-    """Evaluations by run name, and per run and measure the comparison with the baseline and an interval, if asked for."""
+class RunComparison:
+    """Evaluations by run name; on request, per run and measure, a comparison with the baseline and an interval of the mean."""
 
     evaluations: dict[str, Evaluation]
     baseline: str | None = None
-    tests: dict[str, dict[str, Tested]] = field(default_factory=dict)
+    tests: dict[str, dict[str, CorrectedComparison]] = field(default_factory=dict)
     intervals: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
 
     def warnings(self) -> list[str]:
-        """Runs that miss more than a tenth of the judged queries."""
+        """Return one warning for each run that covers less than 90 % of the judged queries."""
         return [
-            f"{name} holds {each.ranked} of {each.judged} judged queries ({each.coverage:.1%}); the rest count as 0. "
-            "Are these the qrels of this query set? Averages over the ranked queries alone are shown, too."
+            f"{name} holds {each.ranked} of {each.judged} judged queries ({each.coverage:.1%}); the others count as 0. "
+            "Are these the qrels of this query set? Averages over the ranked queries are shown as well."
             for name, each in self.evaluations.items()
-            if each.coverage < FULL_COVERAGE
+            if each.coverage < _FULL_COVERAGE
         ]
 
-    def to_json(self) -> dict[str, Any]:
-        """Full precision, with per-query values."""
+    def to_json(self) -> Json:
+        """Return all results as JSON, with full precision and per-query values."""
         runs = []
         for name, each in self.evaluations.items():
             counts = {"judged": each.judged, "ranked": each.ranked, "missing": each.missing, "unjudged": each.unjudged}
@@ -57,7 +56,7 @@ class Board:
         return {"baseline": self.baseline, "runs": runs}
 
     def to_text(self) -> str:
-        """One row a run, then one row a comparison."""
+        """Format a table with one row per run, and a second table with one row per comparison."""
         measures = list(dict.fromkeys(measure for each in self.evaluations.values() for measure in each.scores))
         short = self._short_names()
         rows = [["run", *measures, "judged queries", "missing (0)", "unjudged"]]
@@ -68,13 +67,13 @@ class Board:
             if name in self.intervals:
                 ends = (self.intervals[name][measure] for measure in measures)
                 rows.append([f"{short[name]}, 95 %", *(f"[{low:.4f}, {high:.4f}]" for low, high in ends), "", "", ""])
-            if each.coverage < FULL_COVERAGE:
+            if each.coverage < _FULL_COVERAGE:
                 means = [f"{each.scores[measure].mean_ranked:.4f}" for measure in measures]
                 rows.append([f"{short[name]}, ranked queries only", *means, f"{each.ranked} of {each.ranked}", "", ""])
         return "\n".join([*_aligned(rows), *self._test_lines()]) + "\n"
 
     def _short_names(self) -> dict[str, str]:
-        """File names, or whole paths where two runs share a file name."""
+        """Map run names to file names, or to themselves if two runs share a file name."""
         short = {name: Path(name).name for name in self.evaluations}
         return short if len(set(short.values())) == len(short) else {name: name for name in short}
 
@@ -93,10 +92,11 @@ class Board:
 
 def score_runs(
     qrels: Qrels, runs: dict[str, Run], measures: Sequence[str], baseline: str | None = None, *, intervals: bool = False
-) -> Board:
-    """Evaluate every run; if `baseline` names one of them, test the others against it; `intervals` gives those of means.
+) -> RunComparison:
+    """Evaluate every run and, if `baseline` names one of them, test the others against it.
 
-    Raises: InputError, MissingExtra as `evaluate` does. Cost of intervals: 10,000 draws a query and measure.
+    Args: `intervals` adds a 95 % bootstrap interval to every mean.
+    Raises: InputError, MissingExtra as `evaluate` does. Cost of intervals: 10,000 draws per query and measure.
     """
     evaluations = {name: evaluate(qrels, run, measures) for name, run in runs.items()}
     ends = {
@@ -105,19 +105,19 @@ def score_runs(
         if intervals
     }
     if baseline is None:
-        return Board(evaluations, intervals=ends)
+        return RunComparison(evaluations, intervals=ends)
     others = [name for name in evaluations if name != baseline]
-    tests: dict[str, dict[str, Tested]] = {name: {} for name in others}
+    tests: dict[str, dict[str, CorrectedComparison]] = {name: {} for name in others}
     for measure, reference in evaluations[baseline].scores.items():
         compared = [compare(evaluations[name].scores[measure].per_query, reference.per_query) for name in others]
         adjusted = holm([each.p_value for each in compared])
         for name, each, p_holm in zip(others, compared, adjusted, strict=True):
-            tests[name][measure] = Tested(each, p_holm)
-    return Board(evaluations, baseline, tests, ends)
+            tests[name][measure] = CorrectedComparison(each, p_holm)
+    return RunComparison(evaluations, baseline, tests, ends)
 
 
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no nan: None stands for it."""
+def _finite(values: Json) -> Json:
+    """Replace nan by None, because JSON has no nan."""
     return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in values.items()}
 
 

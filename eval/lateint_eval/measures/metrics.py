@@ -1,11 +1,11 @@
-"""Measures through ir-measures, always averaged over all judged queries."""
+"""Ranking measures, computed by ir-measures and averaged over all judged queries."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 from lateint_eval.formats.records import Judgements, Run
 from lateint_eval.measures.order import ranked_ids, refuse_duplicates
@@ -16,42 +16,42 @@ DEFAULT_MEASURES = ("nDCG@10", "RR@10", "R@100")
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One measure of one run: the value of every judged query (0 where the run has none) and two averages."""
+    """One measure of one run: the value of every judged query (0 if the run lacks it) and two averages."""
 
     per_query: dict[str, float]
     mean: float  # over all judged queries
-    mean_ranked: float  # over the judged queries that the run holds; nan if there is none
+    mean_ranked: float  # over the judged queries that the run contains; nan if it contains none
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All measures of one run, by measure name, and how the run's queries meet the judged ones."""
+    """All measures of one run by name, and how many judged queries the run covers."""
 
     scores: dict[str, Score]
     judged: int  # queries in the qrels
-    ranked: int  # of these, in the run
-    unjudged: int  # queries in the run only: ignored
+    ranked: int  # queries of the qrels that are in the run
+    unjudged: int  # queries of the run that are not in the qrels; they are ignored
 
     @property
     def missing(self) -> int:
-        """Judged queries that the run lacks; each counts as 0."""
+        """Return the number of judged queries that the run lacks; each counts as 0."""
         return self.judged - self.ranked
 
     @property
     def coverage(self) -> float:
-        """Share of the judged queries that the run holds."""
+        """Return the share of the judged queries that the run contains."""
         return self.ranked / self.judged
 
 
 def evaluate(qrels: Judgements, run: Run, measures: Sequence[str] = DEFAULT_MEASURES) -> Evaluation:
     """Compute measures such as "nDCG@10", "RR(rel=2)@10", "R@100" (ir-measures names).
 
-    A judged query without a positive label stays in the average with 0, as in trec_eval -c and ir-measures.
-    Ties are resolved by trec_eval's rule before any measure is computed, so all measures see one order.
+    A judged query without a positive label counts as 0 in the average, as in trec_eval -c and ir-measures.
+    Ties are broken by trec_eval's rule before any measure is computed, so all measures see the same order.
     Raises: InputError for empty qrels, an unknown measure or a repeated document; MissingExtra("ir-measures", "eval").
     """
     if not qrels:
-        raise InputError("the qrels hold no judgement; expected at least one")
+        raise InputError("the qrels hold no judgement; expected at least one line")
     refuse_duplicates(run)
     parsed = {str(measure): measure for measure in map(parse_measure, measures)}
     ordered = {query_id: ranked_ids(entries) for query_id, entries in run.items() if query_id in qrels}
@@ -60,8 +60,8 @@ def evaluate(qrels: Judgements, run: Run, measures: Sequence[str] = DEFAULT_MEAS
     return Evaluation(scores, len(qrels), len(ordered), len(run) - len(ordered))
 
 
-def parse_measure(name: str) -> Any:
-    """The ir-measures object of that name; raises InputError."""
+def parse_measure(name: str) -> object:
+    """Return the ir-measures object of this name. Raises: InputError."""
     ir_measures = _ir_measures()
     try:
         return ir_measures.parse_measure(name)
@@ -69,7 +69,7 @@ def parse_measure(name: str) -> Any:
         raise InputError(f"unknown measure {name!r} ({error}); expected nDCG@10, RR(rel=2)@10, R@100, ...") from error
 
 
-def _per_query(qrels: Judgements, ordered: dict[str, list[str]], measures: dict[str, Any]) -> dict[str, dict[str, float]]:
+def _per_query(qrels: Judgements, ordered: dict[str, list[str]], measures: dict[str, object]) -> dict[str, dict[str, float]]:
     ir_measures = _ir_measures()
     run = {query_id: {doc_id: float(-at) for at, doc_id in enumerate(ids)} for query_id, ids in ordered.items()}
     plain = {query_id: dict(labels) for query_id, labels in qrels.items()}
@@ -88,7 +88,7 @@ def _score(per_query: dict[str, float], ranked: Mapping[str, object]) -> Score:
     return Score(per_query, math.fsum(per_query.values()) / len(per_query), mean_ranked)
 
 
-def _ir_measures() -> Any:
+def _ir_measures() -> ModuleType:
     try:
         import ir_measures
     except ImportError as error:

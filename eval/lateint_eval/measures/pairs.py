@@ -1,7 +1,7 @@
-"""How scores of sentence pairs agree with labels: correlations for graded labels; accuracy, F1 and AUC for binary ones.
+"""Agreement of pair scores with labels: correlations for graded labels; accuracy, F1 and AUC for binary labels.
 
-A measure takes how often every pair counts. So one piece of code gives the value (each pair once) and, without sorting
-again, its value on all bootstrap resamples at once.
+Every measure takes a count per pair. The same code then computes the value (all counts are 1) and, without sorting again,
+the values on many bootstrap resamples at once.
 """
 
 from __future__ import annotations
@@ -9,32 +9,33 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lateint_eval.formats.records import Json
 from lateint_eval.measures.significance import RESAMPLES
 from lateint_store.errors import InputError
 
 Array = NDArray[np.float64]
 Kind = Literal["binary", "graded"]
 Measure = Callable[[Array, Array, Array], Array]
-_BATCH = 100_000  # counts held at once: 0.8 MB, which stays in a cache
-_FLAT = 1e-12  # a spread below this share of the largest value is rounding
+_BATCH = 100_000  # counts in memory at once: 0.8 MB, which fits in the processor's cache
+_FLAT = 1e-12  # a standard deviation below this share of the largest value is a rounding error
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """From which score on a pair counts as positive, and where that number comes from."""
+    """The lowest score that counts as positive, and how it was chosen."""
 
     value: float
     origin: str
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """The value of a measure with its 95 % percentile bootstrap interval over pairs; nan where it is not defined."""
+class MeasureEstimate:
+    """The value of a measure and its 95 % percentile bootstrap interval over pairs; nan if undefined."""
 
     value: float
     low: float
@@ -47,19 +48,19 @@ class PairEvaluation:
 
     n: int
     kind: Kind
-    mean_label: float  # of binary labels: the share of positive pairs
-    estimates: dict[str, Estimate]
+    mean_label: float  # for binary labels, this is the share of positive pairs
+    estimates: dict[str, MeasureEstimate]
     threshold: Threshold | None = None
 
     def warnings(self) -> list[str]:
-        """Measures that are not defined on these scores."""
+        """Return a warning if measures are undefined on these scores."""
         undefined = [name for name, each in self.estimates.items() if math.isnan(each.value)]
         if not undefined:
             return []
         return [f"all {self.n} pairs have the same score, so {' and '.join(undefined)} are not defined"]
 
-    def to_json(self) -> dict[str, Any]:
-        """Full precision; null stands for what is not defined."""
+    def to_json(self) -> Json:
+        """Return all values as JSON with full precision; undefined values are null."""
         measures = {
             name: {key: None if math.isnan(value) else value for key, value in asdict(each).items()}
             for name, each in self.estimates.items()
@@ -68,11 +69,11 @@ class PairEvaluation:
         return {"n": self.n, "labels": self.kind, "mean_label": self.mean_label, "threshold": threshold, "measures": measures}
 
     def to_text(self) -> str:
-        """What was measured, then one row a measure."""
+        """Format a summary of the pairs and a table with one row per measure."""
         lines = [f"{self.n} pairs, graded labels, mean {self.mean_label:.2f}"]
         if self.threshold is not None:
             lines = [f"{self.n} pairs, binary labels, {self.mean_label:.1%} positive"]
-            lines.append(f"positive from score {self.threshold.value:.6g} on ({self.threshold.origin})")
+            lines.append(f"positive if the score is at least {self.threshold.value:.6g} ({self.threshold.origin})")
         lines += ["", f"{'measure':<8}  {'value':>7}  95 % interval"]
         for name, each in self.estimates.items():
             lines.append(f"{name:<8}  {each.value:7.4f}  [{each.low:.4f}, {each.high:.4f}]")
@@ -80,7 +81,7 @@ class PairEvaluation:
 
 
 def label_kind(labels: Array) -> Kind:
-    """Say what the labels are: `binary` (0 and 1, both there) or `graded` (three values or more).
+    """Return the kind of the labels: `binary` (exactly the values 0 and 1) or `graded` (three different values or more).
 
     Raises: InputError for labels that are neither.
     """
@@ -97,13 +98,13 @@ def label_kind(labels: Array) -> Kind:
 
 
 def evaluate_pairs(scores: Array, labels: Array, threshold: Threshold | None = None, seed: int = 0) -> PairEvaluation:
-    """Measure scores [n] against labels [n]: Pearson and Spearman if those are graded, else accuracy, F1 and AUC.
+    """Evaluate scores [n] against labels [n]: Pearson and Spearman for graded labels; accuracy, F1 and AUC for binary ones.
 
-    The bootstrap draws `RESAMPLES` times n pairs with replacement from a generator seeded with `seed`; a resample on which a
-    measure is not defined is left out of its interval.
-    Args: `threshold` belongs to binary labels; without one a pair is positive from score 0 on.
-    Raises: InputError for labels of neither kind, and for a threshold where labels are graded.
-    Cost: RESAMPLES * n draws and about 40 operations each.
+    The bootstrap draws `RESAMPLES` times n pairs with replacement from a generator seeded with `seed`. A resample on which a
+    measure is undefined is left out of the interval of that measure.
+    Args: `threshold` applies to binary labels only; without it, pairs with a score of at least 0 are positive.
+    Raises: InputError for labels of neither kind, and for a threshold with graded labels.
+    Cost: RESAMPLES * n draws and about 40 operations for each.
     """
     kind = label_kind(labels)
     if kind == "graded" and threshold is not None:
@@ -122,7 +123,7 @@ def evaluate_pairs(scores: Array, labels: Array, threshold: Threshold | None = N
 
 
 def _measures(scores: Array, threshold: Threshold | None) -> dict[str, tuple[Measure, Array]]:
-    """The measures of binary labels, which have a threshold, or of graded ones, each with what it reads."""
+    """Return the measures by name, each with its input: for binary labels if there is a threshold, else for graded ones."""
     if threshold is None:
         return {"Pearson": (pearson, scores), "Spearman": (spearman, scores)}
     decisions = (scores >= threshold.value).astype(np.float64)
@@ -130,9 +131,10 @@ def _measures(scores: Array, threshold: Threshold | None) -> dict[str, tuple[Mea
 
 
 def best_threshold(scores: Array, labels: Array) -> float:
-    """Find the score from which on pairs count as positive so that most of these pairs are right.
+    """Find the threshold with the highest accuracy on these pairs.
 
-    Tried are the middles between neighbouring scores, all positive and all negative; the lowest of equally good ones.
+    Candidates are the midpoints between neighbouring scores, the lowest score (all positive) and a value above the highest
+    score (all negative). Of equally good thresholds the lowest is returned.
 
     >>> float(best_threshold(np.array([1.0, 2.0, 4.0]), np.array([0.0, 0.0, 1.0])))
     3.0
@@ -146,50 +148,53 @@ def best_threshold(scores: Array, labels: Array) -> float:
 
 
 def pearson(scores: Array, labels: Array, counts: Array) -> Array:
-    """Pearson's correlation [r] of scores [n] and labels [n], pair i counted counts[r, i] times; nan if one is constant."""
+    """Compute Pearson's correlation [r] of scores [n] and labels [n], with pair i counted counts[r, i] times.
+
+    The value is nan where scores or labels are constant.
+    """
     share = counts / counts.sum(axis=1, keepdims=True)
     (left, left_spread), (right, right_spread) = _centred(scores, share), _centred(labels, share)
     return _ratio((share * left * right).sum(axis=1), left_spread * right_spread)
 
 
 def spearman(scores: Array, labels: Array, counts: Array) -> Array:
-    """Spearman's correlation [r]: Pearson's of the ranks, of which equal values share the middle one."""
+    """Compute Spearman's correlation [r]: Pearson's correlation of the ranks; equal values get their mean rank."""
     return pearson(_ranks(scores, counts), _ranks(labels, counts), counts)
 
 
 def auc(scores: Array, labels: Array, counts: Array) -> Array:
-    """Area under the ROC curve [r]: how often a positive pair scores above a negative one, a tie counts half."""
+    """Compute the area under the ROC curve [r]: the share of (positive, negative) in the right order; a tie counts half."""
     positive, negative = _by_value(scores, counts * labels)[0], _by_value(scores, counts * (1.0 - labels))[0]
     below = np.cumsum(negative, axis=1) - negative / 2
     return _ratio((positive * below).sum(axis=1), positive.sum(axis=1) * negative.sum(axis=1))
 
 
 def accuracy(decisions: Array, labels: Array, counts: Array) -> Array:
-    """The share [r] of decisions (0 or 1) that equal their label."""
+    """Compute the share [r] of decisions (0 or 1) that equal their labels."""
     return _ratio(counts @ (decisions == labels).astype(np.float64), counts.sum(axis=1))
 
 
 def f1(decisions: Array, labels: Array, counts: Array) -> Array:
-    """Twice the true positives over all that are called or labelled positive, [r]; nan if none is."""
+    """Compute F1 [r]: 2 TP / (predicted positives + labelled positives); nan if both are zero."""
     return _ratio(2.0 * (counts @ (decisions * labels)), counts @ (decisions + labels))
 
 
 def _centred(values: Array, share: Array) -> tuple[Array, Array]:
-    """Values [r, n] minus their mean, and their standard deviation [r], exactly 0 where it is only rounding."""
+    """Return values minus their mean [r, n], and standard deviations [r], set to 0 where they are rounding errors."""
     centred = values - (share * values).sum(axis=1, keepdims=True)
     spread = np.sqrt((share * centred**2).sum(axis=1))
     return centred, np.where(spread > _FLAT * np.abs(values).max(), spread, 0.0)
 
 
 def _ranks(values: Array, counts: Array) -> Array:
-    """Ranks [r, n] from 1 among all that are counted; equal values get the middle of their ranks."""
+    """Return ranks [r, n] from 1, with repeated pairs counted repeatedly; equal values get their mean rank."""
     held, group = _by_value(values, counts)
     ranks: Array = (np.cumsum(held, axis=1) - (held - 1.0) / 2)[:, group]
     return ranks
 
 
 def _by_value(values: Array, counts: Array) -> tuple[Array, NDArray[np.int64]]:
-    """How often every different value is counted, in ascending order [r, values], and the place of each pair's value."""
+    """Return the total count of each distinct value in ascending order [r, values], and the index of each pair's value [n]."""
     order = np.argsort(values, kind="stable")
     _, group = np.unique(values, return_inverse=True)
     _, starts = np.unique(values[order], return_index=True)
@@ -202,7 +207,7 @@ def _ratio(above: Array, below: Array) -> Array:
 
 
 def _resamples(n: int, seed: int) -> Iterator[Array]:
-    """How often each of n pairs is drawn in n draws with replacement, for some resamples at once: [r, n]."""
+    """Yield batches [r, n] of bootstrap resamples: how often each of n pairs is drawn in n draws with replacement."""
     generator, rows = np.random.default_rng(seed), max(1, _BATCH // n)
     for start in range(0, RESAMPLES, rows):
         size = min(rows, RESAMPLES - start)
@@ -210,10 +215,10 @@ def _resamples(n: int, seed: int) -> Iterator[Array]:
         yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
 
 
-def _estimate(value: float, resampled: Array) -> Estimate:
-    """The value between the 2.5 % and 97.5 % quantiles of the resamples on which it is defined."""
+def _estimate(value: float, resampled: Array) -> MeasureEstimate:
+    """Combine a value with the 2.5 % and 97.5 % quantiles of the resamples on which the measure is defined."""
     defined = resampled[~np.isnan(resampled)]
     if math.isnan(value) or not len(defined):
-        return Estimate(value, math.nan, math.nan)
+        return MeasureEstimate(value, math.nan, math.nan)
     low, high = np.quantile(defined, (0.025, 0.975))
-    return Estimate(value, float(low), float(high))
+    return MeasureEstimate(value, float(low), float(high))

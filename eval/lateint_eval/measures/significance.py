@@ -1,4 +1,4 @@
-"""Is the difference of two runs more than chance? Paired by query id. numpy only."""
+"""Significance of the difference of two runs, paired by query id. Uses numpy only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lateint_store.errors import InputError
 
 RESAMPLES = 10_000
-_BATCH = 2_000_000  # sampled indices held at once: 16 MB
+_BATCH = 2_000_000  # sampled indices in memory at once: 16 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +24,17 @@ class Comparison:
 
 
 def compare(system: Mapping[str, float], baseline: Mapping[str, float], seed: int = 0) -> Comparison:
-    """Compare two runs by their per-query values of one measure; the order of the queries does not matter.
+    """Compare two runs by their per-query values of one measure; queries may be in any order.
 
     The bootstrap draws `RESAMPLES` times n queries with replacement from a generator seeded with `seed`.
-    Raises: InputError if the two do not cover the same queries, or none. Cost: RESAMPLES * n draws.
+    Raises: InputError if the two cover different queries, or none. Cost: RESAMPLES * n draws.
     """
     import numpy as np
 
     if system.keys() != baseline.keys() or not system:
         raise InputError(
             f"cannot pair {len(system)} with {len(baseline)} queries, "
-            f"{len(system.keys() & baseline.keys())} in common; expected the same judged queries on both sides"
+            f"{len(system.keys() & baseline.keys())} in common; expected the same judged queries in both runs"
         )
     pairs = [(system[query_id], baseline[query_id]) for query_id in sorted(system)]
     differences = np.array([ours - theirs for ours, theirs in pairs], dtype=np.float64)
@@ -49,13 +49,13 @@ def compare(system: Mapping[str, float], baseline: Mapping[str, float], seed: in
 
 
 def interval(per_query: Mapping[str, float], seed: int = 0) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of a mean over queries, drawn as in `compare`."""
+    """Compute the 95 % percentile bootstrap interval of a mean over queries, with the resamples of `compare`."""
     found = compare(per_query, dict.fromkeys(per_query, 0.0), seed)
     return found.low, found.high
 
 
 def paired_t_test(differences: Sequence[float]) -> float:
-    """Two-sided p-value of Student's t-test that the mean difference is 0; 1.0 if all are 0, nan for fewer than 2."""
+    """Compute the two-sided p-value of Student's t-test for mean difference 0; 1.0 if all are 0, nan for fewer than 2."""
     n = len(differences)
     if n < 2:
         return math.nan
@@ -68,7 +68,7 @@ def paired_t_test(differences: Sequence[float]) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values of several comparisons (Holm 1979); nan stays nan and does not count.
+    """Adjust the p-values of several comparisons (Holm 1979); nan stays nan and is not counted as a comparison.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -82,7 +82,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _incomplete_beta(a: float, b: float, x: float) -> float:
-    """The regularised incomplete beta function I_x(a, b), by the continued fraction that converges for this x."""
+    """Compute the regularised incomplete beta function I_x(a, b) by the continued fraction that converges for this x."""
     if x <= 0.0 or x >= 1.0:
         return 0.0 if x <= 0.0 else 1.0
     if x > (a + 1) / (a + b + 2):
@@ -92,7 +92,7 @@ def _incomplete_beta(a: float, b: float, x: float) -> float:
 
 
 def _beta_fraction(a: float, b: float, x: float) -> float:
-    """1 + d1/(1 + d2/(1 + ...)), evaluated from the far end; the terms are those of Abramowitz and Stegun 26.5.8."""
+    """Evaluate 1 + d1/(1 + d2/(1 + ...)) backwards; the terms are those of Abramowitz and Stegun 26.5.8."""
     terms = 200 + int(5 * math.sqrt(max(a, b)))
     value = 1.0
     for k in range(terms, 0, -1):

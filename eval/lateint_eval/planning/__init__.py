@@ -1,1 +1,1 @@
-"""What a corpus will cost before it is encoded: bytes, hours, milliseconds, from a sample, with intervals."""
+"""Cost of a corpus before it is encoded: bytes, hours and milliseconds, estimated from a sample with intervals."""

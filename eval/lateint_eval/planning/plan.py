@@ -1,4 +1,4 @@
-"""`make_plan`: what indexing a corpus and ranking from its store will cost on this machine."""
+"""`make_plan`: estimate the cost of indexing a corpus and ranking from its store on this machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,23 +16,24 @@ from lateint.indexing.store import open_store
 from lateint.model.document import Document
 from lateint.model.model import Model
 from lateint.ranking.ranker import Ranker
+from lateint_eval.formats.records import Json
 from lateint_eval.planning.estimate import Estimate, proportion, quantile, total
 from lateint_eval.planning.survey import Survey, survey
-from lateint_eval.planning.trial import Codecs, Size, Trial, encode_sample, measure_size, rank_times
+from lateint_eval.planning.trial import Codecs, Trial, TrialSize, encode_sample, measure_size, rank_times
 from lateint_store import format_codecs, parse_codecs
 from lateint_store.errors import SpecError
 
-SAMPLE = 1_000
-CODECS = ("cast:float16", "int8", "int4", "drive:bits=6", "drive:bits=4", "drive:bits=2")  # tried on states, else vectors
+_SAMPLE = 1_000
+_CODECS = ("cast:float16", "int8", "int4", "drive:bits=6", "drive:bits=4", "drive:bits=2")  # for states, else for vectors
 QUERIES = 21
-WORDS = 6  # of a query that is taken from a document
-CANDIDATES, MORE, MANY = 100, 300, 1_000
-QUICK_MS = 300  # what takes no longer with MORE candidates is timed with MANY
+_WORDS = 6  # words of a query that is taken from a document
+CANDIDATES, _MORE, _MANY = 100, 300, 1_000
+_QUICK_MS = 300  # if _MORE candidates take at most this long, _MANY candidates are timed as well
 
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
-    """What a corpus takes on disk in some codecs, and a document of it."""
+    """Bytes on disk in some codecs, per document and for the whole corpus."""
 
     codecs: str
     a_document: Estimate
@@ -42,7 +42,7 @@ class Bytes:
 
 @dataclass(frozen=True, slots=True)
 class RankTime:
-    """Median milliseconds to rank so many candidates; `extrapolated` if it was not timed with as many."""
+    """Median milliseconds to rank a number of candidates; `extrapolated` if fewer were timed."""
 
     candidates: int
     ms: Estimate
@@ -51,26 +51,29 @@ class RankTime:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that `lateint plan` prints; intervals are of 95 %, those of times what differed between parts of the sample."""
+    """Everything that `lateint plan` prints.
+
+    Intervals are 95 % intervals, except those of times: they span the parts of the sample.
+    """
 
     documents: int
     sample: int
     tokens_median: Estimate
     tokens_p95: Estimate
-    cut: Estimate  # share of documents that lose their end
+    cut: Estimate  # share of documents that are truncated
     max_length: int
-    bytes: tuple[Bytes, ...]  # the codecs that would be used come first
+    bytes: tuple[Bytes, ...]  # first the codecs of the store to be built, then alternatives
     hours: Estimate
     ranking: tuple[RankTime, ...]
     free_bytes: int
 
     @property
     def fits(self) -> bool:
-        """Whether the first codecs' upper end fits the free disk."""
+        """Return True if the upper bound for the first codecs fits in the free disk space."""
         return self.bytes[0].in_all.high <= self.free_bytes
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+    def to_json(self) -> Json:
+        """Return the plan as JSON."""
         return asdict(self) | {"fits": self.fits}
 
 
@@ -81,16 +84,16 @@ def make_plan(
     codecs: Codecs | None = None,
     queries: Sequence[str] | None = None,
     chunks: Chunks | None = None,
-    sample: int = SAMPLE,
+    sample: int = _SAMPLE,
     beside: Path | None = None,
     seed: int = 0,
 ) -> Plan:
-    """Encode, store and rank a random sample as the corpus would be, and scale up.
+    """Encode, store and rank a random sample as a build would do, and scale the costs to the corpus.
 
-    Args: `codecs` of the store to be built, None: the method's; `queries` to time, None: words of the sample's documents;
-    `beside`: where the store will lie, for the free disk.
-    Raises: InputError for an empty corpus or codecs of unknown arrays; what encoding raises.
-    Cost: reading the corpus, encoding `sample` documents, and 30 rankings of 100 to 1,000 of them.
+    Args: `codecs` of the store, None for the method's; `queries` to time, None for words of sampled documents; `beside` is
+    the planned path of the store, whose disk is checked for free space.
+    Raises: InputError for an empty corpus or codecs of unknown arrays; any error of encoding.
+    Cost: reading the corpus, encoding `sample` documents, and 30 rankings of 100 to 1,000 candidates.
     """
     found, choices = survey(documents, sample, seed), _choices(model, codecs)
     with tempfile.TemporaryDirectory(prefix="lateint-plan-") as folder:
@@ -115,15 +118,15 @@ def make_plan(
 
 
 def _choices(model: Model, codecs: Codecs | None) -> list[Codecs]:
-    """The codecs to be used, then others for the array that takes the most room."""
+    """Return the codecs of the store, then alternatives for the largest array."""
     first = {name: pipeline.parts for name, pipeline in pipelines(model, codecs).items()}
     large = "states" if "states" in first else "vector" if "vector" in first else None
     choices: list[Codecs] = [first]
-    for text in CODECS if large is not None else ():
+    for text in _CODECS if large is not None else ():
         try:
             through = pipelines(model, first | parse_codecs(f"{large}={text}"))
             other = {name: pipeline.parts for name, pipeline in through.items()}
-        except SpecError:  # a codec that does not take this width
+        except SpecError:  # the codec does not support the width of the array
             continue
         if other not in choices:
             choices.append(other)
@@ -132,7 +135,7 @@ def _choices(model: Model, codecs: Codecs | None) -> list[Codecs]:
 
 def _bytes(found: Survey, model: Model, trial: Trial, codecs: Codecs, chunks: Chunks | None) -> Bytes:
     with tempfile.TemporaryDirectory(prefix="lateint-plan-") as folder:
-        size: Size = measure_size(model, trial, Path(folder) / "store", codecs, chunks)
+        size: TrialSize = measure_size(model, trial, Path(folder) / "store", codecs, chunks)
     in_all = total(found, size.payloads).scaled(1.0, size.empty + size.beside * found.documents)
     return Bytes(format_codecs(dict(codecs)), in_all.scaled(1 / found.documents), in_all)
 
@@ -144,30 +147,30 @@ def _rank(model: Model, found: Survey, store: Path, queries: Sequence[str]) -> t
         few = min(CANDIDATES, len(ids))
         first = quantile(rank_times(ranker, queries[:QUERIES], ids, few), 0.5)
         times = [RankTime(few, first, extrapolated=False)]
-        if len(ids) < MORE:
+        if len(ids) < _MORE:
             return tuple(times)
-        more = quantile(rank_times(ranker, queries[:5], ids, MORE), 0.5)
-        if len(ids) >= MANY and more.value <= QUICK_MS:
-            many = RankTime(MANY, quantile(rank_times(ranker, queries[:5], ids, MANY), 0.5), extrapolated=False)
+        more = quantile(rank_times(ranker, queries[:5], ids, _MORE), 0.5)
+        if len(ids) >= _MANY and more.value <= _QUICK_MS:
+            many = RankTime(_MANY, quantile(rank_times(ranker, queries[:5], ids, _MANY), 0.5), extrapolated=False)
         else:
-            a_candidate = max(0.0, more.value - first.value) / (MORE - few)
-            many = RankTime(MANY, more.scaled(1.0, a_candidate * (MANY - MORE)), extrapolated=True)
+            a_candidate = max(0.0, more.value - first.value) / (_MORE - few)
+            many = RankTime(_MANY, more.scaled(1.0, a_candidate * (_MANY - _MORE)), extrapolated=True)
     return (*times, many)
 
 
 def _queries(found: Survey, seed: int) -> list[str]:
-    """Words in a row from documents of the sample, where there are no questions."""
+    """Return spans of sampled documents as queries, for a corpus without queries."""
     random = np.random.default_rng(seed)
     queries: list[str] = []
     for document in found.sample:
         words = document.full_text.split()
-        if len(words) >= WORDS and len(queries) < QUERIES:
-            start = int(random.integers(len(words) - WORDS + 1))
-            queries.append(" ".join(words[start : start + WORDS]))
+        if len(words) >= _WORDS and len(queries) < QUERIES:
+            start = int(random.integers(len(words) - _WORDS + 1))
+            queries.append(" ".join(words[start : start + _WORDS]))
     return queries or ["what is this"]
 
 
 def _existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that exists."""
+    """Return the path, or its nearest parent that exists."""
     path = path.absolute()
     return path if path.exists() else _existing(path.parent)

@@ -1,4 +1,4 @@
-"""One pass over a corpus: how many documents, how long they are, and a random sample of them."""
+"""One pass over a corpus: the number of documents, their lengths, and a random sample."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 from lateint.model.document import Document
 from lateint_store.errors import InputError
 
-BINS_A_DOUBLING = 4
+_BINS_A_DOUBLING = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """`lengths`: how many documents of the corpus lie in each bin of length; `sample` in random order."""
+    """Number of documents, number of documents in each length bin, and a sample in random order."""
 
     documents: int
     lengths: Counter[int]
@@ -25,14 +25,14 @@ class Survey:
 
 
 def length_bin(document: Document) -> int:
-    """The bin of a document's length in characters: bins are equally wide on a logarithmic scale."""
-    return int(BINS_A_DOUBLING * math.log2(len(document.full_text) + 1))
+    """Return the bin of a document's length in characters; bins are equally wide on a logarithmic scale."""
+    return int(_BINS_A_DOUBLING * math.log2(len(document.full_text) + 1))
 
 
 def survey(documents: Iterable[Document], size: int, seed: int = 0) -> Survey:
-    """Read a corpus once; every document is as likely to be in the sample as any other.
+    """Read a corpus once and draw a uniform sample (reservoir sampling).
 
-    Raises: InputError for an empty corpus. Cost: reading it; memory for the sample alone.
+    Raises: InputError for an empty corpus. Cost: reading the corpus; memory for the sample only.
     """
     random = np.random.default_rng(seed)
     lengths: Counter[int] = Counter()
@@ -42,8 +42,8 @@ def survey(documents: Iterable[Document], size: int, seed: int = 0) -> Survey:
         lengths[length_bin(document)] += 1
         if len(sample) < size:
             sample.append(document)
-        elif (place := int(random.integers(number))) < size:
-            sample[place] = document
+        elif (index := int(random.integers(number))) < size:
+            sample[index] = document
     if not sample:
-        raise InputError("the corpus has no document; there is nothing to plan for")
-    return Survey(number, lengths, [sample[place] for place in random.permutation(len(sample))])
+        raise InputError("the corpus has no document; expected at least one")
+    return Survey(number, lengths, [sample[index] for index in random.permutation(len(sample))])

@@ -1,4 +1,4 @@
-"""A plan as a person reads it."""
+"""A plan as text."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from lateint_eval.planning.estimate import Estimate
 from lateint_eval.planning.plan import Plan, RankTime
 
-UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
-    """Lines of text; brackets hold 95 % intervals."""
-    yield f"corpus     {plan.documents:,} documents, {plan.sample:,} of them tried"
+    """Yield the lines of a plan; brackets contain intervals."""
+    yield f"corpus     {plan.documents:,} documents, {plan.sample:,} of them sampled"
     lost = _with(plan.cut.scaled(100), "{:.1f}")
     median, most = _with(plan.tokens_median, "{:.0f}"), _with(plan.tokens_p95, "{:.0f}")
-    yield f"tokens     median {median}, 95 % have at most {most}; {lost} % of documents are cut at {plan.max_length}"
+    yield f"tokens     median {median}, 95 % have at most {most}; {lost} % of documents are truncated at {plan.max_length}"
     yield f"encoding   {_duration(plan.hours)} on this machine"
     yield "ranking    " + "; ".join(map(_ranking, plan.ranking))
     yield f"disk       {_size(plan.free_bytes)} free" + ("" if plan.fits else ": NOT ENOUGH")
@@ -44,8 +44,8 @@ def _duration(hours: Estimate) -> str:
 
 
 def _size(count: float) -> str:
-    for unit in UNITS:
-        if count < 1000 or unit == UNITS[-1]:
+    for unit in _UNITS:
+        if count < 1000 or unit == _UNITS[-1]:
             return f"{count:.3g} {unit}"
         count /= 1000
     raise AssertionError

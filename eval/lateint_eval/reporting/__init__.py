@@ -1,1 +1,1 @@
-"""The results page: every finished checkpoint on every set, test sets once, stored as JSON and rendered from it."""
+"""The results page: every finished checkpoint on every set, test sets only once, stored as JSON and rendered from it."""

@@ -1,4 +1,4 @@
-"""Checkpoints to report on, and what is known of each without running it: identity, settings, training."""
+"""Checkpoints of a report, and the facts known without running them: identity, settings, training."""
 
 from __future__ import annotations
 
@@ -6,27 +6,29 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lateint_eval.formats.records import Json
 
 if TYPE_CHECKING:
     from lateint.model.model import Model
 
-STEPS = re.compile(r"(\d[\d,]*)\s+steps\b")
-TIME = re.compile(r"(\d[\d,.]*)\s+(second|minute|hour)s?\b")
-SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
-TRAINED_BY = re.compile(r"`(lateint\s+train\s[^`]+)`")
+_STEPS = re.compile(r"(\d[\d,]*)\s+steps\b")
+_TIME = re.compile(r"(\d[\d,.]*)\s+(second|minute|hour)s?\b")
+_SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
+_TRAINED_BY = re.compile(r"`(lateint\s+train\s[^`]+)`")
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A lateint checkpoint by the name of its folder, loaded."""
+    """A loaded lateint checkpoint; `name` is the name of its folder."""
 
     name: str
     folder: Path
     model: Model
 
-    def facts(self) -> dict[str, Any]:
-        """What a result says about its checkpoint, as JSON."""
+    def facts(self) -> Json:
+        """Return the facts about the checkpoint that a result stores."""
         from lateint.model.digests import digest_tensors
 
         return {
@@ -40,7 +42,7 @@ class Checkpoint:
 
 
 def find_checkpoints(folder: Path) -> list[Path]:
-    """The sub-folders that are lateint checkpoints, by name; others, such as an unfinished training run, are none."""
+    """Return the sub-folders that are lateint checkpoints, by name; unfinished training runs are left out."""
     from lateint.model.saving import CONFIG
 
     return sorted(below for below in folder.iterdir() if (below / CONFIG).is_file())
@@ -53,8 +55,8 @@ def load(folder: Path) -> Checkpoint:
     return Checkpoint(folder.name, folder, load_model(folder))
 
 
-def settings(model: Model) -> dict[str, Any]:
-    """What changes the scores of a checkpoint whose weights stay the same: with the digest of these, its identity."""
+def settings(model: Model) -> Json:
+    """Return the settings that change scores without changing weights; with the digest they identify a checkpoint."""
     method = model.method
     return {
         "L": method.depth,
@@ -65,8 +67,8 @@ def settings(model: Model) -> dict[str, Any]:
     }
 
 
-def about(model: Model) -> dict[str, Any]:
-    """What a reader wants to know of a model besides."""
+def about(model: Model) -> Json:
+    """Return further facts about a model for readers of the page."""
     method = model.method
     compressor = "none" if method.compressor is None else str(method.compressor)
     layers = len(model.backbone.layers)
@@ -74,26 +76,26 @@ def about(model: Model) -> dict[str, Any]:
 
 
 def adds_residual(model: Model) -> bool:
-    """Whether the head adds the cosine of both vectors to its own score."""
+    """Return True if the head adds the cosine of the query and document vectors to its own score."""
     head = model.method.head
     return head.name == "evidence" or dict(head.settings).get("residual", "none") not in ("none", False, None)
 
 
-def training(folder: Path) -> dict[str, Any]:
-    """Steps and seconds spent, and the command: from `history.json`, else from the model card; None where neither says.
+def training(folder: Path) -> Json:
+    """Return steps, seconds and command of the training, from `history.json` or the model card; None for unknown ones.
 
-    A card says "600 steps" and "32 minutes" (or seconds, or hours); the first of each counts.
+    In a card, the first "600 steps" and the first "32 minutes" (or seconds, or hours) count.
     """
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
-    command = TRAINED_BY.search(text)
+    command = _TRAINED_BY.search(text)
     found = {"command": None if command is None else " ".join(command[1].split())}
     history = folder / "history.json"
     if history.is_file():
         stages = [stage for stage in json.loads(history.read_text(encoding="utf-8")) if stage]
         return found | {"steps": sum(map(len, stages)), "seconds": sum(stage[-1]["seconds"] for stage in stages)}
-    steps, time = STEPS.search(text), TIME.search(text)
+    steps, time = _STEPS.search(text), _TIME.search(text)
     return found | {
         "steps": None if steps is None else int(steps[1].replace(",", "")),
-        "seconds": None if time is None else float(time[1].replace(",", "").rstrip(".")) * SECONDS[time[2]],
+        "seconds": None if time is None else float(time[1].replace(",", "").rstrip(".")) * _SECONDS[time[2]],
     }

@@ -1,31 +1,31 @@
-"""The part of the results page that shows one checkpoint on every set, with intervals."""
+"""Section of the results page about one checkpoint: its values on every set, with intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from lateint_eval.formats.records import Json
 from lateint_eval.reporting.claims import budget
 from lateint_eval.reporting.page import Page, on, remarks
 from lateint_eval.reporting.sets import MAIN
 from lateint_eval.reporting.stored import Result
 from lateint_eval.reporting.text import wrapped
 
-COLUMNS = ("set", "n", "BM25", "cosine", MAIN, "minus BM25", "minus cosine", "second measure", "bytes")
+_COLUMNS = ("set", "n", "BM25", "cosine", MAIN, "minus BM25", "minus cosine", "second measure", "bytes")
 
 
 def details(page: Page, result: Result) -> list[str]:
-    """A heading, facts, a table with a row for every set, and what no column says."""
+    """Return the section's lines: heading, facts, a table with one row per set, and remarks on gain and codecs."""
     said = remarks(result)
     lines = [f"## `{result['checkpoint']}` [{result['digest'][:12]}]" + (f" ({', '.join(said)})" if said else ""), ""]
-    lines += [*_facts(result), "", f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS)]
+    lines += [*_facts(result), "", f"| {' | '.join(_COLUMNS)} |", "|" + "---|" * len(_COLUMNS)]
     lines += [_row(task) for task in sorted(result["tasks"], key=lambda task: not task["test"])]
     after = [*_gain(page, result), *_codecs(result)]
     return lines + (["", *after] if after else [])
 
 
 def n_of(page: Page, name: str) -> str:
-    """How many queries a set has."""
+    """Return the number of queries of a set, as text."""
     return next((str(task["queries"]) for result in page.results if (task := on(result, name)) is not None), "-")
 
 
@@ -45,7 +45,7 @@ def _facts(result: Result) -> list[str]:
     return [line for text in said for line in wrapped(f"- {text}", "  ")]
 
 
-def _speed(speed: Mapping[str, Any]) -> str:
+def _speed(speed: Json) -> str:
     parts = ", ".join(f"{part} {speed[f'{part}_ms']:.1f}" for part in ("fetch", "decode", "compute"))
     texts = f"{speed['candidates']:,} passages of {speed['bytes_per_document']:,.0f} bytes"
     peer = f"{speed['peer_ms']:,.0f} ms at batch size {speed['batch_size']}; threads: {speed['threads']}"
@@ -54,7 +54,7 @@ def _speed(speed: Mapping[str, Any]) -> str:
     return f"Speed: {speed['ms']:,.1f} ms for {texts} ({parts}), {faster}: {peer}{twin}."
 
 
-def _row(task: Mapping[str, Any]) -> str:
+def _row(task: Json) -> str:
     systems, (main, second) = task["systems"], task["measures"]
     ours = systems["cached"]
     low, high = ours.get("intervals", {}).get(main, (None, None))
@@ -86,7 +86,7 @@ def _gain(page: Page, result: Result) -> list[str]:
 
 
 def _codecs(result: Result) -> list[str]:
-    """How far lossy codecs move the main measure."""
+    """Format the change of the main measure by lossy codecs."""
     moved = {task["set"]: task["systems"]["cached"].get("minus_full") for task in result["tasks"]}
     shown = [f"{name} {values[0]:+.4f}" for name, values in moved.items() if values is not None]
     return wrapped(f"- Codecs move {MAIN} by: {', '.join(shown)}.", "  ") if shown else []

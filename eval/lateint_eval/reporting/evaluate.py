@@ -1,4 +1,4 @@
-"""One checkpoint on one set: the cached model, and the same model without lossy codecs where it has any."""
+"""Evaluation of one checkpoint on one set: the cached model, and the same model without its lossy codecs."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lateint_eval.formats.records import Json
 from lateint_eval.measures.significance import compare, interval
 from lateint_eval.reporting.reference import Reference, per_query, run
-from lateint_eval.reporting.sets import MAIN, Task
+from lateint_eval.reporting.sets import MAIN, EvaluationTask
 from lateint_eval.systems import Outcome, cached, without_codecs
 
 if TYPE_CHECKING:
     from lateint.indexing.store import Store
     from lateint.model.model import Model
 
-KEEP_RANKINGS = frozenset({"cast", "zstd", "pack"})  # codecs that lose nothing, or the end of a float
+_KEEP_RANKINGS = frozenset({"cast", "zstd", "pack"})  # codecs that lose nothing, or only the last digits of a float
 
 
-def evaluate_task(model: Model, task: Task, given: Reference) -> dict[str, Any]:
-    """Means, 95 % intervals, and paired differences from BM25, the base cosine and the model without codecs, as JSON.
+def evaluate_task(model: Model, task: EvaluationTask, given: Reference) -> Json:
+    """Evaluate a model on a set.
 
-    Cost: every candidate is encoded once, every query once a system; a system more if the model has lossy codecs.
+    Returns: as JSON, means, 95 % intervals, and paired differences from BM25, the base cosine and the model without codecs.
+    Cost: encodes every candidate once, and every query once per system: one system, two if the model has lossy codecs.
     """
     corpus = task.corpus()
     twins = {"cached": model} | ({"full": without_codecs(model)} if has_lossy_codecs(model) else {})
@@ -42,12 +44,12 @@ def evaluate_task(model: Model, task: Task, given: Reference) -> dict[str, Any]:
 
 
 def has_lossy_codecs(model: Model) -> bool:
-    """Whether the stored arrays differ from the model's own by more than the end of a float."""
-    return any(step.name not in KEEP_RANKINGS for _, steps in model.method.codecs for step in steps)
+    """Return True if stored arrays differ from the model's arrays by more than the last digits of a float."""
+    return any(step.name not in _KEEP_RANKINGS for _, steps in model.method.codecs for step in steps)
 
 
-def _stores(twins: Mapping[str, Model], task: Task, folder: Path) -> dict[str, Store]:
-    """One encoding pass into a store for each twin: they differ in their codecs alone."""
+def _stores(twins: Mapping[str, Model], task: EvaluationTask, folder: Path) -> dict[str, Store]:
+    """Encode the corpus once and store it for each twin; the twins differ only in their codecs."""
     from lateint.indexing.build import WINDOW
     from lateint.indexing.codecs import pipelines
     from lateint.indexing.compatibility import describe
@@ -64,8 +66,8 @@ def _stores(twins: Mapping[str, Model], task: Task, folder: Path) -> dict[str, S
     return stores
 
 
-def _systems(outcomes: Mapping[str, Outcome], task: Task, given: Reference) -> dict[str, dict[str, Any]]:
-    rows: dict[str, dict[str, Any]] = {
+def _systems(outcomes: Mapping[str, Outcome], task: EvaluationTask, given: Reference) -> dict[str, Json]:
+    rows: dict[str, Json] = {
         name: {measure: given.mean(name, measure) for measure in task.measures} for name in ("bm25", "cosine")
     }
     rows["cosine"]["bytes_per_document"] = given.bytes_per_document

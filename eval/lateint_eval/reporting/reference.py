@@ -1,4 +1,4 @@
-"""What every checkpoint is compared with on a set, computed once: BM25 as given, and the base encoder's cosine."""
+"""References on a set, computed once: BM25 as the first stage, and the base encoder's cosine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lateint_eval.formats.output import replacing
-from lateint_eval.reporting.sets import Task
+from lateint_eval.reporting.sets import EvaluationTask
 from lateint_eval.systems import Outcome, System, cached, measure
 
 if TYPE_CHECKING:
@@ -20,25 +20,25 @@ PerQuery = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The values of BM25 and the base cosine for every query of a set, {system: {measure: {query: value}}}."""
+    """Values of BM25 and the base cosine for every query of a set: {system: {measure: {query: value}}}."""
 
     set: str
     set_digest: str
     base: str
     base_digest: str
     scores: dict[str, dict[str, PerQuery]]
-    bytes_per_document: float  # of the store of base vectors
+    bytes_per_document: float  # in the store of base vectors
 
     def mean(self, system: str, measure: str) -> float:
-        """A system's mean over all queries."""
+        """Return the mean of a system over all queries."""
         values = self.scores[system][measure]
         return sum(values.values()) / len(values)
 
 
-def reference(base: Model, task: Task, kept: Path | None) -> Reference:
-    """The reference of a set, read from the folder `kept` if the same base was run on the same set before.
+def reference(base: Model, task: EvaluationTask, kept: Path | None) -> Reference:
+    """Return the reference of a set, from the folder `kept` if the same base was run on the same set before.
 
-    Args: `kept` None: computed, and kept nowhere.
+    Args: with `kept` None the reference is computed and not stored.
     """
     from lateint.model.digests import digest_tensors
 
@@ -54,17 +54,18 @@ def reference(base: Model, task: Task, kept: Path | None) -> Reference:
 
 
 def stored_means(kept: Path, base_digest: str) -> dict[str, dict[str, dict[str, float]]]:
-    """What was kept for a base, as means: {set: {system: {measure: mean}}}; of two versions of a set, either."""
+    """Return the stored means for a base, {set: {system: {measure: mean}}}; of several versions of a set, any one."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for file in sorted(kept.glob("*.json")):
-        one = Reference(**json.loads(file.read_text(encoding="utf-8")))
-        if one.base_digest == base_digest:
-            found[one.set] = {name: {key: one.mean(name, key) for key in values} for name, values in one.scores.items()}
-            found[one.set]["cosine"]["bytes_per_document"] = one.bytes_per_document
+        kept_one = Reference(**json.loads(file.read_text(encoding="utf-8")))
+        if kept_one.base_digest == base_digest:
+            means = {name: {key: kept_one.mean(name, key) for key in values} for name, values in kept_one.scores.items()}
+            means["cosine"]["bytes_per_document"] = kept_one.bytes_per_document
+            found[kept_one.set] = means
     return found
 
 
-def _compute(base: Model, task: Task, digests: dict[str, str]) -> Reference:
+def _compute(base: Model, task: EvaluationTask, digests: dict[str, str]) -> Reference:
     from lateint.indexing.build import build_store
 
     split = task.split
@@ -76,12 +77,12 @@ def _compute(base: Model, task: Task, digests: dict[str, str]) -> Reference:
     return Reference(task.name, base=Path(base.name).name, scores=scores, bytes_per_document=size, **digests)
 
 
-def run(system: System, task: Task) -> Outcome:
-    """A system over the candidates of a set."""
+def run(system: System, task: EvaluationTask) -> Outcome:
+    """Measure a system on the candidates of a set."""
     split = task.split
     return measure(system, split.queries, split.candidates, {q: split.qrels[q] for q in split.queries}, task.measures)
 
 
 def per_query(outcome: Outcome) -> dict[str, PerQuery]:
-    """{measure: {query: value}} of an outcome."""
+    """Return {measure: {query: value}} of an outcome."""
     return {name: score.per_query for name, score in outcome.evaluation.scores.items()}

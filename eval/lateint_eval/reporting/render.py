@@ -1,45 +1,47 @@
-"""docs/results.md from stored results: a table with a row for every preset, its papers, then each checkpoint by itself."""
+"""Render docs/results.md from stored results: a table of all presets, the papers' claims, and a section per checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from lateint_eval.formats.records import Json
 from lateint_eval.reporting.claims import budget, reasons, verdict
 from lateint_eval.reporting.details import details, n_of
 from lateint_eval.reporting.page import GAIN_SETS, Number, Page, remarks, score, stored_bytes
-from lateint_eval.reporting.rows import BASE_PAIRS, SOURCES, Row
+from lateint_eval.reporting.rows import BASE_PAIRS, SOURCES, ResultRow
 from lateint_eval.reporting.similarity import spearman, stsb_row, table, training_of
 from lateint_eval.reporting.stored import Result
 from lateint_eval.reporting.text import wrapped
 
-OFFICIAL, RECIPROCAL = "msmarco-dl19", "RR(rel=2)@10"
-COLUMNS = ("squad test", "medquad test", "DL19", "DL19 RR", "gain", "STS-B", "bytes", "ms", "speed-up", "trained")
-NOTES = (
+_DL19, _RECIPROCAL = "msmarco-dl19", "RR(rel=2)@10"
+_COLUMNS = ("squad test", "medquad test", "DL19", "DL19 RR", "gain", "STS-B", "bytes", "ms", "speed-up", "trained")
+_NOTES = (
     "nDCG@10 on squad test, medquad test and MS MARCO DL19, and RR(rel=2)@10 on DL19. Every system re-ranks the same "
-    "candidates, and reads its states from a store through the checkpoint's own codecs. Intervals, and BM25 and cosine on the "
-    "same queries, stand further down.",
+    "candidates, and reads its states from a store through the checkpoint's own codecs. The sections of the checkpoints below "
+    "give intervals, and BM25 and cosine on the same queries.",
     "gain: sum(x - cosine) / sum(teacher - cosine) of nDCG@10 over squad test and medquad test, where the teacher is the "
-    "checkpoint `teacher`; a set where it is ahead of the cosine by less than 0.02 is not counted. STS-B: Spearman's "
-    "correlation. bytes: a passage of squad test on disk, everything included.",
+    "checkpoint `teacher`; a set where it leads the cosine by less than 0.02 is not counted. STS-B: Spearman's correlation. "
+    "bytes: bytes per passage of squad test on disk, everything included.",
     "ms: median time to re-rank 1,000 cached passages by id, end to end. speed-up: against sentence-transformers' CrossEncoder "
-    "over a backbone of the same shape, in float32 at its best batch size, on the same texts and cores in the same run.",
-    "residual: the head adds the cosine of both vectors to its own score, so its figures are no evidence for the method alone.",
-    "matches: in place of the published CLS readout, which this base never trained, the head reads all its rows by a cosine of "
-    "means and best matches (ours), so its figures are those of the method with that readout.",
+    "with a backbone of the same shape, in float32 at its best batch size, on the same texts and cores in the same run.",
+    "residual: the head adds the cosine of the query and document vectors to its own score, so its values are not evidence for "
+    "the method alone.",
+    "matches: the head does not use the published CLS readout, because the base was never trained with one. It reads all "
+    "its rows by a cosine of their means and by their best matches (ours), so its values are those of the method with that "
+    "readout.",
 )
-PAIRS = (
-    "Rows of `benchmarks/quality/pairs.py`; thresholds of binary labels come from "
-    "the development split, which flatters rows on it."
+_PAIRS = (
+    "Rows of `benchmarks/quality/pairs.py`. Thresholds for binary labels are chosen on the development split, so rows on that "
+    "split are optimistic."
 )
-HOW = (
-    "A claim restates a paper's headline in quantities that are measured here; thresholds of gain are ours. [V:..] was read in "
-    "the paper or its code, [S:..] in an account that checked it. open: a figure is missing."
+_HOW = (
+    "A claim restates a paper's main result in quantities that are measured here; the thresholds of gain are ours. [V:..] was "
+    "read in the paper or its code, [S:..] in a secondary source that checked it. open: a value is missing."
 )
 
 
 def render(page: Page) -> str:
-    """The whole page."""
+    """Return the whole page as Markdown."""
     runs = sum(task["test"] for result in page.results for task in result["tasks"])
     so_far = f"{_count(len(page.results), 'checkpoint')}, {_count(runs, 'run')} on test sets"
     first = (
@@ -47,21 +49,21 @@ def render(page: Page) -> str:
         f"set is run once per checkpoint. So far: {so_far}."
     )
     lines = ["# Results", "", *wrapped(first), "", "## Presets", "", *_headline(page), ""]
-    for note in NOTES:
+    for note in _NOTES:
         lines += [*wrapped(f"- {note}", "  ")]
-    lines += ["", "## What the papers claim", "", *wrapped(HOW), ""]
+    lines += ["", "## What the papers claim", "", *wrapped(_HOW), ""]
     lines += [line for row in page.rows for line in wrapped(_claimed(page, row), "  ")]
     lines += ["", "Sources:", ""]
     lines += [line for key in sorted(SOURCES) for line in wrapped(f"- {key}: {SOURCES[key]}", "  ")]
     if page.pairs:
         trained = {at: budget({"training": training_of(row)}) for at, row in enumerate(page.pairs) if "budget" in row}
-        lines += ["", "## Sentence pairs", "", *wrapped(PAIRS), "", *table(page.pairs, trained)]
+        lines += ["", "## Sentence pairs", "", *wrapped(_PAIRS), "", *table(page.pairs, trained)]
     for result in page.results:
         lines += ["", *details(page, result)]
     return "\n".join(lines) + "\n"
 
 
-def _claimed(page: Page, row: Row) -> str:
+def _claimed(page: Page, row: ResultRow) -> str:
     from lateint.methods.presets import preset
 
     found = page.of(row)
@@ -71,8 +73,8 @@ def _claimed(page: Page, row: Row) -> str:
 
 
 def _headline(page: Page) -> list[str]:
-    lines = [_cells(["system", *COLUMNS]), "|" + "---|" * (len(COLUMNS) + 1)]
-    lines.append(_cells(["n", *(n_of(page, name) for name in (*GAIN_SETS, OFFICIAL, OFFICIAL)), *([""] * 6)]))
+    lines = [_cells(["system", *_COLUMNS]), "|" + "---|" * (len(_COLUMNS) + 1)]
+    lines.append(_cells(["n", *(n_of(page, name) for name in (*GAIN_SETS, _DL19, _DL19)), *([""] * 6)]))
     for system, shown in (("bm25", "BM25"), ("cosine", "base cosine")):
         lines.append(_cells([shown, *_reference(page, system)]))
     for row in page.rows:
@@ -84,7 +86,7 @@ def _headline(page: Page) -> list[str]:
 
 
 def _name(name: str, result: Result | None) -> str:
-    """A checkpoint's name, with its method if it is called otherwise."""
+    """Format a checkpoint's name, with its method if that has another name, and with its remarks."""
     if result is None:
         return f"`{name}`"
     method = result.get("method", {}).get("name", name)
@@ -93,8 +95,8 @@ def _name(name: str, result: Result | None) -> str:
 
 
 def _reference(page: Page, system: str) -> list[str]:
-    quality = [page.reference(system, name) for name in (*GAIN_SETS, OFFICIAL)]
-    quality.append(page.reference(system, OFFICIAL, RECIPROCAL))
+    quality = [page.reference(system, name) for name in (*GAIN_SETS, _DL19)]
+    quality.append(page.reference(system, _DL19, _RECIPROCAL))
     figures = [_number(value) for value in quality]
     if system != "cosine":
         return [*figures, *["-"] * 5, ""]
@@ -103,12 +105,12 @@ def _reference(page: Page, system: str) -> list[str]:
     return [*figures, "0.00", _similarity(stsb_row(page.pairs, BASE_PAIRS)), *cost, ""]
 
 
-def _figures(page: Page, result: Result | None, pairs: Mapping[str, Any] | None) -> list[str]:
-    """The cells of a checkpoint, which may have no result on ranking, or none on pairs."""
+def _figures(page: Page, result: Result | None, pairs: Json | None) -> list[str]:
+    """Return the cells of a checkpoint; results on ranking or on pairs may be missing."""
     if result is None:
         trained = "not yet" if pairs is None else budget({"training": training_of(pairs)}) if "budget" in pairs else "as it is"
         return [*["-"] * 5, _similarity(pairs), *["-"] * 3, trained]
-    quality = [score(result, name) for name in (*GAIN_SETS, OFFICIAL)] + [score(result, OFFICIAL, RECIPROCAL)]
+    quality = [score(result, name) for name in (*GAIN_SETS, _DL19)] + [score(result, _DL19, _RECIPROCAL)]
     speed, kept = result.get("speed", {}), page.gain(result)
     return [
         *(_number(value) for value in quality),
@@ -119,8 +121,8 @@ def _figures(page: Page, result: Result | None, pairs: Mapping[str, Any] | None)
     ]
 
 
-def _similarity(row: Mapping[str, Any] | None) -> str:
-    """Spearman's correlation, and its split if that is not the one for tests."""
+def _similarity(row: Json | None) -> str:
+    """Format Spearman's correlation, with the split unless it is the test split."""
     return "-" if row is None else _number(spearman(row)) + ("" if row["split"] == "test" else f" ({row['split']})")
 
 

@@ -1,8 +1,8 @@
-"""The rows of the results page: every preset, the checkpoint that stands for it, and what its paper claims.
+"""The rows of the results page: every preset, its checkpoint, and the claims of its paper.
 
-A headline ends with its source: [V:key] was read in the paper or its code, [S:key] in an account that checked the paper.
-A claim puts it in quantities that are measured here (see `claims.py`). Speed-ups are the paper's lower figures; thresholds
-of gain are ours, because no paper measures it.
+A headline ends with its source: [V:key] was read in the paper or its code, [S:key] in a secondary source that checked the
+paper. A claim restates the headline in quantities that are measured here (see `claims.py`). Of several speed-ups in a paper
+the lowest is used; thresholds of gain are ours, because no paper measures it.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ Quantity = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A quantity of ours that reaches `at_least` if the paper's headline carries over."""
+    """A quantity and the value that it reaches if the paper's headline holds here."""
 
     quantity: Quantity
     at_least: float
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A preset, the names of checkpoints that stand for it (the first that is there), and its paper."""
+class ResultRow:
+    """A preset, the possible names of its checkpoint (the first that has a result is used), and its paper."""
 
     preset: str
     checkpoints: tuple[str, ...]
     headline: str
-    setting: str  # on what the paper measured it, for the reader who asks why ours differs
+    setting: str  # the paper's setting, shown when our values differ
     claims: tuple[Claim, ...]
-    pairs: str = ""  # the row of the benchmark of sentence pairs that is this preset's
-    rival: str = ""  # the row there that it is compared with
+    pairs: str = ""  # this preset's row in the benchmark of sentence pairs
+    rival: str = ""  # the row of that benchmark that it is compared with
 
 
 TEACHER = "teacher"
@@ -61,7 +61,7 @@ SOURCES = {
     "tarski": "a published note on arXiv:2004.13313",
 }
 ROWS = (
-    Row(
+    ResultRow(
         "cross_encoder",
         ("cross_encoder", TEACHER),
         "MS MARCO dev MRR@10 0.347 (BERT-base) and 0.365 (BERT-large), re-ranking 1,000 passages in 10.7 s and 32.9 s "
@@ -69,7 +69,7 @@ ROWS = (
         "BERT-base and -large trained on MS MARCO labels",
         (Claim("low end of the lead over the cosine", 0.0),),
     ),
-    Row(
+    ResultRow(
         "prettr",
         ("prettr",),
         "up to 42 times faster, storage down by up to 95 %, without substantial degradation [V:prettr-abs]; later, on MiniLM: "
@@ -77,21 +77,21 @@ ROWS = (
         "web pages of TREC WebTrack and Robust04, 12 layers of width 768, a split as late as layer 11",
         (Claim("gain", 0.95), Claim("speed-up", 42.0)),
     ),
-    Row(
+    ResultRow(
         "deformer",
         ("deformer",),
         "SQuAD F1 87.1 against 88.5 unsplit, 3.2 times faster [V:deformer]",
         "reading comprehension with BERT-base, fine-tuned for three epochs",
         (Claim("gain", 0.95), Claim("speed-up", 3.2)),
     ),
-    Row(
+    ResultRow(
         "dc_bert",
         ("dc_bert",),
         "P@10 63.5 on Natural Questions against 65.0 of BERT-base, 10.3 times faster [S:dcbert-survey]",
         "paragraphs for open-domain questions, distant supervision, BERT-base",
         (Claim("gain", 0.8), Claim("speed-up", 10.3)),
     ),
-    Row(
+    ResultRow(
         "mores",
         ("mores",),
         "two blocks not inferior to the BERT ranker at a margin of 2 %, 20 to 170 times faster on a CPU [S:dipair-check]; "
@@ -99,21 +99,21 @@ ROWS = (
         "BERT-base trained on MS MARCO labels",
         (Claim("gain", 0.9), Claim("speed-up", 20.0)),
     ),
-    Row(
+    ResultRow(
         "mice",
         ("mice",),
         "nDCG@10 42.1 on MS MARCO dev and 50.4 on BEIR-13, against 44.7 and 44.7 of its cross-encoder, 4 times faster [V:mice]",
         "12 layers of width 384, Margin-MSE on MS MARCO for 125,000 steps, on a GPU",
         (Claim("gain", 0.9), Claim("speed-up", 4.0)),
     ),
-    Row(
+    ResultRow(
         "dipair",
         ("dipair",),
         "AUC .932 at 355 times the teacher's speed, against .936 of BERT-Tiny at 44 times [S:dipair-check]",
         "query-passage matching on private data, BERT-base teacher; the ratio is CPU time of the head alone",
         (Claim("gain", 0.7), Claim("speed-up", 355.0)),
     ),
-    Row(
+    ResultRow(
         "sdr",
         ("sdr",),
         "4 to 11.6 times smaller than a narrower split model of equal quality [V:sdr-abs]; MS MARCO MRR@10 0.3756 before "
@@ -121,14 +121,14 @@ ROWS = (
         "MiniLM of 12 layers, 625,000 steps of Margin-MSE on MS MARCO",
         (Claim("gain", 0.95), Claim("times smaller than `prettr`", 4.0)),
     ),
-    Row(
+    ResultRow(
         "colbert",
         ("colbert",),
         "MS MARCO dev MRR@10 34.9 in 61 ms a query, against 34.7 of BERT-base in 10,700 ms [S:dcbert-survey]",
         "BERT-base trained on MS MARCO labels, times on a GPU",
         (Claim("gain", 1.0), Claim("speed-up", 175.0)),
     ),
-    Row(
+    ResultRow(
         "dse",
         ("dse",),
         "GLUE pairs 82.83 against 86.82 of BERT, 4.6 % less; 100,000 pairs in 0.2 s instead of 1 hour [V:dse-poster]",
@@ -137,7 +137,7 @@ ROWS = (
         pairs="stsb-dse",
         rival="stsb-teacher",
     ),
-    Row(
+    ResultRow(
         "hpd",
         ("hpd",),
         "STS-B 84.98 with 128 numbers a text, against 86.70 of its teacher with 1,024 [V:hpd-code]; retrieval 8.2 times "
@@ -147,14 +147,14 @@ ROWS = (
         pairs="hpd",
         rival="base, layer 3, 128 numbers",
     ),
-    Row(
+    ResultRow(
         "early_layers",
         ("early_layers",),
         "two layers within about 1 % of the full dual encoder [S:sciencestack-ce], 5.15 times faster inference [V:ce-emb-abs]",
         "larger encoders on retrieval sets; its speed is that of encoding, which this page does not measure",
         (Claim("share of the cosine's nDCG@10", 0.99),),
     ),
-    Row(
+    ResultRow(
         "cosine",
         ("cosine",),
         "STS-B 77.03 (SBERT-base) [V:hpd-code]",

@@ -1,4 +1,4 @@
-"""The sets of the evaluation protocol: fixed samples of queries, the same candidates for every system."""
+"""The sets of the evaluation protocol: fixed samples of queries, with the same candidates for every system."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from lateint.model.document import Document
 
 MAIN = "nDCG@10"
-GRADED = (MAIN, "RR(rel=2)@10")
+_GRADED = (MAIN, "RR(rel=2)@10")
 BINARY = (MAIN, "RR@10")
-SAMPLED = (("squad", "test"), ("medquad", "test"), ("squad", "dev"), ("medquad", "dev"), ("selqa", "dev"))
-OFFICIAL = {"run": "firststage.bm25.top100.trec.gz", "qrels": "official.full.trec.gz"}
+_SAMPLED = (("squad", "test"), ("medquad", "test"), ("squad", "dev"), ("medquad", "dev"), ("selqa", "dev"))
+_OFFICIAL_FILES = {"run": "firststage.bm25.top100.trec.gz", "qrels": "official.full.trec.gz"}
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """A set to evaluate on: `test` sets are run once per checkpoint and never used to choose."""
+class EvaluationTask:
+    """A set to evaluate on; `test` sets are run once per checkpoint and never used for selection."""
 
     name: str
     split: Split
@@ -30,14 +30,14 @@ class Task:
     test: bool
 
     def corpus(self) -> list[Document]:
-        """The candidates of all its queries, each once."""
+        """Return the candidates of all queries, each once, sorted by id."""
         from lateint.model.document import Document
 
         wanted = sorted({doc_id for ids in self.split.candidates.values() for doc_id in ids})
         return [Document(i, self.split.documents[i].text, self.split.documents[i].title) for i in wanted]
 
     def digest(self) -> str:
-        """BLAKE2b-256 over everything that a score on this set depends on: queries, candidates, judgements, texts."""
+        """Return the BLAKE2b-256 digest of queries, candidates, first-stage scores, judgements, measures and texts."""
         state = hashlib.blake2b(digest_size=32)
         for query_id, text in self.split.queries.items():
             judged = sorted(self.split.qrels[query_id].items())
@@ -47,31 +47,31 @@ class Task:
             state.update(repr((document.id, document.title, document.text)).encode(errors="surrogatepass"))
         return state.hexdigest()
 
-    def first(self, queries: int) -> Task:
-        """The same set cut to its first queries, under a name that says so: for a quick look, never a result."""
+    def first(self, queries: int) -> EvaluationTask:
+        """Return the set with its first queries only, for a quick look; the new name says so."""
         chosen = list(self.split.queries)[:queries]
         named = f"{self.name}, first {len(chosen)} of {len(self.split.queries)} queries"
         return replace(self, name=named, split=self.split.only(chosen, max(map(len, self.split.candidates.values()))))
 
 
-def tasks(data: Path, depth: int = 50) -> list[Task]:
-    """Every set below the data folder that a checkpoint is evaluated on, those for tests first.
+def tasks(data: Path, depth: int = 50) -> list[EvaluationTask]:
+    """Return all sets in the data folder that a checkpoint is evaluated on, test sets first.
 
-    Raises: InputError for a set that is not there.
+    Raises: InputError for a missing set.
     """
     found = []
-    for name, split in SAMPLED:
+    for name, split in _SAMPLED:
         chosen = read_split(data / name, split).only(sampled_queries(name, split), depth)
-        found.append(Task(f"{name} {split}", chosen, BINARY, test=split == "test"))
-    official = read_split(data / "msmarco-dl19", "test", **OFFICIAL)
-    found.insert(2, Task("msmarco-dl19", official.only(sorted(official.candidates), 100), GRADED, test=True))
-    pool = read_split(data / "msmarco-dl21", "dev", run=OFFICIAL["run"])
-    found.append(Task("msmarco-dl21 dev", pool.only(sorted(pool.candidates), 100), GRADED, test=False))
+        found.append(EvaluationTask(f"{name} {split}", chosen, BINARY, test=split == "test"))
+    official = read_split(data / "msmarco-dl19", "test", **_OFFICIAL_FILES)
+    found.insert(2, EvaluationTask("msmarco-dl19", official.only(sorted(official.candidates), 100), _GRADED, test=True))
+    pool = read_split(data / "msmarco-dl21", "dev", run=_OFFICIAL_FILES["run"])
+    found.append(EvaluationTask("msmarco-dl21 dev", pool.only(sorted(pool.candidates), 100), _GRADED, test=False))
     return found
 
 
-def demo_task(split: str) -> Task:
-    """The demo's questions over the standard library's documentation, BM25's top 20."""
+def demo_task(split: str) -> EvaluationTask:
+    """Return the demo's questions over the standard library's documentation, with BM25's top 20 as candidates."""
     from lateint_eval.datasets.bm25 import Bm25
     from lateint_eval.datasets.stdlib.passages import build_passages
     from lateint_eval.datasets.stdlib.questions import load_questions
@@ -89,14 +89,14 @@ def demo_task(split: str) -> Task:
         {key: [score for _, score in pairs] for key, pairs in lists.items()},
         corpus,
     )
-    return Task(f"demo {split}", split_data, BINARY, test=split == "test")
+    return EvaluationTask(f"demo {split}", split_data, BINARY, test=split == "test")
 
 
-def named(found: Sequence[Task], names: Sequence[str]) -> list[Task]:
-    """The development sets of these names; all of them without names. Raises: InputError for any other name."""
+def named(found: Sequence[EvaluationTask], names: Sequence[str]) -> list[EvaluationTask]:
+    """Return the development sets with these names, or all if there are no names. Raises: InputError for other names."""
     from lateint_store.errors import InputError
 
-    open_to_all = {task.name: task for task in found if not task.test}
-    if odd := [name for name in names if name not in open_to_all]:
-        raise InputError(f"{odd[0]!r} is no development set; there are: {', '.join(open_to_all)}")
-    return [open_to_all[name] for name in names or open_to_all]
+    development = {task.name: task for task in found if not task.test}
+    if unknown := [name for name in names if name not in development]:
+        raise InputError(f"{unknown[0]!r} is not a development set; expected one of: {', '.join(development)}")
+    return [development[name] for name in names or development]

@@ -1,36 +1,36 @@
-"""Stored results: one JSON file a checkpoint. A set that stands in it is not run again on the same weights."""
+"""Stored results: one JSON file per checkpoint. A set that has a result is not run again on the same weights."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lateint_eval.formats.output import replacing
-from lateint_eval.reporting.sets import MAIN, Task
+from lateint_eval.formats.records import Json
+from lateint_eval.reporting.sets import MAIN, EvaluationTask
 
 HEADING = "# Runs on test sets\n\n"
-Result = dict[str, Any]
+Result = Json  # one checkpoint on all its sets
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """A folder of results, and the page that lists every run on a test set."""
+    """A folder of results, and the page that lists all runs on test sets."""
 
     folder: Path
     test_runs: Path
 
     def all(self) -> list[Result]:
-        """Every stored result, oldest first."""
+        """Return all stored results, oldest first."""
         found = [json.loads(file.read_text(encoding="utf-8")) for file in self.folder.glob("*.json")]
         return sorted(found, key=lambda result: (result["date"], result["checkpoint"], result["digest"]))
 
-    def find(self, facts: Mapping[str, Any]) -> tuple[Path, Result]:
-        """The file of a checkpoint and what it holds so far; its weights and settings identify it, not its name.
+    def find(self, facts: Json) -> tuple[Path, Result]:
+        """Return the file of a checkpoint and its stored result; a checkpoint is identified by weights and settings.
 
-        Settings that a stored result does not mention are taken to be equal: it is older than they are.
+        Settings that a stored result does not contain count as equal, because older results have fewer settings.
         """
         stem, file, number = facts["digest"][:16], self.folder / f"{facts['digest'][:16]}.json", 1
         while file.is_file():
@@ -42,15 +42,19 @@ class Results:
         return file, {"tasks": []}
 
     def bring_up_to_date(
-        self, facts: Mapping[str, Any], sets: Sequence[Task], run: Callable[[Task], Result], about: Mapping[str, Any]
+        self,
+        facts: Json,
+        sets: Sequence[EvaluationTask],
+        run: Callable[[EvaluationTask], Result],
+        about: Json,
     ) -> Result:
-        """Run a checkpoint on the sets that its stored result lacks, storing after each, so that nothing is run twice.
+        """Run a checkpoint on the sets that its stored result lacks, and store the result after each set.
 
-        Args: `run` evaluates one set; `about` says where and when this happens (`date` among it): it is kept with every set,
-        and for the whole result if that is new.
+        Args: `run` evaluates one set; `about` describes the run (`date`, machine, ...) and is stored with every set, and with
+        the whole result if that is new.
         """
         file, result = self.find(facts)
-        result = ({} if result["tasks"] else dict(about)) | _told(result, facts)
+        result = ({} if result["tasks"] else dict(about)) | _with_facts(result, facts)
         done = {task["set"] for task in result["tasks"]}
         for task in sets:
             if task.name not in done:
@@ -61,16 +65,16 @@ class Results:
         self.save(file, result)
         return result
 
-    def refresh(self, facts: Mapping[str, Any]) -> None:
-        """Say anew what is known of a checkpoint in its stored result, if it has one; nothing is run."""
+    def refresh(self, facts: Json) -> None:
+        """Update the facts of a checkpoint in its stored result, if it has one; nothing is evaluated."""
         file, result = self.find(facts)
         if result["tasks"]:
-            self.save(file, _told(result, facts))
+            self.save(file, _with_facts(result, facts))
 
     def twin_speed(self, result: Result) -> Result | None:
-        """The timing of another checkpoint with the same method and settings, with its digest as `of`; None if there is none.
+        """Return the timing of another checkpoint with the same method and settings, or None; its digest is added as `of`.
 
-        Time depends on shapes, not on weights, so what was retrained need not be timed again.
+        Times depend on shapes, not on weights, so a retrained checkpoint need not be timed again.
         """
         for other in reversed(self.all()):
             alike = all(key in result and other.get(key) == result[key] for key in ("method", "settings"))
@@ -80,7 +84,7 @@ class Results:
         return None
 
     def save(self, file: Path, result: Result) -> None:
-        """Write one result, whole or not at all."""
+        """Write one result, completely or not at all."""
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as write:
             write(json.dumps(result, indent=2) + "\n")
@@ -91,15 +95,15 @@ class Results:
             write(with_test_run(text, result, date))
 
 
-def _told(result: Result, facts: Mapping[str, Any]) -> Result:
-    """The result with these facts; a training of which they know less than it did stays as it was."""
+def _with_facts(result: Result, facts: Json) -> Result:
+    """Return the result updated with these facts; a known part of the training is not replaced by None."""
     known = result.get("training", {})
     merged = {key: known.get(key) if value is None else value for key, value in facts["training"].items()}
     return result | dict(facts) | {"training": merged}
 
 
 def with_test_run(text: str, result: Result, date: str) -> str:
-    """The list of test runs with this checkpoint's line of that day at its end; it replaces an earlier one with fewer sets."""
+    """Return the list of test runs with this checkpoint's line of that day at the end, in place of its earlier line."""
     start = f"- {date}: `make report` ran `{result['checkpoint']}` [{result['digest'][:12]}] on the test sets: "
     ran = [task for task in result["tasks"] if task["test"] and task.get("run", result)["date"] == date]
     line = start + ", ".join(f"{task['set']} {task['systems']['cached'][MAIN]:.4f}" for task in ran)

@@ -1,1 +1,1 @@
-"""Studies: quality, bytes and milliseconds of many settings on the same data, resumable, in one folder."""
+"""Studies: quality, bytes and milliseconds of many settings on the same data, in one folder, resumable."""

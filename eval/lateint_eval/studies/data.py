@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,11 +15,11 @@ from lateint_eval.studies.spec import PATHS, Data
 from lateint_store.errors import InputError
 
 
-def load(data: Data, depth: int, seed: int) -> Split:
-    """The queries of a set that have judgements and candidates, a sample if one is asked for, `depth` candidates each.
+def load_data(data: Data, depth: int, seed: int) -> Split:
+    """Load the queries that have judgements and candidates, or a sample of them, with `depth` candidates each.
 
-    Raises: InputError if nothing is left, a named query cannot be used, a candidate has no text, or a variable is not set;
-    FormatError for malformed files.
+    Raises: InputError if no query is left, a query of the file `ids` cannot be used, a candidate has no text, or an environment
+    variable is not set; FormatError for malformed files.
     """
     data = _expanded(data)
     found = read_split(data.folder, data.split) if data.folder else _from_files(data)
@@ -29,7 +28,7 @@ def load(data: Data, depth: int, seed: int) -> Split:
         usable = _named(data, usable)
     if data.sample and len(usable) > data.sample:
         order = np.random.default_rng(seed).permutation(len(usable))[: data.sample]
-        usable = [usable[place] for place in sorted(order)]
+        usable = [usable[index] for index in sorted(order)]
     if not usable:
         raise InputError(f"data {data.name!r} has no query with judgements and candidates")
     chosen = found.only(usable, depth)
@@ -39,15 +38,15 @@ def load(data: Data, depth: int, seed: int) -> Split:
 
 
 def candidate_texts(found: Split) -> list[Document]:
-    """Every candidate once, in order of first appearance: what a study encodes."""
+    """Return the documents that a study encodes: every candidate once, in the order in which they first occur."""
     ids = dict.fromkeys(doc_id for query in found.queries for doc_id in found.candidates[query])
     docs = (found.documents[doc_id] for doc_id in ids)
     return [Document(doc.id, doc.text, doc.title) for doc in docs]
 
 
 def _expanded(data: Data) -> Data:
-    """The set with environment variables of its paths replaced by their values."""
-    paths: dict[str, Any] = {}
+    """Return the set with the environment variables in its paths replaced by their values."""
+    paths: dict[str, str] = {}
     for key in PATHS:
         value = getattr(data, key)
         if value.startswith("$"):
@@ -55,11 +54,11 @@ def _expanded(data: Data) -> Data:
             if not os.environ.get(name):
                 raise InputError(f"data {data.name!r}: {key} is {value!r}, but the environment variable {name} is not set")
             paths[key] = str(Path(os.environ[name]) / rest)
-    return replace(data, **paths)
+    return replace(data, **paths)  # type: ignore[arg-type]
 
 
 def _named(data: Data, usable: list[str]) -> list[str]:
-    """The queries that the set's file of ids names, in the order of the set."""
+    """Return the usable queries that the set's file of ids contains, in the order of the set."""
     try:
         wanted = set(Path(data.ids).read_text(encoding="utf-8").split())
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""The folder of a study: whose it is, one writer at a time, files that are there whole or not at all."""
+"""The folder of a study: it belongs to one study, has one writer at a time, and contains only complete files."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from lateint_eval.formats.output import replacing
+from lateint_eval.formats.records import Json
 from lateint_eval.studies.spec import Study
 from lateint_store.disk.locking import WriterLock
 from lateint_store.errors import InputError, StoreLocked
 
-SCHEMA = 1
+_SCHEMA = 1
 CLAIM = "study.json"
-SHARED = ("data", "measures", "seed")  # what every point depends on; grids may change, points are known by what they are
+_SHARED = ("data", "measures", "seed")  # every point depends on these; grids may change, as point ids hash the settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +27,26 @@ class Folder:
     path: Path
 
     def point(self, point_id: str) -> Path:
-        """What was measured at a point."""
+        """Return the file of a point's results."""
         return self.path / "points" / f"{point_id}.json"
 
     def run(self, point_id: str, data: str) -> Path:
-        """The run of a point on a data set."""
+        """Return the file of a point's run on a data set."""
         return self.path / "runs" / f"{point_id}.{data}.trec"
 
     @property
     def stores(self) -> Path:
-        """Stores, while they are needed."""
+        """Return the folder of temporary stores."""
         return self.path / "stores"
 
-    def write(self, file: Path, data: Any) -> None:
-        """Write JSON; the file appears whole."""
+    def write(self, file: Path, data: object) -> None:
+        """Write JSON, completely or not at all."""
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as write:
             write(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
     def read(self, file: Path) -> Any:
-        """Read what `write` wrote. Raises: InputError if it is damaged: no file of ours is ever there in part."""
+        """Read a file of `write`. Raises: InputError if it is damaged, which an interrupted study cannot cause."""
         try:
             return json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -53,12 +54,12 @@ class Folder:
 
 
 @contextmanager
-def claimed(path: Path, study: Study, facts: dict[str, Any]) -> Iterator[Folder]:
-    """A study's folder, made or gone on with; of a study whose grids were changed, the points that still belong to it count.
+def claimed(path: Path, study: Study, facts: Json) -> Iterator[Folder]:
+    """Create or reopen the folder of a study and lock it; points from earlier grids of the study are reused.
 
-    Args: `facts`: what else must be equal for old points to stand beside new ones (versions).
-    Raises: InputError if it holds a study of other data, measures or seed, or another version's, or something else, or
-    another process works in it.
+    Args: `facts` are further values that must be equal to reuse old points (versions, machine).
+    Raises: InputError if the folder holds a study of other data, measures or seed, a study of another version, or other
+    files, or if another process uses it.
     """
     if path.exists() and not (path / CLAIM).exists() and any(file.name != "writer.lock" for file in path.iterdir()):
         raise InputError(f"{path} is not empty and holds no study; choose another folder")
@@ -66,10 +67,10 @@ def claimed(path: Path, study: Study, facts: dict[str, Any]) -> Iterator[Folder]
     try:
         lock = WriterLock(path)
     except StoreLocked as error:
-        raise InputError(f"another study is being run in {path}; wait until it is done, or choose another folder") from error
+        raise InputError(f"another study is running in {path}; wait until it is done, or choose another folder") from error
     try:
         folder = Folder(path)
-        wanted = {"schema": SCHEMA, "study": json.loads(json.dumps(study.to_json())), "facts": facts}
+        wanted = {"schema": _SCHEMA, "study": json.loads(json.dumps(study.to_json())), "facts": facts}
         if (path / CLAIM).exists():
             _compare(path, wanted)
         folder.write(path / CLAIM, wanted)
@@ -78,15 +79,15 @@ def claimed(path: Path, study: Study, facts: dict[str, Any]) -> Iterator[Folder]
         lock.release()
 
 
-def _compare(path: Path, wanted: dict[str, Any]) -> None:
+def _compare(path: Path, wanted: Json) -> None:
     try:
         there = json.loads((path / CLAIM).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path / CLAIM}: {error}; choose another folder") from error
     schema = there.get("schema") if isinstance(there, dict) else None
-    if schema != SCHEMA:
-        raise InputError(f"{path} holds a study of another version (schema {schema}, here {SCHEMA}); choose another folder")
-    for part, keys in (("study", SHARED), ("facts", wanted["facts"])):
+    if schema != _SCHEMA:
+        raise InputError(f"{path} holds a study of another version (schema {schema}, here {_SCHEMA}); choose another folder")
+    for part, keys in (("study", _SHARED), ("facts", wanted["facts"])):
         differing = [key for key in keys if there[part].get(key) != wanted[part][key]]
         if differing:
             key = differing[0]

@@ -1,4 +1,4 @@
-"""What a study found, as one dictionary: every point with its command, tested against the baseline. Times stand apart."""
+"""The results of a study as one JSON object: every point with its command, tests against the baseline, and times."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import io
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
 
 from lateint_eval.datasets.folder import Split
+from lateint_eval.formats.records import Json
 from lateint_eval.measures.metrics import evaluate
 from lateint_eval.measures.significance import compare, holm
 from lateint_eval.studies.points import Point
@@ -18,18 +18,16 @@ from lateint_eval.studies.spec import FIRST_STAGE, Data, Study
 from lateint_eval.systems import as_run
 from lateint_store.errors import InputError
 
-Json = dict[str, Any]
-
 
 def check_names(study: Study, labels: Sequence[str]) -> None:
-    """Refuse a baseline or reference that is no point, before anything is run. Raises: InputError."""
+    """Check that baseline and reference are points of the study. Raises: InputError."""
     for key, value in (("baseline", study.baseline), ("reference", study.reference)):
         if value not in (*labels, FIRST_STAGE if key == "baseline" else ""):
-            raise InputError(f"{key} {value!r} is no point of the study; expected one of: {', '.join(map(repr, labels))}")
+            raise InputError(f"{key} {value!r} is not a point of the study; expected one of: {', '.join(map(repr, labels))}")
 
 
 def first_stages(study: Study, sets: Mapping[str, Split]) -> Json:
-    """The candidates as they came, on every set."""
+    """Evaluate the first stage, the order of the given candidates, on every set."""
     found = {}
     for name, data in sets.items():
         rankings = {q: [(d, -float(rank)) for rank, d in enumerate(ids)] for q, ids in data.candidates.items()}
@@ -45,7 +43,7 @@ def first_stages(study: Study, sets: Mapping[str, Split]) -> Json:
 
 
 def assemble(study: Study, points: Mapping[str, Point], measured: Mapping[str, Measured], sets: Json, made: Json) -> Json:
-    """All results. The order is that of the study; what two runs of it may differ in stands under `timing` and `made`."""
+    """Combine all results in the order of the study; only `timing` and `made` may differ between two runs of a study."""
     rows = [
         {"id": point.id, "label": label, "command": command(study, point)}
         | {key: value for key, value in asdict(point).items() if key in ("depth", "threads", "device")}
@@ -69,14 +67,14 @@ def assemble(study: Study, points: Mapping[str, Point], measured: Mapping[str, M
 
 
 def _best(study: Study, measured: Mapping[str, Measured]) -> str:
-    """The label of the point with the best mean over the sets."""
+    """Return the label of the point with the best mean over the sets."""
     main = study.measures[0]
     means = {label: sum(r["measures"][main]["mean"] for r in each["results"].values()) for label, each in measured.items()}
     return max(means, key=lambda label: means[label])
 
 
 def _test(results: Json, name: str, measure: str) -> None:
-    """Add every point's comparison with the baseline on one set, corrected over the points."""
+    """Add each point's comparison with the baseline on one set, with Holm's correction over the points."""
     rows = {row["id"]: row["results"][name] for row in results["points"]}
     if results["baseline"] == FIRST_STAGE:
         against = results["data"][name]["first_stage"][measure]["per_query"]
@@ -90,20 +88,20 @@ def _test(results: Json, name: str, measure: str) -> None:
 
 
 def command(study: Study, point: Point) -> str:
-    """A study of this one point."""
+    """Return the command that runs a study of this point only."""
     data = " ".join(f"--data {shlex.quote(_data(each))}" for each in study.data)
     measures = " ".join(f"--measures {shlex.quote(measure)}" for measure in study.measures)
     return f"lateint study {point.options()} {data} {measures} --seed {study.seed} --output point-{point.id}"
 
 
 def _data(data: Data) -> str:
-    """A set as `--data` takes it."""
+    """Format a set as the value of `--data`."""
     given = {key: value for key, value in asdict(data).items() if value and value != Data.__dataclass_fields__[key].default}
     return ",".join(f"{key}={value}" for key, value in given.items())
 
 
 def to_csv(results: Json) -> str:
-    """One line a point and set."""
+    """Format the results as CSV, with one line per point and set."""
     rows = []
     for point in results["points"]:
         for name, found in point["results"].items():

@@ -1,4 +1,4 @@
-"""Running the points of a study: documents are encoded once an encoding, recoded for every codec, ranked at every point."""
+"""Run the points of a study: encode documents once per encoding, recode them for every codec, rank at every point."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lateint.indexing.build import build_store, store_layout
 from lateint.indexing.codecs import pipelines
 from lateint.indexing.store import Store, open_store
 from lateint.loading.load import load_model
 from lateint.methods import registry as parts
+from lateint.methods.method import Method
 from lateint.methods.presets import preset
 from lateint.model.model import Model
 from lateint.ranking.ranker import Ranker
 from lateint.results import Timing
 from lateint_eval.datasets.folder import Split
 from lateint_eval.formats import write_run
+from lateint_eval.formats.records import Json
 from lateint_eval.measures.metrics import evaluate
 from lateint_eval.measures.significance import interval
 from lateint_eval.studies.data import candidate_texts
@@ -32,12 +33,12 @@ from lateint_eval.systems import as_run
 from lateint_store import create_store, format_codecs, parse_codecs, part, recode
 
 PHASES = ("total_ms", "fetch_ms", "decode_ms", "compute_ms")
-Measured = dict[str, Any]
+Measured = Json  # results of one point
 
 
 def model_of(point: Point) -> Model:
-    """The model of a point. Raises: what `load_model` raises; InputError for an unknown pool."""
-    method: Any = point.method
+    """Load the model of a point. Raises: the errors of `load_model`; InputError for an unknown pool."""
+    method: Method | str | None = point.method
     if point.method is not None and point.pool is not None:
         method = replace(preset(point.method), pool=parts.parse("pools", point.pool))
     return load_model(
@@ -52,7 +53,7 @@ def model_of(point: Point) -> Model:
 
 
 def run_point(folder: Folder, point: Point, sets: Mapping[str, Split], measures: Sequence[str]) -> Measured:
-    """Measure a point on all sets and keep the result; if it is there already, read it. Raises: what any part of it raises."""
+    """Measure a point on all sets and write its results. Raises: any error of loading, encoding and ranking."""
     model = model_of(point)
     measured: Measured = {
         "model": point.model,
@@ -73,10 +74,10 @@ def run_point(folder: Folder, point: Point, sets: Mapping[str, Split], measures:
 
 
 def _stored(folder: Folder, model: Model, point: Point, name: str, data: Split) -> tuple[Path, float]:
-    """The store of a point's codecs, made from the lossless one of its encoding; and the seconds that this encoding took."""
+    """Return the store of a point, recoded from the lossless store of its encoding, and the seconds of that encoding."""
     home = folder.stores / f"{point.encoding}.{name}"
     master, done = home / "master", home / "seconds"
-    if not done.exists():  # an interrupted build goes on where it was
+    if not done.exists():  # an interrupted build continues where it stopped
         start = time.perf_counter()
         lossless = {array: (part("raw"),) for array in model.arrays}
         with _threads(point.encoding_threads):
@@ -92,7 +93,7 @@ def _stored(folder: Folder, model: Model, point: Point, name: str, data: Split) 
 
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
-    """So many threads of torch for a while."""
+    """Set torch's number of threads inside the block."""
     import torch
 
     before = torch.get_num_threads()
@@ -112,7 +113,7 @@ def _measure(model: Model, path: Path, point: Point, data: Split, run: Path, mea
         for query, text in data.queries.items():
             ids = data.candidates[query][: point.depth]
             if not timings:
-                ranker.rank(text, ids)  # warm
+                ranker.rank(text, ids)  # warm-up
             ranking = ranker.rank(text, ids)
             rankings[query] = [(hit.doc_id, hit.score) for hit in ranking]
             timings.append(ranking.timing)
@@ -131,7 +132,7 @@ def _measure(model: Model, path: Path, point: Point, data: Split, run: Path, mea
 
 
 def summary(per_query: Mapping[str, float]) -> Measured:
-    """The mean over queries with its bootstrap interval, and the values that it comes from."""
+    """Return the mean over queries, its bootstrap interval, and the values per query."""
     low, high = interval(per_query)
     return {"mean": math.fsum(per_query.values()) / len(per_query), "low": low, "high": high, "per_query": dict(per_query)}
 
@@ -142,7 +143,7 @@ def _percentiles(values: Sequence[float]) -> dict[str, float]:
 
 
 def _empty(model: Model, beside: Path) -> int:
-    """Bytes of a store without a document, which a corpus of any size has once, on the file system of the others."""
+    """Return the bytes of an empty store on the same file system: a constant that does not depend on the corpus."""
     through, about = store_layout(model, None, None)
     with (
         tempfile.TemporaryDirectory(prefix="empty-", dir=beside) as folder,
@@ -152,13 +153,13 @@ def _empty(model: Model, beside: Path) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Clean:
-    """Removes stores that no point still to be run needs."""
+class StoreCleaner:
+    """Removes stores that no remaining point needs."""
 
     folder: Folder
 
     def after(self, point: Point, left: Sequence[Point]) -> None:
-        """Call when a point is done; `left` are the points still to be run."""
+        """Remove the stores of a finished point, unless one of the remaining points `left` shares its encoding."""
         if all(other.encoding != point.encoding for other in left):
             for home in self.folder.stores.glob(f"{point.encoding}.*"):
                 shutil.rmtree(home)

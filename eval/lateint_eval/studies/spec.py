@@ -1,28 +1,29 @@
-"""What a study is: data, grids of settings, measures. Written in TOML, or given as options; pure data."""
+"""The description of a study: data, grids of settings, measures. Read from TOML or from options; plain data."""
 
 from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from lateint_eval.formats.records import Json
 from lateint_store.errors import InputError
 
 FIRST_STAGE = "first stage"
-PATHS = ("folder", "corpus", "queries", "qrels", "run", "ids")  # fields of `Data` that name files
+PATHS = ("folder", "corpus", "queries", "qrels", "run", "ids")  # fields of `Data` that are paths
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
-    """A set to rank: a BEIR-like folder with `runs/` and a split of it, or four files.
+    """A set to rank: a split of a BEIR-like folder with `runs/`, or four files.
 
-    Paths may begin with an environment variable, `$NAME/...`, so that a study and its results name no place of one machine.
-    `ids`: a file with the ids of the queries to take, one a line; `sample`: queries at most, the first of a random order by
-    the study's seed; 0: all.
+    Paths may start with an environment variable, `$NAME/...`, so that studies and results do not depend on one machine's
+    folders. `ids` is a file with the ids of the queries to use, one per line. `sample` is the maximum number of queries, drawn
+    with the study's seed; 0 means all.
     """
 
     name: str
@@ -43,7 +44,7 @@ class Data:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """Settings of a model that are crossed with each other, each a list; an empty one leaves the model's own."""
+    """Lists of settings of a model; all combinations are run. An empty list keeps the model's own setting."""
 
     model: str
     method: tuple[str, ...] = ()
@@ -58,7 +59,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         if self.pool and not self.method:
-            raise InputError(f"grid of {self.model!r}: pool replaces that of a method; name the methods too")
+            raise InputError(f"grid of {self.model!r}: pool replaces the pool of a method; expected methods as well")
         for name in ("depth", "threads", "device"):
             if not getattr(self, name):
                 raise InputError(f"grid of {self.model!r}: {name} is empty; expected at least one value")
@@ -66,14 +67,14 @@ class Grid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """Everything that decides what a study computes."""
+    """All settings of a study."""
 
     name: str = "study"
     data: tuple[Data, ...]
     grids: tuple[Grid, ...]
     measures: tuple[str, ...] = ("nDCG@10", "RR@10")
-    baseline: str = FIRST_STAGE  # or a point's label
-    reference: str = ""  # the point's label that scatters are drawn against; empty: the best one
+    baseline: str = FIRST_STAGE  # or the label of a point
+    reference: str = ""  # label of the point on the other axis of scatter plots; empty means the best point
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -83,15 +84,15 @@ class Study:
         if len(set(names)) < len(names):
             raise InputError(f"data sets have equal names: {', '.join(names)}")
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+    def to_json(self) -> Json:
+        """Return the study as JSON."""
         return asdict(self)
 
 
 def read_study(path: str | Path) -> Study:
     """Read a study's TOML file; paths in it are relative to it.
 
-    Raises: InputError naming a key that is unknown and the nearest known one, or a value of the wrong kind.
+    Raises: InputError for an unknown key, with the nearest known key, or a value of the wrong type.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -100,7 +101,7 @@ def read_study(path: str | Path) -> Study:
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is no TOML: {error}") from error
+        raise InputError(f"{path} is not valid TOML: {error}") from error
     home = Path(path).parent
     data = tuple(_located(made(Data, each, f"{path} [[data]]"), home) for each in table.pop("data", []))
     grids = tuple(made(Grid, each, f"{path} [[grids]]") for each in table.pop("grids", []))
@@ -109,12 +110,12 @@ def read_study(path: str | Path) -> Study:
 
 def _located(data: Data, home: Path) -> Data:
     given = {key: value for key in PATHS if (value := getattr(data, key)) and not value.startswith(("irds:", "$"))}
-    paths: dict[str, Any] = {key: str(home / value) for key, value in given.items()}
+    paths: Json = {key: str(home / value) for key, value in given.items()}
     return replace(data, **paths)
 
 
-def made(kind: type[T], table: Mapping[str, Any], where: str) -> T:
-    """Build a dataclass from a table; a single value may stand for a list of one."""
+def made(kind: type[T], table: Json, where: str) -> T:
+    """Build a dataclass from a table; a single value is accepted for a list of one."""
     known = {each.name: each for each in fields(kind)}  # type: ignore[arg-type]
     for key in table:
         if key not in known:
@@ -127,15 +128,15 @@ def made(kind: type[T], table: Mapping[str, Any], where: str) -> T:
     return kind(**{key: _value(str(known[key].type), value, f"{where}: {key}") for key, value in table.items()})
 
 
-def _value(kind: str, value: Any, where: str) -> Any:
-    """Check a value against the field's annotation: str, int, or a tuple of one of them."""
+def _value(kind: str, value: object, where: str) -> object:
+    """Check a value against the field's annotation (str, int, or a tuple of these) and return it converted."""
     if kind.startswith("tuple[Data") or kind.startswith("tuple[Grid"):
         return value
     if kind.startswith("tuple"):
-        listed: Sequence[Any] = value if isinstance(value, (list, tuple)) else [value]
+        listed: Sequence[object] = value if isinstance(value, (list, tuple)) else [value]
         return tuple(_value("int" if "int" in kind else "str", each, where) for each in listed)
     if kind == "int" and isinstance(value, int) and not isinstance(value, bool):
         return value
     if kind == "str" and isinstance(value, (str, int)) and not isinstance(value, bool):
-        return str(value)  # a number of layers may be written as one
+        return str(value)  # a number of layers may be written without quotes
     raise InputError(f"{where} = {value!r}; expected {'a whole number' if kind == 'int' else 'text'}")

@@ -7,7 +7,7 @@ from tests.support.paths import TOY
 
 @dataclass(frozen=True)
 class Toy:
-    """The toy collection, its first stage, and rankers of a tiny model with a store of it and without one."""
+    """The toy collection, its first stage, and rankers of a tiny model with and without a store."""
 
     documents: dict
     queries: dict
@@ -17,7 +17,7 @@ class Toy:
     plain: object
 
     def scores(self, query_id):
-        """What the engine itself gives for a query."""
+        """Return the scores of the engine itself for a query."""
         ranking = self.stored.rank(self.queries[query_id], self.candidates[query_id])
         return {hit.doc_id: hit.score for hit in ranking}
 

@@ -1,4 +1,4 @@
-"""What a user reads who lacks an extra; these run wherever the others are skipped."""
+"""Messages about a missing extra; these tests run where the other adapter tests are skipped."""
 
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""MTEB's own evaluation of a ranker of ours, on a task that is made here."""
+"""MTEB's own evaluation of a lateint ranker, on a task that is built here."""
 
 import inspect
 
@@ -7,7 +7,7 @@ import pytest
 from lateint import Chunks, Ranker
 from lateint.errors import InputError, MissingDocument
 from lateint_eval.adapters.mteb import SearchModel
-from lateint_eval.formats.records import Entry, Run
+from lateint_eval.formats.records import Run, RunEntry
 from lateint_eval.measures.metrics import evaluate
 from tests.support import engine
 
@@ -23,7 +23,7 @@ CALL = {"hf_split": "test", "hf_subset": "default", "encode_kwargs": {}, "num_pr
 
 
 class ToyReranking(AbsTaskRetrieval):
-    """The toy collection; nothing of it is fetched."""
+    """The toy collection as an MTEB task, without downloads."""
 
     metadata = TaskMetadata(
         name="ToyReranking", description="The toy collection", type="Reranking", category="t2t", modalities=["text"],
@@ -34,7 +34,7 @@ class ToyReranking(AbsTaskRetrieval):
 
 
 def task(toy, candidates):
-    """The task with the candidates of some queries; None: a retrieval task."""
+    """Return the task with the candidates of some queries; None gives a retrieval task."""
     made = ToyReranking()
     corpus = [{"id": doc.id, "title": doc.title, "text": doc.text} for doc in toy.documents.values()]
     split = {
@@ -61,10 +61,10 @@ def searched(model, made, top_k=1000, **changes):
 @pytest.mark.parametrize("kind", ["stored", "plain"])
 def test_the_main_score_is_that_of_our_evaluation(toy, kind):
     scores = evaluated(SearchModel(getattr(toy, kind)), task(toy, toy.candidates))
-    run = Run("ours", {q: [Entry(d, 0, s, 0) for d, s in toy.scores(q).items()] for q in toy.candidates})
+    run = Run("ours", {q: [RunEntry(d, 0, s, 0) for d, s in toy.scores(q).items()] for q in toy.candidates})
     ours = evaluate(toy.qrels, run, ["nDCG@10", "RR@10"]).scores
     assert scores["main_score"] == scores["ndcg_at_10"] == round(ours["nDCG@10"].mean, 5), "MTEB rounds to 5 places"
-    first = Run("first", {q: [Entry(d, 0, -float(at), 0) for at, d in enumerate(ids)] for q, ids in toy.candidates.items()})
+    first = Run("first", {q: [RunEntry(d, 0, -float(at), 0) for at, d in enumerate(ids)] for q, ids in toy.candidates.items()})
     assert scores["main_score"] != round(evaluate(toy.qrels, first, ["nDCG@10"]).scores["nDCG@10"].mean, 5)
 
 

@@ -1,4 +1,4 @@
-"""PyTerrier's own pipelines, experiments, inspection and artifacts over a ranker of ours."""
+"""PyTerrier's own pipelines, experiments, inspection and artifacts with a lateint ranker."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lateint.errors import InputError, MissingDocument, StoreMismatch, StoreNotFound
-from lateint_eval.formats.records import Entry, Run
+from lateint_eval.formats.records import Run, RunEntry
 from lateint_eval.measures.metrics import evaluate
 from tests.support import engine
 
@@ -19,7 +19,7 @@ pd = pytest.importorskip("pandas", reason="comes with pyterrier")
 from lateint_eval.adapters import pyterrier as adapter  # noqa: E402 (it needs the package)
 from lateint_eval.adapters.pyterrier import Reranker, StoreArtifact  # noqa: E402
 
-# PyTerrier 1.1 drops columns in place, which pandas 3.1 calls deprecated: nothing that a caller of it can change.
+# PyTerrier 1.1 drops columns in place, which pandas 3.1 reports as deprecated; a caller cannot change that.
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame:DeprecationWarning")
 
 ARTIFACT = EntryPoint("forward_index.lateint", f"{adapter.__name__}:StoreArtifact", "pyterrier.artifact")
@@ -140,7 +140,7 @@ def test_an_experiment_measures_what_our_evaluation_measures(toy, first_stage, r
     measures = [pt.measures.nDCG @ 10, pt.measures.RR @ 10]
     table = pt.Experiment(systems, topics, qrels, measures, names=["first", "ours", "ours of 5"], validate="error", plan="tree")
     table = table.set_index("name")
-    run = Run("ours", {q: [Entry(d, 0, s, 0) for d, s in toy.scores(q).items()] for q in toy.candidates})
+    run = Run("ours", {q: [RunEntry(d, 0, s, 0) for d, s in toy.scores(q).items()] for q in toy.candidates})
     ours = evaluate(toy.qrels, run, [str(measure) for measure in measures])
     for name, score in ours.scores.items():
         assert table.loc["ours", name] == pytest.approx(score.mean, abs=1e-12)
@@ -150,7 +150,7 @@ def test_an_experiment_measures_what_our_evaluation_measures(toy, first_stage, r
 
 @pytest.fixture
 def registered(monkeypatch):
-    """As if our entry points were installed."""
+    """Simulate installed entry points."""
     known, ours = pt.utils.entry_points, (ARTIFACT, DETECTOR)
     monkeypatch.setattr(pt.utils, "entry_points", lambda group: [*known(group), *(e for e in ours if e.group == group)])
 
@@ -171,7 +171,7 @@ def test_a_packed_artifact_is_whole_after_the_journey(toy, registered, tmp_path)
     with sender.store:
         packed = sender.build_package(str(tmp_path / "packed"), verbose=False)
     with LZ4FrameFile(packed) as plain, tarfile.open(fileobj=plain) as archive:
-        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11 has it from its fourth release on
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11 has it since 3.11.4
         archive.extractall(tmp_path / "unpacked")
     assert (tmp_path / "unpacked" / "pt_meta.json").is_file()
     arrived = pt.Artifact.load(str(tmp_path / "unpacked"))

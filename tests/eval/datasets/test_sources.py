@@ -1,4 +1,4 @@
-"""What a path to training data is read as."""
+"""How a path to training data is read: as ranking lists, pairs or texts."""
 
 import gzip
 

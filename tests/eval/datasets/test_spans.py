@@ -1,8 +1,8 @@
-"""Span queries: words of one document in their order, that document relevant, BM25's best as candidates."""
+"""Span queries: consecutive words of one document, which is relevant; BM25's best documents are the candidates."""
 
 from lateint.model.document import Document
 from lateint.train.data import TrainingSet
-from lateint_eval.datasets.spans import CANDIDATES, WORDS, span_queries
+from lateint_eval.datasets.spans import SPAN_CANDIDATES, SPAN_WORDS, span_queries
 
 TEXT = "the quick brown fox jumps over a lazy dog while {0} waits beside the {1} and sings"
 
@@ -18,8 +18,8 @@ def test_a_span_is_a_piece_of_its_document():
     assert made.name == "toy spans" and len(made.usable) == 10 and made.documents == source().documents
     for query, text in made.queries.items():
         (origin,) = made.positives[query]
-        assert text in made.documents[origin].full_text and WORDS[0] <= len(text.split()) <= WORDS[1]
-        assert origin != "short" and 0 < len(made.candidates[query]) <= CANDIDATES
+        assert text in made.documents[origin].full_text and SPAN_WORDS[0] <= len(text.split()) <= SPAN_WORDS[1]
+        assert origin != "short" and 0 < len(made.candidates[query]) <= SPAN_CANDIDATES
 
 
 def test_one_seed_gives_the_same_queries_and_another_gives_others():

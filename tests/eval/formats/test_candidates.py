@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from lateint_eval.formats import Candidates, read_candidates
+from lateint_eval.formats import CandidateList, read_candidates
 from lateint_store.errors import FormatError
 from tests.support.paths import TOY
 
@@ -24,7 +24,7 @@ def test_the_same_lists_from_every_layout():
 def test_trec_candidates_come_by_score_then_rank(tmp_path):
     path = tmp_path / "run"
     path.write_text("1 Q0 low 1 0.5 x\n1 Q0 second 3 2 x\n1 Q0 first 2 2 x\n")
-    assert list(read_candidates(path)) == [Candidates("1", None, ["first", "second", "low"], None, [2.0, 2.0, 0.5])]
+    assert list(read_candidates(path)) == [CandidateList("1", None, ["first", "second", "low"], None, [2.0, 2.0, 0.5])]
 
 
 def test_msmarco_candidates_come_by_rank(tmp_path):
@@ -35,8 +35,8 @@ def test_msmarco_candidates_come_by_rank(tmp_path):
 
 SCATTERED = "2\ta\tq two\tA\n1\tb\tq one\tB\n\n2\tc\tq two\tC\n1\ta\tq one\tA\n"
 GROUPED = [
-    Candidates("2", "q two", ["a", "c"], ["A", "C"]),
-    Candidates("1", "q one", ["b", "a"], ["B", "A"]),
+    CandidateList("2", "q two", ["a", "c"], ["A", "C"]),
+    CandidateList("1", "q one", ["b", "a"], ["B", "A"]),
 ]
 
 
@@ -75,22 +75,22 @@ def test_runs_and_jsonl_come_from_packed_files_and_are_named_after_them(tmp_path
     ("content", "line", "reason"),
     [
         ("1\ta\tq\tA\n1\tb\tq\n", 2, "3 tab-separated fields; expected 4"),
-        ("1\ta\tq\tA\n1\ta\tq\tA\n", 2, "'a' of query '1' for the second time"),
+        ("1\ta\tq\tA\n1\ta\tq\tA\n", 2, "'a' of query '1' occurs for the second time"),
         ("1\ta\tq\tA\n1\tb\tother\tB\n", 2, "another text than before"),
         ("1\ta\tq\tA\n\tb\tq\tB\n", 2, "query id is empty"),
         ("1\ta\tq\tA\n1\t\tq\tB\n", 2, "passage id is empty"),
         ("1\t0\t17\t1\n", 1, "looks like qrels"),
-        ("1 Q0 a 1 2 x\n1 Q0 b 2 1 x\n1 Q0 a 3 0 x\n", 3, "stands in line 1 already"),
+        ("1 Q0 a 1 2 x\n1 Q0 b 2 1 x\n1 Q0 a 3 0 x\n", 3, "is already in line 1"),
         ('{"query_id": "1", "candidates": 3}\n', 1, "no 'candidates' list"),
         ('{"query_id": "1", "candidates": ["a"]}\n', 1, "no 'candidates' list of objects"),
-        ('{"query_id": "1", "candidates": [{"id": "a"}, {"id": "a"}]}\n', 1, "'a' stands twice"),
+        ('{"query_id": "1", "candidates": [{"id": "a"}, {"id": "a"}]}\n', 1, "'a' occurs twice"),
         ('{"query_id": "1", "candidates": [{"id": ""}]}\n', 1, "id is empty"),
         ('{"query_id": "1", "candidates": [{"id": "a", "text": "x"}, {"id": "b"}]}\n', 1, "1 of 2 candidates have"),
         ('{"query_id": "1", "candidates": [{"id": "a", "score": NaN}]}\n', 1, "'score' is not finite"),
         ('{"query_id": "1", "candidates": [{"id": "a", "score": "1"}]}\n', 1, "expected a number"),
         ('{"query_id": "1", "candidates": [{"id": "a", "score": 1' + "0" * 400 + "}]}\n", 1, "'score' is not finite"),
         ('{"candidates": []}\n', 1, "no 'query_id'"),
-        ('{"query_id": "1", "candidates": []}\n{"query_id": "1", "candidates": []}\n', 2, "for the second time"),
+        ('{"query_id": "1", "candidates": []}\n{"query_id": "1", "candidates": []}\n', 2, "occurs for the second time"),
     ],
 )
 def test_malformed_line_is_named(tmp_path, content, line, reason):
@@ -104,4 +104,4 @@ def test_malformed_line_is_named(tmp_path, content, line, reason):
 def test_jsonl_with_scores_and_without_query(tmp_path):
     path = tmp_path / "c.jsonl"
     path.write_text('{"query_id": 5, "candidates": [{"id": 1, "score": 2}, {"id": "b", "score": 0.5}]}\n')
-    assert list(read_candidates(path)) == [Candidates("5", None, ["1", "b"], None, [2.0, 0.5])]
+    assert list(read_candidates(path)) == [CandidateList("5", None, ["1", "b"], None, [2.0, 0.5])]

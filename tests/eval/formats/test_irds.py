@@ -48,7 +48,7 @@ SOURCES = [(f"https://source-{i}", OSError("no route " + "x" * 400)) for i in ra
     [
         (RuntimeError("All download sources failed", SOURCES), r"failed \(All download sources failed\); run this once"),
         (ConnectionError("no route to host"), r"failed \(no route to host\); run this once with a network .*IR_DATASETS_HOME"),
-        (FileNotFoundError("corpora/nyt.tgz"), "corpora/nyt.tgz is not there; this data set is fetched by hand"),
+        (FileNotFoundError("corpora/nyt.tgz"), "corpora/nyt.tgz does not exist; this data set must be downloaded by hand"),
     ],
 )
 def test_what_cannot_be_fetched_is_said_in_a_line(registered, monkeypatch, error, words):

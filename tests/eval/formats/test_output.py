@@ -59,7 +59,7 @@ def test_where_there_is_no_room_the_old_file_stands_and_the_place_is_named(tmp_p
     path = tmp_path / f"out{suffix}"
     path.write_text("old")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4, before[1]))  # what a full disk looks like
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4, before[1]))  # simulates a full disk
     try:
         with pytest.raises(StoreFull, match=f"no space to write {path}.*free some"), replacing(path) as write:
             for number in range(size // 10):

@@ -35,7 +35,7 @@ def test_beir_ids_may_hold_spaces(tmp_path):
         ("1 0 d one\n", 1, "label 'one' is not a whole number"),
         ("1 0 d 1.0\n", 1, "label '1.0'"),
         ("1 0 d 1_0\n", 1, "label '1_0'"),
-        ("1 0 d 1\n1 0 d 2\n", 2, r"label 2 for \(1, d\), which has 1 already"),
+        ("1 0 d 1\n1 0 d 2\n", 2, r"label 2 for \(1, d\), which already has label 1"),
         (HEADER + "1 d 1\n", 2, "1 fields"),
         (HEADER + "\td\t1\n", 2, "query id is empty"),
         (HEADER + "1\t\t1\n", 2, "document id is empty"),

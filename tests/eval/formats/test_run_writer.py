@@ -88,9 +88,9 @@ def test_what_is_written_is_read_back_in_order(tmp_path_factory, by_query, layou
 @pytest.mark.parametrize(
     ("rankings", "options", "reason"),
     [
-        ([("q", [("a", 2.0), ("a", 1.0)])], {}, "'a' stands twice in the ranking of query 'q'"),
+        ([("q", [("a", 2.0), ("a", 1.0)])], {}, "'a' occurs twice in the ranking of query 'q'"),
         ([("q", [("a", 2.0)]), ("q", [("b", 2.0)])], {}, "'q' has two rankings"),
-        ([("q", [("a b", 2.0)])], {}, "document id 'a b' does not fit"),
+        ([("q", [("a b", 2.0)])], {}, "document id 'a b' cannot be written"),
         ([("q", [("a\u00a0b", 2.0)])], {}, "document id"),
         ([("q", [("a\x00", 2.0)])], {}, "document id"),
         ([("q", [("\ud800", 2.0)])], {}, "document id"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lateint_eval.formats import Entry, read_run
+from lateint_eval.formats import RunEntry, read_run
 from lateint_store.errors import FormatError, LateintError
 from tests.support.paths import TOY
 
@@ -22,7 +22,7 @@ def test_order_of_lines_and_repetitions_are_kept(tmp_path):
     path = tmp_path / "run"
     path.write_text("2 Q0 b 7 0.5 x\n1 Q0 a 1 1e-3 x\n2\tQ0\tb\t-3\t9\tx\n")
     run = read_run(path)
-    assert run.queries == {"2": [Entry("b", 7, 0.5, 1), Entry("b", -3, 9.0, 3)], "1": [Entry("a", 1, 0.001, 2)]}
+    assert run.queries == {"2": [RunEntry("b", 7, 0.5, 1), RunEntry("b", -3, 9.0, 3)], "1": [RunEntry("a", 1, 0.001, 2)]}
 
 
 def test_blanks_beyond_ascii_belong_to_the_id(tmp_path):

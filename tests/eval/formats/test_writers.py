@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lateint_eval.formats import (
-    Candidates,
+    CandidateList,
     Doc,
     read_candidates,
     read_corpus,
@@ -64,16 +64,16 @@ lists = st.lists(st.tuples(words, words, st.floats(allow_nan=False, allow_infini
 @given(ids, words, lists)
 def test_candidates_are_read_back(folder, query_id, query, rows):
     doc_ids, texts = [f"d{at}" for at in range(len(rows))], [text for text, _, _ in rows]
-    full = Candidates(query_id, query, doc_ids, texts, [score for _, _, score in rows])
+    full = CandidateList(query_id, query, doc_ids, texts, [score for _, _, score in rows])
     write_candidates(folder / "c.jsonl", [full], "jsonl")
     assert list(read_candidates(folder / "c.jsonl")) == [full]
     write_candidates(folder / "c.top1000.tsv", [full], "top1000")
-    assert list(read_candidates(folder / "c.top1000.tsv")) == [Candidates(query_id, query, doc_ids, texts)]
+    assert list(read_candidates(folder / "c.top1000.tsv")) == [CandidateList(query_id, query, doc_ids, texts)]
 
 
 def test_fields_that_would_break_a_line_are_refused(tmp_path):
     with pytest.raises(InputError, match="a field holds a tab or a line end"):
         write_corpus(tmp_path / "c.tsv", [Doc("1", "", "two\nlines", 1)], "msmarco")
     with pytest.raises(InputError, match="comes without texts"):
-        write_candidates(tmp_path / "t.tsv", [Candidates("1", None, ["a"])], "top1000")
+        write_candidates(tmp_path / "t.tsv", [CandidateList("1", None, ["a"])], "top1000")
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Runs that lateint writes score the same everywhere: MRR@10 to the last printed digit, on 200 runs full of ties."""
+"""All tools print the same MRR@10 for runs that lateint writes, on 200 runs with many ties."""
 
 import random
 
@@ -27,7 +27,7 @@ def tied_run(generator):
 
 
 def beir_mrr(qrels, run, cutoff=10):
-    """BEIR's way: sort the result dictionary by score, average over the queries of the qrels, round to five digits."""
+    """Compute MRR@10 as BEIR does: sort the dictionary by score, average over judged queries, round to five digits."""
     total = 0.0
     for query_id in run:
         hits = sorted(run[query_id].items(), key=lambda item: item[1], reverse=True)[:cutoff]

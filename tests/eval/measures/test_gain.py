@@ -43,7 +43,7 @@ def test_different_sets_and_nan_are_refused():
 
 
 def per_query(seed, **means):
-    """Two hundred queries a set, spread about these means."""
+    """Return 200 values per set, spread around these means."""
     rng = random.Random(seed)
     return {name: {str(query): mean + rng.uniform(-0.2, 0.2) for query in range(200)} for name, mean in means.items()}
 
@@ -60,6 +60,6 @@ def test_the_interval_lies_about_the_gain_and_narrows_where_systems_err_alike():
 
 def test_an_interval_over_other_queries_or_nothing():
     cosine, teacher = per_query(1, a=0.5), per_query(1, a=0.6)
-    with pytest.raises(InputError, match="the same 200 queries three times"):
+    with pytest.raises(InputError, match="expected the same 200 queries"):
         gain_interval({"a": dict(list(cosine["a"].items())[:-1]) | {"other": 0.5}}, cosine, teacher)
     assert all(map(math.isnan, gain_interval(cosine, cosine, cosine)))

@@ -5,13 +5,13 @@ import sys
 import pytest
 import pytrec_eval
 
-from lateint_eval.formats import Entry, Run
+from lateint_eval.formats import Run, RunEntry
 from lateint_eval.measures.metrics import evaluate, parse_measure
 from lateint_store.errors import InputError, MissingExtra
 
 
 def run_of(rankings):
-    return Run("run", {q: [Entry(d, n, s, n) for n, (d, s) in enumerate(each, 1)] for q, each in rankings.items()})
+    return Run("run", {q: [RunEntry(d, n, s, n) for n, (d, s) in enumerate(each, 1)] for q, each in rankings.items()})
 
 
 QRELS = {"1": {"a": 3, "b": 1, "c": 0}, "2": {"x": 2}, "3": {"y": 0}}
@@ -72,7 +72,7 @@ def test_agrees_with_trec_eval_on_runs_with_ties():
 
 
 def test_every_measure_sees_the_same_order_of_ties():
-    # ir-measures hands RR@10 to a provider that breaks ties by ascending id; ours must follow trec_eval for it, too.
+    # ir-measures computes RR@10 with a provider that breaks ties by ascending id; ours must follow trec_eval here as well.
     score = evaluate({"1": {"b": 1}}, run_of({"1": [("a", 1.0), ("b", 1.0)]}), ["RR@10", "RR", "nDCG@10"]).scores
     assert [score[name].mean for name in ("RR@10", "RR", "nDCG@10")] == [1.0, 1.0, 1.0]
 
@@ -91,7 +91,7 @@ def test_names_are_normalised_and_unknown_ones_refused():
 def test_empty_qrels_and_repeated_documents_are_refused():
     with pytest.raises(InputError, match="hold no judgement"):
         evaluate({}, RUN)
-    with pytest.raises(InputError, match="stands in lines 1 and 2"):
+    with pytest.raises(InputError, match="is in lines 1 and 2"):
         evaluate(QRELS, run_of({"1": [("a", 2.0), ("a", 1.0)]}))
 
 

@@ -24,7 +24,7 @@ def table(rows):
 
 
 def quirky_pair(generator):
-    """Qrels and run with every oddity that the official script meets; how odd is drawn per pair."""
+    """Return random qrels and a run with all irregularities that the official script handles, in random frequency."""
     odd = generator.choice([0.0, 0.0, 0.02, 0.1, 0.3])
     fatal = generator.random() < 0.08
     labels = [1, 1, 1, 0] if generator.random() < 0.5 else [1]
@@ -48,7 +48,7 @@ def quirky_pair(generator):
 
 
 def strict_model(qrels, run):
-    """What the strict mode must do, said once more: an error, or the mean over judged queries of label >= 1."""
+    """A second implementation of the strict mode: an error, or the mean over judged queries with labels >= 1."""
     ranks, pids = [(q, r) for q, _, r in run], [(q, p) for q, p, _ in run]
     if any(not 1 <= r <= 1000 for _, _, r in run) or len(set(ranks)) < len(ranks) or len(set(pids)) < len(pids):
         return FormatError
@@ -104,7 +104,7 @@ def test_plain_pair_prints_the_official_bytes(files):
     assert compatible(*files("1\t0\t7\t1\n", "1\t5\t1\n")).official_text().splitlines()[1] == "MRR @10: 0.0"
 
 
-# One row of the table in eval/README.md each: qrels, run, compatible MRR, a piece of its warning, strict MRR or error.
+# The rows of the table in eval/README.md: qrels, run, compatible MRR, part of its warning, strict MRR or error.
 TABLE = [
     ("missing query", "1\t0\t7\t1\n2\t0\t8\t1\n", "1\t7\t1\n", 0.5, None, 0.5),
     ("unjudged query", "1\t0\t7\t1\n", "1\t7\t1\n5\t7\t1\n", 1.0, "1 queries are not judged", 1.0),
@@ -112,8 +112,8 @@ TABLE = [
     ("rank 0", "1\t0\t7\t1\n", "1\t7\t0\n1\t8\t1\n", 0.0, "rank below 1", "rank 0; expected 1..1000 .PyTerrier"),
     ("rank 1001", "1\t0\t7\t1\n", "1\t7\t1001\n", "rank 1001", None, "rank 1001"),
     ("negative rank", "1\t0\t7\t1\n", "1\t7\t-999\n", 1.0, "rank below 1", "rank -999"),
-    ("equal ranks", "1\t0\t7\t1\n", "1\t7\t1\n1\t8\t1\n", 0.0, "the last one wins", "rank 1 stands twice"),
-    ("same pid twice", "1\t0\t7\t1\n", "1\t7\t2\n1\t7\t3\n", 0.5, None, "'7' stands in line 1 already"),
+    ("equal ranks", "1\t0\t7\t1\n", "1\t7\t1\n1\t8\t1\n", 0.0, "the last one wins", "rank 1 occurs twice"),
+    ("same pid twice", "1\t0\t7\t1\n", "1\t7\t2\n1\t7\t3\n", 0.5, None, "'7' of this query is already in line 1"),
     ("pid 0 not ranked", "1\t0\t0\t1\n", "1\t7\t1\n", 0.5, "count as passage 0", 0.0),
     ("pid 0 ranked", "1\t0\t0\t1\n", "1\t0\t1\n", 1.0, None, 1.0),
     ("no judged query", "1\t0\t7\t1\n", "2\t7\t1\n", "no query of the run", None, "no query of the run"),

@@ -1,4 +1,4 @@
-"""Measures of pairs against scipy, counting by hand, and the same data written out as often as it is counted."""
+"""Measures of pairs against scipy, against values counted by hand, and against data with repeated rows instead of counts."""
 
 import math
 
@@ -23,19 +23,19 @@ from lateint_store.errors import InputError
 
 GENERATOR = np.random.default_rng(3)
 LABELS = GENERATOR.integers(0, 6, 60).astype(float)
-SCORES = np.round(LABELS / 5 + GENERATOR.normal(0, 0.5, 60), 1)  # rounded: full of ties
+SCORES = np.round(LABELS / 5 + GENERATOR.normal(0, 0.5, 60), 1)  # rounded, for many ties
 BINARY = (LABELS > 2).astype(float)
 ONCE = np.ones((1, 60))
 
 
 def by_pairs(scores, labels):
-    """AUC by comparing every positive with every negative."""
+    """Compute AUC by comparing every positive pair with every negative one."""
     wins = [(p > n) + (p == n) / 2 for p in scores[labels == 1] for n in scores[labels == 0]]
     return sum(wins) / len(wins)
 
 
 def counted(decisions, labels):
-    """(accuracy, F1) by counting."""
+    """Compute (accuracy, F1) by counting."""
     right = sum(d == label for d, label in zip(decisions, labels, strict=True))
     true = sum(d == label == 1 for d, label in zip(decisions, labels, strict=True))
     precision, recall = true / sum(decisions), true / sum(labels)
@@ -69,7 +69,7 @@ def test_binary_measures_are_those_of_scikit_learn():
 
 
 def test_auc_by_hand():
-    """Positives 3 and 1, negatives 2 and 1: 3 > 2, 3 > 1, 1 < 2, 1 = 1, so 2.5 of 4."""
+    """Positives 3 and 1, negatives 2 and 1: 3 > 2, 3 > 1, 1 < 2 and 1 = 1 give 2.5 of 4."""
     scores, labels = np.array([3.0, 1.0, 2.0, 1.0]), np.array([1.0, 1.0, 0.0, 0.0])
     assert auc(scores, labels, np.ones((1, 4)))[0] == 0.625
     assert auc(-scores, labels, np.ones((1, 4)))[0] == 0.375
@@ -178,6 +178,6 @@ def test_graded_labels_take_no_threshold():
 def test_tables():
     text = evaluate_pairs(SCORES, BINARY, Threshold(0.5, "given")).to_text().splitlines()
     assert text[0] == f"60 pairs, binary labels, {BINARY.mean():.1%} positive"
-    assert text[1] == "positive from score 0.5 on (given)"
+    assert text[1] == "positive if the score is at least 0.5 (given)"
     assert [line.split()[0] for line in text[3:]] == ["measure", "accuracy", "F1", "AUC"]
     assert evaluate_pairs(SCORES, LABELS).to_text().startswith("60 pairs, graded labels, mean ")

@@ -1,4 +1,4 @@
-"""Predicted figures against the tools themselves, on 500 random runs with every quirk; BEIR against a model of it."""
+"""Predicted scores against the tools themselves, on 500 random runs with all quirks; for BEIR, against a model of it."""
 
 import math
 import random
@@ -7,9 +7,9 @@ import ir_measures
 import pytest
 import pytrec_eval
 
-from lateint_eval.formats.records import Entry, Run
+from lateint_eval.formats.records import Run, RunEntry
 from lateint_eval.measures.metrics import evaluate
-from lateint_eval.measures.tool_scores import figures
+from lateint_eval.measures.tool_scores import tool_scores
 from lateint_store.errors import InputError, LateintError
 from tests.eval.measures.test_agreement import beir_mrr
 from tests.support import official
@@ -35,7 +35,7 @@ def quirky(generator):
             line += 1
             score = generator.choice(levels) if generator.random() < 0.7 else generator.gauss(0, 3)
             off = generator.choice([0, 31, rank]) if generator.random() < odd else rank
-            run.queries.setdefault(query, []).append(Entry(doc_id, off, score, line))
+            run.queries.setdefault(query, []).append(RunEntry(doc_id, off, score, line))
     return qrels, run
 
 
@@ -62,11 +62,11 @@ def same(first, second):
 
 
 def by_tool(qrels, run):
-    return {figure.tool: figure for figure in figures(qrels, run)}
+    return {score.tool: score for score in tool_scores(qrels, run)}
 
 
 def trec_eval(qrels, run):
-    """Per query, MRR@10 and nDCG@10: reciprocal ranks below 0.1 lie behind rank 10."""
+    """Return MRR@10 and nDCG@10 per query; reciprocal ranks below 0.1 belong to ranks after 10."""
     found = pytrec_eval.RelevanceEvaluator(qrels, {"recip_rank", "ndcg_cut_10"}).evaluate(run)
     return {
         query: (each["recip_rank"] if each["recip_rank"] >= 0.1 else 0.0, each["ndcg_cut_10"]) for query, each in found.items()
@@ -132,14 +132,14 @@ def test_our_own(pairs):
 
 
 def test_the_tools_do_differ_on_these_runs(pairs):
-    """The negative twin: had they agreed, any one formula would have passed for all."""
-    differ = sum(len({figure.mrr for figure in figures(qrels, run)}) > 2 for qrels, run in pairs)
+    """Check that the tools differ on these runs; otherwise one formula would pass the tests of all of them."""
+    differ = sum(len({score.mrr for score in tool_scores(qrels, run)}) > 2 for qrels, run in pairs)
     assert differ > PAIRS / 2
 
 
 @pytest.mark.parametrize("score", [None, math.nan])
 def test_where_there_is_no_figure_the_reason_is_said(score):
-    run = Run("r", {"1": [Entry("a", 1, score, 1)]})
+    run = Run("r", {"1": [RunEntry("a", 1, score, 1)]})
     found = by_tool({"1": {"a": 1}}, run)
     assert found["trec_eval"].mrr is found["BEIR"].ndcg is None and found["trec_eval"].note
     assert (found["lateint eval"].mrr is None) == (score is not None)
@@ -157,4 +157,4 @@ def test_what_our_model_refuses_evaluation_refuses(pairs):
 
 def test_without_judgements_there_is_nothing_to_predict():
     with pytest.raises(InputError, match="no judgement"):
-        figures({}, Run("r", {"1": [Entry("a", 1, 1.0, 1)]}))
+        tool_scores({}, Run("r", {"1": [RunEntry("a", 1, 1.0, 1)]}))

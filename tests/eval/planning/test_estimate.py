@@ -1,4 +1,4 @@
-"""Intervals hold as often as they say, on populations that are known."""
+"""Coverage of the intervals on known populations."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ POPULATION = 4_000
 
 @pytest.fixture(scope="module")
 def population():
-    """Documents of very different lengths, and for each a value that depends on its length and on chance."""
+    """Documents of very different lengths, each with a value that depends on its length and on chance."""
     random = np.random.default_rng(0)
     lengths = np.exp(random.normal(6, 0.8, POPULATION)).astype(int) + 1
     documents = [Document(str(i), "x" * int(length)) for i, length in enumerate(lengths)]

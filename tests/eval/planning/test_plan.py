@@ -1,4 +1,4 @@
-"""A plan against what indexing then takes on disk. Milliseconds are for `benchmarks/speed/plan.py`."""
+"""Predicted bytes against the bytes of a real store. `benchmarks/speed/plan.py` checks milliseconds."""
 
 import dataclasses
 import shutil

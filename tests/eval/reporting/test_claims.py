@@ -2,10 +2,10 @@ import pytest
 
 from lateint_eval.reporting.claims import QUANTITIES, budget, reasons, verdict
 from lateint_eval.reporting.page import Page
-from lateint_eval.reporting.rows import ROWS, Claim, Row
+from lateint_eval.reporting.rows import ROWS, Claim, ResultRow
 from tests.support import report_pages as pages
 
-ROW = Row("prettr", ("prettr",), "as good [V:mice]", "on the moon", (Claim("gain", 0.9), Claim("speed-up", 100.0)))
+ROW = ResultRow("prettr", ("prettr",), "as good [V:mice]", "on the moon", (Claim("gain", 0.9), Claim("speed-up", 100.0)))
 
 
 def page(scores, teacher=pages.TEACHER, **changes):

@@ -25,7 +25,7 @@ NAMES = ["squad test", "medquad test", "msmarco-dl19", "squad dev", "medquad dev
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory):
-    """The sets of the protocol, each the toy collection with its first queries."""
+    """The sets of the protocol; each is the toy collection with its first queries."""
     home = tmp_path_factory.mktemp("data")
     one, samples = home / "one", home / "samples"
     for folder in (one / "qrels", one / "runs", samples):
@@ -55,7 +55,7 @@ def base():
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """A checkpoint that stores no vectors, beside a folder that is none."""
+    """A checkpoint without vectors, next to a folder that is not a checkpoint."""
     models = tmp_path_factory.mktemp("models")
     engine.fresh_model("prettr").save_pretrained(models / "prettr")
     (models / "unfinished" / ".training").mkdir(parents=True)
@@ -64,7 +64,7 @@ def checkpoint(tmp_path_factory):
 
 
 class Counting:
-    """A real evaluation that notes which sets it ran."""
+    """Evaluates sets and records their names."""
 
     def __init__(self, model, base, kept):
         self.model, self.base, self.kept, self.ran = model, base, kept, []
@@ -150,7 +150,7 @@ def test_references_are_kept_by_base_and_set(sets, base, tmp_path):
 def test_development_sets_are_chosen_by_name_and_test_sets_never(sets):
     assert [task.name for task in named(sets, [])] == NAMES[3:]
     assert [task.name for task in named(sets, ["selqa dev"])] == ["selqa dev"]
-    with pytest.raises(InputError, match="'squad test' is no development set"):
+    with pytest.raises(InputError, match="'squad test' is not a development set"):
         named(sets, ["squad test"])
 
 
@@ -189,7 +189,7 @@ def test_what_was_retrained_takes_the_timing_of_its_twin_and_nothing_else_does(t
     twin = results.twin_speed(again)
     assert twin == {"of": timed["digest"]} | pages.SPEED
     results.save(tmp_path / "2.json", again | {"speed": twin, "date": "2026-01-03"})
-    assert results.twin_speed(again | {"digest": "c" * 64}) == twin  # the one that was timed, not the newest that says so
+    assert results.twin_speed(again | {"digest": "c" * 64}) == twin  # of the timed checkpoint, not of the newest copy
     for other in ({"settings": timed["settings"] | {"L": 2}}, {"method": timed["method"] | {"head": "maxsim"}}):
         assert results.twin_speed(again | other) is None
     assert results.twin_speed({"tasks": []}) is None and results.twin_speed(pages.old_result()) is None

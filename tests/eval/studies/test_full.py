@@ -1,4 +1,4 @@
-"""The disk is full in the middle of a study: a line, exit code 1, what was finished stays, the same command goes on."""
+"""A disk that is full in the middle of a study: one line, exit code 1, finished points stay, the same command resumes."""
 
 import json
 import os
@@ -9,23 +9,22 @@ import pytest
 
 from lateint.cli.main import run as lateint
 from lateint.testing import tiny
-from lateint_eval.studies import run
-from lateint_eval.studies import runner as work
+from lateint_eval.studies import run, runner
 from tests.support.paths import TOY
 
 FILES = {"corpus": "collection.tsv", "queries": "queries.tsv", "qrels": "qrels.tsv", "run": "run.trec"}
 ROOM = 48 << 20  # bytes, enough for the whole study
-# What the study is about to do when the disk fills up: which call of a function, and how many bytes are left.
+# When the disk fills up: at which call of a function, and how many bytes are left.
 MOMENTS = [
     (run, "claimed", 1, 0),
-    (work, "build_store", 1, 0),
-    (work, "build_store", 1, 60_000),
-    (work, "build_store", 2, 8_192),
-    (work, "recode", 2, 0),
-    (work, "recode", 3, 60_000),
-    (work, "_empty", 2, 0),
-    (work, "write_run", 1, 0),
-    (work, "summary", 3, 0),
+    (runner, "build_store", 1, 0),
+    (runner, "build_store", 1, 60_000),
+    (runner, "build_store", 2, 8_192),
+    (runner, "recode", 2, 0),
+    (runner, "recode", 3, 60_000),
+    (runner, "_empty", 2, 0),
+    (runner, "write_run", 1, 0),
+    (runner, "summary", 3, 0),
     (run, "run_point", 4, 0),
     (run, "_write", 1, 0),
     (run, "render", 1, 0),
@@ -57,7 +56,7 @@ def toml(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(toml, tmp_path_factory):
-    with small_disk(tmp_path_factory.mktemp("whole") / "disk") as disk:  # bytes on disk are those of a file system
+    with small_disk(tmp_path_factory.mktemp("whole") / "disk") as disk:  # bytes on disk depend on the file system
         assert lateint(["study", str(toml), "--output", str(disk / "study")]) == 0
         return timeless(disk / "study")
 
@@ -68,7 +67,7 @@ def timeless(folder):
 
 
 def fill_before(patch, moment, disk):
-    """Take all but so many bytes of a disk when a function is called for the n-th time."""
+    """Fill a disk up to the given number of free bytes at the n-th call of a function."""
     module, name, call, left = moment
     function, calls = getattr(module, name), []
 

@@ -1,4 +1,4 @@
-"""Whole studies on the toy corpus: what is measured, going on after SIGKILL, and folders that are not ours."""
+"""Whole studies on the toy corpus: measured values, resuming after SIGKILL, and folders that are refused."""
 
 import csv
 import json
@@ -18,14 +18,14 @@ from lateint.ranking.ranker import Ranker
 from lateint.testing import tiny
 from lateint_eval.formats import read_qrels, read_queries, read_run
 from lateint_eval.measures.metrics import evaluate
-from lateint_eval.studies.data import candidate_texts, load
+from lateint_eval.studies.data import candidate_texts, load_data
 from lateint_eval.studies.folder import CLAIM
 from lateint_eval.studies.run import run_study
 from lateint_eval.studies.spec import Data, Grid, Study, read_study
 from lateint_store import parse_codecs
 from tests.support.paths import TOY, python_environment
 
-PATIENCE = 900  # seconds, for a machine with much else to do
+PATIENCE = 900  # seconds, for a busy machine
 FILES = {"corpus": "collection.tsv", "queries": "queries.tsv", "qrels": "qrels.tsv", "run": "run.trec"}
 DATA = Data(name="toy", **{key: str(TOY / name) for key, name in FILES.items()})
 
@@ -47,7 +47,7 @@ def finished(grid, tmp_path_factory):
 
 
 def timeless(results):
-    """What must not depend on when and how often a study was interrupted."""
+    """Return the parts of a study that must not depend on interruptions."""
     kept = json.loads(json.dumps(results))
     kept.pop("made")
     for point in kept["points"]:
@@ -76,11 +76,11 @@ def test_all_points_are_there_with_all_that_is_promised(finished):
 
 
 def test_a_point_is_what_indexing_and_ranking_with_its_settings_give(finished, grid, tmp_path):
-    """Nothing of the study's own: a direct build in the point's codecs, a ranker, ir-measures."""
+    """Measure a point without the code of studies: a direct build in its codecs, a ranker, ir-measures."""
     folder, results, _ = finished
     point = next(point for point in results["points"] if point["label"] == "mice L=2 states=int8")
     model = load_model(grid.model, "mice", offline_layers=2, doc_max_length=48, query_max_length=24, threads=1)
-    data = load(DATA, 50, 0)
+    data = load_data(DATA, 50, 0)
     with build_store(model, candidate_texts(data), tmp_path / "s", parse_codecs("states=int8")) as store:
         ranker = Ranker(model, store)
         assert store.content_digest() == point["results"]["toy"]["content_digest"]
@@ -104,7 +104,7 @@ def test_a_study_that_is_killed_and_called_again_finds_the_same(finished, grid, 
 
 
 def written(toml, grid):
-    """The study as a file."""
+    """Write the study as a TOML file."""
     given = {"model": grid.model, "method": list(grid.method), "offline_layers": list(grid.offline_layers)}
     given |= {"codecs": list(grid.codecs), "doc_max_length": 48, "query_max_length": 24}
     tables = [("data", {"name": "toy"} | {key: str(TOY / name) for key, name in FILES.items()}), ("grids", given)]
@@ -196,19 +196,19 @@ def test_a_damaged_result_is_named_and_measured_anew_once_it_is_gone(finished, g
 
 
 def test_two_studies_in_one_folder_do_not_meet(finished, grid, tmp_path):
-    """The second is refused while the first, another process, works on, undisturbed to its end."""
+    """A second study is refused while the first one, in another process, finishes undisturbed."""
     folder, toml = tmp_path / "shared", written(tmp_path / "study.toml", grid)
     first = child(toml, folder)
     while not any(folder.glob("points/*.json")) and first.poll() is None:
         time.sleep(0.002)
-    with pytest.raises(InputError, match=r"another study is being run in .*shared; wait until it is done"):
+    with pytest.raises(InputError, match=r"another study is running in .*shared; wait until it is done"):
         run_study(read_study(toml), folder, print)
     assert first.wait(PATIENCE) == 0
     assert timeless(json.loads((folder / "results.json").read_text())) == timeless(finished[1])
 
 
 def test_a_baseline_that_is_no_point_is_refused_before_anything_is_run(grid, tmp_path):
-    with pytest.raises(InputError, match="baseline 'cosine' is no point"):
+    with pytest.raises(InputError, match="baseline 'cosine' is not a point"):
         run_study(Study(data=(DATA,), grids=(grid,), baseline="cosine"), tmp_path / "s", print)
     assert not (tmp_path / "s").exists()
 

@@ -54,11 +54,11 @@ def test_a_study_is_read_with_paths_beside_it_and_single_values_as_lists(tmp_pat
         (("depth = 10", "depth = []"), "depth is empty"),
         (("depth = 10", 'pool = "mean"\ndepth = 1.5'), "expected a whole number"),
         (('model = "all-MiniLM-L6-v2"', ""), "lacks 'model'"),
-        (('method = ["prettr", "mice"]', 'pool = "mean"'), "name the methods too"),
+        (('method = ["prettr", "mice"]', 'pool = "mean"'), "expected methods as well"),
         (('folder = "sets/toy"', ""), "expected a name and a folder"),
         (('run = "r.trec"', ""), "expected a name and a folder"),
         (('name = "files"', 'name = "toy"'), "equal names"),
-        (("[[grids]]", "[[grids"), "is no TOML"),
+        (("[[grids]]", "[[grids"), "is not valid TOML"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(tmp_path, change, message):

@@ -109,7 +109,7 @@ def test_equal_scores_for_all_pairs_give_a_warning_and_no_number(call, tmp_path)
     ("text", "reason"),
     [
         ("a\tb\tlabel\nx\ty\t1\n", "line 1: none of sentence1/sentence2"),
-        ("sentence1\tsentence2\tlabel\nx\ty\tgood\n", "line 2: label 'good' is no finite number"),
+        ("sentence1\tsentence2\tlabel\nx\ty\tgood\n", "line 2: label 'good' is not a finite number"),
         ("sentence1\tsentence2\tlabel\nx\ty\t1\nx\tz\t2\n", "the labels of 2 pairs hold only 1 and 2"),
         ("sentence1\tsentence2\tlabel\n", "holds no pair"),
         ("", "is empty"),

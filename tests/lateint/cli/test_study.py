@@ -70,5 +70,5 @@ def test_without_a_network_a_data_set_is_a_line_and_no_point_is_begun(tmp_path):
         done = subprocess.run(call, env={**python_environment(), **dead}, capture_output=True, text=True)
         assert done.returncode == 1 and done.stdout == "" and "Traceback" not in done.stderr
         last = done.stderr.splitlines()[-1]
-        assert last.startswith("lateint: cannot read irds:vaswani: it has to be downloaded to") and "network" in last
+        assert last.startswith("lateint: cannot read irds:vaswani: the download to ") and "network" in last
     assert not (tmp_path / "study" / "points").exists()

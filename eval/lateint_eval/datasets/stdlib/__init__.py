@@ -1,1 +1,1 @@
-"""The demo corpus: documentation of the standard library, and questions with judgements."""
+"""The demo corpus: documentation of the Python standard library, and questions with judgements."""

@@ -1,7 +1,7 @@
-"""Find the docstrings of the standard library without running its modules.
+"""Docstrings of the standard library, found without running its Python modules.
 
-Pure Python modules are parsed, never imported: importing some of them opens browsers or draws windows. What is written
-in C has no source to parse, so a fixed list of harmless modules is imported for it (`stdlib_modules.IMPORTED`).
+Pure Python modules are parsed, never imported, because importing some of them opens a browser or a window. Modules in C
+have no source to parse; they are imported from a fixed list of harmless modules (`modules.IMPORTED`).
 """
 
 import ast
@@ -11,16 +11,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
-Named = tuple[str, str]  # qualified name, docstring as `inspect.cleandoc` leaves it
+NamedDocstring = tuple[str, str]  # qualified name, docstring cleaned by `inspect.cleandoc`
 
 
-def parse_docstrings(public: str, sources: Sequence[Path]) -> Iterator[Named]:
+def parse_docstrings(public: str, sources: Sequence[Path]) -> Iterator[NamedDocstring]:
     """Read the docstrings of source files: exported functions, classes and their public methods, in source order.
 
-    Args: public is the module's name as a programmer imports it (`asyncio` for `asyncio/tasks.py`); sources are the
-    files that make it up. The first that exists speaks for the module; absent ones are skipped, because packages move
+    Args: `public` is the module's name as programmers import it (`asyncio` for `asyncio/tasks.py`); `sources` are its files.
+    The module's own docstring is read from the first file that exists. Missing files are skipped, because packages move
     files between versions.
-    Yields: (qualified name, docstring); what has no docstring is left out.   Cost: about 10 MB of source a second.
+    Yields: (qualified name, docstring); objects without docstring are left out. Cost: about 10 MB of source per second.
     """
     for position, source in enumerate(source for source in sources if source.is_file()):
         tree = ast.parse(source.read_bytes(), filename=str(source))
@@ -30,7 +30,7 @@ def parse_docstrings(public: str, sources: Sequence[Path]) -> Iterator[Named]:
 
 
 def _exported(tree: ast.Module) -> frozenset[str] | None:
-    """Read `__all__` where it is written out as strings; None where it is absent, empty, computed or changed later."""
+    """Return `__all__` if it is a literal list of strings; None if it is absent, empty, computed or changed later."""
     mentions = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "__all__"]
     values = [node.value for node in tree.body if isinstance(node, ast.Assign) and mentions[:1] == node.targets]
     if len(mentions) != 1 or not values:
@@ -41,8 +41,8 @@ def _exported(tree: ast.Module) -> frozenset[str] | None:
         return None
 
 
-def _members(prefix: str, body: list[ast.stmt], exported: frozenset[str] | None) -> Iterator[Named]:
-    """Walk definitions, also those under `if` and `try` (a platform, an accelerator); never into function bodies."""
+def _members(prefix: str, body: list[ast.stmt], exported: frozenset[str] | None) -> Iterator[NamedDocstring]:
+    """Walk definitions, including those under `if` and `try` (platforms, accelerators), but no function bodies."""
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             if node.name.startswith("_") or (exported is not None and node.name not in exported):
@@ -56,17 +56,19 @@ def _members(prefix: str, body: list[ast.stmt], exported: frozenset[str] | None)
             yield from _members(prefix, [*node.body, *handled, *node.orelse], exported)
 
 
-def _documented(name: str, node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Named]:
+def _documented(
+    name: str, node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+) -> Iterator[NamedDocstring]:
     doc = ast.get_docstring(node)
     if doc:
         yield name, doc
 
 
-def import_docstrings(public: str, module_name: str) -> Iterator[Named]:
-    """Read the docstrings of an importable module: itself, its own functions and classes, their methods, by name.
+def import_docstrings(public: str, module_name: str) -> Iterator[NamedDocstring]:
+    """Read the docstrings of an importable module, its own functions and classes, and their methods, sorted by name.
 
-    Args: public is the prefix of the yielded names (`struct`); module_name is what is imported (`_struct`).
-    Yields: (qualified name, docstring). Nothing where this platform lacks the module (`posix`, `nt`, `_sqlite3`).
+    Args: `public` is the prefix of the yielded names (`struct`); `module_name` is the module to import (`_struct`).
+    Yields: (qualified name, docstring); nothing if this platform lacks the module (`posix`, `nt`, `_sqlite3`).
     """
     try:
         module = importlib.import_module(module_name)
@@ -83,16 +85,16 @@ def import_docstrings(public: str, module_name: str) -> Iterator[Named]:
                 yield from _doc_of(f"{public}.{name}.{member}", getattr(value, member))
 
 
-def _doc_of(name: str, value: object) -> Iterator[Named]:
+def _doc_of(name: str, value: object) -> Iterator[NamedDocstring]:
     if isinstance(value, type) and not vars(value).get("__doc__"):
-        return  # an exception without words of its own would repeat those of `Exception`
+        return  # an exception without its own docstring would repeat the one of `Exception`
     doc = inspect.getdoc(value)
     if doc:
         yield name, doc
 
 
 def _is_home(module: ModuleType, name: str, value: object) -> bool:
-    """Tell whether a thing is defined here: not borrowed (`pathlib.urlquote`), no second name (`socket.SocketType`)."""
+    """Return True if the module defines this object: not imported (`pathlib.urlquote`), no alias (`socket.SocketType`)."""
     if not (isinstance(value, type) or inspect.isroutine(value)) or value.__name__ != name:
         return False
     home = (getattr(value, "__module__", None) or module.__name__).lstrip("_").split(".")[0]
@@ -100,7 +102,7 @@ def _is_home(module: ModuleType, name: str, value: object) -> bool:
 
 
 def _own_members(cls: type, module: ModuleType) -> set[str]:
-    """Name the methods and properties that no public base has; bases hidden in private modules count as the class."""
+    """Return the methods and properties that no public base has; bases in private modules count as part of the class."""
     bases = cls.__mro__[1:]
     hidden = [base for base in bases if "._" in base.__module__ and getattr(module, base.__name__, None) is not base]
     shown = {name for base in bases if base not in hidden for name in dir(base)}

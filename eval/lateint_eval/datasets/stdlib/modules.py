@@ -1,16 +1,16 @@
-"""Which parts of the standard library the demo corpus takes: what a programmer reaches for and no version removed.
+"""The parts of the standard library in the demo corpus: modules that programmers use and that no Python version removed.
 
-The lists are words between white space.
+The lists are strings of names separated by white space.
 """
 
-# Modules whose docs are in C or inherited: built in, or harmless to import.
+# Modules whose docstrings are in C or inherited; they are built in, or harmless to import.
 IMPORTED = """
     builtins math itertools collections functools datetime decimal time os posix nt pathlib sys gc re array
     _struct zlib binascii _csv _pickle _signal _socket _sqlite3 unicodedata atexit _weakref _contextvars
     faulthandler
 """
 
-# Modules whose source is read and never run.
+# Modules whose source is parsed and never run.
 PARSED = """
     os.path io shutil tempfile glob fnmatch filecmp string textwrap difflib pprint locale calendar zoneinfo
     timeit fractions statistics random secrets collections.abc collections heapq bisect queue graphlib copy
@@ -23,7 +23,7 @@ PARSED = """
     importlib.resources runpy sysconfig platform
 """
 
-# Source files, where they do not simply lie where the name says; the first one speaks for the module.
+# Source files of modules whose name does not give their path; the first file holds the module's docstring.
 _SOURCES = {
     "asyncio": """
         asyncio/__init__.py asyncio/runners.py asyncio/tasks.py asyncio/taskgroups.py asyncio/timeouts.py
@@ -51,7 +51,7 @@ _SOURCES = {
     "zoneinfo": "zoneinfo/_zoneinfo.py zoneinfo/_tzpath.py zoneinfo/_common.py",
 }
 
-# Beginnings of names that are not taken: they repeat the docs of a better known name, or serve few.
+# Prefixes of names that are left out: they repeat the docs of a better known name, or few people use them.
 SKIPPED = """
     array.array. asyncio.Barrier. asyncio.Condition. asyncio.Event. asyncio.Lock. asyncio.Queue. asyncio.Semaphore.
     asyncio.StreamReader. builtins.bytearray. builtins.bytes.expandtabs builtins.bytes.is builtins.bytes.replace
@@ -74,11 +74,11 @@ SKIPPED = """
 
 
 def public_name(imported: str) -> str:
-    """Return the name that a programmer knows for a module of IMPORTED: `struct` for `_struct`, `os` for `posix`."""
+    """Return the public name of a module in IMPORTED: `struct` for `_struct`, `os` for `posix`."""
     return "os" if imported in ("posix", "nt") else imported.lstrip("_")
 
 
 def source_files(parsed: str) -> list[str]:
-    """Return where the source of a module of PARSED may lie, relative to the standard library's folder."""
+    """Return the possible source files of a module in PARSED, relative to the standard library's folder."""
     path = parsed.replace(".", "/")
     return _SOURCES.get(parsed, f"{path}.py {path}/__init__.py").split()

@@ -1,6 +1,6 @@
-"""The demo corpus: the documentation of the standard library of the Python that runs, cut into short passages.
+"""The demo corpus: the documentation of the running Python's standard library, cut into short passages.
 
-Nothing of that text is kept in this project; it is read where it is installed. The questions: `stdlib_questions`.
+This project stores none of that text; it is read from the installation. The questions are in `questions`.
 """
 
 import re
@@ -9,22 +9,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lateint_eval.datasets.stdlib.docstrings import Named, import_docstrings, parse_docstrings
+from lateint_eval.datasets.stdlib.docstrings import NamedDocstring, import_docstrings, parse_docstrings
 from lateint_eval.datasets.stdlib.modules import IMPORTED, PARSED, SKIPPED, public_name, source_files
 from lateint_eval.datasets.stdlib.questions import judged_ids
 from lateint_eval.datasets.stdlib.topics import topic_paragraphs
 from lateint_store.errors import InputError
 
 MAX_PASSAGES = 3000
-MIN_PASSAGES = 2000
+_MIN_PASSAGES = 2000
 MIN_WORDS = 6
 MAX_WORDS = 64
-MAX_CHARS = 360  # with MAX_WORDS and a title: within 96 word pieces for 19 of 20 passages
+MAX_CHARS = 360  # with MAX_WORDS and a title, 19 of 20 passages fit in 96 word pieces
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A piece of documentation; `id` is a qualified name or `topic:...`, `title` a name to show, `text` one line."""
+    """A passage of documentation; `id` is a qualified name or `topic:...`, `title` is displayed, `text` is one line."""
 
     id: str
     title: str
@@ -34,27 +34,27 @@ class Passage:
 def build_passages(stdlib: Path | None = None) -> list[Passage]:
     """Build the corpus, in the same order in every process.
 
-    Args: stdlib is the folder of the standard library's sources; that of the running interpreter if None.
-    Returns: at most MAX_PASSAGES passages with unique ids, each within MAX_WORDS and MAX_CHARS. Above the maximum,
-    judged passages stay and the last of the others go.
-    Raises: InputError if most sources are missing (an interpreter without them).   Cost: 1 to 2 seconds.
+    Args: `stdlib` is the folder of the standard library's sources; None means that of the running interpreter.
+    Returns: at most MAX_PASSAGES passages with unique ids, each within MAX_WORDS and MAX_CHARS. If there are more, the last
+    passages without judgement are dropped.
+    Raises: InputError if most sources are missing (an interpreter without sources). Cost: 1 to 2 seconds.
     """
     root = Path(sysconfig.get_path("stdlib")) if stdlib is None else stdlib
     candidates = [*_docstring_passages(root), *_language_passages()]
     passages = _distinct(passage for passage in candidates if len(passage.text.split()) >= MIN_WORDS)
-    if len(passages) < MIN_PASSAGES:
+    if len(passages) < _MIN_PASSAGES:
         raise InputError(
             f"found {len(passages)} passages of documentation in the standard library at {root}, expected at least "
-            f"{MIN_PASSAGES}; use a Python that is installed with its sources and not run with -OO"
+            f"{_MIN_PASSAGES}; use a Python that is installed with its sources and not run with -OO"
         )
     return _capped(passages, judged_ids())
 
 
 def shorten(text: str) -> str:
-    r"""Take the beginning of a text, up to the last sentence or paragraph that fits MAX_WORDS and MAX_CHARS.
+    r"""Return the beginning of a text, up to the last sentence or paragraph that fits MAX_WORDS and MAX_CHARS.
 
-    Examples after a `>>>` prompt are left out; white space becomes single spaces. A first sentence that is too long is
-    cut between words.
+    Text from the first `>>>` prompt on is dropped; white space becomes single spaces. A first sentence that is too long is cut
+    between words.
 
     >>> shorten("Return the mean.\n\n    Details follow.\n\n>>> mean([1, 2])\n1.5")
     'Return the mean. Details follow.'
@@ -82,7 +82,7 @@ def _docstring_passages(root: Path) -> Iterator[Passage]:
             yield Passage(name, name, shorten(doc))
 
 
-def _named_docstrings(root: Path) -> Iterator[Named]:
+def _named_docstrings(root: Path) -> Iterator[NamedDocstring]:
     for module in IMPORTED.split():
         yield from import_docstrings(public_name(module), module)
     for module in PARSED.split():
@@ -97,7 +97,7 @@ def _language_passages() -> Iterator[Passage]:
 
 
 def _distinct(passages: Iterable[Passage]) -> list[Passage]:
-    """Keep the first passage of each id, and of those that say the same under the same last name (`copy` of sets)."""
+    """Drop passages with a repeated id, or with the same last name and text as an earlier one (`copy` of sets)."""
     seen: set[tuple[str, str] | str] = set()
     kept = []
     for passage in passages:

@@ -1,16 +1,18 @@
-"""The questions of the demo, in the words of somebody who does not know the name, with graded answers."""
+"""The questions of the demo, asked without knowing the name of the answer, with graded answers."""
 
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Literal
+
+from lateint_eval.formats.records import Json
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question; `answers` maps passage ids to grades: 2 for a best answer, 1 for one that also answers."""
+    """A question; `answers` maps passage ids to grades: 2 for a best answer, 1 for another answer."""
 
     id: str
     text: str
@@ -19,23 +21,22 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """The questions that this Python's documentation can answer, and the number of those that it cannot."""
+    """The questions that this Python's documentation answers, and the number of the others."""
 
     kept: list[Question]
     dropped: int
 
     @property
     def qrels(self) -> dict[str, dict[str, int]]:
-        """Judgements: question id -> passage id -> grade."""
+        """Return {question id: {passage id: grade}}."""
         return {question.id: question.answers for question in self.kept}
 
 
 def load_questions(split: Literal["dev", "test"], passage_ids: Collection[str]) -> Questions:
-    """Load one half of the questions.
+    """Load one split of the questions.
 
-    Args: split "dev" is for choosing, "test" is for showing; passage_ids are those of the corpus.
-    Returns: in order, the questions with an answer in the corpus, without the answers that are not in it; the other
-    questions are counted.
+    Args: `split` "dev" is for selection, "test" for reports; `passage_ids` are the ids of the corpus.
+    Returns: the questions that have an answer in the corpus, in order, with only those answers; the others are counted.
     """
     present = frozenset(passage_ids)
     found = [
@@ -48,11 +49,11 @@ def load_questions(split: Literal["dev", "test"], passage_ids: Collection[str]) 
 
 
 def judged_ids() -> frozenset[str]:
-    """Return every passage id that a question of either split judges."""
+    """Return all passage ids that are judged for a question of either split."""
     return frozenset(answer for row in _rows() for answer in row["answers"])
 
 
 @cache
-def _rows() -> tuple[dict[str, Any], ...]:
+def _rows() -> tuple[Json, ...]:
     text = resources.files("lateint_eval.datasets.stdlib").joinpath("questions.jsonl").read_text(encoding="utf-8")
     return tuple(json.loads(line) for line in text.splitlines())

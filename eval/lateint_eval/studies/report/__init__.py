@@ -1,1 +1,1 @@
-"""The report of a study: one page of HTML, its plots and tables."""
+"""The report of a study: one HTML page with plots and tables."""

@@ -1,4 +1,4 @@
-"""What the report takes from the results of a study: numbers that may be missing, points with a cost, the front."""
+"""Values of a study's results for the report: optional numbers, points with costs, and the Pareto front."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Json = dict[str, Any]
+from lateint_eval.formats.records import Json
 
 BYTES = ("results", "bytes_per_document")
 MILLISECONDS = ("timing", "total_ms", "p50")
@@ -15,9 +15,9 @@ MILLISECONDS = ("timing", "total_ms", "p50")
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A point of the study on one set: what it costs and how well it ranks."""
+    """Cost and quality of a point on one set."""
 
-    at: int  # its place in the study
+    at: int  # index in the study
     label: str
     cost: float
     quality: float
@@ -25,28 +25,29 @@ class Spot:
     high: float | None
 
 
-def number(found: Any, *path: str) -> float | None:
-    """The finite number at the end of a path of keys; None if it, or anything on the way to it, is missing.
+def number(found: object, *path: str) -> float | None:
+    """Return the finite number at a path of keys; None if any part of the path is missing.
 
     >>> number({"total_ms": {"p50": 3}}, "total_ms", "p50")
     3.0
     """
-    found = inside(found, *path)
-    good = isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found)
-    return float(found) if good else None
+    value = inside(found, *path)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
 
 
-def inside(found: Any, *path: str) -> Any:
-    """What lies at the end of a path of keys, or None."""
+def inside(found: object, *path: str) -> Any:
+    """Return the value at a path of keys, or None."""
     for key in path:
         found = found.get(key) if isinstance(found, dict) else None
     return found
 
 
 def spots(results: Json, data: str, cost: tuple[str, ...]) -> list[Spot]:
-    """The points of a set whose main measure and cost are known, in the order of the study.
+    """Return the points of a set whose main measure and cost are known, in the order of the study.
 
-    Args: `cost` is `BYTES` or `MILLISECONDS`: where a point keeps it, less the name of the set.
+    Args: `cost` is `BYTES` or `MILLISECONDS`, the path of the cost in a point without the name of the set.
     """
     found = []
     for at, point in enumerate(results["points"]):
@@ -58,9 +59,9 @@ def spots(results: Json, data: str, cost: tuple[str, ...]) -> list[Spot]:
 
 
 def front(points: Iterable[Spot]) -> list[Spot]:
-    """The points that no other beats: none costs at most as much, ranks at least as well and is better in one of the two.
+    """Return the Pareto front: points for which no other point is at least as good in cost and quality and better in one.
 
-    Returns: them by rising cost. Equal points stand or fall together.
+    Returns: the points by rising cost. Of equal points, either all or none are on the front.
     """
     kept: list[Spot] = []
     for spot in sorted(points, key=lambda each: (each.cost, -each.quality, each.at)):
@@ -70,18 +71,18 @@ def front(points: Iterable[Spot]) -> list[Spot]:
 
 
 def budgets(best: Sequence[Spot]) -> list[tuple[float, Spot]]:
-    """Round limits of cost (1, 2, 5, 10, 20, ...) and the best point within each, for limits where another becomes best.
+    """Return (cost limit, best point within it) for the round limits (1, 2, 5, 10, 20, ...) at which the best point changes.
 
-    Args: `best` is a front. A free point needs no limit but 0.
+    Args: `best` is a front. A point of cost 0 has the limit 0.
     """
     found: dict[float, Spot] = {}
-    for spot in best:  # by rising cost and quality: the last of those that share a limit is its best
+    for spot in best:  # cost and quality rise, so the last point of each limit is its best
         found[round_up(spot.cost)] = spot
     return list(found.items())
 
 
 def round_up(value: float) -> float:
-    """The smallest of ..., 1, 2, 5, 10, ... that is not less; 0 for what is not above 0."""
+    """Round up to the next of ..., 1, 2, 5, 10, ...; values up to 0 give 0."""
     if value <= 0:
         return 0.0
     power = 10.0 ** math.floor(math.log10(value))
@@ -89,7 +90,7 @@ def round_up(value: float) -> float:
 
 
 def chosen(results: Json, data: str) -> Spot | None:
-    """The point to hold against the reference: the best other one on the front of bytes, else the best other one."""
+    """Return the point to compare with the reference: the best other point on the front of bytes, else the best other."""
     points = spots(results, data, BYTES)
     for among in (front(points), points):
         others = [spot for spot in among if results["points"][spot.at]["id"] != results["reference"]]
@@ -98,6 +99,6 @@ def chosen(results: Json, data: str) -> Spot | None:
     return None
 
 
-def place_of(results: Json, wanted: str) -> int | None:
-    """Where the point of this id stands in the study."""
+def index_of(results: Json, wanted: str) -> int | None:
+    """Return the index of the point with this id."""
     return next((at for at, point in enumerate(results["points"]) if point["id"] == wanted), None)

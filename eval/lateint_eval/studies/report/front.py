@@ -1,27 +1,30 @@
-"""Points, their front and their names on axes of quality against cost."""
+"""Draw points, their Pareto front and their names on axes of quality against cost."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lateint_eval.studies.report.axes import at_cost
 from lateint_eval.studies.report.facts import Spot, front
-from lateint_eval.studies.report.labels import LINE_HEIGHT, ON_NAME, SIZE, Box, Name, Placed, broken, harm, place, width
+from lateint_eval.studies.report.labels import FONT_SIZE, LINE_HEIGHT, ON_NAME, Box, Name, Placed, broken, harm, place, width
 from lateint_eval.studies.report.svg import BLUE, GREY, INK, RED, TIP
 from lateint_eval.studies.report.words import shown
 
-MOST_NAMED = 12  # with more points than this only those of the front are named
-MARKER, BAR = 6, 2  # half of what they take, in pixels
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MOST_NAMED = 12  # with more points, only those on the front are named
+_MARKER, _BAR = 6, 2  # half widths in pixels
 
 
-def draw_points(axes: Any, points: Sequence[Spot], reference: int | None) -> None:
-    """The front as a step line, below every point with its 95 % interval. The reference is a diamond of its own colour."""
+def draw_points(axes: Axes, points: Sequence[Spot], reference: int | None) -> None:
+    """Draw the front as a step line, and every point with its 95 % interval above it; the reference is a red diamond."""
     best = front(points)
-    places = [at_cost(axes, spot.cost) for spot in best] + [axes.get_xlim()[1]]
+    costs = [at_cost(axes, spot.cost) for spot in best] + [axes.get_xlim()[1]]
     qualities = [spot.quality for spot in best] + [best[-1].quality]
-    axes.step(places, qualities, where="post", color=BLUE, alpha=0.55, linewidth=1.6, zorder=1)
+    axes.step(costs, qualities, where="post", color=BLUE, alpha=0.55, linewidth=1.6, zorder=1)
     for number, spot in enumerate(points):
         x = at_cost(axes, spot.cost)
         color = RED if spot.at == reference else BLUE if spot in best else GREY
@@ -29,12 +32,14 @@ def draw_points(axes: Any, points: Sequence[Spot], reference: int | None) -> Non
             axes.plot([x, x], [spot.low, spot.high], color=color, alpha=0.7, linewidth=1.2, zorder=2)
         marker, size = ("D", 6) if spot.at == reference else ("o", 6.5)
         filled = color if spot in best else "none"
-        line = {"markeredgecolor": color, "markeredgewidth": 1.4, "markerfacecolor": filled}
-        axes.plot(x, spot.quality, marker, markersize=size, zorder=3, gid=f"{TIP}{number}", **line)
+        axes.plot(
+            x, spot.quality, marker, markersize=size, zorder=3, gid=f"{TIP}{number}",
+            markeredgecolor=color, markeredgewidth=1.4, markerfacecolor=filled,
+        )  # fmt: skip
 
 
-def draw_stage(axes: Any, points: Sequence[Spot], stage: float | None) -> list[Box]:
-    """The first stage as a dashed line with its name at the freer end. Returns: what the line and its name cover."""
+def draw_stage(axes: Axes, points: Sequence[Spot], stage: float | None) -> list[Box]:
+    """Draw the first stage as a dashed line, named at the emptier end. Returns: the boxes of the line and its name."""
     frame = frame_of(axes)
     if stage is None:
         return []
@@ -49,10 +54,10 @@ def draw_stage(axes: Any, points: Sequence[Spot], stage: float | None) -> list[B
     return [Box(frame.left, y - 1, frame.right, y + 1), box._replace(weight=ON_NAME)]
 
 
-def draw_names(axes: Any, points: Sequence[Spot], obstacles: Sequence[Box]) -> int:
-    """The names of the front, and of the other points where there are few and a name finds room. Returns: how many."""
+def draw_names(axes: Axes, points: Sequence[Spot], obstacles: Sequence[Box]) -> int:
+    """Draw the names of the front and, if there are few points, of others that fit. Returns: the number of names."""
     best = front(points)
-    named = points if len(points) <= MOST_NAMED else best
+    named = points if len(points) <= _MOST_NAMED else best
     names = [Name(broken(spot.label), *_pixel(axes, at_cost(axes, spot.cost), spot.quality), spot in best) for spot in named]
     placed = place(names, [*obstacles, *in_the_way(axes, points)], frame_of(axes))
     for each in placed:
@@ -60,29 +65,29 @@ def draw_names(axes: Any, points: Sequence[Spot], obstacles: Sequence[Box]) -> i
     return len(placed)
 
 
-def frame_of(axes: Any) -> Box:
-    """The pixels inside the axes."""
+def frame_of(axes: Axes) -> Box:
+    """Return the box inside the axes, in pixels."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     return Box(*_pixel(axes, left, bottom), *_pixel(axes, right, top))
 
 
-def in_the_way(axes: Any, points: Sequence[Spot]) -> list[Box]:
-    """What the points, their intervals and the step line cover; the lines may be crossed if need be."""
+def in_the_way(axes: Axes, points: Sequence[Spot]) -> list[Box]:
+    """Return the boxes of the points, their intervals and the step line; names may cross the lines at a low cost."""
     found = []
     for spot in points:
         x, y = _pixel(axes, at_cost(axes, spot.cost), spot.quality)
-        found.append(Box(x - MARKER, y - MARKER, x + MARKER, y + MARKER, 6.0))
+        found.append(Box(x - _MARKER, y - _MARKER, x + _MARKER, y + _MARKER, 6.0))
         if spot.low is not None and spot.high is not None:
             low, high = (_pixel(axes, at_cost(axes, spot.cost), end)[1] for end in (spot.low, spot.high))
-            found.append(Box(x - BAR, low, x + BAR, high, 2.0))
+            found.append(Box(x - _BAR, low, x + _BAR, high, 2.0))
     corners = [_pixel(axes, at_cost(axes, spot.cost), spot.quality) for spot in front(points)]
     corners.append((frame_of(axes).right, corners[-1][1]))
     for (x, y), (next_x, next_y) in pairwise(corners):
-        found += [Box(x, y - BAR, next_x, y + BAR), Box(next_x - BAR, y, next_x + BAR, next_y)]
+        found += [Box(x, y - _BAR, next_x, y + _BAR), Box(next_x - _BAR, y, next_x + _BAR, next_y)]
     return found
 
 
-def _draw_name(axes: Any, placed: Placed) -> None:
+def _draw_name(axes: Axes, placed: Placed) -> None:
     box, name = placed.box, placed.name
     x, y = placed.end()
     side = {1.0: "left", -1.0: "right"}.get(placed.across, "center")
@@ -92,11 +97,11 @@ def _draw_name(axes: Any, placed: Placed) -> None:
         axes.plot([name.x, x], [name.y, y], color=INK, alpha=0.35, linewidth=0.7, transform=None, zorder=0)
 
 
-def _write(axes: Any, text: str, x: float, y: float, side: str) -> None:
-    """A line of text beside, or around, a pixel of the drawing."""
-    axes.text(x, y, text, fontsize=SIZE, ha=side, va="center_baseline", transform=None)
+def _write(axes: Axes, text: str, x: float, y: float, side: str) -> None:
+    """Write a line of text to the left or right of a pixel, or centred on it."""
+    axes.text(x, y, text, fontsize=FONT_SIZE, ha=side, va="center_baseline", transform=None)
 
 
-def _pixel(axes: Any, x: float, y: float) -> tuple[float, float]:
+def _pixel(axes: Axes, x: float, y: float) -> tuple[float, float]:
     across, up = axes.transData.transform((x, y))
     return float(across), float(up)

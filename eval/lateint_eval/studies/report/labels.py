@@ -1,4 +1,4 @@
-"""Where the names of points go in a drawing, so that none covers another."""
+"""Placement of point names in a plot so that they do not overlap."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-LINE_LENGTH, LINES = 22, 3
-SIZE, LINE_HEIGHT = 10, 12  # of the letters, in the pixels of the drawing
-DISTANCES = (7, 14, 24, 36, 50, 66, 84, 104)
-SIDES = [(x, y) for x in (1, -1, 0, 0.5, -0.5) for y in (0, 1, -1, 0.5, -0.5) if max(abs(x), abs(y)) == 1]
-FAR, STEP = 20, 4  # from the first on a thin line leads to the name; its parts are this long
-FREE = 1.0  # harm that does not count
-PASSES = 4  # over the needed names, each moved while the others stay
-ON_NAME, ON_LINE = 8.0, 4.0  # what it costs to cover a square pixel of a name, or of the line to one
+LINE_LENGTH, MAX_LINES = 22, 3
+FONT_SIZE, LINE_HEIGHT = 10, 12  # in pixels of the drawing
+_DISTANCES = (7, 14, 24, 36, 50, 66, 84, 104)
+_SIDES = [(x, y) for x in (1, -1, 0, 0.5, -0.5) for y in (0, 1, -1, 0.5, -0.5) if max(abs(x), abs(y)) == 1]
+_FAR, _STEP = 20, 4  # distance from which a thin line connects name and point; length of the line's boxes
+FREE = 1.0  # harm below this counts as none
+_PASSES = 4  # over the needed names; each is moved while the others stay
+ON_NAME, _ON_LINE = 8.0, 4.0  # cost of covering a square pixel of a name, or of the line to a name
 
 
 class Box(NamedTuple):
-    """A rectangle in pixels, y upwards; what it costs to cover a square pixel of it."""
+    """A rectangle in pixels, y upwards; `weight` is the cost of covering one of its square pixels."""
 
     left: float
     bottom: float
@@ -33,7 +33,7 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A name to be placed: its lines, the pixel of its point, and whether it must be shown."""
+    """A name to be placed: its lines, the pixel of its point, and whether it is required."""
 
     lines: tuple[str, ...]
     x: float
@@ -43,54 +43,54 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A name with its box; `far` if it needs a line that leads to it."""
+    """A name with its box."""
 
     name: Name
     box: Box
-    across: float  # 1: to the right of its point, -1: to the left, between them: above or below
+    across: float  # 1: right of its point, -1: left of it, values between: above or below
     distance: float
 
     @property
     def far(self) -> bool:
-        """Whether a line must lead to it."""
-        return self.distance >= FAR
+        """Return True if a line must connect the name with its point."""
+        return self.distance >= _FAR
 
     def end(self) -> tuple[float, float]:
-        """Where a line from the point meets the box."""
+        """Return the pixel where a line from the point meets the box."""
         x = {1.0: self.box.left, -1.0: self.box.right}.get(self.across, (self.box.left + self.box.right) / 2)
         return x, min(max(self.name.y, self.box.bottom), self.box.top)
 
     def boxes(self) -> list[Box]:
-        """Itself and its line, of small boxes none of which lies on its point."""
+        """Return the box of the name, and small boxes along its line that do not cover its point."""
         found = [self.box._replace(bottom=self.box.bottom - 1, top=self.box.top + 1, weight=ON_NAME)]
         if self.far:
             (x, y), (from_x, from_y) = self.end(), (self.name.x, self.name.y)
             length = math.hypot(x - from_x, y - from_y)
-            shares = [at / length for at in range(3 * STEP, int(length), STEP)]
+            shares = [at / length for at in range(3 * _STEP, int(length), _STEP)]
             middles = [(from_x + (x - from_x) * share, from_y + (y - from_y) * share) for share in shares]
-            found += [Box(across - 2, up - 2, across + 2, up + 2, ON_LINE) for across, up in middles]
+            found += [Box(across - 2, up - 2, across + 2, up + 2, _ON_LINE) for across, up in middles]
         return found
 
 
 def broken(label: str) -> tuple[str, ...]:
-    """A label in at most three short lines; what does not fit is left out behind an ellipsis."""
-    wrapped = textwrap.wrap(label, LINE_LENGTH, max_lines=LINES, placeholder=" …")
+    """Wrap a label into at most three short lines; the rest is replaced by an ellipsis."""
+    wrapped = textwrap.wrap(label, LINE_LENGTH, max_lines=MAX_LINES, placeholder=" …")
     return tuple(wrapped) or ("",)
 
 
 def width(text: str) -> float:
-    """About as wide as the text is in the widest of the usual fonts, in pixels."""
-    return SIZE * sum(1.0 if unicodedata.east_asian_width(letter) in "WF" else 0.6 for letter in text)
+    """Estimate the width of a text in pixels, for the widest of the usual fonts."""
+    return FONT_SIZE * sum(1.0 if unicodedata.east_asian_width(letter) in "WF" else 0.6 for letter in text)
 
 
 def place(names: Sequence[Name], obstacles: Sequence[Box], frame: Box) -> list[Placed]:
-    """Place the needed names, each where it covers least, then those others that cover nothing.
+    """Place the needed names where they cover least, then the other names that fit without covering anything.
 
-    Each needed name is placed while the others stay, in several passes. Cost: names times passes times 128 places.
+    Each needed name is moved while the others stay, in several passes. Cost: names x passes x 128 positions.
     """
     needed = [name for name in names if name.needed]
     found: list[Placed] = []
-    for _ in range(PASSES):
+    for _ in range(_PASSES):
         for at, name in enumerate(needed):
             others = [box for each in found[:at] + found[at + 1 :] for box in each.boxes()]
             found[at : at + 1] = [_best(name, [*obstacles, *others], frame)[1]]
@@ -102,13 +102,13 @@ def place(names: Sequence[Name], obstacles: Sequence[Box], frame: Box) -> list[P
 
 
 def _best(name: Name, taken: Sequence[Box], frame: Box) -> tuple[float, Placed]:
-    """The place that does least harm, a near one if several are equal, and that harm."""
-    tried = [(harm(each.boxes(), taken, frame), each) for distance in DISTANCES for each in _around(name, distance)]
+    """Return the least harm and the position of a name with it; near positions are preferred."""
+    tried = [(harm(each.boxes(), taken, frame), each) for distance in _DISTANCES for each in _around(name, distance)]
     return min(tried, key=lambda each: each[0] + 0.5 * each[1].distance)
 
 
 def harm(boxes: Sequence[Box], taken: Sequence[Box], frame: Box) -> float:
-    """How bad it is to draw these: the weighted area that they cover, and above all what stands out of the frame."""
+    """Return the cost of drawing these boxes: the weighted area that they cover, plus a high cost outside the frame."""
     mine = np.array(boxes)[:, None]  # [boxes, 1, 5]
     theirs = np.array(taken or [Box(0, 0, 0, 0)])[None]  # [1, taken, 5]
     sides = np.minimum(mine[..., 2:4], theirs[..., 2:4]) - np.maximum(mine[..., :2], theirs[..., :2])
@@ -118,10 +118,10 @@ def harm(boxes: Sequence[Box], taken: Sequence[Box], frame: Box) -> float:
 
 
 def _around(name: Name, distance: float) -> list[Placed]:
-    """The name on all sides of its point."""
+    """Return positions of a name on all sides of its point."""
     wide, high = max(map(width, name.lines)), LINE_HEIGHT * len(name.lines)
     found = []
-    for across, up in SIDES:
+    for across, up in _SIDES:
         shift = distance if 0 in (across, up) else 0.7 * distance
         x, y = name.x + across * (shift + wide / 2), name.y + up * (shift + high / 2)
         box = Box(x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)

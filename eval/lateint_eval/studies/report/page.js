@@ -1,4 +1,4 @@
-// Sort a table by the column whose name is clicked: numbers by size, names by letter, missing values last either way.
+// Sort a table by the clicked column: numbers by value, text alphabetically, missing values always last.
 for (const table of document.querySelectorAll("table.points")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
@@ -19,5 +19,5 @@ for (const table of document.querySelectorAll("table.points")) {
   }));
 }
 
-// On paper nothing can be opened.
+// Open all sections before printing.
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((each) => { each.open = true; }));

@@ -1,46 +1,47 @@
-"""The report of a study: one page of HTML that needs nothing but itself."""
+"""The report of a study: one self-contained HTML page."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
 
-from lateint_eval.studies.report.facts import BYTES, MILLISECONDS, Json, chosen, inside, number, place_of, spots
-from lateint_eval.studies.report.plots import PHASES, Costs, quality_plot, query_plot, time_plot
+from lateint_eval.formats.records import Json
+from lateint_eval.studies.report.facts import BYTES, MILLISECONDS, chosen, index_of, inside, number, spots
+from lateint_eval.studies.report.plots import PHASE_COLORS, Costs, quality_plot, query_plot, time_plot
 from lateint_eval.studies.report.table import table
 from lateint_eval.studies.report.words import counted, escaped, summary
 
-HERE = Path(__file__).parent
-# A browser that reads this asks for nothing, whatever the text of a label may hold.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
-KEYS = (
+_HERE = Path(__file__).parent
+# With this policy the browser makes no request, whatever text a label contains.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+_KEYS = (
     '<span class="key best">●</span> on the front <span class="key">○</span> other points '
     '<span class="key reference">◆</span> reference <span class="key">╌╌</span> first stage. '
-    "Bars are 95 % intervals. A mark without a name tells it when pointed at."
+    "Bars are 95 % intervals. Point at a mark to read its name."
 )
-METHOD = """\
-<p>Quality is the mean over the queries of a set. Its 95 % interval is a percentile bootstrap over the queries, and so is that
-of a difference to the baseline, paired by query. The p&#8209;values are of two-sided paired t&#8209;tests, corrected with
-Holm's method over the points of the study, for every set and measure by itself. Points whose intervals overlap may well
-differ by chance; being on a front is no proof that a point is better than its neighbours.</p>
-<p>A point is on a front if no other costs at most as much, ranks at least as well and is better in one of the two. Bytes a
-document are what the store takes for it. Milliseconds a query are those of ranking all candidates of a query, medians where
-nothing else is said. Fetching, decoding and computing are measured apart; <em>rest</em> is what lies between the sum of
-their medians and the median of the whole.</p>"""
+_METHOD = """\
+<p>Quality is the mean over the queries of a set. The 95 % intervals of means, and of differences from the baseline paired by
+query, are percentile bootstrap intervals over the queries. The p&#8209;values are of two-sided paired t&#8209;tests, with
+Holm's correction over the points of the study, separately for every set and measure. Points whose intervals overlap may
+differ by chance only; a point on a front is not necessarily better than its neighbours.</p>
+<p>A point is on a front if no other point is at least as good in both cost and quality and better in one of them. Bytes a
+document are the bytes of the store per document. Milliseconds a query are the time to rank all candidates of a query, as
+medians unless stated otherwise. Fetching, decoding and computing are measured separately; <em>rest</em> is the difference
+between the median of the whole and the sum of their medians.</p>"""
 
 
 def render(results: Json) -> str:
-    """The page, from what `results.json` holds; equal results give equal bytes.
+    """Return the page for the contents of `results.json`; equal results give equal bytes.
 
     Raises: MissingExtra without matplotlib.
     """
     title, sections = f"Study: {escaped(results['name'])}", [_section(results, *each) for each in enumerate(results["data"])]
-    style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <link rel="icon" href="data:,">
@@ -61,7 +62,7 @@ def render(results: Json) -> str:
 </section>
 <section>
 <h2>Method</h2>
-{METHOD}
+{_METHOD}
 </section>
 </main>
 <script>
@@ -72,7 +73,7 @@ def render(results: Json) -> str:
 
 
 def _contents(results: Json) -> str:
-    """Links to the sets, if there are several."""
+    """Return links to the sets, if there are several."""
     links = [f'<a href="#data-{at}">{escaped(data)}</a>' for at, data in enumerate(results["data"])]
     return f"<nav>{' '.join(links)}</nav>" if len(links) > 1 else ""
 
@@ -80,12 +81,12 @@ def _contents(results: Json) -> str:
 def _section(results: Json, at: int, data: str) -> str:
     about, measure = results["data"][data], results["measures"][0]
     stage = number(about, "first_stage", measure, "mean")
-    reference = place_of(results, results["reference"])
+    reference = index_of(results, results["reference"])
     drawn = []
     for cost, unit, label in ((BYTES, "bytes", "bytes a document"), (MILLISECONDS, "ms", "milliseconds a query, median")):
         costs = Costs(f"{unit}-{at}", label, unit)
         plot = quality_plot(spots(results, data, cost), costs, measure, stage, reference)
-        drawn.append(_figure(f"{measure} against {label}", plot, KEYS if plot else ""))
+        drawn.append(_figure(f"{measure} against {label}", plot, _KEYS if plot else ""))
     drawn += [_queries(results, data, at), _times(results, data, at)]
     counts = [counted(about.get(key), noun) for key, noun in (("queries", "quer(y|ies)"), ("documents", "document(|s)"))]
     return f"""<section id="data-{at}">
@@ -104,23 +105,23 @@ def _figure(title: str, plot: str, caption: str) -> str:
 
 
 def _queries(results: Json, data: str, at: int) -> str:
-    """The best point but the reference against the reference, query by query."""
+    """Plot the best other point against the reference, query by query."""
     title, measure = "Query by query", results["measures"][0]
-    best, reference = chosen(results, data), place_of(results, results["reference"])
+    best, reference = chosen(results, data), index_of(results, results["reference"])
     if best is None or reference is None:
-        return _figure(title, "", "There is no point beside the reference.")
+        return _figure(title, "", "There is no point other than the reference.")
     path = ("results", data, "measures", measure, "per_query")
-    theirs, ours = (inside(results["points"][place], *path) or {} for place in (reference, best.at))
+    theirs, ours = (inside(results["points"][index], *path) or {} for index in (reference, best.at))
     common = [query for query in sorted(ours) if None not in (number(ours, query), number(theirs, query))]
     pairs = [(float(theirs[query]), float(ours[query])) for query in common]
     names = (str(results["points"][reference]["label"]), best.label)
     said = f"<b>{escaped(names[1])}</b>, the best other point of the front, against the reference <b>{escaped(names[0])}</b>"
     if not pairs:
-        return _figure(title, "", f"{said}: no query has a value under both.")
+        return _figure(title, "", f"{said}: no query has values for both.")
     better, worse = sum(y > x for x, y in pairs), sum(y < x for x, y in pairs)
     said += f": better on {counted(better, 'quer(y|ies)')}, worse on {worse:,}, equal on {len(pairs) - better - worse:,}."
     plot = query_plot(pairs, names, measure, f"queries-{at}")
-    return _figure(title, plot, f"{said} Above the line it is better. A larger bubble holds more queries.")
+    return _figure(title, plot, f"{said} Queries above the line are better. A larger bubble stands for more queries.")
 
 
 def _times(results: Json, data: str, at: int) -> str:
@@ -132,12 +133,12 @@ def _times(results: Json, data: str, at: int) -> str:
             known = {phase: value or 0.0 for phase, value in parts.items()}
             total = known.pop("total")
             rows.append((str(point["label"]), known | {"rest": max(0.0, total - math.fsum(known.values()))}))
-    keys = " ".join(f'<span class="key {phase}">■</span> {phase}' for phase in PHASES)
+    keys = " ".join(f'<span class="key {phase}">■</span> {phase}' for phase in PHASE_COLORS)
     return _figure("Where the time goes", time_plot(rows, f"time-{at}"), keys if rows else "")
 
 
 def _points(results: Json) -> str:
-    """Every point with its settings and its exact command, closed until asked for."""
+    """Return every point with its settings and its exact command, in collapsed sections."""
     keys = ("id", "model", "method", "offline_layers", "pool", "codecs", "depth", "threads", "device", "content_digest")
     found = []
     for at, point in enumerate(results["points"]):
@@ -152,15 +153,15 @@ def _points(results: Json) -> str:
 def _made(results: Json) -> str:
     made = results.get("made") or {}
     versions = ", ".join(f"{name} {version}" for name, version in (made.get("versions") or {}).items())
-    place = place_of(results, results["reference"]), place_of(results, results["baseline"])
-    reference, baseline = (None if at is None else results["points"][at]["label"] for at in place)
+    indices = index_of(results, results["reference"]), index_of(results, results["baseline"])
+    reference, baseline = (None if at is None else results["points"][at]["label"] for at in indices)
     facts = {key: made.get(key) for key in ("command", "commit", "date", "machine", "python")} | {"versions": versions}
     facts |= {"seed": results.get("seed"), "measures": ", ".join(results["measures"])}
     return _facts(facts | {"baseline": baseline or results["baseline"], "reference": reference or results["reference"]})
 
 
 def _facts(facts: Json) -> str:
-    """Names and values; what is not known is left out."""
+    """Return a list of names and values, without unknown values."""
     known = {name: value for name, value in facts.items() if value not in (None, "")}
     rows = [f"<div><dt>{escaped(name)}</dt><dd>{escaped(value)}</dd></div>" for name, value in known.items()]
     return f"<dl>{''.join(rows)}</dl>\n"

@@ -1,4 +1,4 @@
-"""Drawings of matplotlib as SVG inside a page: text stays text, lines take the colour of the page, equal input, equal bytes."""
+"""Drawings of matplotlib as inline SVG: text stays text, lines take the page's colour, equal input gives equal bytes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import io
 import re
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from lateint_store.errors import MissingExtra
 
-INK = "#010203"  # stands for the colour of the page's text; no data is drawn in it
-BLUE, GREEN, RED, GREY = "#2a80c4", "#009e73", "#d55e00", "#8a8a8a"  # near Okabe and Ito's, 3 to 1 on both papers
-TIP = "tip-"  # the beginning of a gid that stands for a tooltip
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-STYLE = {
+INK = "#010203"  # placeholder for the colour of the page's text; no data is drawn in it
+BLUE, GREEN, RED, GREY = "#2a80c4", "#009e73", "#d55e00", "#8a8a8a"  # after Okabe and Ito; contrast 3:1 on light and dark
+TIP = "tip-"  # prefix of the gid of artists with a tooltip
+
+_STYLE = {
     "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10.5, "text.parse_math": False,
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK,
     "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "axes.titlesize": 10.5,
@@ -23,15 +26,15 @@ STYLE = {
     "axes.grid": True, "grid.color": INK, "grid.alpha": 0.12, "grid.linewidth": 0.6,
 }  # fmt: skip
 
-_FONT = re.compile(r"font: ([\d.]+px) [^;]*")  # as matplotlib 3.9 writes it
-_FAMILY = re.compile(r"font-family: [^;]*;\s*")  # as later ones do
+_FONT = re.compile(r"font: ([\d.]+px) [^;]*")  # written by matplotlib 3.9
+_FAMILY = re.compile(r"font-family: [^;]*;\s*")  # written by later versions
 
 
-def drawing(draw: Callable[[Any], list[str]], size: tuple[int, int], name: str, title: str) -> str:
-    """An SVG element that scales with the page.
+def drawing(draw: Callable[[Figure], list[str]], size: tuple[int, int], name: str, title: str) -> str:
+    """Return an SVG element that scales with the page.
 
-    Args: `draw` fills a Figure and returns the tooltips of the artists whose gid is `tip-0`, `tip-1`, ...; `size` in pixels;
-    `name` is unique in the page, as ids are made from it; `title` is what a screen reader says.
+    Args: `draw` fills a Figure and returns the tooltips of the artists with gid `tip-0`, `tip-1`, ...; `size` is in pixels;
+    `name` must be unique in the page, because ids are made from it; `title` is read by screen readers.
     Raises: MissingExtra without matplotlib.
     """
     try:
@@ -40,8 +43,8 @@ def drawing(draw: Callable[[Any], list[str]], size: tuple[int, int], name: str, 
     except ImportError as error:
         raise MissingExtra("matplotlib", "study") from error
     text = io.StringIO()
-    with matplotlib.style.context(["default", STYLE | {"svg.hashsalt": name}]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's fonts draw the text, not ours
+    with matplotlib.style.context(["default", _STYLE | {"svg.hashsalt": name}]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the browser draws the text with its own fonts
         figure = Figure(figsize=(size[0] / 72, size[1] / 72), dpi=72)
         tips = draw(figure)
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -50,10 +53,10 @@ def drawing(draw: Callable[[Any], list[str]], size: tuple[int, int], name: str, 
 
 
 def _inline(svg: str, tips: list[str], name: str, title: str) -> str:
-    """The part of an SVG file that HTML needs, with ids of its own."""
+    """Return the part of an SVG file that HTML needs, with ids that are unique in the page."""
     root = ElementTree.fromstring(svg)
     for parent in list(root.iter()):
-        parent.tag = parent.tag.rpartition("}")[2]  # HTML knows SVG without a namespace
+        parent.tag = parent.tag.rpartition("}")[2]  # inline SVG in HTML needs no namespace
         for child in [each for each in parent if each.tag.rpartition("}")[2] in ("metadata", "style", "clipPath")]:
             parent.remove(child)
     for element in root.iter():
@@ -66,7 +69,7 @@ def _inline(svg: str, tips: list[str], name: str, title: str) -> str:
 
 
 def _clean(element: ElementTree.Element, tips: list[str], name: str) -> None:
-    """Attributes of one element for a page: no clips, no link but to this drawing, the page's colour and fonts."""
+    """Clean the attributes of one element: no clips, links only inside this drawing, the page's colour and fonts."""
     given = {key.rpartition("}")[2]: value for key, value in element.attrib.items() if key != "clip-path"}
     own = given.pop("id", "")
     if element.tag in ("path", "use") or (own and element.tag not in ("g", "svg")):

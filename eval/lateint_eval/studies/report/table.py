@@ -1,38 +1,39 @@
-"""The table of all points on one set, with what a script needs to sort it."""
+"""The table of all points on one set, with the values that the page's script sorts by."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from lateint_eval.studies.report.facts import BYTES, MILLISECONDS, Json, front, inside, number, spots
+from lateint_eval.formats.records import Json
+from lateint_eval.studies.report.facts import BYTES, MILLISECONDS, front, inside, number, spots
 from lateint_eval.studies.report.words import NONE, byte_count, escaped, interval, milliseconds, p_value, shown
 
-FRONTS = {"bytes": BYTES, "ms": MILLISECONDS}
+_FRONTS = {"bytes": BYTES, "ms": MILLISECONDS}
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What a cell shows, as HTML, and what it is sorted by; None is sorted last."""
+    """The HTML of a cell and its value for sorting; None is sorted last."""
 
     shown: str
     value: float | str | None
 
     def html(self) -> str:
-        """The cell of a row."""
+        """Return the cell as HTML."""
         value = "" if self.value is None else f"{self.value!r}" if isinstance(self.value, float) else escaped(self.value)
         return f'<td data-value="{value}">{self.shown}</td>'
 
 
 def table(results: Json, data: str) -> str:
-    """All points of the study on one set; the first stage below them, outside what is sorted."""
-    fronts = {name: {spot.at for spot in front(spots(results, data, cost))} for name, cost in FRONTS.items()}
+    """Return the table of all points on one set; the first stage is in the footer, which is not sorted."""
+    fronts = {name: {spot.at for spot in front(spots(results, data, cost))} for name, cost in _FRONTS.items()}
     rows = [
         f'<tr><th scope="row" data-value="{escaped(point["label"])}"><a href="#point-{at}">{escaped(point["label"])}</a></th>'
         f"{''.join(cell.html() for cell in _cells(results, data, at, fronts))}</tr>"
         for at, point in enumerate(results["points"])
     ]
-    caption = f"<caption>All points on {escaped(data)}. A column's name sorts by it.</caption>"
+    caption = f"<caption>All points on {escaped(data)}. Click a column's name to sort by it.</caption>"
     heads = "".join(_head(name, order) for name, order in _columns(results))
     body = "\n".join(rows) or f'<tr><th scope="row" colspan="{len(list(_columns(results)))}">no points</th></tr>'
     return (
@@ -42,7 +43,7 @@ def table(results: Json, data: str) -> str:
 
 
 def _columns(results: Json) -> Iterator[tuple[str, str]]:
-    """Names of columns, and the order in which a first click sorts them."""
+    """Yield the names of the columns, and the order of the first click on each."""
     yield "point", "text"
     yield from ((measure, "descending") for measure in results["measures"])
     for measure in results["measures"]:
@@ -88,7 +89,7 @@ def _with_interval(value: float | None, bounds: str, style: str) -> Cell:
 
 
 def _stage(results: Json, data: str) -> str:
-    """The foot: the quality of the candidates as they came."""
+    """Return the footer: the quality of the first stage."""
     stage = inside(results, "data", data, "first_stage")
     found = "".join(_quality(inside(stage, measure)).html() for measure in results["measures"])
     rest = len(list(_columns(results))) - 1 - len(results["measures"])

@@ -1,24 +1,24 @@
-"""Numbers and names as the report prints them, and its opening words."""
+"""Formatting of numbers and names in the report, and its summary."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import Any
 
-from lateint_eval.studies.report.facts import BYTES, MILLISECONDS, Json, Spot, budgets, front, number, spots
+from lateint_eval.formats.records import Json
+from lateint_eval.studies.report.facts import BYTES, MILLISECONDS, Spot, budgets, front, number, spots
 
 NONE = "–"
 Budgets = list[tuple[float, Spot]]
 
 
 def escaped(text: object) -> str:
-    """Text that may stand in HTML, between tags or inside a quoted attribute."""
+    """Escape text for HTML, between tags or inside a quoted attribute."""
     return html.escape(str(text), quote=True)
 
 
 def shown(value: float | None, style: str) -> str:
-    """A number in this style, a dash where there is none, and a true minus sign.
+    """Format a number in this style with a true minus sign; None gives a dash.
 
     >>> shown(-0.25, "+.2f")
     '−0.25'
@@ -27,35 +27,35 @@ def shown(value: float | None, style: str) -> str:
 
 
 def byte_count(value: float | None) -> str:
-    """Bytes, whole from a hundred on."""
+    """Format bytes, without decimals from 100."""
     return shown(value, ",.0f" if value is None or value >= 100 or value == int(value) else ",.1f")
 
 
 def milliseconds(value: float | None) -> str:
-    """Milliseconds, with about three digits."""
+    """Format milliseconds with about three digits."""
     return shown(value, ",.0f" if value is None or value >= 100 else ".1f" if value >= 10 else ".2f")
 
 
 def p_value(value: float | None) -> str:
-    """A p-value, never a bare 0."""
+    """Format a p-value; small ones as `< 0.0001`, never as 0."""
     return "< 0.0001" if value is not None and value < 0.0001 else shown(value, ".4f")
 
 
-def interval(found: Any, style: str) -> str:
-    """The 95 % interval of a mean or a difference; empty where a bound is missing."""
+def interval(found: object, style: str) -> str:
+    """Format the 95 % interval of a mean or a difference; empty if a bound is missing."""
     low, high = number(found, "low"), number(found, "high")
     return "" if low is None or high is None else f"[{shown(low, style)}, {shown(high, style)}]"
 
 
 def counted(count: int | None, what: str) -> str:
-    """A count with its noun: 1 query, 2 queries are given as `counted(n, "quer(y|ies)")`."""
+    """Format a count with its noun: `counted(n, "quer(y|ies)")` gives "1 query" or "2 queries"."""
     stem, _, ends = what.partition("(")
     one, _, many = ends.rstrip(")").partition("|")
     return NONE if count is None else f"{count:,} {stem}{one if count == 1 else many}"
 
 
 def summary(results: Json) -> str:
-    """What the study says, a paragraph a set: the best point within each round budget."""
+    """Return a paragraph per set about the best point within each round budget."""
     measure = escaped(results["measures"][0])
     paragraphs = []
     for data in results["data"]:
@@ -73,7 +73,7 @@ def _limits(results: Json, data: str, cost: tuple[str, ...]) -> Budgets:
 
 
 def _within(found: Sequence[tuple[str, Spot]]) -> str:
-    """One sentence: which point is best within which limit."""
+    """Return a sentence about the best point within each limit."""
     (limit, spot), *others = found
     parts = [f"With at most {limit} the best is {_named(spot)}"]
     parts += [f"with {_short(limit)} {_named(spot)}" for limit, spot in others]
@@ -81,7 +81,7 @@ def _within(found: Sequence[tuple[str, Spot]]) -> str:
 
 
 def _short(limit: str) -> str:
-    """A limit without what it is counted over: 2,000 bytes, 5 ms."""
+    """Shorten a limit to its number and unit: 2,000 bytes, 5 ms."""
     return " ".join(limit.split()[:2])
 
 

@@ -24,7 +24,7 @@ IMPORT_ALLOWED = """
 import importlib, json, sys, sysconfig
 from lateint_eval.datasets.stdlib.modules import IMPORTED
 from lateint_eval.datasets.stdlib.questions import judged_ids
-sysconfig.get_path("stdlib"), judged_ids()  # what finds the sources and the questions
+sysconfig.get_path("stdlib"), judged_ids()  # imports the modules that find sources and questions
 for name in [*IMPORTED.split(), "pydoc_data.topics"]:
     try:
         importlib.import_module(name)
@@ -121,7 +121,7 @@ def test_shorten_stops_at_a_sentence_when_one_fits():
 
 
 def test_shorten_cuts_a_long_first_sentence_between_words():
-    assert shorten("abcde " * 63 + "end") == " ".join(["abcde"] * 60)  # 60 words of 6 characters, less the last blank
+    assert shorten("abcde " * 63 + "end") == " ".join(["abcde"] * 60)  # 60 words of 5, and blanks
 
 
 def test_shorten_leaves_examples_out():

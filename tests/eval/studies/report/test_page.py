@@ -1,4 +1,4 @@
-"""The report of a study as text; what only a browser can tell is in test_page_browser.py."""
+"""The report of a study as text; test_page_browser.py tests it in a browser."""
 
 import builtins
 import copy
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lateint_eval.studies.report import labels as page_labels
+from lateint_eval.studies.report import labels
 from lateint_eval.studies.report.axes import MOST_TICKS, _ticks
 from lateint_eval.studies.report.facts import BYTES, MILLISECONDS, Spot, budgets, chosen, front, number, round_up, spots
 from lateint_eval.studies.report.labels import Box, Name, harm, place
@@ -27,7 +27,7 @@ VOID = {"meta", "link", "br"}
 
 
 class Tree(HTMLParser):
-    """Fails on tags that do not nest; keeps ids, cells, heads and the text of elements."""
+    """Fails on tags that are not nested; records ids, cells, heads and the text of elements."""
 
     def __init__(self, text):
         super().__init__()
@@ -123,7 +123,7 @@ def test_everything_named_by_the_user_is_escaped(study):
     for tag in ("title", "h1", "h2", "pre", "summary", "dd", "caption"):
         assert any(HOSTILE in text for text in tree.text_of(tag)), tag
     assert {given["data-value"] for given in tree.all("th") if "data-value" in given} >= {HOSTILE}
-    assert any(HOSTILE in text for text in tree.text_of("text"))  # no formula was made of the dollar signs
+    assert any(HOSTILE in text for text in tree.text_of("text"))  # dollar signs are not read as a formula
 
 
 def test_every_command_of_a_point_is_there_exactly(study, page):
@@ -179,7 +179,7 @@ def test_no_data_at_all():
 
 
 def without(study):
-    """The same study with one kind of value gone after the other."""
+    """Yield copies of the study, each without one kind of value."""
     for point in study["points"]:
         yield point, "timing", {}
         yield point, "timing", None
@@ -227,7 +227,7 @@ def test_without_matplotlib_the_error_says_what_to_install(study, monkeypatch):
 
 
 def made_up(seed):
-    """Spots of few different costs and qualities, so that some are equal."""
+    """Return spots with few different costs and qualities, so that some are equal."""
     generator = random.Random(seed)
     count = generator.randrange(12)
     return [Spot(at, "", float(generator.randrange(5)), float(generator.randrange(5)), None, None) for at in range(count)]
@@ -261,7 +261,7 @@ def test_the_scatter_shows_the_best_other_point_of_the_front(study):
     assert chosen(study, "squad").label == "prettr L=3, float16"
     assert chosen(study | {"reference": "p1"}, "squad").label == "prettr L=1, float32"
     assert chosen(results.study(results.POINTS[:1]), "squad") is None
-    worse = results.study((results.POINTS[-1], ("worse and larger", 60.0, 9.0, 0.5)))  # the front is the reference alone
+    worse = results.study((results.POINTS[-1], ("worse and larger", 60.0, 9.0, 0.5)))  # only the reference is on the front
     assert chosen(worse, "squad").label == "worse and larger"
 
 
@@ -296,18 +296,18 @@ def test_names_keep_apart_and_inside():
     placed = place(names, marks, frame)
     assert {each.name for each in placed} >= {name for name in names if name.needed}
     for at, each in enumerate(placed):
-        assert harm([each.box], [*marks, *(other.box for other in placed[at + 1 :])], frame) < page_labels.FREE
+        assert harm([each.box], [*marks, *(other.box for other in placed[at + 1 :])], frame) < labels.FREE
     assert harm([Box(-10, 0, 20, 10)], [], frame) == 1000 and harm([Box(0, 0, 9, 9)], [Box(5, 5, 20, 20, 2.0)], frame) == 32
 
 
 def test_a_long_label_ends_in_an_ellipsis():
-    lines = page_labels.broken("word " * 40)
-    assert len(lines) == page_labels.LINES and lines[-1].endswith("…")
-    assert all(len(line) <= page_labels.LINE_LENGTH for line in lines)
+    lines = labels.broken("word " * 40)
+    assert len(lines) == labels.MAX_LINES and lines[-1].endswith("…")
+    assert all(len(line) <= labels.LINE_LENGTH for line in lines)
 
 
 def test_style_and_script_are_whole():
-    folder = Path(page_labels.__file__).parent
+    folder = Path(labels.__file__).parent
     style = (folder / "page.css").read_text(encoding="utf-8")
     assert style.count("{") == style.count("}") > 20 and "</style" not in style
     assert "</script" not in (folder / "page.js").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The page in a real browser, driven through chromedriver's HTTP interface alone."""
+"""The page in a real browser, driven through chromedriver's HTTP interface."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ SCHEME = "prefers-color-scheme"
 LABELS = "return [...document.querySelectorAll('tbody')[0].rows].map(row => row.cells[0].textContent)"
 CLICK = "document.querySelectorAll('table.points')[0].tHead.rows[0].cells[arguments[0]].querySelector('button').click()"
 SORTED = "return [...document.querySelectorAll('thead')[0].rows[0].cells].map(cell => cell.getAttribute('aria-sort'))"
-# Pairs of names in one drawing whose boxes share more than a hairline, and names that stand out of their drawing.
+# Pairs of names in a drawing whose boxes overlap by more than a hairline, and names that leave their drawing.
 CROWDED = """
 const found = [];
 for (const svg of document.querySelectorAll('svg')) {
@@ -71,13 +71,13 @@ class Browser:
         return self.call("/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def show(self, size, scheme="light", media="screen"):
-        """The width and height of the window's inside, the colour scheme that the reader prefers, screen or paper."""
+        """Set the inner width and height of the window, the preferred colour scheme, and the medium (screen or print)."""
         small = size[0] < 600
         self.dev("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=small)
         self.dev("Emulation.setEmulatedMedia", media=media, features=[{"name": SCHEME, "value": scheme}])
 
     def open(self, file):
-        """Open a file. Returns: the addresses that were asked for, the complaints of the console."""
+        """Open a file. Returns: the requested addresses and the messages of the console."""
         for kind in ("browser", "performance"):
             self.call("/se/log", {"type": kind})
         self.call("/url", {"url": file.as_uri()})
@@ -86,7 +86,7 @@ class Browser:
         return asked, [each["message"] for each in self.call("/se/log", {"type": "browser"})]
 
     def picture(self, file):
-        """The whole page as PNG. Returns: its width and height in pixels."""
+        """Save the whole page as PNG. Returns: its width and height in pixels."""
         data = base64.b64decode(self.dev("Page.captureScreenshot", captureBeyondViewport=True)["data"])
         file.write_bytes(data)
         return struct.unpack(">II", data[16:24])
