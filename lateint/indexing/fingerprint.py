@@ -54,7 +54,7 @@ def _passed(model: Model, array: str) -> dict[str, Tensor]:
     tensors = dict(model.backbone.tensors(depth))
     if array == "states" and model.compressor is not None:
         tensors |= {f"compressor.{name}": tensor for name, tensor in model.compressor.state_dict().items()}
-    if array == "states" and hasattr(model.head, "stored_tensors"):
+    if array == "states":
         tensors |= {f"head.{name}": tensor for name, tensor in model.head.stored_tensors().items()}
     if array == "vector" and model.vector_map is not None:
         tensors |= {f"vector_map.{name}": tensor for name, tensor in model.vector_map.state_dict().items()}

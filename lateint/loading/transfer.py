@@ -33,7 +33,7 @@ def rebase(checkpoint: Model, source: Path | str, method: Method | None, changes
     model.carried = _carry(own, model)
     model.rebuild_head()  # heads fold the compressor's maps in: the ones that carried over
     _carry(own, model)
-    if (evidence := evidence_of(checkpoint)) is not None and (below := evidence_of(model)) is not None:
+    if (evidence := checkpoint.head.evidence_term()) is not None and (below := model.head.evidence_term()) is not None:
         _carry(evidence.state_dict(), below)
         model.carried |= {"evidence"}
         if evidence.document_map is not None and below.document_map is None and "compressor" in model.carried:
@@ -49,11 +49,6 @@ def _fold(weight: Tensor, compressor: Any) -> None:
     """
     compressor.down.copy_(weight @ compressor.down)
     compressor.up.copy_(compressor.up @ torch.linalg.pinv(weight))
-
-
-def evidence_of(model: Model) -> Any:
-    """The evidence that a model's score contains: its head, or what its blocks are added to; None without."""
-    return model.head if model.method.head.name == "evidence" else getattr(model.head, "evidence", None)
 
 
 def _carry(weights: Mapping[str, Tensor], into: nn.Module) -> frozenset[str]:

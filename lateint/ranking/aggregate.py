@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lateint.errors import InputError
+from lateint.heads.base import JointHead
 from lateint.heads.inputs import Query
 from lateint.model.batching import batches
 from lateint.model.model import Model
@@ -42,7 +43,7 @@ class Aggregate:
 
     def check(self, model: Model) -> None:
         """Refuse `mean_cls` for a head that does not classify one CLS row. Raises: InputError."""
-        classifies = model.head.needs_classifier and hasattr(model.head, "cls") and model.backbone.reads_cls_only
+        classifies = isinstance(model.head, JointHead) and model.head.needs_classifier and model.backbone.reads_cls_only
         if self.name == "mean_cls" and not classifies:
             raise InputError(
                 f"aggregate='mean_cls' averages the CLS rows that a classifier reads; head {model.method.head.name!r} of "
@@ -70,11 +71,12 @@ def score_documents(
     """
     if aggregate.name != "mean_cls":
         return aggregate(score_all(model, query, arrays), sizes)
-    rows = torch.empty(sum(sizes), model.backbone.width)
+    head, rows = model.head, torch.empty(sum(sizes), model.backbone.width)
+    assert isinstance(head, JointHead)  # `check` refused any other
     with torch.inference_mode():
         for batch in batches(arrays, model.device, dtype=next(model.parameters()).dtype):
-            rows[batch.places] = model.head.cls(query, batch.docs).float().cpu()
+            rows[batch.places] = head.cls(query, batch.docs).float().cpu()
         means = torch.stack([own.mean(dim=0) for own in torch.split(rows, list(sizes))])
-        scores = model.head.classify(means[:, None].to(model.device, next(model.parameters()).dtype))
+        scores = head.classify(means[:, None].to(model.device, next(model.parameters()).dtype))
     found: list[float] = check_scores(model, scores.float().cpu().numpy()).tolist()
     return found

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lateint.errors import InputError
 from lateint.heads.cosine import Cosine
@@ -31,19 +29,12 @@ def heads(model: Model) -> dict[str, Model]:
     """
     found: dict[str, Model] = {}
     if "vector" in model.arrays:
-        found["cosine"] = _under(model, Cosine(model.backbone, model.method, normalise=model.vector_map is not None))
-    if (evidence := getattr(model.head, "evidence", None)) is not None:
-        found["evidence"] = _under(model, evidence)
+        found["cosine"] = model.with_head(Cosine(model.backbone, model.method, normalise=model.vector_map is not None))
+    if (evidence := model.head.evidence_term()) is not None:
+        found["evidence"] = model.with_head(evidence)
     own = model.method.head.name
     found.pop(own, None)
     return found | {own: model}
-
-
-def _under(model: Model, head: Any) -> Model:
-    """The same weights, shared, with another head."""
-    other = copy.copy(model)
-    other._modules = {**model._modules, "head": head.to(model.device)}
-    return other
 
 
 def parse_ladder(text: str | Sequence[tuple[str, int]], known: Sequence[str]) -> Steps:

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from lateint.errors import ModelError
-from lateint.heads.inputs import QuantizedRows, Query, Rotations, Sums, reads_raw
+from lateint.heads.base import QuantizedHead
+from lateint.heads.inputs import QuantizedRows, Query, RotatedRows, SummedRows, is_raw_bytes
 from lateint.model.batching import batches
 from lateint.model.model import Model
 from lateint_store import Pipeline, Ragged
@@ -24,9 +25,9 @@ def codecs_read(model: Model, through: Mapping[str, Pipeline]) -> dict[str, Rota
     On a processor only.
     """
     head = model.head
-    if model.device.type != "cpu" or not hasattr(head, "can_score_quantized") or not head.can_score_quantized(through):
+    if model.device.type != "cpu" or not isinstance(head, QuantizedHead) or not head.can_score_quantized(through):
         return {}
-    coded = {name: pipeline.coding[0] for name, pipeline in through.items() if not reads_raw(pipeline)}
+    coded = {name: pipeline.coding[0] for name, pipeline in through.items() if not is_raw_bytes(pipeline)}
     return {name: cast(Rotated, make_codec(codec)) for name, codec in coded.items()}
 
 
@@ -35,11 +36,13 @@ def score_coded(model: Model, query: Query, rows: Mapping[str, Ragged], codecs: 
 
     Raises: ModelError for a score that is not finite: it could not be ranked.
     """
-    coded: dict[str, QuantizedRows] = {
-        name: Rotations(own, codecs[name]) if name in codecs else Sums(own, model.quantizer) for name, own in rows.items()
-    }
+    head, quantizer = model.head, model.quantizer
+    assert isinstance(head, QuantizedHead)
+    quantized: dict[str, QuantizedRows] = {name: RotatedRows(rows[name], codec) for name, codec in codecs.items()}
+    if quantizer is not None:
+        quantized |= {name: SummedRows(own, quantizer) for name, own in rows.items() if name not in codecs}
     with torch.inference_mode():
-        scores = model.head.score_quantized(query, coded).numpy()
+        scores = head.score_quantized(query, quantized).numpy()
     return check_scores(model, scores)
 
 

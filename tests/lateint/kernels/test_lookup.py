@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lateint.heads._matches import best_matches
+from lateint.heads._matches import max_similarities
 from lateint.kernels.lookup import look_up, lookup_tables, max_cosines
 from lateint_store import ArraySpec, Ragged
 from lateint_store.codecs.rotated import Rotated
@@ -29,7 +29,7 @@ def by_decoding(codec, x, queries):
     decoded = torch.from_numpy(codec.decode(codec.encode(x), ArraySpec("float32", x.shape[1])))
     parts = [decoded[start:end] for start, end in pairwise(OFFSETS)]
     ours = torch.from_numpy(queries)
-    return np.stack([best_matches(ours, part[None], None)[0] if len(part) else np.full(len(ours), -1.0) for part in parts])
+    return np.stack([max_similarities(ours, part[None], None)[0] if len(part) else np.full(len(ours), -1.0) for part in parts])
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
