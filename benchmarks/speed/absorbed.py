@@ -23,7 +23,7 @@ from benchmarks import _harness
 from lateint.backbone.layer import TokenStates
 from lateint.heads._cross_block import CrossBlock
 from lateint.heads.small_transformer import fresh_layer
-from lateint.model.batching import TOKENS_A_BATCH
+from lateint.model.batching import ONLINE_TOKENS
 
 WIDTH, HEADS = 384, 12
 CODES, TOKENS, SLOTS = (32, 64, 128), (77, 150), (1, 10)
@@ -47,7 +47,7 @@ def blocks(c: int, slots: int) -> dict[str, CrossBlock]:
 def run_part(block: CrossBlock, query: TokenStates, codes: Tensor, part: str) -> Tensor:
     """Run the whole block, or its attention alone, over codes [n, m, c] in batches; states [n, slots, h]."""
     run: Callable[[TokenStates, TokenStates], Any] = block if part == "block" else block.attend
-    size, outputs = max(1, TOKENS_A_BATCH // codes.shape[1]), []
+    size, outputs = max(1, ONLINE_TOKENS // codes.shape[1]), []
     for start in range(0, len(codes), size):
         batch = codes[start : start + size]
         output = run(query if block.absorbs else query.expand(len(batch)), unpadded(batch))

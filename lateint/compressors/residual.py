@@ -21,8 +21,8 @@ _SEED = 20_240_914
 class Residual(UnitDirections):
     """z = A x / |A x|, stored as bytes i_1 .. i_k with z ≈ C_1[i_1] + .. + C_k[i_k]; x' = W z; h -> c -> h.
 
-    `width` is c, `levels` is k. Each byte names the codebook entry nearest to the residual of the entries before it. A direction
-    decodes to the mean of those that share its bytes.
+    `width` is c, `levels` is k. Each byte names the codebook entry nearest to the residual of the entries before it. A
+    direction decodes to the mean of those that share its bytes.
     Fresh: A and W as in `linear`, codebooks of zeros. `fit_directions` fits the maps, `fit_codebooks` the codebooks.
     In training, gradients reach the chosen codebook entries, and pass straight through to the states.
     Source: residual vector quantisation (Chen et al. 2010); for late interaction, after CQ (ACL 2022). Cost: h·c

@@ -23,6 +23,8 @@ class Pool(ABC):
     """How many of the last layers it reads; their states are concatenated, the last layer's last."""
     tokens: int | None = None
     """How many states it keeps at most, the first ones; None: no limit."""
+    normalise = False
+    """True if its rows have length 1."""
     keeps_tokens = False
     """True if each output row is the state of the token at the same index, and dropped tokens are masked."""
 

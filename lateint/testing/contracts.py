@@ -36,7 +36,7 @@ from lateint.methods.registry import Part, Setting, build, part
 from lateint.model.document import Document
 from lateint.model.model import Model
 from lateint.pools.base import Pool
-from lateint.ranking.scoring import codecs_read, score_all, score_coded
+from lateint.ranking.scoring import readable_codecs, score_all, score_quantized
 from lateint.testing import tiny
 from lateint.train.losses.base import Loss
 from lateint.train.step import StepOutput
@@ -273,7 +273,7 @@ def _check_stored_bytes(name: str, model: Model) -> None:
         array: (part("rotated", bits=8, scale="none"),) for array in model.arrays if array != "token_ids"
     }
     through = pipelines(model, rotated)
-    codecs = codecs_read(model, through)
+    codecs = readable_codecs(model, through)
     if not codecs:
         return
     entries = model.encode(model.document_tokens(_documents()[:6]))
@@ -282,7 +282,7 @@ def _check_stored_bytes(name: str, model: Model) -> None:
     for array, values in decoded.items():
         payloads = [through[array].encode(entry[array]) for entry in entries]
         stored[array] = through[array].coded_rows(payloads, np.diff(values.offsets))
-    scores, wanted = score_coded(model, query, stored, codecs), score_all(model, query, decoded)
+    scores, wanted = score_quantized(model, query, stored, codecs), score_all(model, query, decoded)
     limit = 1e-4 * max(1.0, float(np.abs(wanted).max()))
     _expect(float(np.abs(scores - wanted).max()) <= limit, f"head {name!r} scores stored bytes as their decoded arrays")
 

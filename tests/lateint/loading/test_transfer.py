@@ -1,4 +1,4 @@
-"""Another method over the weights of a checkpoint."""
+"""Load the weights of a checkpoint under another method."""
 
 from dataclasses import replace
 
@@ -65,7 +65,7 @@ def test_a_readout_carries_over(tmp_path):
 
 
 def small(head, **changes):
-    """Documents in 16 numbers a token and a vector, below a head."""
+    """A method that stores 16 numbers per token and a vector, with a given head."""
     return replace(
         preset("mores"),
         head=head,
@@ -80,7 +80,7 @@ BLOCKS = part("cross_blocks", blocks=1, readout="mean", residual="evidence", doc
 
 
 def evident(tmp_path):
-    """A checkpoint with `evidence` as its head, no weight of which is fresh, and blocks over it."""
+    """A checkpoint whose head is `evidence` with changed weights, and its weights under a head of blocks over evidence."""
     model = load_model(tiny.checkpoint("bert"), small(part("evidence", document_map=False)), **students.LENGTHS)
     with torch.no_grad():
         for number, weights in enumerate((*model.head.parameters(), *model.compressor.parameters())):
