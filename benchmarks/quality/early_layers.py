@@ -47,7 +47,7 @@ def layer_vectors(model: Any, texts: Sequence[str]) -> dict[str, Floats]:
     vectors: dict[str, Floats] = {}
     for start in range(0, len(order), BATCH):
         indices = order[start : start + BATCH]
-        batch = model.texts.block([rows[index] for index in indices], model.method.document)
+        batch = model.texts.batch([rows[index] for index in indices], model.method.document)
         after = states_after(model.backbone, batch, range(1, layers + 1))
         pooled = [model.vector_pool(after[depth], batch.ids).states[:, 0] for depth in range(1, layers + 1)]
         stacked = torch.stack(pooled, dim=1).float().numpy()

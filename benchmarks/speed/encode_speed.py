@@ -29,7 +29,7 @@ import lateint.model.model
 import lateint_store.store
 from benchmarks import _harness
 from benchmarks._harness import BASE, wall_and_processor
-from lateint.backbone.tokenizer import TokenBatch, pad_block
+from lateint.backbone.tokenizer import TokenBatch, pad_batch
 from lateint.loading.pretrained import locate
 from lateint.model.batching import by_length
 
@@ -59,7 +59,7 @@ def bare(layers: int) -> Any:
 def padded(rows: Sequence[Sequence[int]], budget: int) -> Iterator[TokenBatch]:
     """Batches of the whole corpus, each of at most `budget` padded tokens, longest texts first."""
     for indices in by_length([len(row) for row in rows], budget):
-        yield pad_block([rows[index] for index in indices], 0, 0, 0)
+        yield pad_batch([rows[index] for index in indices], 0, 0, 0)
 
 
 def forward(peer: Any, batches: Sequence[TokenBatch]) -> None:

@@ -118,16 +118,16 @@ class TextEncoder:
         """True if a text was probably truncated: it has `max_length` tokens, and the layout does not fill texts."""
         return len(tokens) >= layout.max_length and not layout.fill
 
-    def block(self, rows: Sequence[Sequence[int]], layout: Layout, start: int = 0) -> TokenBatch:
+    def batch(self, rows: Sequence[Sequence[int]], layout: Layout, start: int = 0) -> TokenBatch:
         """Pad lists of token ids to one batch. Positions count from `start`."""
-        return pad_block(rows, self.pad, self.segment(layout), start)
+        return pad_batch(rows, self.pad, self.segment(layout), start)
 
     def segment(self, layout: Layout) -> int:
         """Return the segment of a side: the layout's, or else the one in the tokenizer's template."""
         return self.templates[layout.template].segment if layout.segment is None else layout.segment
 
 
-def pad_block(rows: Sequence[Sequence[int]], pad: int, segment: int, start: int) -> TokenBatch:
+def pad_batch(rows: Sequence[Sequence[int]], pad: int, segment: int, start: int) -> TokenBatch:
     """Pad lists of token ids on the right with `pad`. Positions count from `start`; all tokens have one `segment`."""
     longest = max(map(len, rows))
     ids = np.full((len(rows), longest), pad, dtype=np.int64)

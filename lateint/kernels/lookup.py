@@ -55,7 +55,7 @@ def max_sums(
         return best
     unknown = compiled(look_up_with_tokens)(rows, coded.offsets, token_table, byte_tables, best)
     if unknown >= 0:
-        raise ModelError(f"a stored token is word piece {unknown}, but the model's compressor has {len(token_table)}")
+        raise ModelError(f"a stored token is word piece {unknown}, and the model's compressor has {len(token_table)}")
     return best
 
 

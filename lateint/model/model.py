@@ -149,7 +149,7 @@ class Model(nn.Module):
     def _queries_of_one_length(self, rows: Sequence[Sequence[int]]) -> list[Query]:
         """Run `query_from_tokens` on token rows [n, q] of equal length."""
         method = self.method
-        block = self.texts.block(rows, method.query).to(self.device)
+        block = self.texts.batch(rows, method.query).to(self.device)
         if self.query_backbone is None:
             own_tower = after = states_after(self.backbone, block, {method.query_depth, *self.vector_depths})
         else:
@@ -253,7 +253,7 @@ class Model(nn.Module):
     def _document_block(self, rows: Sequence[Sequence[int]]) -> TokenBatch:
         method = self.method
         start = document_start(method.document, method.query, 0)
-        return self.texts.block(rows, method.document, start).to(self.device)
+        return self.texts.batch(rows, method.document, start).to(self.device)
 
     def _kept(self, below: TokenStates, block: TokenBatch) -> tuple[TokenStates, Tensor | None]:
         """Return the states that the pool keeps, and the static embeddings of their tokens if the compressor takes them."""

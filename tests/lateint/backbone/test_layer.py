@@ -13,8 +13,8 @@ from tests.support.engine import DOCUMENTS
 def joint(family, dtype=torch.float64):
     """Return a backbone and padded states after its first layer; sequences are longer than the attention window."""
     model = engine.model("prettr", family, dtype="float64")
-    block = model.texts.block(model.document_tokens(DOCUMENTS[:5]), model.method.document)
-    return model.backbone, states_after(model.backbone, block, {1})[1]
+    batch = model.texts.batch(model.document_tokens(DOCUMENTS[:5]), model.method.document)
+    return model.backbone, states_after(model.backbone, batch, {1})[1]
 
 
 def attended(attention, rows, context, shares):

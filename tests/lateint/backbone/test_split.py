@@ -114,8 +114,8 @@ def test_positions_that_follow_the_unpadded_query_give_other_scores_than_those_t
 def rows_at(model, rows, start):
     from lateint.backbone.layer import TokenStates
 
-    block = model.texts.block(rows, model.method.document, start)
-    return TokenStates(model.backbone.embed(block.ids, block.segments, block.positions), block.positions, block.mask)
+    batch = model.texts.batch(rows, model.method.document, start)
+    return TokenStates(model.backbone.embed(batch.ids, batch.segments, batch.positions), batch.positions, batch.mask)
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
