@@ -37,6 +37,14 @@ class AesiLinear(Linear):
         """Map codes [..., c] and side information [..., h] to states [..., h]. Raises: InputError without side information."""
         return super().expand(codes) + F.linear(require_side("aesi_linear", side), self.side)
 
+    def linear_down(self) -> Tensor | None:
+        """Return None: codes are an affine map of states, which depends on the token."""
+        return None
+
+    def linear_up(self) -> Tensor | None:
+        """Return None: states are an affine map of codes, which depends on the token."""
+        return None
+
     def fit(self, data: FitData, trained: frozenset[str] = frozenset()) -> dict[str, float]:
         """Fit all three maps, unless they were trained. Returns: "kept", the share of squared length that comes back."""
         if trained:

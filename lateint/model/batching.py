@@ -1,4 +1,4 @@
-"""Decoded entries of some documents, and how a head gets them: padded batches of similar length."""
+"""Padded batches of documents with similar lengths, as heads read them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ UNSTORED_TOKENS = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some candidates at once: their places in the list, and their arrays padded to the longest."""
+    """Some candidates: their indices in the list, and their arrays padded to the longest."""
 
-    places: NDArray[np.int64]
+    indices: NDArray[np.int64]
     docs: Candidates
 
 
@@ -37,7 +37,10 @@ def batches(
     budget: int | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Iterator[Batch]:
-    """Padded batches of similar length, longest first, each of at most `budget` padded tokens (or one document)."""
+    """Yield padded batches of documents with similar lengths, longest first; a batch has at most `budget` padded tokens.
+
+    A longer document is a batch of its own. `budget` defaults to that of online scoring.
+    """
     if budget is None:
         budget = ONLINE_TOKENS if device.type == "cpu" else ONLINE_TOKENS_GPU
     by_token = [ragged for ragged in arrays.values() if ragged.spec.rows == "tokens"]
@@ -47,14 +50,14 @@ def batches(
     start = 0
     while start < n:
         longest = max(1, int(lengths[order[start]]))
-        places = order[start : start + max(1, budget // longest)]
-        yield Batch(places, _padded(arrays, places, lengths[places], (device, dtype)))
-        start += len(places)
+        indices = order[start : start + max(1, budget // longest)]
+        yield Batch(indices, _padded(arrays, indices, lengths[indices], (device, dtype)))
+        start += len(indices)
 
 
 def _padded(
     arrays: Mapping[str, Ragged],
-    places: NDArray[np.int64],
+    indices: NDArray[np.int64],
     lengths: NDArray[np.int64],
     kind: tuple[torch.device, torch.dtype],
 ) -> Candidates:
@@ -62,23 +65,26 @@ def _padded(
     columns = np.arange(longest)
     full = bool((lengths == longest).all())
     mask = None if full else torch.from_numpy(columns[None, :] < lengths[:, None]).to(device)
-    found: dict[str, Tensor] = {}
+    padded: dict[str, Tensor] = {}
     for name, ragged in arrays.items():
         if ragged.spec.rows == "one":
-            taken = ragged.values[places]
+            taken = ragged.values[indices]
         else:
-            # A pad repeats the document's last row: real numbers that the mask hides, never stale memory.
+            # Padding repeats the document's last row: real numbers that the mask hides, never stale memory.
             inside = np.minimum(columns[None, :], np.maximum(lengths[:, None] - 1, 0))
-            taken = ragged.values[ragged.offsets[places][:, None] + inside]
+            taken = ragged.values[ragged.offsets[indices][:, None] + inside]
         wide = torch.from_numpy(np.ascontiguousarray(taken))
         kept = {"token_ids": torch.int64}.get(name, wide.dtype if wide.dtype == torch.uint8 else dtype)
-        found[name] = wide.to(device, kept)
-    return Candidates(mask=mask, **found)
+        padded[name] = wide.to(device, kept)
+    return Candidates(mask=mask, **padded)
 
 
 def by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Places in batches of similar length, longest first, each of at most `budget` padded tokens (or one text)."""
-    order = sorted(range(len(lengths)), key=lambda place: (-lengths[place], place))
+    """Yield batches of indices of texts with similar lengths, longest first; a batch has at most `budget` padded tokens.
+
+    A longer text is a batch of its own.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     start = 0
     while start < len(order):
         size = max(1, budget // max(1, lengths[order[start]]))

@@ -75,7 +75,7 @@ def score_documents(
     assert isinstance(head, JointHead)  # `check` refused any other
     with torch.inference_mode():
         for batch in batches(arrays, model.device, dtype=next(model.parameters()).dtype):
-            rows[batch.places] = head.cls(query, batch.docs).float().cpu()
+            rows[batch.indices] = head.cls(query, batch.docs).float().cpu()
         means = torch.stack([chunks.mean(dim=0) for chunks in torch.split(rows, list(sizes))])
         scores = head.classify(means[:, None].to(model.device, next(model.parameters()).dtype))
     found: list[float] = check_scores(model, scores.float().cpu().numpy()).tolist()

@@ -57,7 +57,7 @@ def score_all(model: Model, query: Query, arrays: Mapping[str, Ragged], budget: 
     scores = np.empty(n, dtype=np.float32)
     with torch.inference_mode():
         for batch in batches(arrays, model.device, budget, next(model.parameters()).dtype):
-            scores[batch.places] = model.score(query, batch.docs).float().cpu().numpy()
+            scores[batch.indices] = model.score(query, batch.docs).float().cpu().numpy()
     return check_scores(model, scores)
 
 

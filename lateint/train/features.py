@@ -1,13 +1,11 @@
-"""What a stage does not train is computed once: stored arrays of documents, and queries up to the head."""
+"""Arrays of documents and queries for training: computed at every step, or once if a stage does not train them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lateint.heads.inputs import Candidates, Query
@@ -16,14 +14,15 @@ from lateint.model.batching import UNSTORED_TOKENS, batches, by_length
 from lateint.model.document import Document
 from lateint.model.model import Model
 from lateint_store import Pipeline, Ragged
+from lateint_store.spec import Array
 
-WORTH_HALVING = 6  # documents of a list
+_MIN_SPLIT = 6  # documents of a list from which on two batches pay
 
 
 class Live:
-    """Documents and queries through the layers at every step: for stages that train them.
+    """Runs documents and queries through the layers at every step, for stages that train them.
 
-    `quantised`: arrays come as their codecs give them back, and gradients pass straight through.
+    `quantised`: arrays pass through their codecs, with straight-through gradients.
     """
 
     def __init__(self, model: Model, *, quantised: bool = False) -> None:
@@ -32,27 +31,27 @@ class Live:
         self.through: dict[str, Pipeline] = lossy
 
     def prepare(self, texts: Sequence[str], documents: Sequence[Document]) -> None:
-        """Nothing can be computed ahead."""
+        """Do nothing: the layers change at every step."""
 
     def query(self, text: str) -> Query:
-        """The query's part, differentiable."""
+        """Run the query's own layers; differentiable."""
         return self.model.query_from_tokens(self.model.query_tokens(text))
 
     def candidates(self, documents: Sequence[Document]) -> Candidates:
-        """The arrays of documents in one padded batch, differentiable."""
+        """Encode documents in one padded batch; differentiable."""
         return self.arrays(self.model.document_tokens(documents))
 
     def batches(self, documents: Sequence[Document]) -> Iterator[tuple[list[int], Candidates]]:
-        """The same in two batches, the shorter and the longer half, with the places of their documents: fewer pads."""
+        """Encode documents in two batches, the shorter and the longer half, with their indices: that takes less padding."""
         rows = self.model.document_tokens(documents)
         order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
-        half = len(order) // 2 if len(order) >= WORTH_HALVING else 0
+        half = len(order) // 2 if len(order) >= _MIN_SPLIT else 0
         for places in (order[:half], order[half:]):
             if places:
                 yield places, self.arrays([rows[place] for place in places])
 
     def arrays(self, rows: Sequence[Sequence[int]]) -> Candidates:
-        """The same from token rows."""
+        """Encode token rows in one padded batch; differentiable."""
         arrays = self.model.encode_batch(rows)
         for name, pipeline in self.through.items():
             values, real = arrays[name]
@@ -65,28 +64,28 @@ class Live:
 
 
 class Frozen:
-    """Arrays as a store would give them back, codecs included, kept in memory: for stages that train the head alone.
+    """Keeps arrays in memory as a store would return them, for stages that train the head alone.
 
-    Memory: 2·m·c bytes a document seen, and 4·q·h bytes a query.
+    Memory: 2·m·c bytes per document seen, and 4·q·h bytes per query.
     """
 
     def __init__(self, model: Model) -> None:
         self.model = model
         self.through: dict[str, Pipeline] = pipelines(model)
-        self._documents: dict[Document, dict[str, NDArray[Any]]] = {}
+        self._documents: dict[Document, dict[str, Array]] = {}
         self._queries: dict[str, Query] = {}
 
     def query(self, text: str) -> Query:
-        """The query's part, computed the first time."""
+        """Run the query's own layers, the first time it is asked for."""
         self._prepare_queries([text])
         return self._queries[text]
 
     def batches(self, documents: Sequence[Document]) -> Iterator[tuple[list[int], Candidates]]:
-        """All documents at once: what is left to compute is cheap."""
+        """Yield all documents in one batch, because the rest is cheap."""
         yield list(range(len(documents))), self.candidates(documents)
 
     def candidates(self, documents: Sequence[Document]) -> Candidates:
-        """The arrays of documents in one padded batch, in their order."""
+        """Return the arrays of documents in one padded batch, in their order."""
         self._prepare_documents(documents)
         arrays = {}
         for name, pipeline in self.through.items():
@@ -95,12 +94,12 @@ class Frozen:
             stacked = np.stack(found) if pipeline.spec.rows == "one" else np.concatenate(found)
             arrays[name] = Ragged(stacked, np.concatenate([[0], np.cumsum(rows)]), pipeline.spec_out)
         (batch,) = batches(arrays, self.model.device, budget=1 << 30)
-        back = torch.from_numpy(np.argsort(batch.places))
+        back = torch.from_numpy(np.argsort(batch.indices))
         picked = {n: None if v is None else v[back] for n in Candidates.__slots__ for v in [getattr(batch.docs, n)]}
         return Candidates(**picked)
 
     def prepare(self, texts: Sequence[str], documents: Sequence[Document]) -> None:
-        """Compute what is not here yet, in batches."""
+        """Compute missing arrays, in batches."""
         self._prepare_queries(texts)
         self._prepare_documents(documents)
 
@@ -122,9 +121,9 @@ class Frozen:
 
 
 def straight_through(values: Tensor, mask: Tensor | None, through: Pipeline) -> Tensor:
-    """What codecs give back of an array [n, m, c], or [n, c] of vectors, with the gradient of the array itself.
+    """Pass an array [n, m, c], or vectors [n, c], through its codecs, with the gradient of the array itself.
 
-    Where a codec keeps directions only, the gradient is that of the array at the length which came back.
+    If a codec keeps directions only, the gradient is that of the array scaled to the decoded length.
     """
     host = values.detach().float().cpu().numpy()
     kept = np.ones(host.shape[:2], bool) if mask is None else mask.cpu().numpy()
@@ -142,6 +141,6 @@ def straight_through(values: Tensor, mask: Tensor | None, through: Pipeline) -> 
     return through_codecs
 
 
-def _narrow(array: NDArray[Any]) -> NDArray[Any]:
-    """A copy in half precision: what int8 gives back fits, and a corpus of it fits in memory."""
+def _narrow(array: Array) -> Array:
+    """Copy to half precision, which holds decoded int8 exactly enough, so that a corpus fits in memory."""
     return array.astype(np.float16) if array.dtype == np.float32 else np.array(array)
