@@ -4,7 +4,7 @@ ARGS ?=
 BIN := .venv/bin
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test check bench report campaign clean
+.PHONY: demo test check docs bench report campaign clean
 
 demo: .venv/ready
 	$(BIN)/lateint demo $(ARGS)
@@ -14,8 +14,12 @@ test: .venv/adapters
 
 check: .venv/ready
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: .venv/ready
+	$(BIN)/python -m pytest tests/test_docs.py tests/test_examples.py tests/test_identity.py $(ARGS)
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks.size.store_size

@@ -1,21 +1,181 @@
-"""Where benchmarks keep their results, each with the commit and machine that it comes from."""
+"""What the benchmarks share: stored results, timing in alternation, the CrossEncoder peer, texts, and a tiny random model.
+
+torch, transformers and sentence-transformers are imported inside functions: child processes that report their memory
+import this module too.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import lateint
+from lateint_eval.datasets.stdlib.passages import Passage, build_passages
+from lateint_eval.datasets.stdlib.questions import load_questions
 from lateint_eval.machine import describe
 
-__all__ = ["RESULTS", "describe", "write"]
+__all__ = [
+    "BASE",
+    "RESULTS",
+    "CrossEncoderPeer",
+    "alternate",
+    "argument_parser",
+    "describe",
+    "library_documents",
+    "library_questions",
+    "load_tiny",
+    "median_ratio",
+    "medians",
+    "milliseconds",
+    "random_texts",
+    "save",
+    "timed",
+    "tiny_checkpoint",
+    "wall_and_processor",
+    "write",
+]
 
 RESULTS = Path(__file__).parent / "results"
+BASE = "all-MiniLM-L6-v2"
+BATCH_SIZES = (16, 32, 64, 128)
+PEER_MAX_LENGTH = 288
+T = TypeVar("T")
 
 
-def write(name: str, result: dict[str, Any]) -> Path:
-    """Store a result beside the others."""
+def argument_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser whose help shows the module docstring of a benchmark with its line breaks."""
+    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def write(name: str, result: Mapping[str, Any]) -> Path:
+    """Write `benchmarks/results/NAME.json`: the commit, machine and library versions, then the result. Returns its path."""
     path = RESULTS / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(describe() | result, indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(describe() | dict(result), indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def save(name: str, result: Mapping[str, Any]) -> None:
+    """Write a result and print its path."""
+    print(f"written to {write(name, result)}")
+
+
+def timed(work: Callable[[], T], clock: Callable[[], float] = time.perf_counter) -> tuple[float, T]:
+    """Milliseconds of one call, by default of wall-clock time, and what the call returned."""
+    start = clock()
+    result = work()
+    return 1e3 * (clock() - start), result
+
+
+def milliseconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Milliseconds of one call, by default of wall-clock time. Its result is freed before the next call."""
+    return timed(work, clock)[0]
+
+
+def wall_and_processor(work: Callable[[], object]) -> tuple[float, float]:
+    """Milliseconds of one call: wall-clock time, and processor time of all threads."""
+    start = time.perf_counter(), time.process_time()
+    work()
+    return 1e3 * (time.perf_counter() - start[0]), 1e3 * (time.process_time() - start[1])
+
+
+def alternate(measurements: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+    """Run every measurement once a round, in order, so that all of them meet the same load; values by name, one a round."""
+    values: dict[str, list[T]] = {name: [] for name in measurements}
+    for _ in range(rounds):
+        for name, measure in measurements.items():
+            values[name].append(measure())
+    return values
+
+
+def medians(values: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """The median of each name's values."""
+    return {name: statistics.median(each) for name, each in values.items()}
+
+
+def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
+    """The median of the ratios of paired measurements: a disturbance that lasts for a pair hits both of its sides."""
+    return statistics.median(above / below for above, below in zip(numerators, denominators, strict=True))
+
+
+class CrossEncoderPeer:
+    """sentence-transformers' CrossEncoder over a backbone, float32 on the CPU, at its best batch size for some texts.
+
+    Its one-label head is fresh, and so is every score: only time is measured. `layers` keeps the first layers alone.
+    `batch_size` is the fastest of `BATCH_SIZES` over every fifth text, found after a warm-up call.
+    """
+
+    def __init__(self, backbone: str, texts: Sequence[str], question: str, layers: int | None = None) -> None:
+        import torch
+        from sentence_transformers import CrossEncoder
+
+        from lateint.loading.pretrained import locate
+
+        torch.manual_seed(0)
+        shape = {} if layers is None else {"num_hidden_layers": layers}
+        self._model = CrossEncoder(
+            str(locate(backbone)), num_labels=1, max_length=PEER_MAX_LENGTH, device="cpu", config_kwargs=shape
+        )
+        self._texts = texts
+        self._predict(question, texts[::20], BATCH_SIZES[0])
+        self.batch_size = min(BATCH_SIZES, key=lambda size: self._predict(question, texts[::5], size))
+
+    def milliseconds(self, query: str, count: int | None = None) -> float:
+        """Wall-clock time to score a query with the first `count` texts, by default with all."""
+        return self._predict(query, self._texts[:count], self.batch_size)
+
+    def _predict(self, query: str, texts: Sequence[str], batch_size: int) -> float:
+        pairs = [(query, text) for text in texts]
+        return milliseconds(lambda: self._model.predict(pairs, batch_size=batch_size))
+
+
+@cache
+def _passages() -> tuple[Passage, ...]:
+    return tuple(build_passages())
+
+
+def library_documents(count: int | None = None) -> list[lateint.Document]:
+    """The first `count` passages of the standard library's documentation, by default all."""
+    return [lateint.Document(passage.id, passage.text, passage.title) for passage in _passages()[:count]]
+
+
+def library_questions() -> list[str]:
+    """The demo's development questions about the standard library's documentation."""
+    return [question.text for question in load_questions("dev", {passage.id for passage in _passages()}).kept]
+
+
+def tiny_checkpoint(folder: Path) -> Path:
+    """Save a random BERT of two layers and 32 numbers a token, with a word-level tokenizer; returns the folder."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, BertConfig
+
+    from lateint.testing.tiny import SHAPE, WIDE, tokenizer
+
+    torch.manual_seed(0)
+    config = BertConfig(**SHAPE, **(WIDE | {"num_hidden_layers": 2}), max_position_embeddings=96)
+    model: Any = AutoModelForSequenceClassification
+    model.from_config(config).save_pretrained(folder)
+    tokenizer("bert").save_pretrained(folder)
+    return folder
+
+
+def load_tiny(folder: Path, doc_max_length: int) -> lateint.Model:
+    """The tiny checkpoint as `prettr` with one offline layer and queries of at most 16 tokens."""
+    return lateint.load_model(folder, method="prettr", offline_layers=1, query_max_length=16, doc_max_length=doc_max_length)
+
+
+def random_texts(documents: int, shortest: int, longest: int) -> Iterator[str]:
+    """Texts of `shortest` to `longest` random words that the tiny tokenizer knows, made one at a time, always the same."""
+    import numpy as np
+
+    from lateint.testing.tiny import WORDS
+
+    rng = np.random.default_rng(0)
+    for _ in range(documents):
+        yield " ".join(WORDS[index] for index in rng.integers(0, len(WORDS), rng.integers(shortest, longest + 1)))

@@ -1,4 +1,4 @@
-"""Late-interaction ranking: the first layers of a transformer run once per document, the rest with the query.
+"""Late-interaction ranking: the first transformer layers run once per document, the others with the query.
 
 >>> import lateint
 >>> model = lateint.load_model()                                    # doctest: +SKIP
@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lateint.errors import LateintError
@@ -53,7 +53,7 @@ __all__ = [
     "preset",
 ]
 
-_WHERE = {
+_MODULES = {
     "Cascade": "ranking.cascade",
     "Chunks": "indexing.chunks",
     "Document": "model.document",
@@ -78,11 +78,11 @@ _WHERE = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import public names on first use: `import lateint` alone takes no torch."""
-    if name not in _WHERE:
+def __getattr__(name: str) -> object:
+    """Import public names on first use, so that `import lateint` does not import torch."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'lateint' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"lateint.{_WHERE[name]}"), name)
+    return getattr(importlib.import_module(f"lateint.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

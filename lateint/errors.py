@@ -1,4 +1,4 @@
-"""The error tree, re-exported: it is drawn and defined in `lateint_store.errors`."""
+"""Re-export of the error classes, which are defined in `lateint_store.errors`."""
 
 from lateint_store.errors import (
     DamagedCheckpoint,

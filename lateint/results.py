@@ -1,16 +1,19 @@
-"""Where the time of one ranking went."""
+"""Results of a ranking call: hits, their order, and how long each phase took."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal, overload
+
+Phase = Literal["fetch", "decode", "encode", "compute"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """What one rung of a ladder did: so many candidates under a head, in so many milliseconds, everything included."""
+    """One rung of a ladder run: how many candidates a head scored, and the milliseconds that took in total."""
 
     head: str
     candidates: int
@@ -19,11 +22,13 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Where the time of one call went, in milliseconds, and what was read.
+    """Milliseconds per phase of one call, and the bytes that it read.
 
-    fetch: bytes out of LMDB; decode: bytes to arrays; encode: documents that were not stored; compute: query and head.
-    candidates: documents that were ranked, however many chunks they have. rungs: what was scored how, by a ladder; empty
-    without one, and where a budget was too small for its first rung: then candidates stand in the order they were given in.
+    fetch: read bytes from LMDB; decode: turn bytes into arrays; encode: run documents that are not stored through the
+    model; compute: run the query and the head.
+    candidates: number of ranked documents, whatever their number of chunks. rungs: one per head that scored candidates in
+    a ladder run. It is empty without a ladder, and if the budget was too small for the first rung; candidates then keep
+    their given order.
     """
 
     fetch_ms: float
@@ -38,33 +43,33 @@ class Timing:
 
 
 class Clock:
-    """Adds up seconds by phase, from the moment it is made."""
+    """Measure one call: seconds per phase, bytes read, and rungs. The total runs from construction on."""
 
     def __init__(self) -> None:
-        self.started = time.perf_counter()
-        self.fetch = self.decode = self.encode = self.compute = 0.0
+        self._started = time.perf_counter()
+        self._seconds: dict[Phase, float] = {"fetch": 0.0, "decode": 0.0, "encode": 0.0, "compute": 0.0}
         self.bytes_read = 0
         self.rungs: list[Rung] = []
 
     @property
     def elapsed_ms(self) -> float:
-        """Milliseconds since it was made."""
-        return 1e3 * (time.perf_counter() - self.started)
+        """Milliseconds since construction."""
+        return 1e3 * (time.perf_counter() - self._started)
 
-    def time(self, phase: str, work: Callable[[], Any]) -> Any:
-        """Do the work and add what it took to a phase."""
+    @contextmanager
+    def phase(self, name: Phase) -> Iterator[None]:
+        """Add the time that the `with` block takes to a phase; a block that raises adds nothing."""
         start = time.perf_counter()
-        result = work()
-        setattr(self, phase, getattr(self, phase) + time.perf_counter() - start)
-        return result
+        yield
+        self._seconds[name] += time.perf_counter() - start
 
     def timing(self, candidates: int, head: str) -> Timing:
-        """What was added up, in milliseconds."""
+        """Return the sums so far, in milliseconds."""
         return Timing(
-            fetch_ms=1e3 * self.fetch,
-            decode_ms=1e3 * self.decode,
-            encode_ms=1e3 * self.encode,
-            compute_ms=1e3 * self.compute,
+            fetch_ms=1e3 * self._seconds["fetch"],
+            decode_ms=1e3 * self._seconds["decode"],
+            encode_ms=1e3 * self._seconds["encode"],
+            compute_ms=1e3 * self._seconds["compute"],
             total_ms=self.elapsed_ms,
             bytes_read=self.bytes_read,
             candidates=candidates,
@@ -74,7 +79,10 @@ class Clock:
 
 
 def combine_timings(timings: Sequence[Timing], clock: Clock) -> Timing:
-    """The timing of calls one after the other on what the first one was given; the clock began before it."""
+    """Combine the timings of consecutive calls, each on candidates of the one before.
+
+    `clock` was started before the first call and gives the total. A call without rungs counts as one rung.
+    """
     rungs = [timing.rungs or (Rung(timing.head, timing.candidates, timing.total_ms),) for timing in timings]
     return Timing(
         fetch_ms=sum(timing.fetch_ms for timing in timings),
@@ -85,13 +93,13 @@ def combine_timings(timings: Sequence[Timing], clock: Clock) -> Timing:
         bytes_read=sum(timing.bytes_read for timing in timings),
         candidates=timings[0].candidates,
         head=timings[-1].head,
-        rungs=tuple(rung for some in rungs for rung in some),
+        rungs=tuple(rung for rungs_of_call in rungs for rung in rungs_of_call),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One ranked document; `score` is the raw logit."""
+    """A ranked document; `score` is the raw logit."""
 
     doc_id: str
     score: float
@@ -99,7 +107,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Ranking(Sequence[Hit]):
-    """Hits from best to worst; equal scores stand in the order of their ids."""
+    """Hits from best to worst; equal scores are sorted by id."""
 
     hits: tuple[Hit, ...]
     timing: Timing
@@ -107,7 +115,13 @@ class Ranking(Sequence[Hit]):
     def __len__(self) -> int:
         return len(self.hits)
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Hit, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Hit | tuple[Hit, ...]:
         return self.hits[index]
 
     def __iter__(self) -> Iterator[Hit]:

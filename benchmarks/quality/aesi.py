@@ -1,14 +1,14 @@
-"""What side information is worth: SDR's autoencoder, its linear form, and a linear map without any, at 8 to 64 numbers.
+"""How much does side information help? SDR's autoencoder, its linear form, and a linear map without it, at 8 to 64 numbers.
 
-States after layer T-2 of the shipped teacher's encoder. All compressors are fitted on the same tokens of training passages
-(squad, medquad): the linear ones in closed form, SDR's by Adam for `--steps` steps. Error: squared length that does not come
-back over all of it, on other tokens of these passages. Quality: nDCG@10 of the teacher's layers above the split over what comes
-back, squad dev and medquad dev, best 20; nothing above the split is trained to any of them, and no codec adds an error.
+States come from layer T-2 of the shipped teacher's encoder. All compressors are fitted on the same tokens of training passages
+(squad, medquad): the linear ones in closed form, SDR's with Adam for `--steps` steps. Error: squared length of the difference
+between states before and after compression (numerator) by squared length of the states (denominator), on held-out tokens of the
+same passages. Quality: nDCG@10 when the teacher's upper layers read the reconstructed states, squad dev and medquad dev, best
+20. The upper layers are not trained for any compressor, and no codec adds an error.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from dataclasses import replace
 from typing import Any
@@ -36,44 +36,44 @@ BATCH, RATE, MEASURE = 1_024, 1e-3, "nDCG@10"
 
 
 def student(form: str, width: int) -> lateint.Model:
-    """The teacher under SDR's split, below one of the compressors, without codecs."""
+    """The teacher with SDR's split and the given compressor, without codecs."""
     method = recipe("student_sdr").method
     return lateint.load_model("teacher", replace(method, compressor=part(form, width=width), codecs=()))
 
 
 def train(compressor: Any, states: Tensor, side: Tensor, steps: int) -> None:
-    """SDR's autoencoder by its own loss, rate falling linearly."""
+    """Train SDR's autoencoder with its own loss; the learning rate falls linearly to zero."""
     optimizer = torch.optim.AdamW(compressor.parameters(), lr=RATE)
     random = torch.Generator().manual_seed(0)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = RATE * (1 - step / steps)
-        some = torch.randint(len(states), (BATCH,), generator=random)
-        loss = F.mse_loss(compressor.expand(compressor.compress(states[some], side[some]), side[some]), states[some])
+        batch = torch.randint(len(states), (BATCH,), generator=random)
+        loss = F.mse_loss(compressor.expand(compressor.compress(states[batch], side[batch]), side[batch]), states[batch])
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
 
 def fit(model: lateint.Model, sets: list[TrainingSet], steps: int) -> float:
-    """Fit the compressor on one half of the sample; returns the error on the other half."""
+    """Fit the compressor on one half of the sampled tokens; returns the error on the other half."""
     sample = document_states(model, sets, np.random.default_rng(0))
     states, side = sample.states, sample.side
     if side is None:
-        model.compressor.fit(states[::2])
+        model.compressor.fit_directions(states[::2])
     elif hasattr(model.compressor, "fit"):
-        model.compressor.fit(states[::2], side[::2])
+        model.compressor.fit_with_side(states[::2], side[::2])
     else:
         train(model.compressor, states[::2], side[::2], steps)
     model.rebuild_head()
-    held = None if side is None else side[1::2]
+    held_out, held_side = states[1::2], None if side is None else side[1::2]
     with torch.no_grad():
-        back = model.compressor.expand(model.compressor.compress(states[1::2], held), held)
-    return float((back - states[1::2]).square().sum() / states[1::2].square().sum())
+        restored = model.compressor.expand(model.compressor.compress(held_out, held_side), held_side)
+    return float((restored - held_out).square().sum() / held_out.square().sum())
 
 
 def quality(model: lateint.Model, queries: int) -> dict[str, float]:
-    """nDCG@10 on the first queries of the development sets."""
-    found = {}
+    """nDCG@10 on the first queries of each development set."""
+    means = {}
     for task in tasks(data_folder(), 20):
         if task.name in SETS:
             split, ranker, rankings = task.first(queries).split, lateint.Ranker(model), {}
@@ -82,14 +82,14 @@ def quality(model: lateint.Model, queries: int) -> dict[str, float]:
                 documents = [lateint.Document(doc.id, doc.text, doc.title) for doc in texts]
                 rankings[query] = [(hit.doc_id, hit.score) for hit in ranker.rank(text, documents=documents)]
             qrels = {query: split.qrels[query] for query in rankings}
-            found[task.name] = evaluate(qrels, as_run("r", rankings), [MEASURE]).scores[MEASURE].mean
-    return found
+            means[task.name] = evaluate(qrels, as_run("r", rankings), [MEASURE]).scores[MEASURE].mean
+    return means
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=400, help="of SDR's autoencoder")
-    parser.add_argument("--queries", type=int, default=60, help="of each development set")
+    parser = _harness.argument_parser(__doc__)
+    parser.add_argument("--steps", type=int, default=400, help="training steps of SDR's autoencoder")
+    parser.add_argument("--queries", type=int, default=60, help="first queries of each development set")
     options = parser.parse_args()
     sets: Any = [training_source(data_folder() / name, "train", 0) for name in ("squad", "medquad")]
     rows = []
@@ -100,8 +100,14 @@ def main() -> None:
             row |= {"seconds": time.perf_counter() - start} | quality(model, options.queries)
             rows.append(row)
             print(*(f"{key} {value:.4f}" if isinstance(value, float) else f"{value}" for key, value in row.items()), flush=True)
-    result = {"claim": "what side information is worth", "steps": options.steps, "queries": options.queries, "rows": rows}
-    print(f"written to {_harness.write('aesi', result)}")
+    result = {
+        "claim": "what side information is worth",
+        "command": f"python -m benchmarks.quality.aesi --steps {options.steps} --queries {options.queries}",
+        "steps": options.steps,
+        "queries": options.queries,
+        "rows": rows,
+    }
+    _harness.save("aesi", result)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""`make report`: evaluate every checkpoint on the sets that its stored result lacks, then render docs/results.md.
+"""`make report`: evaluate every checkpoint on the sets missing from its stored result, then render docs/results.md.
 
-Checkpoints: those that ship with the package and, with `--models DIR`, those in the sub-folders of DIR. A digest that has
-a stored result on a set is never run on that set again, so test sets are run once; every such run is in docs/test_runs.md.
-`--render` evaluates nothing. `--dev CHECKPOINT` evaluates on development sets, stores nothing, and may be run as often as one
-likes; `--quick` takes their first queries only. `--sets` chooses among sets. `--precision bfloat16` runs the layers in mixed
-precision while evaluating, two to three times as fast on processors that have it, and says so in the result; `--untimed`
-leaves the timing to a later run, when nothing else uses the machine; `--retime` times all, so that rows can be compared.
+Checkpoints: those that ship with the package and, with `--models DIR`, those in the sub-folders of DIR. A checkpoint whose
+digest has a stored result on a set is not run on that set again, so test sets are run once; docs/test_runs.md lists every such
+run. Speed-up: how many times faster `Ranker.rank` by id is (numerator) than sentence-transformers' CrossEncoder over a backbone
+of the same shape (denominator), measured by `rerank_speed.py`.
+`--render` evaluates nothing. `--dev CHECKPOINT` evaluates on development sets and stores nothing, so it may be run at will;
+`--quick` takes their first queries only. `--sets` chooses among sets. `--precision bfloat16` runs the layers in mixed precision
+while evaluating, two to three times as fast on processors that support it; the result records it. `--untimed` leaves timing to
+a later run on an idle machine; `--retime` times all checkpoints in one run, so that rows can be compared.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import torch
 
 import lateint
 from benchmarks import _harness
+from benchmarks._harness import BASE
 from benchmarks.speed import rerank_speed
 from lateint.errors import InputError
 from lateint.loading.shipped import CHECKPOINTS
@@ -36,34 +39,33 @@ from lateint_eval.reporting.sets import EvaluationTask, demo_task, named, tasks
 from lateint_eval.reporting.stored import Results
 
 ROOT = Path(__file__).parents[2]
-BASE = "all-MiniLM-L6-v2"
 RESULTS = Results(_harness.RESULTS / "report", ROOT / "docs" / "test_runs.md")
 REFERENCES = RESULTS.folder / "references"
 CANDIDATES, PAIRS = 1_000, 3
 
 
 def update(checkpoints: Sequence[Checkpoint], about: dict[str, Any], wanted: Sequence[str]) -> None:
-    """Run every checkpoint on the sets that it lacks, those `wanted` or all."""
+    """Evaluate every checkpoint on the sets missing from its result, only those in `wanted` if any are named."""
     base = lateint.load_model(BASE, method="cosine")
     sets, demo = tasks(data_folder()), [demo_task("dev"), demo_task("test")]
     known = [task.name for task in (*sets, *demo)]
     if odd := [name for name in wanted if name not in known]:
         raise InputError(f"no set is called {odd[0]!r}; there are: {', '.join(known)}")
-    for one in checkpoints:
+    for checkpoint in checkpoints:
 
-        def run(task: EvaluationTask, one: Checkpoint = one) -> dict[str, Any]:
+        def run(task: EvaluationTask, checkpoint: Checkpoint = checkpoint) -> dict[str, Any]:
             given = reference(base, task, REFERENCES)
             with _precision(about["precision"]):
-                return _say(one.name, evaluate_task(one.model, task, given))
+                return _print_scores(checkpoint.name, evaluate_task(checkpoint.model, task, given))
 
-        due = [*sets, *demo] if one.folder.parent == CHECKPOINTS else sets
-        RESULTS.bring_up_to_date(one.facts(), [task for task in due if not wanted or task.name in wanted], run, about)
+        due = [*sets, *demo] if checkpoint.folder.parent == CHECKPOINTS else sets
+        RESULTS.bring_up_to_date(checkpoint.facts(), [task for task in due if not wanted or task.name in wanted], run, about)
 
 
 def time_all(checkpoints: Sequence[Checkpoint], again: bool) -> None:
-    """Time the checkpoints that were not timed, or all of them `again`, side by side."""
+    """Time the checkpoints without a timing, or with `again` all of them, in one run."""
     base = lateint.load_model(BASE, method="cosine")
-    files = {RESULTS.find(one.facts())[0]: (one.model, _backbone(one, base)) for one in checkpoints}
+    files = {RESULTS.find(each.facts())[0]: (each.model, _backbone(each, base)) for each in checkpoints}
     files = {_base_speed(base): (base, BASE)} | files
     for file in filter(Path.is_file, files if again else ()):
         result = json.loads(file.read_text(encoding="utf-8"))
@@ -72,9 +74,9 @@ def time_all(checkpoints: Sequence[Checkpoint], again: bool) -> None:
 
 
 def time_missing(models: dict[Path, tuple[lateint.Model, str]], twins: bool = True) -> None:
-    """Time the models whose file says no speed, all over one backbone against one cross-encoder, in one run.
+    """Time the models whose result file has no speed: one run against one cross-encoder for each backbone.
 
-    With `twins`, one of the same method and settings as a timed one takes its timing.
+    With `twins`, a model takes the timing of a timed one with the same method and settings.
     """
     stored = {file: json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {} for file in models}
     for file, result in stored.items():
@@ -83,27 +85,27 @@ def time_missing(models: dict[Path, tuple[lateint.Model, str]], twins: bool = Tr
             RESULTS.save(file, stored[file])
     waiting = {file: chosen for file, chosen in models.items() if "speed" not in stored[file]}
     for backbone in sorted({backbone for _, backbone in waiting.values()}):
-        alike = {str(file): model for file, (model, other) in waiting.items() if other == backbone}
+        over_it = {str(file): model for file, (model, other) in waiting.items() if other == backbone}
         with tempfile.TemporaryDirectory() as folder:
-            numbered = {str(place): model for place, model in enumerate(alike.values())}
-            found = rerank_speed.run(numbered, backbone, CANDIDATES, PAIRS, Path(folder))
-        for place, name in enumerate(alike):
-            RESULTS.save(Path(name), stored[Path(name)] | {"speed": _speed(found, str(place))})
+            numbered = {str(number): model for number, model in enumerate(over_it.values())}
+            timings = rerank_speed.run(numbered, backbone, CANDIDATES, PAIRS, Path(folder))
+        for number, name in enumerate(over_it):
+            RESULTS.save(Path(name), stored[Path(name)] | {"speed": _speed(timings, str(number))})
 
 
-def _speed(found: dict[str, Any], name: str) -> dict[str, Any]:
-    """What a result keeps of a timing run: medians of one model's calls, and of the cross-encoder's."""
-    own, peer = found["methods"][name], found["cross_encoder"]
-    kept = {key: own[key] for key in (*rerank_speed.PARTS, "speedup", "bytes_per_document")}
-    about = {"candidates": found["candidates"], "threads": found["threads"], "denominator": found["denominator"]}
-    return {"ms": own["total_ms"], "peer_ms": peer["total_ms"], "batch_size": peer["batch_size"]} | kept | about
+def _speed(timings: dict[str, Any], name: str) -> dict[str, Any]:
+    """The part of a timing run that a result stores: medians of one model's calls and of the cross-encoder's."""
+    row, peer = timings["methods"][name], timings["cross_encoder"]
+    kept = {key: row[key] for key in (*rerank_speed.PARTS, "speedup", "bytes_per_document")}
+    about = {key: timings[key] for key in ("candidates", "threads", "denominator")}
+    return {"ms": row["total_ms"], "peer_ms": peer["total_ms"], "batch_size": peer["batch_size"]} | kept | about
 
 
-def _backbone(one: Checkpoint, base: lateint.Model) -> str:
-    """An encoder of the same shape as a checkpoint's, which is all that time depends on: the base, or its own folder."""
+def _backbone(checkpoint: Checkpoint, base: lateint.Model) -> str:
+    """The peer's backbone: the base if it has the shape of the checkpoint's encoder, since time depends on shape only."""
     keys = ("model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-    ours, theirs = (model.backbone.config.to_dict() for model in (one.model, base))
-    return BASE if all(ours.get(key) == theirs.get(key) for key in keys) else str(one.folder)
+    ours, theirs = (model.backbone.config.to_dict() for model in (checkpoint.model, base))
+    return BASE if all(ours.get(key) == theirs.get(key) for key in keys) else str(checkpoint.folder)
 
 
 def _precision(name: str) -> torch.autocast:
@@ -111,32 +113,32 @@ def _precision(name: str) -> torch.autocast:
 
 
 def look(name: str, sets: Sequence[str], quick: int | None, precision: str) -> None:
-    """One checkpoint on development sets; nothing is stored but the references of whole sets."""
+    """Evaluate one checkpoint on development sets; only the references of whole sets are stored."""
     model, base = lateint.load_model(name), lateint.load_model(BASE, method="cosine")
     for task in named([*tasks(data_folder()), demo_task("dev")], sets):
         whole = quick is None
         shown = task if quick is None else task.first(quick)
         given = reference(base, shown, REFERENCES if whole else None)
         with _precision(precision):
-            _say(name, evaluate_task(model, shown, given))
+            _print_scores(name, evaluate_task(model, shown, given))
 
 
-def _say(name: str, found: dict[str, Any]) -> dict[str, Any]:
-    systems = found["systems"]
+def _print_scores(name: str, result: dict[str, Any]) -> dict[str, Any]:
+    systems = result["systems"]
     scores = "  ".join(f"{system} {systems[system]['nDCG@10']:.4f}" for system in systems)
-    print(f"{name}: {found['set']:<18} n={found['queries']:<5} {scores}", flush=True)
-    return found
+    print(f"{name}: {result['set']:<18} n={result['queries']:<5} {scores}", flush=True)
+    return result
 
 
 def write_page() -> Path:
-    """Render docs/results.md from what is stored."""
+    """Render docs/results.md from the stored results; returns its path."""
     base = lateint.load_model(BASE, method="cosine")
-    pairs, kept = sorted(_harness.RESULTS.glob("pairs_*.json"), reverse=True), _base_speed(base)
+    pairs, base_speed = sorted(_harness.RESULTS.glob("pairs_*.json"), reverse=True), _base_speed(base)
     page = Page(
         RESULTS.all(),
         stored_means(REFERENCES, digest_tensors(base.state_dict())),
         [row for file in pairs for row in json.loads(file.read_text(encoding="utf-8"))["rows"]],
-        json.loads(kept.read_text(encoding="utf-8"))["speed"] if kept.is_file() else {},
+        json.loads(base_speed.read_text(encoding="utf-8"))["speed"] if base_speed.is_file() else {},
     )
     file = ROOT / "docs" / "results.md"
     file.write_text(render(page), encoding="utf-8")
@@ -147,45 +149,45 @@ def _base_speed(base: lateint.Model) -> Path:
     return REFERENCES / "speed" / f"{digest_tensors(base.state_dict())[:16]}.json"
 
 
-def _found(models: Path | None) -> Iterator[Checkpoint]:
+def _checkpoints(models: Path | None) -> Iterator[Checkpoint]:
     for folder in (CHECKPOINTS, models):
         for below in [] if folder is None else find_checkpoints(folder):
             yield load(below)
 
 
 def _command(options: argparse.Namespace) -> str:
-    """The command that was run, without the reader's folders."""
-    own = ["--models DIR"] if options.models else []
-    own += [f"--precision {options.precision}"] if options.precision != "float32" else []
-    return "make report" + (f' ARGS="{" ".join(own)}"' if own else "")
+    """The command that was run, with DIR in place of the user's folder."""
+    arguments = ["--models DIR"] if options.models else []
+    arguments += [f"--precision {options.precision}"] if options.precision != "float32" else []
+    return "make report" + (f' ARGS="{" ".join(arguments)}"' if arguments else "")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _harness.argument_parser(__doc__)
     parser.add_argument("--models", metavar="DIR", type=Path, help="evaluate the checkpoints in its sub-folders too")
-    parser.add_argument("--render", action="store_true", help="evaluate nothing: render what is stored")
-    parser.add_argument("--dev", metavar="CHECKPOINT", help="evaluate this checkpoint on development sets, store nothing")
-    parser.add_argument("--sets", metavar="NAME", nargs="+", default=[], help="these sets only")
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of the layers")
-    parser.add_argument("--untimed", action="store_true", help="time no checkpoint")
-    parser.add_argument("--retime", action="store_true", help="evaluate nothing; time all these checkpoints again, in one run")
+    parser.add_argument("--render", action="store_true", help="evaluate nothing; render the stored results")
+    parser.add_argument("--dev", metavar="CHECKPOINT", help="evaluate this checkpoint on development sets; store nothing")
+    parser.add_argument("--sets", metavar="NAME", nargs="+", default=[], help="evaluate on these sets only")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="precision of the layers")
+    parser.add_argument("--untimed", action="store_true", help="do not time checkpoints")
+    parser.add_argument("--retime", action="store_true", help="evaluate nothing; time all checkpoints again in one run")
     parser.add_argument("--quick", metavar="N", type=int, help="with --dev: the first N queries of each set only")
     options = parser.parse_args()
     if options.dev is None and options.quick is not None:
-        parser.error("--quick goes with --dev: what is stored as a result is run whole")
+        parser.error("--quick needs --dev: a stored result covers all queries of a set")
     if options.dev is not None:
         look(options.dev, options.sets, options.quick, options.precision)
         return
-    found = list(_found(options.models))
+    checkpoints = list(_checkpoints(options.models))
     if options.render:
-        for one in found:
-            RESULTS.refresh(one.facts())
+        for checkpoint in checkpoints:
+            RESULTS.refresh(checkpoint.facts())
     else:
         about = {"command": _command(options), "date": datetime.date.today().isoformat(), "precision": options.precision}
         if not options.retime:
-            update(found, _harness.describe() | about, options.sets)
+            update(checkpoints, _harness.describe() | about, options.sets)
         if not options.untimed:
-            time_all(found, options.retime)
+            time_all(checkpoints, options.retime)
     print(f"written to {write_page()}")
 
 

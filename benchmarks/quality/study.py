@@ -1,16 +1,17 @@
-"""Keep what a study found beside the other results, print its points as means over its sets, and draw their front.
+"""Store a study's results beside the others, print its points as means over the sets, and draw their front.
 
     lateint study benchmarks/quality/study.toml --output runs/study
-    benchmarks/quality/study.py dev runs/study --picture docs/study.svg
+    python -m benchmarks.quality.study dev runs/study --picture docs/guide/study.svg
 
-A point's quality is the mean of its means over the sets, its bytes and milliseconds likewise. Intervals are of 95 %, by
-bootstrap over the queries of each set; differences are to the study's baseline, paired by query. A speed-up is the baseline's
-milliseconds by the point's: both ranked the same candidates by id from a store in the same study.
+The quality, bytes and milliseconds of a point are means over the sets, each set with the same weight. Intervals are 95 %, by
+bootstrap over the queries of each set; differences are to the study's baseline, paired by query. A speed-up says how
+many times faster a point is (numerator) than the baseline (denominator): both ranked the same candidates by id from a store in
+the same study.
+A line starts with B if the point is on the front of quality against bytes, and M if it is on that against milliseconds.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from pathlib import Path
@@ -32,16 +33,16 @@ PAPER = 'xmlns="http://www.w3.org/2000/svg" style="color: #222; background: #fff
 
 
 def per_query(results: Any, point: Any) -> list[NDArray[np.float64]]:
-    """The main measure of every query, an array a set, in an order that all points share."""
-    found = []
+    """The main measure of every query: one array a set, in the same order of queries for all points."""
+    arrays = []
     for name in results["data"]:
         values = point["results"][name]["measures"][results["measures"][0]]["per_query"]
-        found.append(np.array([values[query] for query in sorted(values)]))
-    return found
+        arrays.append(np.array([values[query] for query in sorted(values)]))
+    return arrays
 
 
 def mean_of_means(sets: list[NDArray[np.float64]]) -> tuple[float, float, float]:
-    """The mean over sets of the means over their queries, and its interval."""
+    """The mean over sets of the means over their queries, and the bounds of its 95 % interval."""
     random = np.random.default_rng(0)
     drawn = [values[random.integers(0, len(values), (RESAMPLES, len(values)))].mean(axis=1) for values in sets]
     low, high = np.quantile(np.mean(drawn, axis=0), (0.025, 0.975))
@@ -49,19 +50,19 @@ def mean_of_means(sets: list[NDArray[np.float64]]) -> tuple[float, float, float]
 
 
 def spots(results: Any, cost: tuple[str, ...]) -> list[Spot]:
-    """Every point with its mean cost and quality."""
-    found = []
+    """Every point with its mean cost, its quality and a short label."""
+    drawn = []
     for at, point in enumerate(results["points"]):
         label = point["label"]
         for long, short in SHORTER.items():
             label = label.replace(long, short)
         price = float(np.mean([inside(point, cost[0], name, *cost[1:]) for name in results["data"]]))
-        found.append(Spot(at, label, price, *mean_of_means(per_query(results, point))))
-    return found
+        drawn.append(Spot(at, label, price, *mean_of_means(per_query(results, point))))
+    return drawn
 
 
 def print_points(results: Any) -> None:
-    """A line a point: bytes, milliseconds, speed-up, quality, difference to the baseline, the mean of each set."""
+    """Print one line a point: fronts, bytes, milliseconds, speed-up, quality, difference to the baseline, mean of each set."""
     small, fast = spots(results, BYTES), spots(results, MILLISECONDS)
     best = {spot.at for spot in front(small)}, {spot.at for spot in front(fast)}
     base = next((at for at, point in enumerate(results["points"]) if point["id"] == results["baseline"]), 0)
@@ -76,10 +77,10 @@ def print_points(results: Any) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", help="Of the results: benchmarks/results/study/NAME.json and .csv")
-    parser.add_argument("folder", type=Path, help="What `lateint study` wrote.")
-    parser.add_argument("--picture", type=Path, help="Draw quality against bytes into this SVG file.")
+    parser = _harness.argument_parser(__doc__)
+    parser.add_argument("name", help="write benchmarks/results/study/NAME.json and NAME.csv")
+    parser.add_argument("folder", type=Path, help="the output folder of `lateint study`")
+    parser.add_argument("--picture", type=Path, help="draw quality against bytes into this SVG file")
     options = parser.parse_args()
     results = json.loads((options.folder / "results.json").read_text(encoding="utf-8"))
     print_points(results)

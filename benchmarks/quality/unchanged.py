@@ -27,7 +27,7 @@ import lateint
 from lateint_eval.datasets.stdlib.passages import build_passages
 
 BASE = "all-MiniLM-L6-v2"
-# Model name, method, and how many passages are indexed: all of them, or few where an entry is large.
+# Model name, method, and the number of passages to index: None for all, few where an entry is large.
 MODELS: dict[str, tuple[str, str | None, int | None]] = {
     "latent": ("latent", None, None),
     "evidence": ("evidence", None, None),
@@ -77,7 +77,7 @@ def checkpoint_digests() -> dict[str, str]:
 
 
 def facts(name: str, method: str | None, documents: list[lateint.Document]) -> dict[str, Any]:
-    """What one model makes of some documents: content digest, digest of all scores, and the first query's best hits."""
+    """Index documents with one model and rank them: content digest, digest of all scores, best hits of the first query."""
     model = lateint.load_model(name, method=method, threads=1)
     with tempfile.TemporaryDirectory() as folder, lateint.build_store(model, documents, Path(folder) / "store") as store:
         ranker = lateint.Ranker(model, store)
@@ -110,7 +110,7 @@ def measure() -> dict[str, Any]:
 
 
 def differences(before: Any, after: Any, where: str = "") -> list[str]:
-    """The places at which two results differ."""
+    """One line for each value that differs between two results, with its path."""
     if isinstance(before, dict) and isinstance(after, dict):
         keys = sorted(before.keys() | after.keys())
         return [line for key in keys for line in differences(before.get(key), after.get(key), f"{where}/{key}")]

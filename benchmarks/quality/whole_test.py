@@ -1,36 +1,36 @@
-"""A checkpoint on every question of a test set, where the protocol asks 200: intervals a third as wide.
+"""Evaluate a checkpoint on every question of a test set. The protocol asks 200; all make intervals a third as wide.
 
-For differences that are too small for 200 questions. Everything else is the protocol's: BM25's best 50, the cosine of the
-base and BM25 on the same candidates, paired bootstrap intervals. A test set still is run once a checkpoint, so a result that
-is there is not made again. `--precision bfloat16` runs the layers in mixed precision.
+Meant for differences too small for 200 questions. The rest follows the protocol: BM25's best 50, the base's cosine and BM25 on
+the same candidates, differences with paired bootstrap intervals. A test set is run once a checkpoint here too: a stored result
+is printed, not measured again. `--precision bfloat16` runs the layers in mixed precision.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 
 import torch
 
 import lateint
 from benchmarks import _harness
+from benchmarks._harness import BASE
 from lateint.model.digests import digest_tensors
 from lateint_eval.datasets.folder import data_folder, read_split
 from lateint_eval.reporting.evaluate import evaluate_task
 from lateint_eval.reporting.reference import reference
 from lateint_eval.reporting.sets import BINARY, MAIN, EvaluationTask
 
-BASE, DEPTH = "all-MiniLM-L6-v2", 50
+DEPTH = 50
 
 
 def whole(name: str) -> EvaluationTask:
-    """Every judged question of a test set."""
+    """Every judged question of a test set, with BM25's best `DEPTH` candidates."""
     split = read_split(data_folder() / name, "test")
     return EvaluationTask(f"{name} test, whole", split.only(sorted(split.candidates), DEPTH), BINARY, test=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _harness.argument_parser(__doc__)
     parser.add_argument("--model", required=True, help="a checkpoint, by name or folder")
     parser.add_argument("--set", default="squad", choices=["squad", "medquad"])
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])

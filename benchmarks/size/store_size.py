@@ -1,16 +1,15 @@
-"""How many bytes does a passage take on disk? Everything that the file system allocated, against the encoded arrays.
+"""How many bytes does a passage take on disk? All bytes that the file system allocates, against the encoded arrays.
 
-Numerator: `st_blocks` of the store's folder and all in it (data, index, lock file, manifest), after the build and after
-`seal`. Denominator: the bytes of the encoded arrays. Required: at most 1.25 around 500 bytes a passage, 1.10 from 4 kB.
+Numerator: `st_blocks` of the store's folder and everything in it (data, index, lock file, manifest), after the build and after
+`seal`. Denominator: the bytes of the encoded arrays. Required: at most 1.25 around 500 bytes a passage, 1.10 from 4 kB on.
 
-1. Synthetic passages whose lengths spread by half around the mean, ids of 10 bytes.
-2. States of all-MiniLM-L6-v2 (method `mice`, 384 wide) over passages of the standard library's documentation, for each
-   codec pipeline, with what the codecs lose: largest error of a number, mean cosine of a token's vector.
+1. Synthetic passages: lengths spread by half around the mean, ids of 10 bytes.
+2. States of all-MiniLM-L6-v2 (method `mice`, 384 wide) over passages of the standard library's documentation, for each codec
+   pipeline, with the loss of its codecs: largest error of a number, mean cosine of a token's vector before and after.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -24,8 +23,6 @@ import numpy as np
 import lateint
 from benchmarks import _harness
 from lateint.indexing.encoding import encode_window
-from lateint.model.document import Document
-from lateint_eval.datasets.stdlib.passages import build_passages
 from lateint_store import ArraySpec, Entry, Pipeline, Store, create_store, parse_codecs
 
 LIMITS = {400: 1.25, 500: 1.25, 600: 1.25, 4_000: 1.10, 8_000: 1.10}
@@ -44,8 +41,8 @@ ABOUT: dict[str, Any] = {"model": {"name": "benchmark"}, "fingerprint": {}, "hea
 
 
 def fill(path: Path, pipeline: Pipeline, entries: Iterator[Entry]) -> Store:
-    """A store of one array, built window by window."""
-    store = create_store(path, {"states": pipeline}, **ABOUT, window=WINDOW)
+    """Build a store of one array, window by window."""
+    store: Store = create_store(path, {"states": pipeline}, **ABOUT, window=WINDOW)
     done = 0
     while window := list(islice(entries, WINDOW)):
         done += len(window)
@@ -54,7 +51,7 @@ def fill(path: Path, pipeline: Pipeline, entries: Iterator[Entry]) -> Store:
 
 
 def measure(store: Store, encoded: int) -> dict[str, Any]:
-    """Bytes a passage, before and after sealing; closes the store."""
+    """Bytes a passage before and after sealing, and their ratios to the encoded bytes; closes the store."""
     with store:
         documents, built = len(store), store.info()["bytes"]
         store.seal()
@@ -70,7 +67,7 @@ def measure(store: Store, encoded: int) -> dict[str, Any]:
 
 
 def synthetic(size: int, documents: int) -> dict[str, Any]:
-    """Passages of `size` encoded bytes on average."""
+    """Sizes of a store of passages with `size` encoded bytes on average, and whether it keeps its limit."""
     rng = np.random.default_rng(size)
     rows = np.rint(size / COLUMNS * rng.uniform(0.5, 1.5, documents)).astype(int)
     numbers = rng.integers(0, 256, (int(rows.max()), COLUMNS), dtype=np.uint8)
@@ -78,14 +75,14 @@ def synthetic(size: int, documents: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         store = fill(Path(folder) / "store", Pipeline(ArraySpec("uint8", COLUMNS)), entries)
-        found = measure(store, int(rows.sum()) * COLUMNS)
+        sizes = measure(store, int(rows.sum()) * COLUMNS)
         limit = LIMITS[size]
-        passed = max(found["ratio_built"], found["ratio_sealed"]) <= limit
-        return {"size": size} | found | {"limit": limit, "pass": passed, "seconds": round(time.perf_counter() - start, 1)}
+        passed = max(sizes["ratio_built"], sizes["ratio_sealed"]) <= limit
+        return {"size": size} | sizes | {"limit": limit, "pass": passed, "seconds": round(time.perf_counter() - start, 1)}
 
 
 def real(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
-    """States through one pipeline: size and loss."""
+    """Sizes of a store of states with one codec pipeline, and the loss of the codecs."""
     pipeline = Pipeline(ArraySpec("float32", entries[0].arrays["states"].shape[1]), parse_codecs(PIPELINES[name])["states"])
     with tempfile.TemporaryDirectory() as folder:
         store = fill(Path(folder) / "store", pipeline, iter(entries))
@@ -95,8 +92,8 @@ def real(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
             fetched = store.fetch([entry.id for entry in window])
             encoded += sum(map(len, fetched.payloads["states"]))
             decoded = store.decode(fetched)["states"]
-            for place, entry in enumerate(window):
-                before, after = entry.arrays["states"], np.asarray(decoded[place], np.float32)
+            for index, entry in enumerate(window):
+                before, after = entry.arrays["states"], np.asarray(decoded[index], np.float32)
                 errors.append(float(np.abs(before - after).max()))
                 lengths = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
                 cosines.append((before * after).sum(1) / lengths)
@@ -105,37 +102,34 @@ def real(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
 
 
 def states(documents: int) -> list[Entry]:
-    """Encoded passages of the demo corpus."""
-    model = lateint.load_model("all-MiniLM-L6-v2", method="mice")
-    passages = [Document(passage.id, passage.text, passage.title) for passage in build_passages()[:documents]]
-    return [entry for start in range(0, len(passages), WINDOW) for entry in _encode(model, passages, start)]
-
-
-def _encode(model: Any, passages: Sequence[Document], start: int) -> list[Entry]:
-    return encode_window(model, list(passages[start : start + WINDOW]), start).entries
+    """Entries of the first passages of the standard library's documentation."""
+    model, passages = lateint.load_model(_harness.BASE, method="mice"), _harness.library_documents(documents)
+    starts = range(0, len(passages), WINDOW)
+    windows = [encode_window(model, passages[start : start + WINDOW], start) for start in starts]
+    return [entry for window in windows for entry in window.entries]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--documents", type=int, default=100_000, help="synthetic passages of each size")
-    parser.add_argument("--passages", type=int, default=1_000, help="passages of real states")
+    parser = _harness.argument_parser(__doc__)
+    parser.add_argument("--documents", type=int, default=100_000, help="synthetic passages for each size")
+    parser.add_argument("--passages", type=int, default=1_000, help="passages to encode with the model")
     options = parser.parse_args()
-    found = []
+    synthetic_rows, state_rows = [], []
     print(f"{'bytes a passage':>16} {'encoded':>9} {'built':>9} {'ratio':>7} {'sealed':>9} {'ratio':>7}  limit")
     for size in LIMITS:
-        found.append(row := synthetic(size, options.documents))
+        synthetic_rows.append(row := synthetic(size, options.documents))
         verdict = f"{row['limit']:.2f} {'PASS' if row['pass'] else 'FAIL'}"
         print(f"{size:>16} {_sizes(row)}  {verdict} ({row['seconds']} s)", flush=True)
     entries = states(options.passages)
     tokens = sum(len(entry.arrays["states"]) for entry in entries)
     print(f"\n{len(entries)} passages, {tokens / len(entries):.1f} tokens each, 384 numbers a token")
-    loaded = []
     for name in PIPELINES:
-        loaded.append(row := real(name, entries))
+        state_rows.append(row := real(name, entries))
         print(f"{name:>16} {_sizes(row)}  error {row['max_error']:.2e}, cosine {row['mean_cosine']:.6f}", flush=True)
-    result = {"synthetic": found, "states": {"tokens_a_passage": round(tokens / len(entries), 1), "pipelines": loaded}}
-    _harness.write("store_size", {"command": "python -m benchmarks.size.store_size"} | result)
-    sys.exit(0 if all(row["pass"] for row in found) else 1)
+    of_states = {"tokens_a_passage": round(tokens / len(entries), 1), "pipelines": state_rows}
+    command = "python -m benchmarks.size.store_size"
+    _harness.write("store_size", {"command": command, "synthetic": synthetic_rows, "states": of_states})
+    sys.exit(0 if all(row["pass"] for row in synthetic_rows) else 1)
 
 
 def _sizes(row: dict[str, Any]) -> str:

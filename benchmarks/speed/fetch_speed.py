@@ -1,18 +1,18 @@
 """How long does it take to read 1,000 documents by id, warm? Against plain LMDB, which checks nothing.
 
-Denominator: `get` of the same bytes from an LMDB file with one value a document, in a read transaction of its own, in the
-same run, for the same ids in the same order. Numerator: `Store.fetch`, all checks included, and `Store.decode`, apart.
-Synthetic passages: rows of 64 numbers through `int8:float16` (66 bytes a row), lengths spread by half around the mean; three
-arrays add token ids of two bytes and a vector of 128 numbers. One thread, its processor time; every run draws new ids.
+Numerator: `Store.fetch`, all checks included, and `Store.decode`, measured apart; the ratio is of their sum. Denominator: `get`
+of the same bytes from an LMDB file with one value a document, in a read transaction of its own, in the same run, for the same
+ids in the same order.
+Synthetic passages: rows of 64 numbers through `int8:float16` (66 bytes a row), lengths spread by half around the mean; cases
+with three arrays add token ids of two bytes and a vector of 128 numbers. Processor time of one thread; every run draws new ids.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,11 @@ SPECS = {
 WINDOW, WARM_RUNS = 512, 10
 
 
+def doc_id(number: int) -> str:
+    """The id of a document, 10 bytes."""
+    return f"D{37 * number:09d}"
+
+
 def passages(size: int, arrays: int, documents: int) -> Iterator[Entry]:
     """Entries of about `size` encoded bytes."""
     rng = np.random.default_rng(size)
@@ -42,74 +47,68 @@ def passages(size: int, arrays: int, documents: int) -> Iterator[Entry]:
     tokens, vector = rng.integers(0, 30_000, len(numbers)), rng.standard_normal(VECTOR).astype(np.float32)
     for number in range(documents):
         rows = int(mean * rng.uniform(0.5, 1.5) + 0.5)
-        found = {"states": numbers[:rows] * np.float32(rng.random()), "token_ids": tokens[:rows], "vector": vector}
-        yield Entry(name(number), {array: found[array] for array in list(found)[:arrays]})
-
-
-def name(number: int) -> str:
-    return f"D{37 * number:09d}"
+        entry = {"states": numbers[:rows] * np.float32(rng.random()), "token_ids": tokens[:rows], "vector": vector}
+        yield Entry(doc_id(number), {array: entry[array] for array in list(entry)[:arrays]})
 
 
 def build(folder: Path, size: int, arrays: int, documents: int) -> Store:
-    """The store, and beside it LMDB alone with the same bytes."""
+    """Build `folder`/store, and plain LMDB with the same bytes in `folder`/plain."""
     about: dict[str, Any] = {"model": {"name": "benchmark"}, "fingerprint": {}, "head": {}}
-    store = create_store(folder / "store", {array: SPECS[array] for array in list(SPECS)[:arrays]}, **about, window=WINDOW)
+    specs = {array: SPECS[array] for array in list(SPECS)[:arrays]}
+    store: Store = create_store(folder / "store", specs, **about, window=WINDOW)
     entries = passages(size, arrays, documents)
     for done in range(0, documents, WINDOW):
         store.append(list(islice(entries, WINDOW)), min(done + WINDOW, documents), "")
     with lmdb.open(str(folder / "plain"), map_size=4 * size * documents + (64 << 20)) as plain:
         for page in store.scan():
             with plain.begin(write=True) as transaction:
-                for doc_id, pieces in zip(page.ids, zip(*page.payloads.values(), strict=True), strict=True):
-                    transaction.put(doc_id.encode(), b"".join(pieces), append=True)
+                for key, pieces in zip(page.ids, zip(*page.payloads.values(), strict=True), strict=True):
+                    transaction.put(key.encode(), b"".join(pieces), append=True)
     return store
 
 
-def milliseconds(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Time of the thread on the processor: nothing waits here, and what else the machine does shall not count."""
-    start = time.thread_time()
-    found = work()
-    return 1e3 * (time.thread_time() - start), found
-
-
 def plain_get(plain: Any, ids: Sequence[str]) -> list[bytes]:
-    """The peer."""
+    """Read documents from plain LMDB: the peer."""
     with plain.begin() as transaction:
-        return [transaction.get(doc_id.encode()) for doc_id in ids]
+        return [transaction.get(key.encode()) for key in ids]
 
 
 def measure(case: tuple[int, int, int], wanted: int, pairs: int) -> dict[str, Any]:
-    """Alternate between the store and plain LMDB."""
+    """Alternate between plain LMDB and the store: medians, after some warm-up runs.
+
+    Raises: AssertionError if the two do not hold the same bytes.
+    """
     size, arrays, documents = case
-    rng, taken = np.random.default_rng(0), []
+    rng = np.random.default_rng(0)
+    times: dict[str, list[float]] = {"plain_get": [], "fetch": [], "decode": []}
     with tempfile.TemporaryDirectory() as folder, build(Path(folder), size, arrays, documents) as store:
         plain = lmdb.open(str(Path(folder) / "plain"), readonly=True, readahead=False)
         for _ in range(WARM_RUNS + pairs):
-            ids = [name(number) for number in rng.choice(documents, wanted, replace=False).tolist()]
-            floor, values = milliseconds(lambda ids=ids: plain_get(plain, ids))
-            fetch, raw = milliseconds(lambda ids=ids: store.fetch(ids))
-            decode, _ = milliseconds(lambda raw=raw: store.decode(raw))
-            taken.append((floor, fetch, decode, (fetch + decode) / floor))
+            ids = [doc_id(number) for number in rng.choice(documents, wanted, replace=False).tolist()]
+            # Nothing waits here, so processor time of the thread leaves out only what else the machine does.
+            plain_ms, values = _harness.timed(partial(plain_get, plain, ids), time.thread_time)
+            fetch_ms, fetched = _harness.timed(partial(store.fetch, ids), time.thread_time)
+            decode_ms = _harness.milliseconds(partial(store.decode, fetched), time.thread_time)
+            for name, ms in zip(times, (plain_ms, fetch_ms, decode_ms), strict=True):
+                times[name].append(ms)
         plain.close()
-        pieces = zip(*raw.payloads.values(), strict=True)
+        pieces = zip(*fetched.payloads.values(), strict=True)
         if [b"".join(piece) for piece in pieces] != values:
-            raise AssertionError("the two do not hold the same bytes")
-    floor, fetch, decode, ratio = (statistics.median(column) for column in zip(*taken[WARM_RUNS:], strict=True))
-    least = [min(column) for column in zip(*taken[WARM_RUNS:], strict=True)]
+            raise AssertionError("store and plain LMDB do not hold the same bytes")
+    counted = {name: each[WARM_RUNS:] for name, each in times.items()}
+    both = [fetch + decode for fetch, decode in zip(counted["fetch"], counted["decode"], strict=True)]
     return {
         "bytes_a_document": round(sum(map(len, values)) / wanted),
         "arrays": arrays,
         "documents": documents,
-        "plain_get_ms": round(floor, 3),
-        "fetch_ms": round(fetch, 3),
-        "decode_ms": round(decode, 3),
-        "ratio": round(ratio, 2),
-        "least_ms": {"plain_get": round(least[0], 3), "fetch": round(least[1], 3), "decode": round(least[2], 3)},
+        **{f"{name}_ms": round(ms, 3) for name, ms in _harness.medians(counted).items()},
+        "ratio": round(_harness.median_ratio(both, counted["plain_get"]), 2),
+        "least_ms": {name: round(min(each), 3) for name, each in counted.items()},
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _harness.argument_parser(__doc__)
     parser.add_argument("--ids", type=int, default=1_000, help="documents of a call")
     parser.add_argument("--pairs", type=int, default=100, help="paired runs of a case; medians are printed")
     options = parser.parse_args()
@@ -128,8 +127,9 @@ def main() -> None:
         "denominator": "plain LMDB get of the same bytes, one value a document, no checks, in the same run",
         "command": "python -m benchmarks.speed.fetch_speed",
         "pairs": options.pairs,
+        "cases": rows,
     }
-    print(f"written to {_harness.write('fetch_speed', result | {'cases': rows})}")
+    _harness.save("fetch_speed", result)
 
 
 if __name__ == "__main__":

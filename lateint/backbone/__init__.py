@@ -1,1 +1,1 @@
-"""Encoder families: one adapter a file, named after the `model_type` of transformers."""
+"""Encoder families: one adapter per file, named after the `model_type` of transformers."""

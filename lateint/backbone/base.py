@@ -1,8 +1,9 @@
-"""What every encoder family offers to the engine, and how a family is found."""
+"""The contract of encoder families, and the adapter of each `model_type` of transformers."""
 
 from __future__ import annotations
 
 import importlib
+from abc import ABC, abstractmethod
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,30 +13,38 @@ from torch import Tensor, nn
 from lateint.backbone.layer import Layer, TokenStates
 from lateint.errors import InputError, ModelError
 
+_NOT_FAMILIES = {"base", "layer", "precision", "split", "tokenizer"}  # modules of this folder without an adapter
 
-class Backbone(nn.Module):
-    """A Hugging Face encoder, taken apart. Each family subclasses this in a file named after its `model_type`.
+TransformersModel = Any
+"""A model of transformers. Its modules and its configuration differ by family and have no common type."""
 
-    `model` is the transformers model (bare, or with a classification head) and owns every weight; `layers` are views.
+
+class Backbone(nn.Module, ABC):
+    """A transformers encoder split into its layers. Each family is a subclass in a file named after its `model_type`.
+
+    `model` is the transformers model, with or without a classification head. It owns all weights; `layers` are views of its
+    modules. A family implements `build_layers`, `embed` and `classify`.
     """
 
-    rotary = False  # positions act inside attention only, so states do not depend on where a text starts
-    segments = True  # the family has segment (token type) embeddings
+    rotary = False
+    """True if positions act inside attention only, so that states do not depend on where a text starts."""
+    segments = True
+    """True if the family has segment (token type) embeddings."""
     first_position = 0
+    """Index of the first position in the checkpoint's position embeddings."""
 
     layers: tuple[Layer, ...]
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: TransformersModel) -> None:
         super().__init__()
         self.model = model
-        self.encoder = (model.base_model,)  # in a tuple: registered once, through `model`
         self.config = model.config
         self.layers = tuple(self.build_layers())
 
     @property
-    def bare(self) -> Any:
-        """The encoder without a classification head."""
-        return self.encoder[0]
+    def bare(self) -> TransformersModel:
+        """The encoder without its classification head."""
+        return self.model.base_model
 
     @property
     def width(self) -> int:
@@ -44,68 +53,68 @@ class Backbone(nn.Module):
 
     @property
     def max_positions(self) -> int:
-        """How many positions a text may use."""
+        """The number of positions available to a text."""
         return int(self.config.max_position_embeddings) - self.first_position
 
     @property
     def has_classifier(self) -> bool:
-        """Whether the checkpoint has a sequence-classification head."""
+        """True if the checkpoint has a sequence-classification head."""
         return self.model is not self.bare
 
+    @abstractmethod
     def build_layers(self) -> list[Layer]:
-        """The layers as views of the checkpoint's own modules."""
-        raise ModelError(f"{type(self).__name__} does not say how its layers are built")
+        """Build the layers as views of the checkpoint's modules."""
 
+    @abstractmethod
     def embed(self, ids: Tensor, segments: Tensor, positions: Tensor) -> Tensor:
-        """Token ids, segments and positions [n, t] int64 (positions counted from 0) -> states [n, t, h]."""
-        raise ModelError(f"{type(self).__name__} does not say how tokens are embedded")
+        """Embed token ids, segments and positions [n, t] int64 as states [n, t, h]. Positions count from 0."""
+
+    @abstractmethod
+    def classify(self, states: Tensor, mask: Tensor | None) -> Tensor:
+        """Map the last states [n, t, h] to logits [n, labels]; t may be 1 if `reads_cls_only`."""
 
     @property
     def word_embeddings(self) -> Tensor:
-        """Input embeddings of the vocabulary [vocabulary, e]."""
-        found: Tensor = self.bare.get_input_embeddings().weight
-        return found
+        """Input embeddings [vocabulary, e]."""
+        weight: Tensor = self.bare.get_input_embeddings().weight
+        return weight
 
     def position_table(self) -> Tensor | None:
-        """Position embeddings [positions, h] as states get them; None under rotary positions."""
+        """Return the position embeddings at the width of the layers, [positions, h]; None for rotary positions."""
         return None if self.rotary else self.widen(self.bare.embeddings.position_embeddings.weight[self.first_position :])
 
     def segment_table(self) -> Tensor | None:
-        """Segment embeddings [segments, h] as states get them; None for a family without segments."""
+        """Return the segment embeddings at the width of the layers, [segments, h]; None for a family without segments."""
         return self.widen(self.bare.embeddings.token_type_embeddings.weight) if self.segments else None
 
     def widen(self, embeddings: Tensor) -> Tensor:
-        """Embeddings [n, e] at the width of the layers, [n, h]."""
+        """Project embeddings [n, e] to the width of the layers, [n, h]."""
         return embeddings
 
     def train(self, mode: bool = True) -> Backbone:
-        """Set training mode, of the views too: they hold the dropout switches but own no weights."""
+        """Set training mode for the model and for the layer views: the views apply the dropout of the layers."""
         super().train(mode)
         for layer in self.layers:
             layer.train(mode)
         return self
 
     def run(self, rows: TokenStates, start: int, stop: int) -> TokenStates:
-        """Rows after layers start..stop-1. Cost: (stop - start)·(12·t·h² + 2·t²·h) a text."""
+        """Run layers start..stop-1. Cost: (stop - start)·(12·t·h² + 2·t²·h) per text."""
         for layer in self.layers[start:stop]:
             rows = rows.with_states(layer(rows))
         return rows
 
     def final(self, states: Tensor) -> Tensor:
-        """What the family does after its last layer (a final norm, for pre-norm families)."""
+        """Apply what follows the last layer: a final norm in pre-norm families, nothing in others."""
         return states
 
     @property
     def reads_cls_only(self) -> bool:
-        """Whether the classification head looks at the first row alone."""
+        """True if the classification head reads the first row only."""
         return True
 
-    def classify(self, states: Tensor, mask: Tensor | None) -> Tensor:
-        """Last states [n, t, h] (t may be 1 if `reads_cls_only`) -> logits [n, labels]."""
-        raise ModelError(f"{type(self).__name__} has no classification head")
-
     def tensors(self, depth: int) -> dict[str, Tensor]:
-        """The weights that states after `depth` layers pass through, by the checkpoint's own names."""
+        """Return the weights that determine states after `depth` layers, by their names in the checkpoint."""
         last = depth == len(self.layers)
         kept = {}
         for name, tensor in self.bare.state_dict().items():
@@ -117,7 +126,7 @@ class Backbone(nn.Module):
 
 
 def _layer_number(name: str) -> int | None:
-    """The layer that a weight belongs to: 3 for `encoder.layer.3.output.dense.weight`."""
+    """Return the layer number in a weight's name: 3 for `encoder.layer.3.output.dense.weight`; None without one."""
     pieces = name.split(".")
     for before, piece in pairwise(pieces):
         if before in ("layer", "layers") and piece.isdecimal():
@@ -126,22 +135,21 @@ def _layer_number(name: str) -> int | None:
 
 
 def supported_families() -> list[str]:
-    """The `model_type`s that have an adapter."""
-    own = {"base", "layer", "precision", "split", "tokenizer"}
-    files = Path(__file__).parent.glob("*.py")
-    return sorted(f.stem.replace("_", "-") for f in files if f.stem not in own and not f.stem.startswith("_"))
+    """Return the `model_type`s that have an adapter, sorted."""
+    files = Path(__file__).parent.glob("[!_]*.py")
+    return sorted(file.stem.replace("_", "-") for file in files if file.stem not in _NOT_FAMILIES)
 
 
 def check_family(family: str) -> None:
-    """Raise ModelError for a family without an adapter; the message lists those that have one."""
+    """Raise ModelError for a family without an adapter; the message lists the supported families."""
     if family not in supported_families():
         raise ModelError(f"no adapter for encoder family {family!r}; supported: {', '.join(supported_families())}")
 
 
-def adapt(model: Any) -> Backbone:
-    """Take a transformers model apart.
+def adapt(model: TransformersModel) -> Backbone:
+    """Wrap a transformers model in the adapter of its family.
 
-    Raises: ModelError for a family without an adapter; the message lists those that have one.
+    Raises: ModelError for a family without an adapter; the message lists the supported families.
     """
     family = str(model.config.model_type)
     check_family(family)
@@ -151,7 +159,7 @@ def adapt(model: Any) -> Backbone:
 
 
 def check_positions(backbone: Backbone, last: int) -> None:
-    """Refuse texts that reach beyond the backbone's positions. Raises: InputError."""
+    """Raise InputError if a text needs more positions than the backbone has."""
     if last > backbone.max_positions:
         raise InputError(
             f"the layout reaches position {last}, but this encoder has {backbone.max_positions}; "

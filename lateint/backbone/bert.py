@@ -1,17 +1,21 @@
-"""BERT, and MiniLM checkpoints, which are BERT."""
+"""BERT. MiniLM checkpoints have this `model_type` too."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from lateint.backbone.base import Backbone
 from lateint.backbone.layer import Attention, FeedForward, Layer
 
+if TYPE_CHECKING:
+    from transformers.models.bert.configuration_bert import BertConfig
+    from transformers.models.bert.modeling_bert import BertLayer
 
-def post_norm_layer(layer: Any, config: Any) -> Layer:
-    """A view of a BERT-shaped layer (BERT, RoBERTa, ELECTRA)."""
+
+def post_norm_layer(layer: BertLayer, config: BertConfig) -> Layer:
+    """Build a view of a post-norm layer of BERT, RoBERTa or ELECTRA: their modules have the same names."""
     inner, out = layer.attention.self, layer.attention.output
     attention = Attention(inner.query, inner.key, inner.value, out.dense, out.LayerNorm)
     attention.heads = config.num_attention_heads
@@ -23,7 +27,7 @@ def post_norm_layer(layer: Any, config: Any) -> Layer:
 
 
 class Bert(Backbone):
-    """Absolute positions, two segments, post-norm; the classifier reads the pooled CLS."""
+    """Absolute positions, two segments, post-norm. The classifier reads the pooled CLS state."""
 
     def build_layers(self) -> list[Layer]:
         return [post_norm_layer(layer, self.config) for layer in self.bare.encoder.layer]

@@ -1,4 +1,4 @@
-"""DistilBERT: BERT-shaped, without segments and without a pooler."""
+"""DistilBERT: the layers of BERT, without segments and without a pooler."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lateint.backbone.layer import Attention, FeedForward, Layer
 
 
 class DistilBert(Backbone):
-    """Absolute positions, post-norm; the classifier reads CLS through a dense layer and ReLU."""
+    """Absolute positions, no segments, post-norm. The classifier reads the CLS state through a dense layer and ReLU."""
 
     segments = False
 

@@ -1,4 +1,4 @@
-"""ELECTRA: BERT-shaped layers, with a projection where embeddings are narrower than the layers."""
+"""ELECTRA: the layers of BERT, with a projection where embeddings are narrower than the layers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lateint.backbone.bert import Bert
 
 
 class Electra(Bert):
-    """Absolute positions, two segments; the classifier reads CLS through its own dense layer."""
+    """Absolute positions, two segments, post-norm. The classifier reads the CLS state through its own dense layer."""
 
     def embed(self, ids: Tensor, segments: Tensor, positions: Tensor) -> Tensor:
         states = super().embed(ids, segments, positions)

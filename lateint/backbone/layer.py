@@ -1,8 +1,8 @@
-"""A transformer layer in two halves, attention and feed-forward, under the same names for every family.
+"""A transformer layer as attention and feed-forward, with the same names in every family.
 
-The linear maps are the checkpoint's own modules, shared and not copied: training one trains the other. Keeping the rows
-that are updated apart from the context that they attend to gives everything that lateint needs from one code path:
-ordinary layers (rows = context), a last layer for the CLS row only, and cross-attention to frozen documents.
+The linear maps are the modules of the checkpoint, shared and not copied: training one trains the other. Attention takes the
+rows to update and the context that they attend to as separate arguments. One code path therefore serves ordinary layers
+(rows = context), a last layer for the CLS row only, and cross-attention to frozen documents.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 Rotary = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Positions [n, t] -> cosine and sine tables [n, t, h / heads]."""
+"""Maps positions [n, t] to tables of cosines and sines [n, t, h / heads]."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenStates:
-    """Token states with what travels along with them.
+    """Token states with their positions, mask and attention bias.
 
-    states [n, t, h] float; positions [n, t] int64; mask [n, t] bool, True where a token is real, None if all are;
-    bias [t, t] float, added to what row i's attention thinks of token j before the softmax, None for nothing.
+    states [n, t, h] float; positions [n, t] int64; mask [n, t] bool, True for real tokens and False for padding, None if all
+    tokens are real; bias [t, t] float, added to the attention logit of row i for token j, None for no bias.
     """
 
     states: Tensor
@@ -33,15 +33,15 @@ class TokenStates:
     bias: Tensor | None = None
 
     def first(self) -> TokenStates:
-        """The first row of each text (CLS)."""
+        """Return the first row of each text (CLS)."""
         return TokenStates(self.states[:, :1], self.positions[:, :1], None, None if self.bias is None else self.bias[:1])
 
     def with_states(self, states: Tensor) -> TokenStates:
-        """The same rows with other states."""
+        """Return a copy with other states."""
         return TokenStates(states, self.positions, self.mask, self.bias)
 
     def expand(self, n: int) -> TokenStates:
-        """One text seen n times, without copying."""
+        """Repeat a batch of one text n times, as views without copies; the bias is dropped."""
         mask = None if self.mask is None else self.mask.expand(n, -1)
         return TokenStates(self.states.expand(n, -1, -1), self.positions.expand(n, -1), mask)
 
@@ -49,7 +49,7 @@ class TokenStates:
 class Attention(nn.Module):
     """Multi-head attention of rows to a context, with residual and norm.
 
-    Post-norm: norm(x + out(attend(x))). Pre-norm: x + out(attend(norm(x))), where the context is normed too.
+    Post-norm: norm(x + out(attend(x))). Pre-norm: x + out(attend(norm(x))), with the same norm applied to the context.
     """
 
     def __init__(self, query: nn.Module, key: nn.Module, value: nn.Module, output: nn.Module, norm: nn.Module) -> None:
@@ -58,27 +58,30 @@ class Attention(nn.Module):
         self.heads = 1
         self.pre_norm = False
         self.rotary: Rotary | None = None
-        self.window: int | None = None  # tokens further apart than this do not see each other
-        self.cached = False  # a context is given as its `keys_values`, not as states
+        self.window: int | None = None  # rows attend to tokens at most this many positions away; None: no limit
+        self.cached = False  # True: contexts are passed as `keys_values`, not as states
         self.dropout = 0.0
 
     def forward(self, rows: TokenStates, context: TokenStates) -> Tensor:
-        """States of the rows after attention to the context: [n, t, h]. Cost: 2·t·h² + 2·m·h² + 2·t·m·h."""
+        """Attend to the context and return the updated rows [n, t, h]. Cost: 2·t·h² + 2·m·h² + 2·t·m·h per text."""
         q, k, v = self._projected(rows, context)
         mask = _biased(_visible(rows, context, self.window), rows.bias, q)
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0)
         return self.updated(rows.states, attended)
 
     def updated(self, x: Tensor, attended: Tensor) -> Tensor:
-        """States x [n or 1, t, h] with what their heads attended to, [n, heads, t, h / heads]: [n, t, h]. Cost: t·h²."""
+        """Apply the output map, residual and norm: [n, t, h]. Cost: t·h² per text.
+
+        Args: `x` states [n or 1, t, h]; `attended` [n, heads, t, h / heads], the weighted values of each head.
+        """
         out = F.dropout(self.output(attended.transpose(1, 2).flatten(2)), self.dropout, self.training)
         states: Tensor = x + out if self.pre_norm else self.norm(out + x)
         return states
 
     def probabilities(self, rows: TokenStates, context: TokenStates) -> Tensor:
-        """How each row shares its attention among the context: [n, heads, t, m], masked tokens 0; without dropout.
+        """Return the attention weights of each row over the context: [n, heads, t, m], without dropout.
 
-        Rows add up to 1. Cost: t·h² + m·h² + t·m·h a text, and n·heads·t·m numbers of memory.
+        Each row sums to 1; masked tokens have weight 0. Cost: t·h² + m·h² + t·m·h per text, memory for n·heads·t·m numbers.
         """
         q, k, _ = self._projected(rows, context)
         logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
@@ -90,7 +93,7 @@ class Attention(nn.Module):
         return logits.softmax(dim=-1)
 
     def _projected(self, rows: TokenStates, context: TokenStates) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries [n, heads, t, h / heads], keys and values [n, heads, m, h / heads]; positions are in them if rotary."""
+        """Return queries [n, heads, t, h / heads], keys and values [n, heads, m, h / heads], rotated if rotary."""
         x, y = rows.states, context.states
         own = self.norm(x) if self.pre_norm else x
         if self.cached:
@@ -104,33 +107,33 @@ class Attention(nn.Module):
         return q, k, v
 
     def keys_values(self, context: Tensor) -> Tensor:
-        """What a context [n, m, h] gives to attention whatever the rows are: keys beside values, [n, m, 2h].
+        """Return the keys and values of a context [n, m, h], concatenated: [n, m, 2h]. They do not depend on the rows.
 
-        Without rotary positions. Cost: 2·m·h² a text.
+        Rotary positions are not applied. Cost: 2·m·h² per text.
         """
         states = self.norm(context) if self.pre_norm else context
         return torch.cat([self.key(states), self.value(states)], dim=-1)
 
     def per_head(self, x: Tensor) -> Tensor:
-        """[n, t, h] -> [n, heads, t, h / heads]."""
+        """Split [n, t, h] into attention heads: [n, heads, t, h / heads]."""
         return x.view(*x.shape[:-1], self.heads, -1).transpose(1, 2)
 
 
 def _visible(rows: TokenStates, context: TokenStates, window: int | None) -> Tensor | None:
-    """Which row may look at which context token: bool [n, 1, t, m], or None where all may."""
+    """Return which context tokens each row may attend to: bool [n, 1, t, m], or None if all rows attend to all tokens."""
     real = None if context.mask is None else context.mask[:, None, None, :]
     if window is None:
         return real
-    apart = (rows.positions[:, :, None] - context.positions[:, None, :]).abs()[:, None]
-    near = apart <= window
+    distance = (rows.positions[:, :, None] - context.positions[:, None, :]).abs()[:, None]
+    near = distance <= window
     seen = near if real is None else near & real
-    # A row far from every real token sees them all: a row that sees nothing, as some pads do, would turn into NaN.
+    # A row with no real token in its window, such as some padding, attends to all real tokens: otherwise it becomes NaN.
     blind = ~seen.any(dim=-1, keepdim=True)
     return seen | (blind if real is None else blind & real)
 
 
 def _biased(visible: Tensor | None, bias: Tensor | None, like: Tensor) -> Tensor | None:
-    """The mask as attention takes it: bool, or in the dtype of `like` what is added, -inf where nothing may be seen."""
+    """Combine mask and bias for fused attention: bool without a bias, else logits to add in the dtype of `like`."""
     if bias is None:
         return visible
     added = bias.to(like.dtype)[None, None]
@@ -145,7 +148,7 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class FeedForward(nn.Module):
-    """The position-wise half of a layer, with residual and norm; gated (GLU) where the family is."""
+    """The feed-forward half of a layer, with residual and norm; gated (GLU) in some families."""
 
     def __init__(self, up: nn.Module, down: nn.Module, norm: nn.Module, activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -155,7 +158,7 @@ class FeedForward(nn.Module):
         self.dropout = 0.0
 
     def forward(self, x: Tensor) -> Tensor:
-        """States [n, t, h] -> [n, t, h]. Cost: 8·t·h² for an inner width of 4h."""
+        """Map states [n, t, h] to states [n, t, h]. Cost: 8·t·h² per text for an inner width of 4h."""
         inner = self.up(self.norm(x) if self.pre_norm else x)
         if self.gated:
             value, gate = inner.chunk(2, dim=-1)
@@ -174,6 +177,6 @@ class Layer(nn.Module):
         self.attention, self.feed_forward = attention, feed_forward
 
     def forward(self, rows: TokenStates, context: TokenStates | None = None) -> Tensor:
-        """States of the rows after the layer; the context is the rows themselves unless given."""
+        """Return the states of the rows after the layer. Without a context, rows attend to each other."""
         states: Tensor = self.feed_forward(self.attention(rows, rows if context is None else context))
         return states

@@ -1,8 +1,8 @@
-"""ModernBERT: rotary positions, pre-norm, gated feed-forward, and a sliding window in most layers."""
+"""ModernBERT: rotary positions, pre-norm, gated feed-forward, and sliding-window attention in most layers."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -11,23 +11,26 @@ from torch.nn import functional as F
 from lateint.backbone.base import Backbone
 from lateint.backbone.layer import Attention, FeedForward, Layer, Rotary
 
+if TYPE_CHECKING:
+    from transformers.models.modernbert.modeling_modernbert import ModernBertEncoderLayer
+
 
 class FusedSlice(nn.Module):
-    """One third of a fused query-key-value map, as a linear map of its own that shares the fused weights."""
+    """The query, key or value map of a fused query-key-value map. It shares the fused weights."""
 
     def __init__(self, fused: nn.Linear, index: int) -> None:
         super().__init__()
         self.fused, self.index = fused, index
 
     def forward(self, x: Tensor) -> Tensor:
-        """States [..., h] -> [..., h]."""
+        """Map states [..., h] to queries, keys or values [..., h]."""
         weight = self.fused.weight.chunk(3)[self.index]
         bias = None if self.fused.bias is None else self.fused.bias.chunk(3)[self.index]
         return F.linear(x, weight, bias)
 
 
 class ModernBert(Backbone):
-    """States do not depend on where a text starts, so document positions may follow any query."""
+    """Rotary positions, no segments, pre-norm. States do not depend on where a text starts, so documents may `follow`."""
 
     rotary = True
     segments = False
@@ -35,7 +38,7 @@ class ModernBert(Backbone):
     def build_layers(self) -> list[Layer]:
         return [self._view(layer) for layer in self.bare.layers]
 
-    def _view(self, layer: Any) -> Layer:
+    def _view(self, layer: ModernBertEncoderLayer) -> Layer:
         maps = [FusedSlice(layer.attn.Wqkv, i) for i in range(3)]
         attention = Attention(maps[0], maps[1], maps[2], layer.attn.Wo, layer.attn_norm)
         attention.heads, attention.pre_norm = self.config.num_attention_heads, True
@@ -48,7 +51,7 @@ class ModernBert(Backbone):
 
     def _rotary(self, layer_type: str) -> Rotary:
         def tables(positions: Tensor) -> tuple[Tensor, Tensor]:
-            like = torch.empty(0, device=positions.device)
+            like = torch.empty(0, device=positions.device)  # transformers reads only its device and dtype
             cos, sin = self.bare.rotary_emb(like, positions, layer_type)
             return cos, sin
 

@@ -1,4 +1,4 @@
-"""Similarities in float32 also where the layers around them run in mixed precision: scores differ by less than its steps."""
+"""Keep similarities in float32 under mixed precision: scores of candidates differ by less than a step of bfloat16."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-Given = ParamSpec("Given")
-Found = TypeVar("Found")
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
-def in_float32(compute: Callable[Given, Found]) -> Callable[Given, Found]:
-    """Run a function of tensors with autocast off: what it casts to float32 stays so."""
+def in_float32(compute: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Decorate a function of tensors to run with autocast disabled: tensors that it casts to float32 stay float32."""
 
     @wraps(compute)
-    def run(*given: Given.args, **named: Given.kwargs) -> Found:
-        kinds = {value.device.type for value in (*given, *named.values()) if isinstance(value, Tensor)}
-        with torch.autocast(next(iter(kinds), "cpu"), enabled=False):
-            return compute(*given, **named)
+    def run(*arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
+        devices = {value.device.type for value in (*arguments, *named.values()) if isinstance(value, Tensor)}
+        with torch.autocast(next(iter(devices), "cpu"), enabled=False):
+            return compute(*arguments, **named)
 
     return run

@@ -1,20 +1,19 @@
-"""RoBERTa: positions start after the padding index, and there is one segment."""
+"""RoBERTa: positions start after the padding index, and all tokens have the same segment."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
+from lateint.backbone.base import TransformersModel
 from lateint.backbone.bert import Bert
 
 
 class Roberta(Bert):
-    """Like BERT, but the tokenizer's pair template is `<s> q </s></s> d </s>` and segments say nothing."""
+    """The layers of BERT with one segment. The pair template of its tokenizer is `<s> q </s></s> d </s>`."""
 
     segments = False
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: TransformersModel) -> None:
         self.first_position = int(model.config.pad_token_id) + 1
         super().__init__(model)
 

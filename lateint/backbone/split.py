@@ -1,4 +1,4 @@
-"""The split: each side alone through the lower layers, and what both sides look like when they meet."""
+"""The split: run each side alone through the lower layers, then join both sides into one sequence."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from lateint.backbone.tokenizer import TokenBatch
 from lateint.methods.method import Layout
 
 
-def states_after(backbone: Backbone, block: TokenBatch, depths: Iterable[int]) -> dict[int, TokenStates]:
-    """Token block -> rows [n, t, h] after each of these numbers of layers, every layer run once.
+def states_after(backbone: Backbone, batch: TokenBatch, depths: Iterable[int]) -> dict[int, TokenStates]:
+    """Return the states [n, t, h] of a batch after each of these numbers of layers. Each layer runs once.
 
-    After all T layers comes the family's final norm. Cost: (largest depth)·(12·t·h² + 2·t²·h) a text.
+    States after all T layers include the family's final norm. Cost: (largest depth)·(12·t·h² + 2·t²·h) per text.
     """
-    rows = TokenStates(backbone.embed(block.ids, block.segments, block.positions), block.positions, block.mask)
-    found, done = {}, 0
+    rows = TokenStates(backbone.embed(batch.ids, batch.segments, batch.positions), batch.positions, batch.mask)
+    after, done = {}, 0
     for depth in sorted(set(depths)):
         rows, done = backbone.run(rows, done, depth), depth
-        found[depth] = rows.with_states(backbone.final(rows.states)) if depth == len(backbone.layers) else rows
-    return found
+        after[depth] = rows.with_states(backbone.final(rows.states)) if depth == len(backbone.layers) else rows
+    return after
 
 
 def document_start(document: Layout, query: Layout, query_tokens: int) -> int:
-    """The position of a document's first token, by the layout's rule."""
+    """Return the position of a document's first token under its layout; `query_tokens` is used by `follow` only."""
     return {"restart": 0, "offset": query.max_length, "follow": query_tokens}[document.positions]
 
 
 def join(query: TokenStates, document: TokenStates) -> TokenStates:
-    """Query rows [1, q, h] before each document's rows [n, m, h]: [n, q + m, h]."""
+    """Put the query's states [1, q, h] before the states of each document [n, m, h]: [n, q + m, h]."""
     n = document.states.shape[0]
     left = query.expand(n)
     mask = None
     if document.mask is not None or left.mask is not None:
-        mask = torch.cat([_full(left), _full(document)], dim=1)
+        mask = torch.cat([_full_mask(left), _full_mask(document)], dim=1)
     return TokenStates(
         torch.cat([left.states, document.states], dim=1), torch.cat([left.positions, document.positions], dim=1), mask
     )
 
 
-def _full(rows: TokenStates) -> Tensor:
+def _full_mask(rows: TokenStates) -> Tensor:
     return torch.ones_like(rows.positions, dtype=torch.bool) if rows.mask is None else rows.mask

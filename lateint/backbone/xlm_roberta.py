@@ -1,4 +1,4 @@
-"""XLM-RoBERTa: RoBERTa with another vocabulary."""
+"""XLM-RoBERTa: RoBERTa with a multilingual vocabulary."""
 
 from lateint.backbone.roberta import Roberta
 

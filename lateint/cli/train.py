@@ -65,7 +65,7 @@ def command(data: tuple[str, ...], split: str, output: str, **options: Any) -> N
       lateint train --recipe evidence --data squad --data medquad --data selqa --output my-evidence
       lateint train --method mice --base all-MiniLM-L6-v2 --teacher default --data squad --steps 300 --output mice-squad
     """
-    from lateint.train.initialise import prepare
+    from lateint.train.initialise import initialise
     from lateint.train.run import check
 
     model, shares, budgets = _start(options)
@@ -73,7 +73,7 @@ def command(data: tuple[str, ...], split: str, output: str, **options: Any) -> N
     check(model, sets, taught=options["teacher"] is not None)
     setup = _setup(Path(output), budgets, shares, options)
     _announce(_claim(setup.folder, model, data, split, options), setup)
-    for name, value in prepare(model, sets, options["seed"]).items():
+    for name, value in initialise(model, sets, options["seed"]).items():
         click.echo(f"prepared: {name} {value:.4f}", err=True)
     history = _train(model, sets, setup, options)
     _save(model, Path(output), history, options)

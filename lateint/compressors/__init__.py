@@ -1,1 +1,1 @@
-"""Compressors: learned maps from width h to stored width c. One module a name."""
+"""Compressors: learned maps from width h to stored width c. One module per name; the contracts are in `base`."""

@@ -1,4 +1,4 @@
-"""A random orthonormal map that is the same in every process."""
+"""Orthonormal directions: random ones that are the same in every process, and principal ones of given vectors."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from lateint.errors import InputError
 
 
 def orthonormal(rows: int, columns: int) -> Tensor:
-    """A random matrix [rows, columns] float32 whose shorter side is orthonormal, from torch's generator.
+    """Draw a random matrix [rows, columns] float32 whose shorter side is orthonormal, from torch's generator.
 
-    Computed in float64 and rounded, because the last bits of a QR decomposition depend on the number of threads.
+    It is computed in float64 and rounded, because the last bits of a QR decomposition depend on the number of threads.
     """
     flat = torch.empty(rows, columns).normal_().double()
     q, r = torch.linalg.qr(flat.T if rows < columns else flat)
     q = q * r.diagonal().sign()
-    found: Tensor = (q.T if rows < columns else q).float().contiguous()
-    return found
+    matrix: Tensor = (q.T if rows < columns else q).float().contiguous()
+    return matrix
 
 
 def principal(vectors: Tensor, width: int) -> Tensor:
-    """The `width` orthonormal directions [h, width] float64 that hold most of the squared length of vectors [n, h].
+    """Find the `width` orthonormal directions [h, width] float64 that hold most of the squared length of vectors [n, h].
 
-    Nothing is subtracted: `vectors @ principal(vectors, h)` keeps every dot product, and a direction that all vectors
+    The vectors are not centred: `vectors @ principal(vectors, h)` keeps every dot product, and a direction that all vectors
     share counts like any other, because cosines need it.
     Raises: InputError for a width outside 1..h. Cost: n·h² + h³.
     """
@@ -32,5 +32,5 @@ def principal(vectors: Tensor, width: int) -> Tensor:
         raise InputError(f"{width} principal directions of vectors of width {h}; expected 1..{h}")
     exact = vectors.double()
     _, directions = torch.linalg.eigh(exact.T @ exact / len(exact))
-    found: Tensor = directions[:, -width:].flip(1).contiguous()
-    return found
+    largest: Tensor = directions[:, -width:].flip(1).contiguous()
+    return largest

@@ -1,64 +1,115 @@
-"""What compressors share that turn a token into bytes by themselves."""
+"""The contract of compressors: learned maps from token states of width h to stored codes of width c."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
-from lateint.compressors.linear import Linear
+from torch import Tensor, nn
 
 
-class Tables(NamedTuple):
-    """What stored bytes add to inner products with q queries, float32.
+@dataclass(frozen=True, slots=True)
+class FitSample:
+    """Token states of some texts, on which a part is fitted before training.
 
-    `shares` [k, 256, q]: each of k bytes, by its place and value. `words` [vocabulary, q]: the number in the two bytes before
-    those, the lower first; None where there is none.
+    states [n, h] float32; token_ids [n] int64, meaningful only where the pool keeps tokens as they are; side [n, h], side
+    information, None where the compressor takes none; embeddings [vocabulary, e], the encoder's input embeddings.
     """
 
-    shares: Tensor
-    words: Tensor | None = None
+    states: Tensor
+    token_ids: Tensor | None = None
+    side: Tensor | None = None
+    embeddings: Tensor | None = None
 
 
-class Quantizer(Linear, ABC):
-    """Directions z = A x / |A x|, stored as bytes that stand for z' ≈ z; x' = W z'; h -> c -> h.
+class FitData(Protocol):
+    """Where parts take their samples from; a sample is computed when it is first asked for."""
 
-    What comes back is the best guess of a direction, a little shorter than 1 where it is vague, and its inner product the best
-    guess of the cosine. So heads compare by inner products, and read bytes by look-ups, as `tables` has them. Which bytes stand
-    for z may depend on the token's id.
+    @property
+    def documents(self) -> FitSample:
+        """Token states of documents, as the compressor receives them."""
+        ...
+
+
+class Compressor(nn.Module, ABC):
+    """Maps token states [..., h] to codes [..., c], row by row.
+
+    A subclass sets `width` and implements `compress`. It is built as `PART(states_width, **settings)`, its settings are
+    keyword-only, and its parameters start from torch's generator.
+    """
+
+    width: int
+    """Numbers of a code, c."""
+    needs_side = False
+    """True if `compress` needs side information: the static embeddings of the same tokens."""
+    needs_tokens = False
+    """True if codes depend on token ids, so that the pool before it must keep tokens as they are."""
+    expands = False
+    """True if `expand` maps codes back to states."""
+    both_sides = False
+    """True if the query's states pass through the compressor and back as well."""
+
+    @abstractmethod
+    def compress(self, states: Tensor, side: Tensor | None = None) -> Tensor:
+        """Map states [..., h] to codes [..., c]. Raises: InputError if side information is needed and missing."""
+
+    def expand(self, codes: Tensor, side: Tensor | None = None) -> Tensor:
+        """Map codes [..., c] back to states [..., h]; only where `expands` is true."""
+        raise TypeError(f"{type(self).__name__} cannot map codes back to states; check `expands` first")
+
+    def linear_down(self) -> Tensor | None:
+        """Return the matrix [c, h] if codes are a linear map of states, up to their length; None otherwise."""
+        return None
+
+    def linear_up(self) -> Tensor | None:
+        """Return the matrix [h, c] if `expand` is a linear map without a bias; None otherwise."""
+        return None
+
+    def fit(self, data: FitData, trained: frozenset[str] = frozenset()) -> dict[str, float]:
+        """Fit what has a closed form, in place, and leave the tensors named in `trained` as they are.
+
+        Returns: the quality of what was fitted, by name; empty if nothing was.
+        """
+        return {}
+
+
+class LookupTables(NamedTuple):
+    """What stored bytes contribute to inner products with q queries, float32.
+
+    by_byte [k, 256, q]: the contribution of each of k bytes, by its position and value. by_token [vocabulary, q]: the
+    contribution of the token id in the two bytes before those, low byte first; None if codes hold no token id.
+    """
+
+    by_byte: Tensor
+    by_token: Tensor | None = None
+
+
+class Quantizer(Compressor, ABC):
+    """A compressor that turns the direction of a state into bytes by itself.
+
+    Codes z = A x / |A x| are stored as bytes that decode to an estimate z' of z, a little shorter than 1 where the bytes are
+    vague. The inner product with z' is the best estimate of the cosine, so heads compare by inner products and read
+    bytes through `lookup_tables`. The bytes of z may depend on the token's id.
     """
 
     @property
     @abstractmethod
     def code_bytes(self) -> int:
-        """Bytes of a token in a store."""
-
-    def compress(self, states: Tensor, side: Tensor | None = None) -> Tensor:
-        """States [..., h] -> directions [..., c] of length 1, before they become codes."""
-        return F.normalize(super().compress(states), dim=-1)
+        """Bytes stored per token."""
 
     @abstractmethod
-    def codes(self, directions: Tensor, token_ids: Tensor) -> Tensor:
-        """Directions [..., c] of tokens with these ids [...] -> uint8 [..., code_bytes]."""
+    def quantize(self, directions: Tensor, token_ids: Tensor) -> Tensor:
+        """Map directions [..., c] of tokens with ids [...] to bytes, uint8 [..., code_bytes]."""
 
     @abstractmethod
     def decode(self, codes: Tensor) -> Tensor:
-        """uint8 [..., code_bytes] -> what they stand for, [..., c]; differentiable in the weights."""
+        """Map bytes, uint8 [..., code_bytes], to the directions they stand for, [..., c]; differentiable in the weights."""
 
     @abstractmethod
-    def tables(self, queries: Tensor) -> Tables:
-        """What bytes add to the inner product with queries [q, c]."""
+    def lookup_tables(self, queries: Tensor) -> LookupTables:
+        """Return what bytes contribute to inner products with queries [q, c]."""
 
     def straight_through(self, directions: Tensor, token_ids: Tensor) -> Tensor:
-        """What codes give back of directions [..., c], with the gradient of the directions themselves and of the weights."""
-        return self.decode(self.codes(directions, token_ids)).to(directions) + (directions - directions.detach())
-
-    @torch.no_grad()
-    def fit(self, states: Tensor) -> float:
-        """Principal directions of states [n, h]; W gives back their mean length. Returns: the share of squared length kept."""
-        kept = super().fit(states)
-        self.up.mul_(F.linear(states, self.down).norm(dim=1).mean())
-        return kept
+        """Quantise and decode directions [..., c]; gradients reach the weights, and pass to the directions unchanged."""
+        return self.decode(self.quantize(directions, token_ids)).to(directions) + (directions - directions.detach())

@@ -1,4 +1,4 @@
-"""PreTTR's compressor: a narrow layer with a non-linearity, and a norm on the way back."""
+"""PreTTR's compressor: a narrow layer with a nonlinearity, and a norm on the way back."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lateint.compressors._validation import check_width
+from lateint.compressors.base import Compressor
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(Compressor):
     """z = GELU(A x + a), x' = LayerNorm(W z + b); h -> c -> h. Source: arXiv:2004.14255, Sec. 3.2.
 
-    `width`: ours for h = 384; the paper has 128, 256 and 384 of 768. `both_sides`: the query's rows pass there and back
-    too, as every position does in the graph that the authors released; False leaves them alone. The rounding to float16
-    between the halves is a codec of the store, and concerns documents only.
-    Cost: h·c multiply-adds a token and direction.
+    `width`: the default is ours for h = 384; the paper has 128, 256 and 384 of 768. `both_sides`: the query's states pass
+    through the compressor and back too, as every position does in the graph that the authors released; False leaves them
+    alone. The rounding to float16 between the halves is a codec of the store, and concerns documents only.
+    Cost: h·c multiply-adds per token and direction.
     """
 
-    needs_side = False
+    expands = True
 
     def __init__(self, states_width: int, *, width: int = 128, both_sides: bool = True) -> None:
         super().__init__()
@@ -27,13 +28,13 @@ class Bottleneck(nn.Module):
         self.norm = nn.LayerNorm(states_width)
 
     def compress(self, states: Tensor, side: Tensor | None = None) -> Tensor:
-        """States [..., h] -> codes [..., c]."""
+        """Map states [..., h] to codes [..., c]."""
         return F.gelu(self.down(states))
 
     def expand(self, codes: Tensor, side: Tensor | None = None) -> Tensor:
-        """Codes [..., c] -> states [..., h]."""
-        out: Tensor = self.norm(self.up(codes))
-        return out
+        """Map codes [..., c] to states [..., h]."""
+        states: Tensor = self.norm(self.up(codes))
+        return states
 
 
 PART = Bottleneck

@@ -1,4 +1,4 @@
-"""A dense layer with a bias and an activation; there is no way back, and none is needed."""
+"""A dense layer with a bias and an activation, without a way back."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from lateint.compressors._validation import check_width
+from lateint.compressors.base import Compressor
 from lateint.errors import InputError
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu, "none": torch.Tensor.contiguous}
 
 
-class Dense(nn.Module):
-    """z = f(A x + a), f the `activation`: "tanh", "relu" or "none". Source: arXiv:2203.07687, Sec. 3 (Tanh).
+class Dense(Compressor):
+    """z = f(A x + a), where f is the `activation`: "tanh", "relu" or "none". Source: arXiv:2203.07687, Sec. 3 (Tanh).
 
-    With "tanh" every number lies in (-1, 1). Cost: h·c multiply-adds a vector.
+    With "tanh" every number lies in (-1, 1). Cost: h·c multiply-adds per vector.
     """
-
-    needs_side = False
 
     def __init__(self, states_width: int, *, width: int = 128, activation: Literal["tanh", "relu", "none"] = "tanh") -> None:
         super().__init__()
@@ -30,7 +29,7 @@ class Dense(nn.Module):
         self.down = nn.Linear(states_width, width)
 
     def compress(self, states: Tensor, side: Tensor | None = None) -> Tensor:
-        """States or vectors [..., h] -> [..., c]."""
+        """Map states or vectors [..., h] to [..., c]."""
         return ACTIVATIONS[self.activation](self.down(states))
 
 

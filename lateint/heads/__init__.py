@@ -1,1 +1,1 @@
-"""Heads: what runs with the query. One module a name."""
+"""Heads: what runs with the query. One module per name; the contract is `base.Head`."""

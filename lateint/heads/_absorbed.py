@@ -1,8 +1,8 @@
 """Absorbed attention: rows attend to the codes of a document, and no code is ever expanded or projected.
 
-Keys and values are linear maps of states, and states of codes, so both are linear maps M of codes; and a linear map can
-change sides: q·(M z) = (Mᵀ q)·z, and Σ α_t M z_t = M Σ α_t z_t. So maps meet queries and sums, of which there are few, and
-never the m codes of a document. The algebra is exact; a rotation and a LayerNorm between code and state fold as well.
+Keys and values are linear maps of states, and states are linear maps of codes, so both are linear maps M of codes. A linear
+map can change sides: q·(M z) = (Mᵀ q)·z, and Σ α_t M z_t = M Σ α_t z_t. So maps are applied to queries and sums, which are
+few, and never to the m codes of a document. The algebra is exact; a rotation and a LayerNorm between code and state fold too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lateint.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """How a state comes from its code y = R z: x = W z + b, and LayerNorm of that where there is one.
+    """How a code y = R z expands to a state: x = W z + b, followed by LayerNorm if there is one.
 
     up: W [h, c], None for the identity; bias: b [h]; rotation: R [c, c], orthogonal.
     """
@@ -36,8 +36,8 @@ class Expansion:
 class Codes:
     """The codes [n, m, c] of n documents; mask [n, m] bool, True where a token is real, None if all are.
 
-    scale [n, m]: what a quantiser's code is multiplied by. inverse_std [n, m]: 1/σ over the h numbers of x before its norm,
-    σ² with the norm's epsilon; it has to be stored, because x is never there.
+    scale [n, m]: the factor of a quantised code. inverse_std [n, m]: 1/σ over the h numbers of x before its norm, σ² with
+    the norm's epsilon; it has to be stored, because x is never computed.
     """
 
     values: Tensor
@@ -47,7 +47,7 @@ class Codes:
 
     @property
     def factor(self) -> Tensor | None:
-        """What each code is multiplied by in all, [n, m]; None for 1."""
+        """The product of both factors of each code, [n, m]; None for 1."""
         if self.scale is None or self.inverse_std is None:
             return self.inverse_std if self.scale is None else self.scale
         return self.scale * self.inverse_std
@@ -68,13 +68,13 @@ class _Map:
 def absorbed(
     attention: Attention, rows: TokenStates, codes: Codes, expansion: Expansion | None = None, own: TokenStates | None = None
 ) -> Tensor:
-    """States [n, t, h] of the rows, [n, t, h] or [1, t, h] for all documents, after attention to expanded codes.
+    """Attend from rows, [n, t, h] or [1, t, h] for all documents, to expanded codes: states [n, t, h].
 
-    Equals `attention(rows, context)` for the expanded codes as context. `own` rows [n or 1, q, h] stand in the same softmax;
-    without them the bias of keys cancels, and gets no gradient.
+    Equals `attention(rows, context)` with the expanded codes as context. `own` rows [n or 1, q, h] share the softmax; without
+    them the bias of keys cancels, and gets no gradient.
     Raises: InputError for an attention that does not fold: rotary, pre-norm, with a window or bias, over cached keys.
     Source: lateint; without norm and scale it is the algebra of multi-head latent attention (arXiv:2405.04434, Sec. 2.1).
-    Cost a candidate: 2·t·heads·m·c + 2·t·h·c + t·h² multiply-adds, and 2·t·h·c less, once, for rows [1, t, h].
+    Cost per candidate: 2·t·heads·m·c + 2·t·h·c + t·h² multiply-adds, and 2·t·h·c less, once, for rows [1, t, h].
     """
     how = expansion or Expansion()
     _check(attention, rows, codes, how)
@@ -92,7 +92,7 @@ def absorbed(
 
 
 def _folded(linear: Any, heads: int, how: Expansion) -> _Map:
-    """linear(x) as a map of codes. Cost: h²·c, nothing where codes are what the map reads."""
+    """Fold linear(x) into a map of codes. Cost: h²·c; nothing if the map reads codes already."""
     weight: Tensor = linear.weight
     constant, shift = linear.bias, None
     if how.norm is not None:
@@ -111,12 +111,12 @@ def _folded(linear: Any, heads: int, how: Expansion) -> _Map:
 
 
 def _centred(weight: Tensor) -> Tensor:
-    """The map [h, h] after taking from every x the mean of its numbers, as LayerNorm does: W C with C = I - 11ᵀ/h."""
+    """Compose the map [h, h] with centring, as LayerNorm does: W C with C = I - 11ᵀ/h."""
     return weight - weight.mean(dim=1, keepdim=True)
 
 
 def _logits(key: _Map, q: Tensor, codes: Codes) -> Tensor:
-    """What rows q [n or 1, heads, t, h / heads] think of each code, but for `_constant`: [n, heads, t, m], pads -inf."""
+    """Compute logits of q [n or 1, heads, t, h / heads] for each code, without `_constant`: [n, heads, t, m]; padding -inf."""
     u = torch.einsum("bhtd,hdc->bhtc", q, key.weight)
     logits = (u.flatten(1, 2) @ codes.values.mT).view(len(codes.values), *u.shape[1:3], -1)
     if codes.factor is not None:
@@ -127,12 +127,12 @@ def _logits(key: _Map, q: Tensor, codes: Codes) -> Tensor:
 
 
 def _constant(key: _Map, q: Tensor) -> Tensor | float:
-    """What a row thinks of every code alike, [n or 1, heads, t, 1]: it cancels unless others stand in the softmax."""
+    """Compute the logit that all codes share, [n or 1, heads, t, 1]: it cancels unless own rows share the softmax."""
     return 0.0 if key.constant is None else q @ key.constant[..., None]
 
 
 def _own_logits(attention: Attention, q: Tensor, own: TokenStates, n: int) -> Tensor:
-    """What rows think of the query's own tokens: [n, heads, t, q]."""
+    """Compute the logits of rows for the query's own tokens: [n, heads, t, q]."""
     logits = q @ attention.per_head(attention.key(own.states)).mT
     if own.mask is not None:
         logits = logits.masked_fill(~own.mask[:, None, None], float("-inf"))
@@ -140,19 +140,19 @@ def _own_logits(attention: Attention, q: Tensor, own: TokenStates, n: int) -> Te
 
 
 def _sums(value: _Map, shares: Tensor, codes: Codes) -> Tensor:
-    """Values weighted by shares [n, heads, t, m]: [n, heads, t, h / heads]. The sum is over codes, then it is unfolded."""
+    """Sum values weighted by shares [n, heads, t, m]: [n, heads, t, h / heads]. Codes are summed first, then mapped."""
     weights = shares if codes.factor is None else shares * codes.factor[:, None, None]
     sums = (weights.flatten(1, 2) @ codes.values).view(*shares.shape[:3], -1)
     attended = torch.einsum("nhtc,hdc->nhtd", sums, value.weight)
     if value.shift is not None and codes.inverse_std is not None:
         attended = attended + (shares * codes.inverse_std[:, None, None]).sum(-1, keepdim=True) * value.shift[:, None]
-    if value.constant is not None:  # the document's share of the softmax: less than 1 beside others, or after dropout
+    if value.constant is not None:  # the document's share of the softmax: below 1 with own rows, or after dropout
         attended = attended + shares.sum(-1, keepdim=True) * value.constant[:, None]
     return attended
 
 
 def _check(attention: Attention, rows: TokenStates, codes: Codes, how: Expansion) -> None:
-    """Raises: InputError for what does not fold."""
+    """Refuse an attention that does not fold. Raises: InputError."""
     reasons = {
         "rotary positions turn each key by its place": attention.rotary is not None,
         "it norms its context before projecting it (pre-norm)": attention.pre_norm,

@@ -14,10 +14,10 @@ from lateint.heads._validation import Order
 
 
 class CrossBlock(nn.Module):
-    """Query rows attend to a document and, with `own`, to each other, then pass a feed-forward. Starts as a copy of a layer.
+    """Query rows attend to a document and, with `own`, to each other, then pass a feed-forward. Fresh: a copy of a layer.
 
-    Cross-attention carries no joint positions, so rotary families lose theirs there. With `absorbs` it works on what keys
-    and values are maps of, see `heads/_absorbed.py`: other arithmetic, the same states.
+    Cross-attention has no joint positions, so rotary families lose theirs there. With `absorbs` it attends to codes without
+    projecting them, see `heads/_absorbed.py`: different arithmetic, the same states.
     """
 
     absorbs = False
@@ -36,10 +36,10 @@ class CrossBlock(nn.Module):
             self.cross.key, self.cross.value = _folded(self.cross.key, up), _folded(self.cross.value, up)
 
     def forward(self, rows: TokenStates, document: TokenStates) -> TokenStates:
-        """Rows [n, q, h], or [1, q, h] for all documents with `absorbs`, after the block: [n, q, h].
+        """Run the block on rows [n, q, h], or [1, q, h] for all documents with `absorbs`: [n, q, h].
 
-        Cost: 10·q·h², with `own` 4·q·h² + 2·q²·h more, and for the document 2·q·m·h + 2·m·h·(width of its rows), with
-        `absorbs` 2·q·(heads·m + h)·(width of its rows) instead.
+        Cost: 10·q·h², with `own` 4·q·h² + 2·q²·h more; for the document 2·q·m·h + 2·m·h·(width of its rows), or with
+        `absorbs` 2·q·(heads·m + h)·(width of its rows).
         """
         before = rows.states
         for step in self.order.split("_then_"):
@@ -51,7 +51,7 @@ class CrossBlock(nn.Module):
         return rows.with_states(after if self.gate is None else before + self.gate * (after - before))
 
     def attend(self, rows: TokenStates, document: TokenStates) -> Tensor:
-        """States [n, q, h] of the rows after attention to the document."""
+        """Return the rows' states [n, q, h] after attention to the document."""
         if self.absorbs:
             return absorbed(self.cross, rows, Codes(document.states, document.mask))
         states: Tensor = self.cross(rows, document)
@@ -59,7 +59,7 @@ class CrossBlock(nn.Module):
 
 
 def _folded(linear: Any, up: Tensor) -> nn.Linear:
-    """W(U z) + b as one map of z: keys and values straight from codes [.., c]."""
+    """Fold W(U z) + b into one map of z, so that keys and values come directly from codes [.., c]."""
     folded = nn.Linear(up.shape[1], linear.weight.shape[0])
     with torch.no_grad():
         folded.weight.copy_(linear.weight @ up)

@@ -1,4 +1,4 @@
-"""Gates: how much the two sides of a joint sequence may look at each other, learned for every layer."""
+"""Gates: a learned bias per layer on attention between the two sides of a joint sequence."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from lateint.backbone.layer import TokenStates
 
 
 class Gates(nn.Module):
-    """A bias on attention between the sides: b for query rows to document tokens, another for the way back, a layer.
+    """Two biases per layer: one on attention from query rows to document tokens, one on the reverse.
 
-    Attention inside a side is as ever; a token of the other side counts exp(b) times before the softmax. Fresh: `start` in
-    all layers but the last, 0 there, so that an encoder of single texts begins by reading each side as it knows it, lets
-    them meet at the end, and can learn in every layer to meet earlier. Shut for good below L they are the split at L.
-    Layers 0..T-1; those below a method's L are not used. Source: lateint.
+    Attention inside a side is unchanged; a token of the other side counts exp(b) times before the softmax. Fresh: `start` in
+    all layers but the last, and 0 there. So an encoder of single texts first reads each side as it was trained to, lets
+    the sides attend to each other in the last layer, and can learn to do so in earlier layers. A bias of minus infinity in
+    all layers below L is the split at L. Layers 0..T-1; those below a method's L are not used. Source: lateint.
     """
 
     def __init__(self, layers: int, start: float) -> None:
@@ -25,7 +25,7 @@ class Gates(nn.Module):
         self.to_document, self.to_query = nn.Parameter(fresh), nn.Parameter(fresh.clone())
 
     def between(self, number: int, rows: TokenStates, q: int) -> TokenStates:
-        """The joint rows [n, q + m, h], with the bias of layer `number`."""
+        """Return the joint rows [n, q + m, h] with the attention bias of layer `number`."""
         t = rows.states.shape[1]
         document = torch.arange(t, device=rows.states.device) >= q
         to_document, to_query = self.to_document[number].float(), self.to_query[number].float()

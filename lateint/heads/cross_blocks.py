@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
 from lateint.backbone.layer import Layer, TokenStates
+from lateint.compressors.base import Compressor
 from lateint.errors import InputError
 from lateint.heads._cross_block import CrossBlock
 from lateint.heads._matches import Matches, linear_readout
@@ -23,40 +24,44 @@ from lateint.heads._validation import (
     check_absorbs,
     check_choices,
     check_expands,
+    require_states,
 )
+from lateint.heads.base import Head, HeadFitData
 from lateint.heads.cosine import cosine
 from lateint.heads.evidence import Evidence
 from lateint.heads.inputs import Candidates, Query
 from lateint.methods.method import Depth, Method, resolve_depth
 
 
-class CrossBlocks(nn.Module):
-    """X blocks, then one linear readout; optionally added to the base cosine or to `evidence`.
+class CrossBlocks(Head):
+    """X blocks and one linear readout, optionally added to the base cosine or to `evidence`.
 
-    Settings: `blocks` X; `first`, the layer that block 0 is copied from (a depth such as "T-2"); `order`,
-    `cross_then_self` (MORES) or `self_then_cross` (MICE); `readout`, the `cls` row, the `mean` of the rows, or ours, their
-    best `matches` with the frozen document, see `heads/_matches.py`; `residual`, what the readout, zero when fresh unless
-    it is `matches`, is added to, √h-fold, because a residual moves by tens and an optimizer's steps are small. With
-    `evidence`, see there for its `document_map`, each row also learns how well it matched.
-    `cache`: what a store holds of a token, its `states` (S1 in the paper, h numbers) or every block's `keys_values` (S2,
-    2·X·h numbers; nothing of the document is projected online, and another head's blocks need another store). Train with
-    `states`: the scores are the same. `gate`, ours (after arXiv:2003.04887): the share of each block's update that is taken
-    at first, a learned number a block, so that 0 starts from what is read out without any block; None, as published: all.
-    `attend`: `materialised` projects every code or state of a document to keys and values, `absorbed`, ours, works on codes
-    as they are, see `heads/_absorbed.py`: the same weights and scores. `slots`: the rows that blocks update, all `tokens` of
-    the query as published, its `cls` row alone, or one row that is the `mean` of its words; `own`, whether rows attend to
-    each other too; a single one would attend to itself. Both are ours.
+    Settings:
+    - `blocks`: X. `first`: the layer that block 0 is copied from (a depth such as "T-2"). `order`: `cross_then_self`
+      (MORES) or `self_then_cross` (MICE).
+    - `readout`: the `cls` row, the `mean` of the rows, or (ours) `matches`, their max similarities with the frozen document,
+      see `heads/_matches.py`.
+    - `residual`: what the readout is added to. A fresh readout is zero, unless it is `matches`. It is multiplied by √h,
+      because a residual moves by tens and an optimizer's steps are small. With `evidence` (which `document_map` belongs to),
+      each row also receives how well it matched.
+    - `cache`: what a store holds per token, its `states` (S1 in the paper, h numbers) or every block's `keys_values` (S2,
+      2·X·h numbers; then nothing of the document is projected online, and other blocks need another store). Train with
+      `states`: the scores are the same.
+    - `gate` (ours, after arXiv:2003.04887): the initial share of each block's update, a learned number per block; 0 starts
+      from the readout without any block. None, as published: the whole update.
+    - `attend`: `materialised` projects every code or state of a document to keys and values; `absorbed` (ours) attends to codes
+      directly, see `heads/_absorbed.py`, with the same weights and scores.
+    - `slots` (ours): the rows that blocks update, all `tokens` of the query as published, its `cls` row alone, or one row that
+      is the `mean` of its text tokens. `own` (ours): whether rows attend to each other too.
     A linear compressor is folded into keys and values of post-norm families, exactly; elsewhere codes are expanded.
     Source: arXiv:2004.13313, Sec. 3 and arXiv:2602.16299, Sec. 3; the residual is ours.
     """
-
-    needs_classifier = False
 
     def __init__(
         self,
         backbone: Backbone,
         method: Method,
-        compressor: Any = None,
+        compressor: Compressor | None = None,
         *,
         blocks: int = 2,
         first: Depth = "T-2",
@@ -70,13 +75,12 @@ class CrossBlocks(nn.Module):
         own: bool = True,
         document_map: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(backbone, compressor)
         check_expands(compressor, "cross_blocks")
         check_choices(own, order=order, readout=readout, residual=residual, cache=cache, attend=attend, slots=slots)
         chosen = _copied(backbone, blocks, first)
-        self.backbone, self.compressor = (backbone,), (compressor,)
-        up, pre_norm = getattr(compressor, "up", None), chosen[0].attention.pre_norm
-        self.on_codes = isinstance(up, Tensor) and not pre_norm
+        up, pre_norm = None if compressor is None else compressor.linear_up(), chosen[0].attention.pre_norm
+        self.on_codes = up is not None and not pre_norm
         self.absorbs = attend == "absorbed"
         if self.absorbs:
             check_absorbs(cache, pre_norm, compressor is None or self.on_codes)
@@ -90,57 +94,70 @@ class CrossBlocks(nn.Module):
         self.readout: Any = linear_readout(backbone.width, std) if self.matches is None else None
         self.scale = nn.Parameter(torch.tensor(20.0)) if residual == "cosine" else None
         self.evidence = Evidence(backbone, method, compressor, document_map=document_map) if residual == "evidence" else None
-        meets = residual == "evidence" and slots != "cls"  # CLS is no word that could match
-        self.matched = nn.Parameter(torch.zeros(backbone.width)) if meets else None
+        matches_text = residual == "evidence" and slots != "cls"  # CLS is no text token that could match
+        self.matched = nn.Parameter(torch.zeros(backbone.width)) if matches_text else None
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Stored arrays that scoring needs."""
+        """The stored arrays that scoring needs."""
         return ("states",) if self.residual == "none" else ("states", "vector")
 
     @property
     def stored_width(self) -> int | None:
-        """Numbers a token of `states` where that is not what the compressor, or the backbone, gives."""
-        return 2 * len(self.blocks) * self.backbone[0].width if self.cache == "keys_values" else None
+        """Numbers stored per token with `keys_values`; None: the width of the compressor or the backbone."""
+        return 2 * len(self.blocks) * self.backbone.width if self.cache == "keys_values" else None
 
     def store(self, states: Tensor) -> Tensor:
-        """What is stored of states or codes [n, m, c]: themselves, or keys and values of block after block [n, m, 2·X·h]."""
+        """Map states or codes [n, m, c] to what is stored: themselves, or keys and values block by block [n, m, 2·X·h]."""
         if self.cache == "states":
             return states
         context, blocks = self._expanded(states), cast(list[CrossBlock], self.blocks)
         return torch.cat([block.cross.keys_values(context) for block in blocks], dim=-1)
 
     def stored_tensors(self) -> dict[str, Tensor]:
-        """The weights of this head that stored states pass through, by their names in it."""
+        """Return the weights that stored keys and values pass through, by their names in this head."""
         if self.cache == "states":
             return {}
         used = ("cross.key.", "cross.value.", "cross.norm.")
         return {name: t for name, t in self.blocks.state_dict(prefix="blocks.").items() if any(part in name for part in used)}
 
+    def evidence_term(self) -> Evidence | None:
+        """Return the `evidence` term that blocks are added to; None without one."""
+        return self.evidence
+
+    def fit(self, data: HeadFitData, trained: frozenset[str] = frozenset()) -> dict[str, float]:
+        """Fit the evidence term, and scale projections of codes that lossy codecs shorten. Returns: "lengths", the factor."""
+        fitted = {} if self.evidence is None else self.evidence.fit(data, trained)
+        factor = data.lost_length() if self.on_codes else None
+        if factor is None:
+            return fitted
+        self.scale_projections(factor)
+        return fitted | {"lengths": factor}
+
     @torch.no_grad()
-    def lengthen(self, factor: float) -> None:
-        """Attend to codes as if they were so much longer: for fresh blocks, `on_codes`, where a store keeps directions."""
+    def scale_projections(self, factor: float) -> None:
+        """Scale fresh key and value projections by `factor`, to undo the norm lost in quantisation."""
         for block in cast(list[CrossBlock], self.blocks):
             for linear in (block.cross.key, block.cross.value):
                 cast(Tensor, linear.weight).mul_(factor)
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
-        """Scores [n] float32 of n candidates."""
+        """Return the scores [n] float32 of n candidates."""
         documents, rows = self._documents(docs), self._rows(query)
         base: Tensor | float = 0.0
         if self.evidence is not None:
-            best = self.evidence.best(query, docs)
-            base = self.evidence.combine(query, docs, best)
+            similarity = self.evidence.max_similarity(query, docs)
+            base = self.evidence.combine(query, docs, similarity)
             if self.matched is not None:
-                met = self._slots((best * query.text_mask)[:, :, None], query.text_mask)
-                rows = rows.with_states(rows.states + met * self.matched)
+                per_slot = self._slots((similarity * query.text_mask)[:, :, None], query.text_mask)
+                rows = rows.with_states(rows.states + per_slot * self.matched)
         elif self.scale is not None:
             base = self.scale.float() * cosine(query, docs)
-        if not self.absorbs:  # what absorbs can meet one query with all documents
+        if not self.absorbs:  # absorbed attention broadcasts one query over all documents
             rows = rows.expand(len(documents[0].states))
         for block, document in zip(self.blocks, documents, strict=True):
             rows = block(rows, document)
-        states = self.backbone[0].final(rows.states)
+        states = self.backbone.final(rows.states)
         if self.matches is not None:
             matched: Tensor = base + self.matches(states, query.text_mask, self._states(docs), docs.mask)
             return matched
@@ -150,39 +167,36 @@ class CrossBlocks(nn.Module):
         return scores
 
     def _rows(self, query: Query) -> TokenStates:
-        """The rows that blocks update, [1, slots, h]."""
+        """Return the rows that blocks update, [1, slots, h]."""
         rows = query.rows if self.slots == "tokens" else query.rows.first()
         return rows.with_states(self._slots(query.rows.states, query.text_mask))
 
-    def _slots(self, values: Tensor, words: Tensor) -> Tensor:
-        """What the slots have of values [n, q, k] at all rows of the query: [n, slots, k]."""
+    def _slots(self, values: Tensor, text_mask: Tensor) -> Tensor:
+        """Reduce values [n, q, k] at all rows of the query to the slots: [n, slots, k]."""
         if self.slots == "mean":
-            return (values * words[:, None]).sum(dim=1, keepdim=True) / words.sum().clamp_min(1)
+            return (values * text_mask[:, None]).sum(dim=1, keepdim=True) / text_mask.sum().clamp_min(1)
         return values if self.slots == "tokens" else values[:, :1]
 
-    def _states(self, docs: Candidates) -> Any:
-        compressor = self.compressor[0]
-        return docs.states if compressor is None else compressor.expand(docs.states)
+    def _states(self, docs: Candidates) -> Tensor:
+        states = require_states(docs, "cross_blocks")
+        return states if self.compressor is None else self.compressor.expand(states)
 
     def _documents(self, docs: Candidates) -> list[TokenStates]:
-        """What each block attends to: the same states, or keys and values of its own."""
-        if docs.states is None:
-            raise InputError("head 'cross_blocks' reads 'states', which these candidates do not hold")
-        n, m = docs.states.shape[:2]
-        positions = torch.arange(m, device=docs.states.device).expand(n, m)
+        """Return what each block attends to: the same states, or the block's own keys and values."""
+        stored = require_states(docs, "cross_blocks")
+        n, m = stored.shape[:2]
+        positions = torch.arange(m, device=stored.device).expand(n, m)
         if self.cache == "keys_values":
-            return [TokenStates(own, positions, docs.mask) for own in docs.states.chunk(len(self.blocks), dim=-1)]
-        return [TokenStates(self._expanded(docs.states), positions, docs.mask)] * len(self.blocks)
+            return [TokenStates(own, positions, docs.mask) for own in stored.chunk(len(self.blocks), dim=-1)]
+        return [TokenStates(self._expanded(stored), positions, docs.mask)] * len(self.blocks)
 
     def _expanded(self, stored: Tensor) -> Tensor:
-        """Codes as states, unless the blocks' own maps read codes."""
-        compressor = self.compressor[0]
-        states: Tensor = stored if compressor is None or self.on_codes else compressor.expand(stored)
-        return states
+        """Expand codes to states, unless the blocks' own maps read codes."""
+        return stored if self.compressor is None or self.on_codes else self.compressor.expand(stored)
 
 
 def _copied(backbone: Backbone, blocks: int, first: Depth) -> tuple[Layer, ...]:
-    """The layers that the blocks are copied from. Raises: InputError for settings out of range."""
+    """Return the layers that the blocks are copied from. Raises: InputError for settings out of range."""
     start, total = resolve_depth(first, len(backbone.layers)), len(backbone.layers)
     if not 1 <= blocks <= total - start:
         raise InputError(f"{blocks} blocks from layer {start} of {total}; expected 1..{total - start}")

@@ -1,100 +1,116 @@
-"""Lexical and contextual evidence: a weighted sum of maxima over stored codes, added to the base cosine.
+"""Lexical and contextual evidence: a weighted mean of max similarities over stored codes, added to the base cosine.
 
-Softmax attention says what a query token found, not how well it fits; the best similarity says exactly that. So a cheap
-sum of maxima beside the attention blocks carries what BM25 knows: is this word, in this sense, there?
+Softmax attention says what a query token found, but not how well it matched; the max similarity says exactly that. So an
+inexpensive sum of maxima beside attention blocks carries what BM25 knows: does this word, in this sense, occur?
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
-from lateint.errors import InputError
-from lateint.heads._matches import best_matches, word_mean
-from lateint.heads._validation import check_compares
-from lateint.heads.cosine import coded_cosine, cosine
-from lateint.heads.inputs import Candidates, QuantizedRows, Query, reads_bytes, reads_cosines, reads_raw
+from lateint.compressors.base import Compressor, Quantizer
+from lateint.heads._matches import max_similarities, weighted_mean
+from lateint.heads._validation import check_compares, require_states
+from lateint.heads.base import HeadFitData, QuantizedHead
+from lateint.heads.cosine import cosine, quantized_cosine
+from lateint.heads.inputs import Candidates, QuantizedRows, Query, holds_cosines, is_byte_aligned, is_raw_bytes
 from lateint.methods.method import Method
 from lateint_store import Pipeline
 
+FIRST_WORD = 996  # BERT vocabularies begin with unused and single-character entries; words follow by falling frequency
 
-class Evidence(nn.Module):
-    """score = tau·cosine + eps·Σ w_i·max_j cos(P q_i, D z_j) / Σ w_i over the query's words i and stored codes z_j.
 
-    w_i = softplus of a linear map of the query token's state: a learned weight that plays the part of idf.
-    Fresh: P is the compressor's own map (the identity without one), D the identity, and all weights are equal, so that
-    the second term is the mean cosine of the best matches. `document_map=False` leaves D out for good: nothing is computed
-    of a document's token by itself. Vectors that a learned map made are normalised here.
-    Source: lateint; the sum of maxima is arXiv:2004.12832's. Cost a candidate: q·m·c multiply-adds, and m·c² with D.
+class Evidence(QuantizedHead):
+    """score = tau·cosine + eps·Σ w_i·max_j cos(P q_i, D z_j) / Σ w_i over the query's text tokens i and stored codes z_j.
+
+    w_i is softplus of a linear map of the query token's state: a learned weight with the role of idf.
+    Fresh: P is the compressor's own map (the identity without one), D the identity, and all weights are equal, so the
+    second term is the mean of the max cosines. `document_map=False` removes D: then nothing is computed for a document's
+    token alone. Vectors that a learned map made are normalised here.
+    Source: lateint; the sum of maxima is arXiv:2004.12832's. Cost per candidate: q·m·c multiply-adds, and m·c² with D.
     """
 
-    needs_classifier = False
     reads = ("states", "vector")
 
-    def __init__(self, backbone: Backbone, method: Method, compressor: Any = None, *, document_map: bool = True) -> None:
-        super().__init__()
+    def __init__(
+        self, backbone: Backbone, method: Method, compressor: Compressor | None = None, *, document_map: bool = True
+    ) -> None:
+        super().__init__(backbone, compressor)
         check_compares(compressor, "evidence")
         width = backbone.width if compressor is None else compressor.width
         self.query_map = nn.Linear(backbone.width, width, bias=False)
         self.document_map = nn.Linear(width, width, bias=False) if document_map else None
         self.maps_vectors = method.vector_map is not None
-        # What bytes give back is a guess, shorter where it is vague: its inner product is the best guess of the cosine.
-        self.quantizer: tuple[Any, ...] = (compressor,) if hasattr(compressor, "codes") and not document_map else ()
+        # A quantiser decodes to an estimate, shorter where it is vague: its inner product is the best estimate of the cosine.
+        self.by_inner_product = isinstance(compressor, Quantizer) and not document_map
         self.weight = nn.Linear(backbone.width, 1)
         self.log_cosine = nn.Parameter(torch.tensor(math.log(20.0)))
         self.log_evidence = nn.Parameter(torch.tensor(math.log(60.0)))
+        down = None if compressor is None else compressor.linear_down()
         with torch.no_grad():
-            self.query_map.weight.copy_(torch.eye(width) if compressor is None else compressor.down)
+            self.query_map.weight.copy_(torch.eye(width) if down is None else down)
             if self.document_map is not None:
                 self.document_map.weight.copy_(torch.eye(width))
             self.weight.weight.zero_()
             self.weight.bias.zero_()
 
+    def evidence_term(self) -> Evidence:
+        """Return this head itself."""
+        return self
+
     def score(self, query: Query, docs: Candidates) -> Tensor:
-        """Scores [n] float32 of n candidates."""
-        return self.combine(query, docs, self.best(query, docs))
+        """Return the scores [n] float32 of n candidates."""
+        return self.combine(query, docs, self.max_similarity(query, docs))
 
-    def best(self, query: Query, docs: Candidates) -> Tensor:
-        """The best similarity [n, q] of every query token with each candidate; a pad never wins."""
-        if docs.states is None:
-            raise InputError("this head reads 'states', which these candidates do not hold")
-        theirs = docs.states if self.document_map is None else self.document_map(docs.states)
-        return best_matches(self.query_map(query.rows.states[0]), theirs, docs.mask, lengths=bool(self.quantizer))
+    def max_similarity(self, query: Query, docs: Candidates) -> Tensor:
+        """Return the largest similarity [n, q] of every query token with each candidate; padding never wins."""
+        states = require_states(docs, "evidence")
+        theirs = states if self.document_map is None else self.document_map(states)
+        return max_similarities(self.query_map(query.rows.states[0]), theirs, docs.mask, inner_product=self.by_inner_product)
 
-    def combine(self, query: Query, docs: Candidates, best: Tensor) -> Tensor:
-        """tau·cosine + eps·weighted mean of the best similarities."""
-        return self._sum(query, cosine(query, docs, normalise=self.maps_vectors), best)
+    def combine(self, query: Query, docs: Candidates, similarity: Tensor) -> Tensor:
+        """Return tau·cosine + eps·(weighted mean of max similarities [n, q]): [n] float32."""
+        return self._sum(query, cosine(query, docs, normalise=self.maps_vectors), similarity)
 
-    def can_score_quantized(self, through: Mapping[str, Pipeline]) -> bool:
-        """Whether it can score these arrays as they are stored: directions in codes that fill whole bytes, and no map D."""
+    def can_score_quantized(self, pipelines: Mapping[str, Pipeline]) -> bool:
+        """True if codes are byte-aligned and there is no document map."""
         if self.document_map is not None:
             return False
-        states = reads_raw(through["states"]) if self.quantizer else reads_bytes(through["states"])
-        return states and reads_cosines(through["vector"], self.maps_vectors)
+        check = is_raw_bytes if self.by_inner_product else is_byte_aligned
+        return check(pipelines["states"]) and holds_cosines(pipelines["vector"], self.maps_vectors)
 
-    def score_quantized(self, query: Query, coded: Mapping[str, QuantizedRows]) -> Tensor:
-        """Scores [n] float32 of n candidates from the bytes of their codes; equal to `score` but for rounding.
+    def score_quantized(self, query: Query, rows: Mapping[str, QuantizedRows]) -> Tensor:
+        """Return the scores [n] float32 of n candidates from stored bytes; equal to `score` but for rounding.
 
-        Cost a candidate: q additions a byte of its states, one a byte of its vector.
+        Cost per candidate: q additions per byte of its states, one per byte of its vector.
         """
-        best = coded["states"].best(self.query_map(query.rows.states[0]))
-        return self._sum(query, coded_cosine(query, coded["vector"]), best)
+        similarity = rows["states"].max_similarity(self.query_map(query.rows.states[0]))
+        return self._sum(query, quantized_cosine(query, rows["vector"]), similarity)
 
-    def _sum(self, query: Query, similar: Tensor, best: Tensor) -> Tensor:
-        evidence = word_mean(best, self.weight(query.rows.states[0])[:, 0], query.text_mask)
-        scores: Tensor = self.log_cosine.exp() * similar + self.log_evidence.exp() * evidence
+    def _sum(self, query: Query, cosines: Tensor, similarity: Tensor) -> Tensor:
+        evidence = weighted_mean(similarity, self.weight(query.rows.states[0])[:, 0], query.text_mask)
+        scores: Tensor = self.log_cosine.exp() * cosines + self.log_evidence.exp() * evidence
         return scores.float()
+
+    def fit(self, data: HeadFitData, trained: frozenset[str] = frozenset()) -> dict[str, float]:
+        """Fit token weights to word frequency, unless "evidence" was trained."""
+        if "evidence" not in trained:
+            sample = data.query_tokens()
+            assert sample.token_ids is not None
+            words = sample.token_ids >= FIRST_WORD
+            self.fit_weights(sample.states[words], sample.token_ids[words], FIRST_WORD)
+        return {}
 
     @torch.no_grad()
     def fit_weights(self, states: Tensor, token_ids: Tensor, first_word: int) -> None:
-        """Start the token weights from word frequency: ridge regression of log rank on states [n, h].
+        """Fit token weights by ridge regression of the log vocabulary rank of tokens on their states [n, h].
 
-        Vocabularies list frequent words first, so the rank of `token_ids` [n] stands for idf; ids from `first_word` on.
+        Vocabularies list frequent words first, so the rank of `token_ids` [n], counted from `first_word`, stands for idf.
         """
         target = torch.log1p((token_ids.clamp(min=first_word) - first_word + 1).double()) / 3
         x = torch.cat([states.double(), torch.ones(len(states), 1, dtype=torch.float64)], dim=1)

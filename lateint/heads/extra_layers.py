@@ -11,46 +11,46 @@ from torch import Tensor, nn
 from lateint.backbone.base import Backbone, check_positions
 from lateint.backbone.layer import TokenStates
 from lateint.backbone.split import join
+from lateint.compressors.base import Compressor
 from lateint.errors import InputError
 from lateint.heads._matches import Matches, linear_readout
-from lateint.heads._validation import check_choice, check_expands
+from lateint.heads._validation import check_choice, check_expands, require_states
+from lateint.heads.base import Head
 from lateint.heads.inputs import Candidates, Query
 from lateint.methods.method import Method
 
 Readout = Literal["both_cls", "matches"]
 
 
-class ExtraLayers(nn.Module):
-    """Positions and segments added again to the joint rows, K more layers, and a linear map of both CLS rows.
+class ExtraLayers(Head):
+    """Adds positions and segments again to the joint rows, runs K more layers, and maps both CLS rows to a score.
 
-    The joint rows are counted from 0 to q + m - 1, the query's are segment 0 and the document's segment 1. Position and
-    segment embeddings start as copies of the backbone's, the layers as copies of its last K (`layers`). What a family does
-    not have is not added: RoBERTa and DistilBERT tell the sides apart by position alone; rotary layers turn queries and
-    keys by the joint positions, which is how they give positions again. `readout`: `both_cls`, as published, or ours, the
-    best `matches` of all joint rows, see `heads/_matches.py`.
+    Joint positions run from 0 to q + m - 1; the query is segment 0 and the document segment 1. Position and segment
+    embeddings start as copies of the backbone's, the layers as copies of its last K (`layers`). Embeddings that a family
+    lacks are not added: RoBERTa and DistilBERT tell the sides apart by position alone; rotary layers rotate queries and
+    keys by the joint positions, which adds positions again. `readout`: `both_cls`, as published, or (ours) `matches`, the
+    max similarities of all joint rows, see `heads/_matches.py`.
     Source: arXiv:2002.12591, Sec. 2; adding without another norm is ours.
-    Cost a candidate: K·(12·(q+m)·h² + 2·(q+m)²·h) multiply-adds, the last layer 2·(q+m)·h².
+    Cost per candidate: K·(12·(q+m)·h² + 2·(q+m)²·h) multiply-adds, the last layer 2·(q+m)·h².
     """
 
-    needs_classifier = False
     reads = ("states",)
 
     def __init__(
         self,
         backbone: Backbone,
         method: Method,
-        compressor: Any = None,
+        compressor: Compressor | None = None,
         *,
         layers: int = 1,
         readout: Readout = "both_cls",
     ) -> None:
-        super().__init__()
+        super().__init__(backbone, compressor)
         check_choice("readout", readout, Readout)
         check_expands(compressor, "extra_layers")
         total = len(backbone.layers)
         if isinstance(layers, bool) or not isinstance(layers, int) or not 1 <= layers <= total:
             raise InputError(f"extra_layers: layers={layers!r}; expected 1..{total}, copies of the backbone's last layers")
-        self.backbone, self.compressor = (backbone,), (compressor,)
         if not backbone.rotary:
             check_positions(backbone, method.query.max_length + method.document.max_length)
         self.positions, self.segments = _copy(backbone.position_table()), _copy(backbone.segment_table())
@@ -59,27 +59,25 @@ class ExtraLayers(nn.Module):
         self.readout: Any = linear_readout(2 * backbone.width) if self.matches is None else None
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
-        """Scores [n] float32 of n candidates."""
+        """Return the scores [n] float32 of n candidates."""
         rows = self._joined(query, docs)
         for layer in self.layers[:-1]:
             rows = rows.with_states(layer(rows))
         if self.matches is not None:
-            q, states = query.rows.states.shape[1], self.backbone[0].final(self.layers[-1](rows))
+            q, states = query.rows.states.shape[1], self.backbone.final(self.layers[-1](rows))
             mask = None if rows.mask is None else rows.mask[:, q:]
-            met: Tensor = self.matches(states[:, :q], query.text_mask, states[:, q:], mask)
-            return met
+            matched: Tensor = self.matches(states[:, :q], query.text_mask, states[:, q:], mask)
+            return matched
         both = [0, query.rows.states.shape[1]]  # the CLS of the query and the first row of the document, its CLS
         ends = TokenStates(rows.states[:, both], rows.positions[:, both], None)
-        states = self.backbone[0].final(self.layers[-1](ends, rows))
+        states = self.backbone.final(self.layers[-1](ends, rows))
         scores: Tensor = self.readout(states.flatten(1))[:, 0]
         return scores.float()
 
     def _joined(self, query: Query, docs: Candidates) -> TokenStates:
-        """Both sides in one row of tokens, positions and segments added."""
-        if docs.states is None:
-            raise InputError("head 'extra_layers' reads 'states', which these candidates do not hold")
-        compressor, q = self.compressor[0], query.rows.states.shape[1]
-        states = docs.states if compressor is None else compressor.expand(docs.states)
+        """Concatenate both sides, with positions and segments added."""
+        stored, q = require_states(docs, "extra_layers"), query.rows.states.shape[1]
+        states = stored if self.compressor is None else self.compressor.expand(stored)
         n, m = states.shape[:2]
         document = TokenStates(states, torch.arange(q, q + m, device=states.device).expand(n, m), docs.mask)
         rows = join(query.rows, document)

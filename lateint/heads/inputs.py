@@ -1,16 +1,17 @@
-"""What heads read: a query, decoded candidates, and rows in their stored codes."""
+"""What heads read: a query, decoded candidates, and candidates in their stored bytes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from lateint.backbone.layer import TokenStates
-from lateint.kernels.lookup import WHOLE, best_cosines, best_sums, columns
+from lateint.compressors.base import Quantizer
+from lateint.kernels.lookup import CODE_BITS, columns, max_cosines, max_sums
 from lateint_store import Pipeline, Ragged
 from lateint_store.codecs.rotated import Rotated
 
@@ -19,7 +20,7 @@ from lateint_store.codecs.rotated import Rotated
 class Query:
     """A query after its own lower layers, computed once.
 
-    rows [1, q, h]; words [q] bool, False for special tokens; vector [h] if the method has vectors.
+    rows [1, q, h]; text_mask [q] bool, False for special tokens; vector [h] if the method has vectors.
     """
 
     rows: TokenStates
@@ -29,10 +30,10 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Decoded entries of n documents, padded on the right to the longest: what a head reads.
+    """Decoded entries of n documents, padded on the right to the longest.
 
-    states [n, m, c] and vector [n, h] in the dtype of the model's weights, states uint8 [n, m, bytes] where a compressor makes
-    bytes; token_ids [n, m] int64; mask [n, m] bool, None if nothing is padded.
+    states [n, m, c] and vector [n, h] in the dtype of the model's weights, but uint8 [n, m, bytes] for states that a
+    quantiser stores; token_ids [n, m] int64; mask [n, m] bool, None if nothing is padded.
     """
 
     mask: Tensor | None = None
@@ -42,51 +43,56 @@ class Candidates:
 
 
 class QuantizedRows(Protocol):
-    """Rows of n documents as they are stored, and what their bytes mean."""
+    """Rows of n documents in their stored bytes."""
 
-    def best(self, queries: Tensor) -> Tensor:
-        """The largest similarity of each query row [q, c] with a document's rows: float32 [n, q]."""
+    def max_similarity(self, queries: Tensor) -> Tensor:
+        """Return the largest similarity of each query row [q, c] with a document's rows: float32 [n, q]."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Rotations:
-    """Bytes that a codec made of directions: similar as cosines are."""
+class RotatedRows:
+    """Rows that codec `rotated` encoded; their similarity is the cosine."""
 
     rows: Ragged
     codec: Rotated
 
-    def best(self, queries: Tensor) -> Tensor:
-        """The largest cosines."""
-        return torch.from_numpy(best_cosines(self.rows, self.codec, queries.float().numpy()))
+    def max_similarity(self, queries: Tensor) -> Tensor:
+        """Return the largest cosines."""
+        return torch.from_numpy(max_cosines(self.rows, self.codec, queries.float().numpy()))
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
-    """Bytes that a model's compressor made, each the name of a part of a sum: similar as inner products with the sums are."""
+class SummedRows:
+    """Rows that the model's quantiser encoded; their similarity is the inner product with what they decode to."""
 
     rows: Ragged
-    quantizer: Any
+    quantizer: Quantizer
 
-    def best(self, queries: Tensor) -> Tensor:
-        """The largest inner products, query rows at length 1."""
+    def max_similarity(self, queries: Tensor) -> Tensor:
+        """Return the largest inner products, for query rows scaled to length 1."""
         q = len(queries)
-        padded = F.pad(F.normalize(queries.float(), dim=-1), (0, 0, 0, columns(q) - q))  # so that no table is copied for it
-        shares, words = self.quantizer.tables(padded)
-        return torch.from_numpy(best_sums(self.rows, q, shares.numpy(), None if words is None else words.numpy()))
+        # Pad the queries here, so that no lookup table has to be copied to be padded.
+        padded = F.pad(F.normalize(queries.float(), dim=-1), (0, 0, 0, columns(q) - q))
+        by_byte, by_token = self.quantizer.lookup_tables(padded)
+        sums = max_sums(self.rows, q, by_byte.numpy(), None if by_token is None else by_token.numpy())
+        return torch.from_numpy(sums)
 
 
-def reads_bytes(pipeline: Pipeline) -> bool:
-    """Whether a kernel can read rows of this pipeline: one codec `rotated`, of bits that fill bytes, laid out raw."""
+def is_byte_aligned(pipeline: Pipeline) -> bool:
+    """True if a kernel can read rows of this pipeline: codec `rotated` with codes that fill whole bytes, laid out raw."""
     first, *others = pipeline.coding
-    return first.name == "rotated" and dict(first.settings)["bits"] in WHOLE and [other.name for other in others] == ["raw"]
+    return first.name == "rotated" and dict(first.settings)["bits"] in CODE_BITS and [other.name for other in others] == ["raw"]
 
 
-def reads_raw(pipeline: Pipeline) -> bool:
-    """Whether rows are bytes that no codec of this pipeline changed."""
+def is_raw_bytes(pipeline: Pipeline) -> bool:
+    """True if rows are bytes that no codec of this pipeline changes."""
     return pipeline.spec.dtype == "uint8" and [codec.name for codec in pipeline.coding] == ["raw"]
 
 
-def reads_cosines(vectors: Pipeline, normalised: bool) -> bool:
-    """The same of vectors of which a head wants inner products: those must be `normalised` by it, or decoded to length 1."""
-    return reads_bytes(vectors) and (normalised or dict(vectors.coding[0].settings)["scale"] == "none")
+def holds_cosines(vectors: Pipeline, normalised: bool) -> bool:
+    """True if inner products with stored vectors can be read from bytes as cosines.
+
+    Vectors must be normalised by the head, or decode to length 1.
+    """
+    return is_byte_aligned(vectors) and (normalised or dict(vectors.coding[0].settings)["scale"] == "none")

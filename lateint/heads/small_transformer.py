@@ -11,35 +11,36 @@ from torch.nn import functional as F
 from lateint.backbone.base import Backbone
 from lateint.backbone.layer import Attention, FeedForward, Layer, TokenStates
 from lateint.backbone.split import join
+from lateint.compressors.base import Compressor
 from lateint.errors import InputError
 from lateint.heads._matches import Matches
-from lateint.heads._validation import check_choice
+from lateint.heads._validation import check_choice, require_states
+from lateint.heads.base import Head
 from lateint.heads.inputs import Candidates, Query
 from lateint.methods.method import Method
 
 Readout = Literal["first", "matches"]
 
 
-class SmallTransformer(nn.Module):
-    """The first `query_tokens` and `document_tokens` output rows, mapped to a small width c, through `layers` layers.
+class SmallTransformer(Head):
+    """Runs `layers` layers of a small width c over the first `query_tokens` and `document_tokens` output rows.
 
-    Both sides pass the method's compressor, which gives c (without one it is h); learned positions, counted from 0 on each
-    side, and segments are added; the score is a linear map of the query's first row. Layers are post-norm with `heads`
-    attention heads and an inner width of 4c. A `Query` is the cache of a query, as a store is that of documents: rows
-    beyond the first ones are never read on either side. `readout`: `first`, that row, or ours, the best `matches` of all
-    rows after the layers, see `heads/_matches.py`; fresh layers then change little, so that the start is a sum of maxima.
-    Source: arXiv:2010.03099, Sec. 3 (its TSF head); widths, depth and counts are settings, the paper's are not known to us.
-    Cost a candidate: layers·(12·t·c² + 2·t²·c) multiply-adds for t rows of both sides, the last layer 2·t·c².
+    The method's compressor maps both sides to c (without one, c = h). Learned positions, counted from 0 on each side, and
+    segments are added; the score is a linear map of the query's first row. Layers are post-norm with `heads` attention
+    heads and an inner width of 4c. Rows beyond the first ones are never read on either side, so a `Query` caches a query as
+    a store caches documents. `readout`: `first`, that row, or (ours) `matches`, the max similarities of all rows after the
+    layers, see `heads/_matches.py`; fresh layers then change little, so the initial score is a sum of maxima.
+    Source: arXiv:2010.03099, Sec. 3 (its TSF head); widths, depth and counts are settings, because the paper's are not known.
+    Cost per candidate: layers·(12·t·c² + 2·t²·c) multiply-adds for t rows of both sides, the last layer 2·t·c².
     """
 
-    needs_classifier = False
     reads = ("states",)
 
     def __init__(
         self,
         backbone: Backbone,
         method: Method,
-        compressor: Any = None,
+        compressor: Compressor | None = None,
         *,
         query_tokens: int = 8,
         document_tokens: int = 16,
@@ -47,12 +48,11 @@ class SmallTransformer(nn.Module):
         heads: int = 4,
         readout: Readout = "first",
     ) -> None:
-        super().__init__()
+        super().__init__(backbone, compressor)
         check_choice("readout", readout, Readout)
         width = backbone.width if compressor is None else compressor.width
         self.kept = query_tokens, document_tokens
         _check(method, self.kept, layers, (width, heads))
-        self.compressor = (compressor,)
         self.positions = nn.Parameter(0.02 * torch.randn(max(self.kept), width))
         self.segments = nn.Parameter(0.02 * torch.randn(2, width))
         self.layers = nn.ModuleList(fresh_layer(width, heads) for _ in range(layers))
@@ -63,7 +63,7 @@ class SmallTransformer(nn.Module):
                 _quieten(layer)
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
-        """Scores [n] float32 of n candidates."""
+        """Return the scores [n] float32 of n candidates."""
         rows = self._joined(query, docs)
         if self.matches is None:
             scores: Tensor = self.readout(self._first(rows))[:, 0]
@@ -72,22 +72,20 @@ class SmallTransformer(nn.Module):
             rows = rows.with_states(layer(rows))
         q = min(self.kept[0], query.rows.states.shape[1])
         mask = None if rows.mask is None else rows.mask[:, q:]
-        met: Tensor = self.matches(rows.states[:, :q], query.text_mask[:q], rows.states[:, q:], mask)
-        return met
+        matched: Tensor = self.matches(rows.states[:, :q], query.text_mask[:q], rows.states[:, q:], mask)
+        return matched
 
     def interact(self, query: Query, docs: Candidates) -> Tensor:
-        """The query's first row after all layers, [n, c], for n candidates."""
+        """Return the query's first row after all layers, [n, c], for n candidates."""
         return self._first(self._joined(query, docs))
 
     def _joined(self, query: Query, docs: Candidates) -> TokenStates:
-        if docs.states is None:
-            raise InputError("head 'small_transformer' reads 'states', which these candidates do not hold")
-        compressor, (n_query, n_document) = self.compressor[0], self.kept
+        states, compressor, (n_query, n_document) = require_states(docs, "small_transformer"), self.compressor, self.kept
         ours = query.rows.states[:, :n_query]
         mask = None if docs.mask is None else docs.mask[:, :n_document]
         return join(
             self._side(ours if compressor is None else compressor.compress(ours), 0, None),
-            self._side(docs.states[:, :n_document], 1, mask),
+            self._side(states[:, :n_document], 1, mask),
         )
 
     def _first(self, rows: TokenStates) -> Tensor:
@@ -103,7 +101,7 @@ class SmallTransformer(nn.Module):
 
 
 def _quieten(layer: Any) -> None:
-    """Let a fresh layer start near the identity: what attention and feed-forward add is a tenth of what it was."""
+    """Start a fresh layer near the identity: scale what attention and feed-forward add by a tenth."""
     with torch.no_grad():
         for linear in (layer.attention.output, layer.feed_forward.down):
             linear.weight.mul_(0.1)
@@ -111,7 +109,7 @@ def _quieten(layer: Any) -> None:
 
 
 def fresh_layer(width: int, heads: int) -> Layer:
-    """A post-norm layer with an inner width four times its own, from torch's generator."""
+    """Build a post-norm layer with an inner width of 4·width, from torch's generator."""
     query, key, value, output = (nn.Linear(width, width) for _ in range(4))
     attention = Attention(query, key, value, output, nn.LayerNorm(width))
     attention.heads = heads
@@ -120,7 +118,7 @@ def fresh_layer(width: int, heads: int) -> Layer:
 
 
 def _check(method: Method, kept: tuple[int, int], layers: int, shape: tuple[int, int]) -> None:
-    """Raises: InputError for settings that do not fit the method or each other."""
+    """Check that the settings fit the method and each other. Raises: InputError."""
     width, heads = shape
     for name, value in (("query_tokens", kept[0]), ("document_tokens", kept[1]), ("layers", layers), ("heads", heads)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:

@@ -1,8 +1,8 @@
-"""Offline encoding: documents stream through the lower layers into a store, a window at a time.
+"""Build a store: stream documents through the lower layers, one window at a time.
 
 A window of W consecutive source documents is the unit of sorting, batching and commit. An interrupted build restarts at
-a window's edge, a shard takes whole windows, and so neither changes which documents share a batch: the content digest of
-an interrupted, an uninterrupted and a sharded build is the same. Documents that are cut into chunks stay in one window.
+the start of a window, and a shard takes whole windows. Neither changes which documents share a batch, so an interrupted,
+an uninterrupted and a sharded build have the same content digest. All chunks of a document are in one window.
 """
 
 from __future__ import annotations
@@ -13,21 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from lateint.errors import DuplicateDocument, InputError, StoreMismatch
 from lateint.indexing import chunks as chunking
 from lateint.indexing.chunks import Chunks
 from lateint.indexing.codecs import pipelines
-from lateint.indexing.compatibility import describe
-from lateint.indexing.encoding import (
-    _NOTHING,
-    EncodedWindow,
-    _run,
-    _tokenise,
-    _Tokens,
-)
-from lateint.indexing.progress import BuildProgress, ProgressLike, reporter
+from lateint.indexing.compatibility import ModelRecord, describe
+from lateint.indexing.encoding import EMPTY_WINDOW, EncodedWindow, TokenisedWindow, encode_tokens, tokenise_window
+from lateint.indexing.progress import BuildProgress, ProgressLike, Reporter, reporter
 from lateint.indexing.store import Store
 from lateint.indexing.threads import prefetch
 from lateint.methods.registry import Part, part
@@ -36,7 +29,7 @@ from lateint.model.model import Model
 from lateint_store import ArraySpec, Pipeline, create_store
 
 WINDOW = 512
-WINDOW_OF_CHUNKED = 64  # a long document has many chunks, and a window is in memory at once
+_CHUNKED_WINDOW = 64  # a long document has many chunks, and a whole window is in memory
 
 
 def build_store(
@@ -50,34 +43,34 @@ def build_store(
     shard: tuple[int, int] | None = None,
     window: int | None = None,
 ) -> Store:
-    """Encode documents into a store; run again after an interruption, it continues.
+    """Encode documents into a store. The same call after an interruption continues the build.
 
-    Args: `documents`, streamed, never held: `Document`s, or str whose id is the place in the stream; `codecs` replaces
-    the method's codecs by array name; `progress` True for a line on stderr, or a callable that is given a `Progress`;
+    Args: `documents`, read as a stream: `Document`s, or str whose id is its index in the stream; `codecs` replaces the
+    method's codecs by array name; `progress`, True for a line on stderr, or a callable that takes a `BuildProgress`;
     `chunks` cuts documents into entries `id#0`, `id#1`, ...; `shard` (i, n) encodes every n-th window only, for `merge`;
-    `window` documents are committed at once (default 512, with chunks 64).
+    `window`, the number of documents per commit (default 512, with chunks 64).
     Returns: the store, open for `add`.
-    Raises: DuplicateDocument naming both places; StoreMismatch if `path` was begun with another model, corpus or chunks;
-    InputError for a document that cannot be encoded, naming it, and for chunks that do not fit the model; StoreFull.
-    Cost: one forward pass of L layers a document (all T with a `vector`). Memory does not grow with the corpus.
+    Raises: DuplicateDocument naming both positions; StoreMismatch if `path` was started with another model, corpus or
+    chunks; InputError naming a document that cannot be encoded, and for chunks that do not fit the model; StoreFull.
+    Cost: one forward pass of L layers per document (of T layers with a `vector`). Memory does not grow with the corpus.
     """
     through, about = store_layout(model, codecs, chunks)
-    usual = WINDOW if chunks is None else WINDOW_OF_CHUNKED
-    about |= {"window": usual if window is None else window, "shard": shard}
-    store = create_store(path, through, kind=Store, **about)
+    if window is None:
+        window = WINDOW if chunks is None else _CHUNKED_WINDOW
+    store = create_store(path, through, kind=Store, **about, window=window, shard=shard)
     try:
         with reporter(progress, len(documents) if isinstance(documents, Sized) else None) as report:
             _fill(store, model, _documents(documents), report)
     except BaseException:
-        store.close()  # else its lock would outlive the failure
+        store.close()  # otherwise its lock would remain after the failure
         raise
     return store
 
 
 def store_layout(
     model: Model, codecs: Mapping[str, tuple[Part, ...]] | None, chunks: Chunks | None
-) -> tuple[dict[str, Pipeline], dict[str, Any]]:
-    """The arrays of a store that a model fills, and what it records of the model.
+) -> tuple[dict[str, Pipeline], ModelRecord]:
+    """Return the codec pipeline of each array in a store of this model, and the facts that the store records of the model.
 
     Raises: InputError for an array that the model does not store, and for chunks that do not fit it; SpecError.
     """
@@ -90,27 +83,27 @@ def store_layout(
 
 
 def _documents(documents: Iterable[Document | str]) -> Iterator[Document]:
-    for place, document in enumerate(documents):
-        yield document if isinstance(document, Document) else Document(str(place), document)
+    for index, document in enumerate(documents):
+        yield document if isinstance(document, Document) else Document(str(index), document)
 
 
-def _fill(store: Store, model: Model, documents: Iterator[Document], report: Any) -> None:
-    """Encode what the store does not hold yet of this stream.
+def _fill(store: Store, model: Model, documents: Iterator[Document], report: Reporter) -> None:
+    """Encode the documents of this stream that the store does not hold yet.
 
-    While a window runs through the layers, the next one is tokenised and the one before is written, each in a thread of
-    its own. Documents are read, layers run and progress is told in the caller's thread.
+    While one window runs through the layers, a thread tokenises the next one and another thread writes the one before.
+    Documents are read, layers run and `report` is called in the caller's thread.
     """
-    source = _windows(store, documents)
+    source = _source_windows(store, documents)
     with ThreadPoolExecutor(1, "lateint-tokens") as reader, ThreadPoolExecutor(1, "lateint-write") as writer:
-        tokens = prefetch(reader, lambda taken: (taken, _tokens_of(store, model, taken)), source)
-        encoded = ((taken, _NOTHING if rows is None else _run(model, rows)) for taken, rows in tokens)
-        for progress in prefetch(writer, lambda pair: _written(store, *pair), encoded):
+        tokens = prefetch(reader, lambda window: (window, _tokenise(store, model, window)), source)
+        encoded = ((window, EMPTY_WINDOW if rows is None else encode_tokens(model, rows)) for window, rows in tokens)
+        for progress in prefetch(writer, lambda pair: _commit(store, *pair), encoded):
             report(progress)
 
 
 @dataclass(frozen=True, slots=True)
-class _Taken:
-    """Consecutive documents, the place of the first, the running digest up to the last; not `mine`: another shard's."""
+class _SourceWindow:
+    """Consecutive documents, the index of the first, and the running digest up to the last; `mine` False: of another shard."""
 
     documents: list[Document]
     start: int
@@ -118,73 +111,76 @@ class _Taken:
     mine: bool
 
 
-def _windows(store: Store, documents: Iterator[Document]) -> Iterator[_Taken]:
-    """The windows of the source that the store has not passed yet."""
+def _source_windows(store: Store, documents: Iterator[Document]) -> Iterator[_SourceWindow]:
+    """Yield the windows of the source behind the last commit of the store."""
     digest = _skip(store, documents)
     position, shard, size = store.progress.source_position, store.manifest.shard, store.manifest.window
-    while taken := list(islice(documents, size)):
-        digest = source_digest(digest, taken)
-        yield _Taken(taken, position, digest, shard is None or position // size % shard[1] == shard[0])
-        position += len(taken)
+    while batch := list(islice(documents, size)):
+        digest = source_digest(digest, batch)
+        yield _SourceWindow(batch, position, digest, shard is None or position // size % shard[1] == shard[0])
+        position += len(batch)
 
 
-def _tokens_of(store: Store, model: Model, taken: _Taken) -> _Tokens | None:
-    if not taken.mine:
+def _tokenise(store: Store, model: Model, window: _SourceWindow) -> TokenisedWindow | None:
+    if not window.mine:
         return None
-    _refuse_repeats(taken.documents, taken.start)
-    return _tokenise(model, taken.documents, taken.start, store.chunks)
+    _reject_repeats(window.documents, window.start)
+    return tokenise_window(model, window.documents, window.start, store.chunks)
 
 
-def _written(store: Store, taken: _Taken, window: EncodedWindow) -> BuildProgress:
-    """Commit a window and the place in the source behind it."""
-    position = taken.start + len(taken.documents)
+def _commit(store: Store, source: _SourceWindow, window: EncodedWindow) -> BuildProgress:
+    """Commit the entries of a window and the source position behind it."""
+    position = source.start + len(source.documents)
     try:
-        store.append(window.entries, source_end=position, source_digest=taken.digest)
+        store.append(window.entries, source_end=position, source_digest=source.digest)
     except DuplicateDocument as error:
-        raise _explained(store, taken.documents, taken.start) from error
-    read = len(taken.documents) if taken.mine else 0
+        raise _stored_duplicate(store, source.documents, source.start) from error
+    read = len(source.documents) if source.mine else 0
     return BuildProgress(position, read, window.tokens, window.cut, store.info()["bytes"])
 
 
-def _refuse_repeats(documents: list[Document], start: int) -> None:
-    """Refuse a window that holds an id twice. Raises: DuplicateDocument, InputError."""
+def _reject_repeats(documents: list[Document], start: int) -> None:
+    """Reject a window with a repeated id. Raises: DuplicateDocument, InputError."""
     first: dict[str, int] = {}
-    for place, document in enumerate(documents, start):
+    for index, document in enumerate(documents, start):
         if not isinstance(document.id, str):
-            raise InputError(f"document {place} has the id {document.id!r}, a {type(document.id).__name__}; expected str")
-        if (before := first.setdefault(document.id, place)) != place:
-            raise DuplicateDocument(f"documents {before} and {place} have the same id {document.id!r}; expected each id once")
+            raise InputError(f"document {index} has the id {document.id!r}, a {type(document.id).__name__}; expected str")
+        if (before := first.setdefault(document.id, index)) != index:
+            raise DuplicateDocument(f"documents {before} and {index} have the same id {document.id!r}; expected each id once")
 
 
-def _explained(store: Store, documents: list[Document], start: int) -> DuplicateDocument:
-    """Which document of a window has the id of which one in the store."""
+def _stored_duplicate(store: Store, documents: list[Document], start: int) -> DuplicateDocument:
+    """Make an error that names a document of a window and the stored one with the same id."""
     held = store.fetch([store.first_id(document.id) for document in documents], arrays=(), missing="skip")
-    place, ordinal = int(held.positions[0]), int(held.ordinals[0])
+    index, ordinal = int(held.positions[0]), int(held.ordinals[0])
     return DuplicateDocument(
-        f"document {start + place} has the id {documents[place].id!r} of {'document' if store.chunks is None else 'entry'} "
+        f"document {start + index} has the id {documents[index].id!r} of {'document' if store.chunks is None else 'entry'} "
         f"{ordinal} in {store.path}; expected each id once"
     )
 
 
-def _skip(store: Any, documents: Iterator[Document]) -> str:
-    """Pass over the documents that earlier runs committed, and check that they are the same documents."""
+def _skip(store: Store, documents: Iterator[Document]) -> str:
+    """Skip the documents that earlier runs committed; return their digest.
+
+    Raises: StoreMismatch if they are not the documents that the store was built from.
+    """
     done, digest, position = store.progress, "", 0
     while position < done.source_position:
-        taken = list(islice(documents, min(store.manifest.window, done.source_position - position)))
-        if not taken:
+        batch = list(islice(documents, min(store.manifest.window, done.source_position - position)))
+        if not batch:
             raise StoreMismatch(
                 f"{store.path} was built from {done.source_position} documents, this corpus has {position}; "
                 "use `add` for new documents, or another path"
             )
-        position += len(taken)
-        digest = source_digest(digest, taken)
+        position += len(batch)
+        digest = source_digest(digest, batch)
     if digest != done.source_digest:
         raise StoreMismatch(f"the first {position} documents are not those that {store.path} was built from; use another path")
     return digest
 
 
 def source_digest(before: str, documents: list[Document]) -> str:
-    """Running digest over windows of source documents: ids, titles and texts."""
+    """Update the running digest with ids, titles and texts of source documents."""
     state = hashlib.blake2b(before.encode(), digest_size=16)
     for document in documents:
         for field in (document.id, document.title, document.text):

@@ -1,29 +1,27 @@
-"""The codec pipelines of a model's arrays, and a round trip through them in memory."""
+"""Codec pipelines of a model's arrays, and a round trip through them in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from numpy.typing import NDArray
 
 from lateint.errors import InputError
 from lateint.methods.registry import Part, part
 from lateint.model.model import Model
 from lateint_store import ArraySpec, Pipeline, Ragged
+from lateint_store.spec import Array
 
 
 def pipelines(model: Model, codecs: Mapping[str, tuple[Part, ...]] | None = None) -> dict[str, Pipeline]:
-    """The codec pipeline of every array that the model stores; `codecs` replaces the method's own, array by array.
+    """Return the codec pipeline of each array that the model stores; `codecs` replaces those of the method by array name.
 
     Raises: InputError for an array that the model does not store; SpecError for codecs that do not fit.
     """
-    wide = model.backbone.config.vocab_size > 1 << 16  # then ids do not fit the methods' uint16
+    wide = model.backbone.config.vocab_size > 1 << 16  # ids do not fit into the uint16 of the presets
     ids = (part("cast", dtype="uint32" if wide else "uint16"),)
     chosen = {"token_ids": ids} | dict(model.method.codecs) | ({"token_ids": ids} if wide else {})
     chosen |= dict(codecs or {})
     if extra := sorted(set(codecs or {}) - set(model.arrays)):
-        raise InputError(f"codecs for array {extra[0]!r}, but method {model.method.name!r} stores: {', '.join(model.arrays)}")
+        raise InputError(f"codecs for array {extra[0]!r}, but method {model.method.name!r} stores {', '.join(model.arrays)}")
     return {name: Pipeline(_spec(model, name), chosen.get(name, ())) for name in model.arrays}
 
 
@@ -35,8 +33,8 @@ def _spec(model: Model, name: str) -> ArraySpec:
     return ArraySpec("float32", model.width(name), rows="one" if name == "vector" else "tokens")
 
 
-def round_trip(entries: Sequence[Mapping[str, NDArray[Any]]], through: Mapping[str, Pipeline]) -> dict[str, Ragged]:
-    """Encode and decode entries in memory: what a store would give back, without one."""
+def round_trip(entries: Sequence[Mapping[str, Array]], through: Mapping[str, Pipeline]) -> dict[str, Ragged]:
+    """Encode and decode entries in memory, as writing them to a store and reading them back would."""
     decoded = {}
     for name, pipeline in through.items():
         rows = [1 if pipeline.spec.rows == "one" else len(entry[name]) for entry in entries]

@@ -1,4 +1,4 @@
-"""Encoding a window of documents: token ids, batches of similar length, entries."""
+"""Encode a window of documents: tokenise, run batches of similar length through the layers, make entries."""
 
 from __future__ import annotations
 
@@ -10,76 +10,77 @@ from lateint.errors import InputError
 from lateint.indexing import chunks as chunking
 from lateint.indexing.chunks import Chunks
 from lateint.indexing.threads import map_on_threads
-from lateint.model.batching import by_length
+from lateint.model.batching import OFFLINE_TOKENS, OFFLINE_TOKENS_GPU, by_length
 from lateint.model.document import Document
 from lateint.model.model import Model
 from lateint_store import Entry
 
-# Padded tokens run through the layers at once. On a processor small batches stay in its caches, and pad less.
-TOKENS_A_BATCH, TOKENS_A_BATCH_ON_GPU = 1_024, 4_096
-
 
 @dataclass(frozen=True, slots=True)
 class EncodedWindow:
-    """Encoded entries of one window, and what it took."""
+    """Entries of one window, the number of their tokens, and how many documents were truncated."""
 
     entries: list[Entry]
     tokens: int
-    cut: int  # documents whose end did not fit
+    cut: int
 
 
-_NOTHING = EncodedWindow([], 0, 0)
+EMPTY_WINDOW = EncodedWindow([], 0, 0)
 
 
 def encode_window(model: Model, documents: list[Document], start: int, chunks: Chunks | None = None) -> EncodedWindow:
-    """Encode consecutive documents in batches of similar length; `start` is the first one's place in the source.
+    """Encode consecutive documents in batches of similar length; `start` is the index of the first one in the source.
 
-    With `chunks`, an entry is a chunk, and says how many its document has.
+    With `chunks`, each chunk becomes an entry that records how many chunks its document has.
     Raises: InputError naming the document that cannot be encoded.
     """
-    return _run(model, _tokenise(model, documents, start, chunks))
+    return encode_tokens(model, tokenise_window(model, documents, start, chunks))
 
 
 @dataclass(frozen=True, slots=True)
-class _Tokens:
-    """A window before its layers: what becomes an entry each, its token ids, and whether documents are cut into chunks."""
+class TokenisedWindow:
+    """Documents or chunks of a window, one per entry, their token ids, and whether they are chunks."""
 
     pieces: chunking.Pieces
     rows: list[list[int]]
     chunked: bool
 
 
-def _tokenise(model: Model, documents: list[Document], start: int, chunks: Chunks | None) -> _Tokens:
+def tokenise_window(model: Model, documents: list[Document], start: int, chunks: Chunks | None) -> TokenisedWindow:
+    """Cut documents into chunks, if `chunks` are given, and tokenise them.
+
+    Raises: InputError naming the document that cannot be tokenised.
+    """
     pieces = chunking.Pieces(documents, [1] * len(documents))
     try:
         if chunks is not None:
             pieces = chunking.cut(chunks, model, documents)
-        return _Tokens(pieces, model.document_tokens(pieces.documents), chunks is not None)
+        return TokenisedWindow(pieces, model.document_tokens(pieces.documents), chunks is not None)
     except InputError as error:
-        for place, document in enumerate(documents, start):
-            _check(model, document, place)
+        for index, document in enumerate(documents, start):
+            _check(model, document, index)
         raise InputError(f"documents {start}..{start + len(documents) - 1}: {error}") from error
 
 
-def _run(model: Model, tokens: _Tokens) -> EncodedWindow:
-    """The entries of a window, in the order of its documents."""
-    pieces, rows = tokens.pieces, tokens.rows
+def encode_tokens(model: Model, window: TokenisedWindow) -> EncodedWindow:
+    """Encode a tokenised window; entries are in the order of its documents."""
+    pieces, rows = window.pieces, window.rows
     entries: dict[int, Entry] = {}
     counts = np.repeat(pieces.sizes, pieces.sizes)
-    budget = TOKENS_A_BATCH if model.device.type == "cpu" else TOKENS_A_BATCH_ON_GPU
-    taken = list(by_length([len(row) for row in rows], budget))
-    made = map_on_threads(model.device, lambda places: model.encode([rows[place] for place in places]), taken)
-    for places, found in zip(taken, made, strict=True):
-        for place, arrays in zip(places, found, strict=True):
-            if tokens.chunked:
-                arrays[chunking.COUNT] = counts[place : place + 1].astype(np.int64)
-            entries[place] = Entry(pieces.documents[place].id, arrays)
-    lost = pieces.cut if tokens.chunked else sum(model.texts.is_cut(row, model.method.document) for row in rows)
-    return EncodedWindow([entries[place] for place in range(len(rows))], sum(map(len, rows)), lost)
+    budget = OFFLINE_TOKENS if model.device.type == "cpu" else OFFLINE_TOKENS_GPU
+    batches = list(by_length([len(row) for row in rows], budget))
+    encoded = map_on_threads(model.device, lambda batch: model.encode([rows[index] for index in batch]), batches)
+    for batch, arrays_of_batch in zip(batches, encoded, strict=True):
+        for index, arrays in zip(batch, arrays_of_batch, strict=True):
+            if window.chunked:
+                arrays[chunking.COUNT] = counts[index : index + 1].astype(np.int64)
+            entries[index] = Entry(pieces.documents[index].id, arrays)
+    cut = pieces.cut if window.chunked else sum(model.texts.is_cut(row, model.method.document) for row in rows)
+    return EncodedWindow([entries[index] for index in range(len(rows))], sum(map(len, rows)), cut)
 
 
-def _check(model: Model, document: Document, place: int) -> None:
+def _check(model: Model, document: Document, index: int) -> None:
     try:
         model.document_tokens([document])
     except InputError as error:
-        raise InputError(f"document {place} (id {document.id!r}): {error}") from error
+        raise InputError(f"document {index} (id {document.id!r}): {error}") from error

@@ -1,4 +1,4 @@
-"""What a stored array depends on, as digests: a store and a model belong together if these are equal."""
+"""Fingerprints: the facts that stored arrays depend on, as text or digest. A store and a model match if these are equal."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ PROBES = (
     "naïve café №5 — 東京タワー, Ελλάδα, привет! 🦊",
     "def f(x):\n\treturn x**2  # e\u0301 vs \u00e9",
 )
-"""Fixed texts: with the vocabulary, their token ids tell two tokenizers apart, whatever their files are called."""
+"""Fixed texts. Their token ids, with the vocabulary, identify a tokenizer by its behaviour, not by its files."""
 
 
 def fingerprint(model: Model) -> dict[str, str]:
-    """Every fact that a stored array depends on, each as text or digest; another head changes nothing here.
+    """Return every fact that stored arrays depend on, as text or digest. It does not depend on the head's own weights.
 
-    Layout and lengths, vocabulary and tokenizer behaviour on fixed texts, precision, pools, and for each array the weights
-    that it passed through: embeddings and layers up to its own depth, the compressor or the map of vectors, and what a
-    head does before it stores states.
+    The facts: layout and lengths, vocabulary and token ids of fixed texts, dtype, pools, and for each array the digest of
+    the weights that compute it: embeddings and layers up to its depth, the compressor or vector map, and weights of the
+    head that are applied before states are stored.
     """
     method = model.method
     layout = {"document": method.to_json()["document"]}
@@ -35,8 +35,8 @@ def fingerprint(model: Model) -> dict[str, str]:
         "layout": digest_json(layout),
         "tokenizer": digest_json([tokens, model.texts.pad, model.texts.raw.get_vocab()]),
     }
-    with ThreadPoolExecutor() as pool:  # hashing leaves Python's lock alone
-        digests = pool.map(digest_tensors, [_passed(model, array) for array in model.arrays])
+    with ThreadPoolExecutor() as pool:  # hashing releases the GIL
+        digests = pool.map(digest_tensors, [_weights_of(model, array) for array in model.arrays])
         facts |= {f"{array}.weights": digest for array, digest in zip(model.arrays, digests, strict=True)}
     if "states" in model.arrays:
         facts |= {"states.layers": str(method.depth), "states.pool": str(method.pool)}
@@ -47,14 +47,14 @@ def fingerprint(model: Model) -> dict[str, str]:
     return facts
 
 
-def _passed(model: Model, array: str) -> dict[str, Tensor]:
+def _weights_of(model: Model, array: str) -> dict[str, Tensor]:
     if array == "token_ids":
         return {}
     depth = model.method.vector_depth if array == "vector" else model.method.depth
     tensors = dict(model.backbone.tensors(depth))
     if array == "states" and model.compressor is not None:
         tensors |= {f"compressor.{name}": tensor for name, tensor in model.compressor.state_dict().items()}
-    if array == "states" and hasattr(model.head, "stored_tensors"):
+    if array == "states":
         tensors |= {f"head.{name}": tensor for name, tensor in model.head.stored_tensors().items()}
     if array == "vector" and model.vector_map is not None:
         tensors |= {f"vector_map.{name}": tensor for name, tensor in model.vector_map.state_dict().items()}
@@ -62,6 +62,6 @@ def _passed(model: Model, array: str) -> dict[str, Tensor]:
 
 
 def head_digest(model: Model) -> str:
-    """Digest of what may change without making stored arrays stale: the head and everything above the split."""
-    stored = {tensor.data_ptr() for array in model.arrays for tensor in _passed(model, array).values()}
+    """Return the digest of the weights that stored arrays do not depend on: the head and everything above the split."""
+    stored = {tensor.data_ptr() for array in model.arrays for tensor in _weights_of(model, array).values()}
     return digest_tensors({name: t for name, t in model.state_dict().items() if t.data_ptr() not in stored})

@@ -1,4 +1,4 @@
-"""Progress of a build: one line on stderr with documents/s, MB/s and time left, or a callable of the caller's own."""
+"""Progress of a build: one line on stderr with documents/s, MB/s and time left, or the caller's own callable."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class BuildProgress:
-    """The state after one window: documents read so far, those encoded now, their tokens, how many were cut, bytes stored.
+    """State of a build after one window.
 
-    A shard passes over the windows of other shards: they encode nothing.
+    `position`: source documents read so far; `documents`, `tokens`, `cut`: of this window, the documents read, their
+    tokens, and how many documents were truncated; `bytes_written`: size of the store. In a window of another shard, zero
+    documents are read.
     """
 
     position: int
@@ -23,12 +25,13 @@ class BuildProgress:
     bytes_written: int
 
 
-ProgressLike = bool | Callable[[BuildProgress], None] | None
+Reporter = Callable[[BuildProgress], None]
+ProgressLike = bool | Reporter | None
 
 
 @contextlib.contextmanager
-def reporter(wanted: ProgressLike, total: int | None) -> Iterator[Callable[[BuildProgress], None]]:
-    """What to call after every window; `total` documents, where known, give the time left."""
+def reporter(wanted: ProgressLike, total: int | None) -> Iterator[Reporter]:
+    """Give the callable for the progress of each window; with `total` documents it shows the time left."""
     if callable(wanted):
         yield wanted
     elif wanted:
@@ -39,7 +42,7 @@ def reporter(wanted: ProgressLike, total: int | None) -> Iterator[Callable[[Buil
 
 
 @contextlib.contextmanager
-def _bar(total: int | None) -> Iterator[Callable[[BuildProgress], None]]:
+def _bar(total: int | None) -> Iterator[Reporter]:
     from tqdm import tqdm
 
     started = time.monotonic()

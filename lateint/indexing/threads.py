@@ -1,4 +1,4 @@
-"""One thread works on an item while its caller is busy with the items beside it; order and errors are those of a loop."""
+"""Work on threads with the order and the errors of a plain loop."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ Result = TypeVar("Result")
 
 
 def prefetch(pool: Executor, work: Callable[[Item], Result], items: Iterator[Item]) -> Iterator[Result]:
-    """Results of `work` in order: the pool works on one item while the caller makes the next and uses the one before.
+    """Yield the results of `work` in order; the pool works on one item while the caller makes the next and uses the last.
 
-    `items` are made in the caller's thread. An error of theirs, an interruption too, is raised once the items before it
-    are done and their results were taken. An error of `work` ends everything: no item after it is begun.
+    `items` are made in the caller's thread. If making one fails or is interrupted, the error is raised after the results
+    of all items before it were yielded. An error of `work` stops the iteration; no further item is started.
     """
     running: Future[Result] | None = None
     failure: BaseException | None = None
     while True:
-        made = []
+        upcoming = []
         try:
-            made.append(next(items))
+            upcoming.append(next(items))
         except StopIteration:
             pass
         except BaseException as error:
             failure = error
         done = [] if running is None else [running.result()]
-        running = pool.submit(work, made.pop()) if made else None
+        running = pool.submit(work, upcoming.pop()) if upcoming else None
         yield from done
         if running is None:
             break
@@ -38,17 +38,17 @@ def prefetch(pool: Executor, work: Callable[[Item], Result], items: Iterator[Ite
 
 
 def map_on_threads(device: torch.device, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Results of `work` in order: on a processor as many items at once as the caller has torch threads, else one by one.
+    """Return the results of `work` in order. On a CPU, as many items run at once as torch has threads, each on one thread.
 
-    Layers of small models wait less for each other so than with each product spread over all threads, and what Python does
-    between two products runs beside them. The caller's own count stays; a thread that begins meanwhile counts one.
-    An error ends everything: what has not begun does not begin.
+    For small models this is faster than one item on all threads: threads wait less for each other, and Python code runs in
+    parallel with matrix products. The caller's torch thread count is restored; a thread that starts meanwhile has one torch
+    thread. After an error, no further item is started.
     """
     threads = torch.get_num_threads()
     if device.type != "cpu" or threads == 1:
         return [work(item) for item in items]
-    autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")  # which a new thread would not know
-    pool = ThreadPoolExecutor(min(threads, max(1, len(items))), "lateint-layers", _alone, autocast)
+    autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")  # a new thread does not inherit it
+    pool = ThreadPoolExecutor(min(threads, max(1, len(items))), "lateint-layers", _use_one_thread, autocast)
     try:
         return list(pool.map(work, items))
     finally:
@@ -56,9 +56,9 @@ def map_on_threads(device: torch.device, work: Callable[[Item], Result], items: 
         torch.set_num_threads(threads)
 
 
-def _alone(enabled: bool, dtype: torch.dtype) -> None:
-    """Make this thread one that runs its work by itself."""
-    torch.get_num_threads()  # or torch sets up the thread later, with another count
+def _use_one_thread(enabled: bool, dtype: torch.dtype) -> None:
+    """Let torch use one thread in this thread, with the caller's autocast state."""
+    torch.get_num_threads()  # otherwise torch initialises this thread later, with another count
     torch.set_num_threads(1)
     torch.set_autocast_dtype("cpu", dtype)
     torch.set_autocast_enabled("cpu", enabled)

@@ -1,8 +1,6 @@
-"""Best cosines of query rows with the codes of many documents, read as they are stored: a table look-up a byte."""
+"""Max similarity of query rows with quantised document rows: one table look-up per stored byte, without decoding."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,99 +10,112 @@ from lateint_store import Ragged
 from lateint_store.codecs.rotated import Rotated
 from lateint_store.kernels.compiled import compiled
 
-WHOLE = (1, 2, 4, 8)  # bits of which a byte holds whole codes
-PADDED = 8  # columns of a table are a multiple of this: additions of whole vector registers
+CODE_BITS = (1, 2, 4, 8)  # code widths that divide a byte: no code crosses a byte boundary
+_COLUMN_MULTIPLE = 8  # tables are padded to this many columns, so that an addition uses whole vector registers
 
 
-def best_cosines(coded: Ragged, codec: Rotated, queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The largest cosine of each query row with a document's decoded rows: float32 [n, q]; -1 for one without rows.
+def max_cosines(coded: Ragged, codec: Rotated, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the largest cosine of each query row with the decoded rows of each document.
 
-    Args: `coded`, n documents, rows uint8 as `codec` made them, of 1, 2, 4 or 8 bits; `queries` [q, w], of any length.
-    What codes say of a row's length is not read: a cosine does not ask. Equal to decoding but for float32 rounding.
-    Cost: 256·q·w multiply-adds for the tables, then q additions a byte.
+    Args: `coded`, n documents of uint8 rows encoded by `codec` with 1, 2, 4 or 8 bits; `queries` [q, w], of any norm.
+    Returns: float32 [n, q]; -1 for a document without rows. Equal to decoding first, up to float32 rounding. A scale stored
+    after the codes is ignored: a cosine does not depend on it.
+    Cost: 256·q·w multiply-adds for the tables, then q additions per byte.
     """
-    lengths = np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), np.float32(1e-12))
-    table = tables(codec, codec.turn((queries / lengths).astype(np.float32)))
+    norms = np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), np.float32(1e-12))
+    byte_tables = lookup_tables(codec, codec.turn((queries / norms).astype(np.float32)))
     best = np.full((len(coded), len(queries)), -1, np.float32)
     rows: NDArray[np.uint8] = coded.values.reshape(-1, coded.values.shape[-1])
-    compiled(look_up)(rows, coded.offsets, table, best)
+    compiled(look_up)(rows, coded.offsets, byte_tables, best)
     return best
 
 
 def columns(q: int) -> int:
-    """Columns of a table for q queries: one more than these, and a multiple of `PADDED`."""
-    return -(-(q + 1) // PADDED) * PADDED
+    """Return the number of table columns for q queries: at least q + 1, rounded up to a multiple of 8."""
+    return -(-(q + 1) // _COLUMN_MULTIPLE) * _COLUMN_MULTIPLE
 
 
-def best_sums(
-    coded: Ragged, q: int, shares: NDArray[np.float32], words: NDArray[np.float32] | None = None
+def max_sums(
+    coded: Ragged, q: int, byte_tables: NDArray[np.float32], token_table: NDArray[np.float32] | None = None
 ) -> NDArray[np.float32]:
-    """The largest sum of what the bytes of a document's row add for each of q queries: float32 [n, q]; -1 without rows.
+    """Return, for each document and query, the largest sum of table entries over the rows of the document.
 
-    Args: `coded`, n documents, rows uint8 [k], or [2 + k] with `words`; `shares` [k, 256, columns(q)], what a byte adds by its
-    place and value, changed here; `words` [v, columns(q)], what the number in a row's first two bytes adds, the lower first.
-    Raises: ModelError for a number that is not below v. Cost: q additions a byte.
+    Args: `coded`, n documents of uint8 rows [k], or [2 + k] with a `token_table`; `byte_tables` [k, 256, columns(q)], the
+    entry for each byte position and byte value, modified in place; `token_table` [v, columns(q)], the start of a sum for
+    each token id, which the first two bytes of a row hold in little-endian order.
+    Returns: float32 [n, q]; -1 for a document without rows.
+    Raises: ModelError for a token id of v or more. Cost: q additions per byte.
     """
     best = np.full((len(coded), q), -1, np.float32)
     rows: NDArray[np.uint8] = coded.values.reshape(-1, coded.values.shape[-1])
-    if words is None:
-        shares[:, :, q], shares[0, :, q] = 0, 1  # of every row the square of the length that sums are divided by is 1
-        compiled(look_up)(rows, coded.offsets, shares, best)
+    if token_table is None:
+        # `look_up` divides by the norm, the root of column q. Here sums stay as they are: the squared norm is always 1.
+        byte_tables[:, :, q], byte_tables[0, :, q] = 0, 1
+        compiled(look_up)(rows, coded.offsets, byte_tables, best)
         return best
-    beyond = compiled(look_up_words)(rows, coded.offsets, words, shares, best)
-    if beyond >= 0:
-        raise ModelError(f"a stored token is word piece {beyond}, and the model's compressor has {len(words)}")
+    unknown = compiled(look_up_with_tokens)(rows, coded.offsets, token_table, byte_tables, best)
+    if unknown >= 0:
+        raise ModelError(f"a stored token is word piece {unknown}, but the model's compressor has {len(token_table)}")
     return best
 
 
-def tables(codec: Rotated, turned: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What a byte adds, by its place and value: float32 [places, 256, columns].
+def lookup_tables(codec: Rotated, rotated: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Build the table of a codec for rotated queries [q, w]: float32 [byte positions, 256, columns(q)].
 
-    Columns: its share of the inner product with each of q turned queries [q, w], then of the squared length, then zeros.
+    Columns: what a byte value at this position adds to the inner product with each of the q queries, then what it adds to
+    the squared norm of the row, then zeros.
     """
-    codes, q = 8 // codec.bits, len(turned)
+    codes, q = 8 // codec.bits, len(rotated)
     values = np.arange(256)[:, None] >> (codec.bits * np.arange(codes)) & ((1 << codec.bits) - 1)
-    levels = codec.levels[values].astype(np.float32)  # [256, codes of a byte]
-    places = turned.shape[1] // codes
-    table = np.zeros((places, 256, columns(q)), np.float32)
-    table[:, :, :q] = levels @ turned.reshape(q, places, codes).transpose(1, 2, 0)
+    levels = codec.levels[values].astype(np.float32)  # [256, codes per byte]
+    positions = rotated.shape[1] // codes
+    table = np.zeros((positions, 256, columns(q)), np.float32)
+    table[:, :, :q] = levels @ rotated.reshape(q, positions, codes).transpose(1, 2, 0)
     table[:, :, q] = (levels**2).sum(axis=1)
     return table
 
 
-def look_up(rows: Any, offsets: Any, table: Any, best: Any) -> None:
-    """Fill `best` [n, q]; the first bytes of a row are its codes, as many as the table has places."""
+def look_up(
+    rows: NDArray[np.uint8], offsets: NDArray[np.int64], byte_tables: NDArray[np.float32], best: NDArray[np.float32]
+) -> None:
+    """Raise `best` [n, q] to the largest sum over the norm of the row. A row starts with one code byte per byte table."""
     q = best.shape[1]
-    sums = np.zeros(table.shape[2], np.float32)
+    sums = np.zeros(byte_tables.shape[2], np.float32)
     for document in range(len(best)):
         for token in range(offsets[document], offsets[document + 1]):
             sums[:] = np.float32(0)
-            for place in range(table.shape[0]):
-                entry = table[place, rows[token, place]]
+            for position in range(byte_tables.shape[0]):
+                entry = byte_tables[position, rows[token, position]]
                 for column in range(len(sums)):
                     sums[column] += entry[column]
-            shorter = np.float32(1) / np.sqrt(sums[q])
+            inverse_norm = np.float32(1) / np.sqrt(sums[q])
             for column in range(q):
-                best[document, column] = max(best[document, column], sums[column] * shorter)
+                best[document, column] = max(best[document, column], sums[column] * inverse_norm)
 
 
-def look_up_words(rows: Any, offsets: Any, words: Any, table: Any, best: Any) -> Any:
-    """As `look_up`, of rows whose first two bytes say what a sum starts from; sums stay as they are.
+def look_up_with_tokens(
+    rows: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    token_table: NDArray[np.float32],
+    byte_tables: NDArray[np.float32],
+    best: NDArray[np.float32],
+) -> np.int64:
+    """Raise `best` [n, q] to the largest sum; a sum starts from the `token_table` row of the id in the first two bytes.
 
-    Returns: -1, or the first number that is not one of `words`, where it stopped.
+    Sums are not divided by a norm. Returns: -1, or the first id that is not in `token_table`, where the kernel stops.
     """
     q = best.shape[1]
-    sums = np.zeros(table.shape[2], np.float32)
+    sums = np.zeros(byte_tables.shape[2], np.float32)
     for document in range(len(best)):
         for token in range(offsets[document], offsets[document + 1]):
-            word = np.int64(rows[token, 0]) | np.int64(rows[token, 1]) << 8
-            if word >= len(words):
-                return word
-            start = words[word]
+            token_id = np.int64(rows[token, 0]) | np.int64(rows[token, 1]) << 8
+            if token_id >= len(token_table):
+                return token_id
+            start = token_table[token_id]
             for column in range(len(sums)):
                 sums[column] = start[column]
-            for place in range(table.shape[0]):
-                entry = table[place, rows[token, 2 + place]]
+            for position in range(byte_tables.shape[0]):
+                entry = byte_tables[position, rows[token, 2 + position]]
                 for column in range(len(sums)):
                     sums[column] += entry[column]
             for column in range(q):

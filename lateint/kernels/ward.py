@@ -1,8 +1,6 @@
-"""Ward's hierarchical clustering of a few hundred points: a chain of nearest neighbours, then a cut."""
+"""Ward's hierarchical clustering of a few hundred points: a nearest-neighbour chain, then a cut of the merge tree."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,67 +8,70 @@ from numpy.typing import NDArray
 from lateint_store.kernels.compiled import compiled
 
 
-def ward_labels(apart: NDArray[np.float64], clusters: int) -> NDArray[np.int64]:
-    """Which of k clusters each of m points belongs to, int64 [m]; clusters are numbered by their first point.
+def ward_labels(distances: NDArray[np.float64], clusters: int) -> NDArray[np.int64]:
+    """Assign each of m points to one of k clusters: int64 [m]. Clusters are numbered by their first point.
 
-    Args: `apart` [m, m] squared Euclidean distances, float64; `clusters` k, 1..m.
-    Cost: O(m²). Source: Ward 1963; the chain of nearest neighbours, Murtagh 1983.
+    Args: `distances` [m, m] squared Euclidean distances, float64; `clusters` k, 1..m.
+    Cost: O(m²). Source: Ward 1963; nearest-neighbour chain, Murtagh 1983.
     """
-    merges, heights = compiled(merge_all)(apart.copy())
-    # Sorted out here: the kernels' own sorts are not stable, and take long to compile.
-    labels: NDArray[np.int64] = compiled(cut)(merges, np.argsort(heights, kind="stable"), clusters)
+    merges, heights = compiled(merge_all)(distances.copy())
+    # Sort outside the kernels: numba's sorts are not stable and slow to compile.
+    labels: NDArray[np.int64] = compiled(cut_tree)(merges, np.argsort(heights, kind="stable"), clusters)
     return labels
 
 
-def merge_all(apart: Any) -> Any:
-    """All m - 1 merges, as (kept, gone) pairs of first points, and their heights; `apart` is written over."""
-    m = len(apart)
+def merge_all(distances: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Compute all m - 1 merges and their heights. `distances` [m, m] is overwritten.
+
+    Returns: merges [m - 1, 2], each a pair (kept, absorbed) of the clusters' first points; heights [m - 1].
+    """
+    m = len(distances)
     sizes, alive = np.ones(m), np.ones(m, np.bool_)
     merges, heights = np.empty((m - 1, 2), np.int64), np.empty(m - 1)
     chain, length = np.empty(m, np.int64), 0
     for step in range(m - 1):
         if length == 0:
             chain[0], length = np.argmax(alive), 1
-        while True:  # walk to nearest neighbours until two are each other's
+        while True:  # follow nearest neighbours until two clusters are each other's nearest
             x = chain[length - 1]
             before = chain[length - 2] if length > 1 else -1
-            nearest, best = before, apart[x, before] if length > 1 else np.inf
+            nearest, best = before, distances[x, before] if length > 1 else np.inf
             for other in range(m):
-                if alive[other] and other != x and apart[x, other] < best:
-                    nearest, best = other, apart[x, other]
+                if alive[other] and other != x and distances[x, other] < best:
+                    nearest, best = other, distances[x, other]
             if nearest == before:
                 break
             chain[length] = nearest
             length += 1
         length -= 2
-        kept, gone = min(x, nearest), max(x, nearest)
-        merges[step, 0], merges[step, 1], heights[step] = kept, gone, best
-        alive[gone] = False
-        for other in range(m):  # Lance and Williams
+        kept, absorbed = min(x, nearest), max(x, nearest)
+        merges[step, 0], merges[step, 1], heights[step] = kept, absorbed, best
+        alive[absorbed] = False
+        for other in range(m):  # Lance-Williams update of the distances to the merged cluster
             if alive[other] and other != kept:
-                a, b, c = sizes[kept], sizes[gone], sizes[other]
-                new = ((a + c) * apart[kept, other] + (b + c) * apart[gone, other] - c * best) / (a + b + c)
-                apart[kept, other] = apart[other, kept] = new
-        sizes[kept] += sizes[gone]
+                a, b, c = sizes[kept], sizes[absorbed], sizes[other]
+                new = ((a + c) * distances[kept, other] + (b + c) * distances[absorbed, other] - c * best) / (a + b + c)
+                distances[kept, other] = distances[other, kept] = new
+        sizes[kept] += sizes[absorbed]
     return merges, heights
 
 
-def cut(merges: Any, order: Any, clusters: int) -> Any:
-    """Labels after the lowest m - k merges; `order` [m - 1] names the merges, lowest first."""
+def cut_tree(merges: NDArray[np.int64], order: NDArray[np.int64], clusters: int) -> NDArray[np.int64]:
+    """Return the labels [m] after the m - k lowest merges. `order` [m - 1] lists the merges by height, lowest first."""
     m = len(merges) + 1
-    into = np.arange(m)  # the point that took a point in; every merge is into an earlier point
-    for place in order[: m - clusters]:
-        kept, gone = merges[place, 0], merges[place, 1]
-        while into[kept] != kept:
-            kept = into[kept]
-        while into[gone] != gone:
-            gone = into[gone]
-        into[max(kept, gone)] = min(kept, gone)
-    labels, found = np.empty(m, np.int64), 0
+    parent = np.arange(m)  # the point that absorbed each point; a merge always keeps the earlier point
+    for merge in order[: m - clusters]:
+        kept, absorbed = merges[merge, 0], merges[merge, 1]
+        while parent[kept] != kept:
+            kept = parent[kept]
+        while parent[absorbed] != absorbed:
+            absorbed = parent[absorbed]
+        parent[max(kept, absorbed)] = min(kept, absorbed)
+    labels, count = np.empty(m, np.int64), 0
     for point in range(m):
-        if into[point] == point:
-            labels[point] = found
-            found += 1
+        if parent[point] == point:
+            labels[point] = count
+            count += 1
         else:
-            labels[point] = labels[into[point]]
+            labels[point] = labels[parent[point]]
     return labels

@@ -1,4 +1,4 @@
-"""What a checkpoint keeps beside a base: changed tensors, or their differences at a byte a weight, and what the base lacks."""
+"""Delta checkpoints: tensors that differ from a base model, whole or as int8 differences, and tensors that it lacks."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from lateint.model.digests import digest_tensors
 from lateint.model.model import Model
 from lateint.model.saving import host_state, narrowed, write_checkpoint
 
-CODES, STEP = ".difference", ".step"
-WORTH_CODES = 4_096  # numbers; smaller tensors are kept as they are
-LARGE = 1 << 16  # numbers from which on a tensor outside the towers, such as a block's, takes a byte a weight too
-TOWERS = ("backbone.model.", "query_backbone.model.")
+CODES, STEP = ".difference", ".step"  # suffixes of tensor names in the file
+_MIN_CODED = 4_096  # matrices of the towers with fewer weights are kept whole
+_MIN_CODED_OUTSIDE = 1 << 16  # the same for matrices outside the towers, such as those of a block of the head
+_TOWERS = ("backbone.model.", "query_backbone.model.")
 
 
 def save_delta(model: Model, folder: str | os.PathLike[str], base: str, *, dtype: torch.dtype | None = None) -> None:
-    """Write a checkpoint that holds what differs from a named base, in `dtype` where that is given.
+    """Write a checkpoint of the tensors that differ from a named base, in `dtype` if given.
 
-    torch.int8 keeps what changed in the encoder's matrices at a byte a weight (see `changes`), and all else in float16.
+    torch.int8 keeps differences of large matrices as int8 (see `changes`), and everything else in float16.
     Raises: ModelError if the base cannot be found.
     """
     backbone, _, _ = pretrained(locate(base), model.method, MethodOverrides(), torch.float32)
     weights = backbone.model.state_dict()
-    own = changes(host_state(model), weights, coded=dtype == torch.int8)
+    kept = changes(host_state(model), weights, coded=dtype == torch.int8)
     narrow = torch.float16 if dtype == torch.int8 else dtype
-    tensors = {name: tensor if name.endswith((CODES, STEP)) else narrowed(tensor, narrow) for name, tensor in own.items()}
+    tensors = {name: tensor if name.endswith((CODES, STEP)) else narrowed(tensor, narrow) for name, tensor in kept.items()}
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     write_checkpoint(out, model.method, tensors, {"name": base, "digest": digest_tensors(weights)})
 
 
 def changes(state: Mapping[str, Tensor], base: Mapping[str, Tensor], *, coded: bool) -> dict[str, Tensor]:
-    """The tensors of a model that are not those of its base, in either tower, and all that the base does not have.
+    """Return the tensors of a model that differ from its base, in either tower, and those that the base lacks.
 
-    Args: `state`, the model's; `base`, the base's own, by its own names; `coded` keeps large changed matrices as int8
-    differences with one float32 step a row: off by at most half a step, 1/254 of the row's largest change. A large matrix
-    outside the towers is its own difference.
+    Args: `state`, tensors of the model; `base`, tensors of the base under its own names; `coded` keeps large changed
+    matrices as int8 differences with one float32 step per row. The error is at most half a step: 1/254 of the largest
+    change in the row. A large matrix outside the towers is coded as a difference from zero.
     """
     kept: dict[str, Tensor] = {}
     for name, tensor in state.items():
         origin = _origin(name, base)
         if origin is None or origin.shape != tensor.shape:
-            alone = coded and tensor.dim() == 2 and tensor.numel() >= LARGE and not name.startswith(TOWERS)
-            kept |= _coded(name, tensor.float()) if alone else {name: tensor}
+            wide = coded and tensor.dim() == 2 and tensor.numel() >= _MIN_CODED_OUTSIDE and not name.startswith(_TOWERS)
+            kept |= _coded(name, tensor.float()) if wide else {name: tensor}
         elif not torch.equal(tensor.float(), origin.float()):
-            wide = coded and tensor.dim() == 2 and tensor.numel() >= WORTH_CODES
+            wide = coded and tensor.dim() == 2 and tensor.numel() >= _MIN_CODED
             kept |= _coded(name, tensor.float() - origin.float()) if wide else {name: tensor}
     return kept
 
@@ -62,27 +62,27 @@ def _coded(name: str, difference: Tensor) -> dict[str, Tensor]:
 
 
 def restored(kept: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors that `changes` was given, where they differ from the base, in float32.
+    """Restore tensors that `changes` made, in float32.
 
-    Raises: KeyError for codes without their step, or of a tensor that the base does not have.
+    Raises: KeyError for codes without a step, or of a tower's tensor that the base lacks.
     """
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name, tensor in kept.items():
         if name.endswith(CODES):
             plain = name.removesuffix(CODES)
             origin = _origin(plain, base)
-            if origin is None and plain.startswith(TOWERS):
+            if origin is None and plain.startswith(_TOWERS):
                 raise KeyError(plain)
-            found[plain] = tensor.float() * kept[plain + STEP][:, None]
+            tensors[plain] = tensor.float() * kept[plain + STEP][:, None]
             if origin is not None:
-                found[plain] += origin.float()
+                tensors[plain] += origin.float()
         elif not name.endswith(STEP):
-            found[name] = tensor.float()
-    return found
+            tensors[name] = tensor.float()
+    return tensors
 
 
 def _origin(name: str, base: Mapping[str, Tensor]) -> Tensor | None:
-    for tower in TOWERS:
+    for tower in _TOWERS:
         if name.startswith(tower):
             return base.get(name.removeprefix(tower))
     return None

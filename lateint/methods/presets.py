@@ -1,6 +1,7 @@
-"""The published methods as data. This is the only place that knows their names.
+"""The published methods as data. No other module knows their names.
 
-Defaults marked "paper" are the paper's or its code's, those marked "ours" are not, because it has others or says none.
+A value marked "paper" is from the paper or its code. A value marked "ours" is our choice: the paper's value differs or is
+not stated.
 """
 
 from __future__ import annotations
@@ -18,11 +19,9 @@ UINT16 = (part("cast", dtype="uint16"),)
 QUERY_HALF = Layout(template="first", max_length=32)
 OFFSET_HALF = Layout(template="second", positions="offset", max_length=256)
 ALONE = Layout(template="alone", max_length=256)
-ALL = (
-    "layers",
-    "compressor",
-    "head",
-)  # a compressor where there is one; frozen embeddings: ours, they are half of a small encoder
+# Everything but the embeddings; a method without a compressor ignores that entry. Frozen embeddings are ours: they are half
+# of the weights of a small encoder.
+ALL = ("layers", "compressor", "head")
 LISTWISE = (Stage(losses=((part("listwise"), 1.0),), train=ALL, rate=5e-5),)
 MARGIN = Stage(losses=((part("margin_mse"), 1.0),), train=("layers", "head"), rate=2e-5)
 
@@ -67,13 +66,13 @@ SDR = Method(
     offline_layers="T-2",
     query_layers="T-2",
     query=Layout(template="alone", max_length=24),
-    document=Layout(template="alone", max_length=172, segment=1),  # its own CLS; families without segments have none
+    document=Layout(template="alone", max_length=172, segment=1),  # its own CLS; ignored by families without segments
     towers="copied",
     compressor=part("aesi", width=16),
     codecs=_codecs(states=(part("drive", bits=6),), token_ids=UINT16),
     head=part("joint_layers"),
     stages=(
-        replace(MARGIN, compressed=False),  # paper: the ranker first, then its autoencoder with the ranker frozen
+        replace(MARGIN, compressed=False),  # paper: train the ranker, freeze it, then train its autoencoder
         Stage(losses=((part("reconstruction_mse"), 1.0),), train=("compressor",), rate=1e-3),  # paper
     ),
 )
@@ -90,7 +89,7 @@ DEFORMER = Method(
     head=part("joint_layers"),
     stages=(
         Stage(
-            # Paper: the weights of its SQuAD runs and the temperature of its code; the listwise task loss: ours.
+            # Paper: the loss weights of its SQuAD runs and the temperature of its code. Ours: the listwise task loss.
             losses=((part("listwise"), 0.7), (part("kl", temperature=2.0), 1.1), (part("layer_mse"), 0.5)),
             train=ALL,
             rate=5e-5,  # paper's code
@@ -117,12 +116,12 @@ MORES = Method(
     source="arXiv:2004.13313, Sec. 3",
     summary="stores token states after all T layers; two interaction blocks update the query tokens only",
     offline_layers="T",  # paper
-    query_layers="T-2",  # paper: the asymmetric variant, whose query module is without the layers that the blocks copy
+    query_layers="T-2",  # paper: the asymmetric variant; its query module omits the layers that the blocks copy
     query=Layout(template="alone", max_length=32),  # ours; the code has 16
     document=ALONE,  # ours; the code has 128
     towers="copied",  # ours; the code ties the layers and copies the embeddings
     codecs=_codecs(states=FLOAT16),  # ours
-    # Paper: two blocks, initialised by copying, cross first. S1 of its two caches; S2 is cache="keys_values".
+    # Paper: two blocks, initialised by copying layers, cross-attention first. This is its cache S1; S2 is cache="keys_values".
     head=part("cross_blocks", blocks=2, first="T-2", order="cross_then_self"),
     stages=LISTWISE,
 )
@@ -136,7 +135,7 @@ MICE = Method(
     query=Layout(template="alone", max_length=32),
     document=ALONE,
     codecs=_codecs(states=FLOAT16),
-    # Layers beyond the last block are dropped: blocks may be fewer than the T - L that are left.
+    # Layers above the last block are dropped: there may be fewer than T - L blocks.
     head=part("cross_blocks", blocks=3, first="T/3", order="self_then_cross"),
     stages=(MARGIN,),  # the loss: paper; the rate: ours
 )
@@ -148,13 +147,13 @@ DIPAIR = Method(
     offline_layers="T",  # paper
     query_layers="T",  # paper
     query=Layout(template="alone", max_length=32),  # paper
-    document=Layout(template="alone", max_length=128),  # paper; read in full, only the outputs are truncated
-    pool=part("first", tokens=32),  # ours; the paper's N1 and N2 are not known to us
-    compressor=part("linear", width=64),  # ours; nor is its width
+    document=Layout(template="alone", max_length=128),  # paper; the text is read in full, only the outputs are truncated
+    pool=part("first", tokens=32),  # ours; we do not know the paper's N1 and N2
+    compressor=part("linear", width=64),  # ours; we do not know the paper's width
     codecs=_codecs(states=FLOAT16),  # ours
-    head=part("small_transformer", query_tokens=16, document_tokens=32, layers=2, heads=4),  # ours; nor is its depth
+    head=part("small_transformer", query_tokens=16, document_tokens=32, layers=2, heads=4),  # ours; depth unknown
     stages=(
-        # Paper: distilled from scores; towers warm and frozen, then all together. Rates: ours, the paper's are not known.
+        # Paper: distil scores, first with warm, frozen towers, then all weights. Rates: ours, we do not know the paper's.
         Stage(losses=((part("logit_mse"), 1.0),), train=("head", "compressor"), rate=1e-3),
         Stage(losses=((part("logit_mse"), 1.0),), train=ALL, rate=2e-5),
     ),
@@ -181,8 +180,8 @@ DSE = Method(
     summary="stores one vector a text, the mean of its last four layers side by side; a network over pair features",
     offline_layers="T",  # paper
     query_layers="T",  # paper
-    query=Layout(template="alone", max_length=128),  # paper, its teacher's length
-    document=Layout(template="alone", max_length=128),  # paper, its teacher's length
+    query=Layout(template="alone", max_length=128),  # paper: the length of its teacher
+    document=Layout(template="alone", max_length=128),  # paper: the length of its teacher
     vector=part("top_layers_mean", layers=4),  # paper
     codecs=_codecs(vector=FLOAT32),  # paper: 4h numbers, 16,384 bytes at h = 1024
     head=part("pair_features", hidden=512),  # paper
@@ -239,7 +238,7 @@ PRESETS = {m.name: m for m in (*_INTERACTION, *_VECTORS, CROSS_ENCODER, COSINE)}
 
 
 def preset(name: str) -> Method:
-    """The preset of that name. Raises: InputError that lists those there are."""
+    """Return the preset called `name`. Raises: InputError for an unknown name; the message lists the presets."""
     if name not in PRESETS:
         raise InputError(f"no method is called {name!r}; there are: {', '.join(PRESETS)}")
     return PRESETS[name]

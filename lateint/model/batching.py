@@ -13,9 +13,14 @@ from torch import Tensor
 from lateint.heads.inputs import Candidates
 from lateint_store import Ragged
 
-# Padded document tokens scored at once: memory is bounded whatever the number of candidates. On a processor joint rows
-# that stay in its caches are faster (docs/log/2026-11-20-tokens-a-batch.md); a GPU wants more work at once.
-TOKENS_A_BATCH, TOKENS_A_BATCH_ON_GPU = 4_096, 16_384
+# Largest number of padded document tokens in one batch. A fixed budget bounds memory, however many documents there are.
+# ONLINE: scoring candidates. On a CPU a batch that fits the caches is faster (docs/log/2026-11-20-tokens-a-batch.md); a GPU
+# needs more work at once.
+ONLINE_TOKENS, ONLINE_TOKENS_GPU = 4_096, 16_384
+# OFFLINE: encoding for a store. On a CPU small batches stay in the caches, and have less padding.
+OFFLINE_TOKENS, OFFLINE_TOKENS_GPU = 1_024, 4_096
+# UNSTORED: encoding documents that no store holds, while ranking and while training.
+UNSTORED_TOKENS = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ def batches(
 ) -> Iterator[Batch]:
     """Padded batches of similar length, longest first, each of at most `budget` padded tokens (or one document)."""
     if budget is None:
-        budget = TOKENS_A_BATCH if device.type == "cpu" else TOKENS_A_BATCH_ON_GPU
+        budget = ONLINE_TOKENS if device.type == "cpu" else ONLINE_TOKENS_GPU
     by_token = [ragged for ragged in arrays.values() if ragged.spec.rows == "tokens"]
     n = len(next(iter(arrays.values())))
     lengths = np.diff(by_token[0].offsets) if by_token else np.ones(n, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Documents as callers give them."""
+"""`Document`: a text to rank, with its id and title."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text to rank, with its id; a title is put before the text with one space."""
+    """A text to rank. A title is put before the text, with one space between."""
 
     id: str
     text: str
@@ -16,10 +16,10 @@ class Document:
 
     @property
     def full_text(self) -> str:
-        """What the encoder reads."""
+        """The text that the encoder reads."""
         return f"{self.title} {self.text}".strip() if self.title else self.text
 
 
 def as_documents(documents: Iterable[Document | str] | None) -> list[Document]:
-    """Texts as documents; a str is given its place as id."""
+    """Turn texts into documents; the id of a str is its index."""
     return [d if isinstance(d, Document) else Document(str(i), d) for i, d in enumerate(documents or ())]

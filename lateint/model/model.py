@@ -19,24 +19,28 @@ from lateint.backbone.layer import TokenStates
 from lateint.backbone.split import document_start, states_after
 from lateint.backbone.tokenizer import TextEncoder, TokenBatch
 from lateint.compressors._vector import build_vector_map, vector_width
+from lateint.compressors.base import Compressor, Quantizer
 from lateint.errors import InputError
+from lateint.heads.base import Head
 from lateint.heads.inputs import Candidates, Query
 from lateint.methods.method import Method
 from lateint.methods.registry import build
 from lateint.model.document import Document
 from lateint.model.resolve import check_side, check_vector, resolve
 from lateint.model.saving import save
+from lateint.pools.base import Pool
 
 PRIVATE_SEED = 20_040_714  # fresh parameters start from here, in every process alike
 QUERIES_AT_ONCE = 128
 
 
 class Model(nn.Module):
-    """Everything that turns texts into stored arrays, and a query with stored arrays into scores.
+    """Turns texts into stored arrays, and a query with stored arrays into scores.
 
-    `method` is resolved: depths are numbers and segments are set. `name` is what messages call this model.
-    `checkpoint`: the name alone stands for method and weights (a lateint checkpoint), nothing else has to be said.
-    `carried`: parts, and the weights in them, that came trained from a checkpoint of another method, see `loading/transfer.py`.
+    `method` is resolved: depths are numbers and segments are set. `name` is the model's name in messages.
+    `checkpoint` is True if the name alone determines method and weights (a lateint checkpoint).
+    `carried` names the parts and weights that were taken, trained, from a checkpoint of another method, see
+    `loading/transfer.py`.
     """
 
     checkpoint = False
@@ -50,23 +54,23 @@ class Model(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(PRIVATE_SEED)
             self.query_backbone = copy.deepcopy(backbone) if method.towers == "copied" else None
-            self.compressor: Any = None
+            self.compressor: Compressor | None = None
             if method.compressor is not None:
                 self.compressor = build("compressors", method.compressor, backbone.width)
             self.vector_map = build_vector_map(self.method, backbone.width)
-        self.pool = build("pools", method.pool, texts)
+        self.pool: Pool = build("pools", method.pool, texts)
         self.pool.check(self.method.document, 1)
-        self.vector_pool: Any = None if method.vector is None else build("pools", method.vector, texts)
+        self.vector_pool: Pool | None = None if method.vector is None else build("pools", method.vector, texts)
         if self.vector_pool is not None:
             self.vector_pool.check(self.method.document, self.method.vector_depth)
-        self.head: Any = None
+        self.head: Head
         self.rebuild_head()
         check_side(self.method, self.compressor, self.head)
         check_vector(self.method, self.head)
         self.eval()
 
     def rebuild_head(self) -> None:
-        """Make the head anew from the backbone's layers and the compressor's maps, as they are now."""
+        """Build the head again from the current layers of the backbone and the current maps of the compressor."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(PRIVATE_SEED)
             self.head = build("heads", self.method.head, self.backbone, self.method, self.compressor)
@@ -80,34 +84,34 @@ class Model(nn.Module):
     @property
     def arrays(self) -> tuple[str, ...]:
         """The arrays that a document's entry holds."""
-        reads = tuple(self.head.reads)
+        reads = self.head.reads
         return reads if self.vector_pool is None or "vector" in reads else (*reads, "vector")
 
     def width(self, array: str) -> int | None:
-        """Numbers a row of a stored array; None where a row is one number."""
+        """Return the numbers per row of a stored array; None if a row is a single number."""
         if array == "token_ids":
             return None
         if array == "vector":
             return vector_width(self.method, self.backbone.width)
         if self.quantizer is not None:
-            return int(self.quantizer.code_bytes)
-        return getattr(self.head, "stored_width", None) or (self.compressor or self.backbone).width
+            return self.quantizer.code_bytes
+        return self.head.stored_width or (self.compressor or self.backbone).width
 
     @property
-    def quantizer(self) -> Any:
-        """The compressor, if it turns its codes into bytes by itself, and they are what is stored; else None."""
-        makes = hasattr(self.compressor, "codes") and getattr(self.head, "stored_width", None) is None
-        return self.compressor if makes else None
+    def quantizer(self) -> Quantizer | None:
+        """The compressor if it is a quantiser whose bytes are stored; None otherwise."""
+        stores_codes = self.head.stored_width is None
+        return self.compressor if isinstance(self.compressor, Quantizer) and stores_codes else None
 
     @property
     def vector_depths(self) -> range:
-        """The numbers of layers after which the pool of vectors reads states."""
+        """The depths whose states the vector pool reads."""
         last = self.method.vector_depth
         return range(0) if self.vector_pool is None else range(last - self.vector_pool.layers + 1, last + 1)
 
     @torch.inference_mode()
     def query(self, text: str) -> Query:
-        """Run the query's own part, once a query.
+        """Run the query's own layers, once per query.
 
         Raises: InputError for a query without a single token.
         Cost: (query layers)·(12·q·h² + 2·q²·h), to the depth of the vector if that is more.
@@ -115,7 +119,7 @@ class Model(nn.Module):
         return self.query_from_tokens(self.query_tokens(text))
 
     def query_tokens(self, text: str) -> list[int]:
-        """Token ids of a query in its layout. Raises: InputError if there is nothing in it."""
+        """Tokenise a query in its layout. Raises: InputError if it has no token of its own."""
         tokens = self.texts.tokens([text], self.method.query)[0]
         bare = self.texts.tokens([""], self.method.query)[0]
         if tokens == bare:
@@ -123,12 +127,12 @@ class Model(nn.Module):
         return tokens
 
     def query_from_tokens(self, tokens: Sequence[int]) -> Query:
-        """The query's part from token ids; differentiable where the caller allows it."""
+        """Run the query's own layers on token ids; differentiable if the caller enables gradients."""
         return self._queries_of_one_length([tokens])[0]
 
     @torch.no_grad()  # no inference mode: a head may learn from what was computed once
     def queries(self, texts: Sequence[str]) -> list[Query]:
-        """Run the query's own part of many queries, those of equal length at once: no pads, so each is as `query` gives it.
+        """Run the query's own layers for many queries, batched by equal length: without padding, each equals `query`'s result.
 
         Raises: InputError for a query without a single token.
         """
@@ -143,7 +147,7 @@ class Model(nn.Module):
         return [found[place] for place in range(len(rows))]
 
     def _queries_of_one_length(self, rows: Sequence[Sequence[int]]) -> list[Query]:
-        """As `query_from_tokens`, of token rows [n, q]."""
+        """Run `query_from_tokens` on token rows [n, q] of equal length."""
         method = self.method
         block = self.texts.block(rows, method.query).to(self.device)
         if self.query_backbone is None:
@@ -158,21 +162,21 @@ class Model(nn.Module):
         return [Query(each, text_mask, None if vectors is None else vectors[i]) for i, each in enumerate(own)]
 
     def document_tokens(self, documents: Sequence[Document]) -> list[list[int]]:
-        """Token ids of each document in its layout."""
+        """Tokenise documents in their layout."""
         return self.texts.tokens([document.full_text for document in documents], self.method.document)
 
     def encode(self, rows: Sequence[Sequence[int]], *, exact: bool = False) -> list[dict[str, NDArray[Any]]]:
-        """Token rows of n documents -> their arrays: states [m, c], vector [h] float32, token_ids [m] int64.
+        """Encode n documents from token rows in one padded batch: states [m, c], vector [h] float32, token_ids [m] int64.
 
-        States are uint8 where a compressor makes bytes of them, see `coder`; `exact`: what these are made of.
-        One padded batch; pads are not stored.
+        States are uint8 bytes if the model has a `quantizer`; `exact` returns the directions before quantisation. Padding
+        is removed.
         Cost: L·(12·t·h² + 2·t²·h) a document, more if its vector is deeper.
         """
         with torch.inference_mode():
             tensors = self.encode_batch(rows)
             if self.quantizer is not None and "states" in tensors and not exact:
                 directions, mask = tensors["states"]
-                tensors["states"] = self.quantizer.codes(directions, self.document_ids(rows)), mask
+                tensors["states"] = self.quantizer.quantize(directions, self.document_ids(rows)), mask
         entries: list[dict[str, NDArray[Any]]] = [{} for _ in rows]
         for name, (values, mask) in tensors.items():
             host = (values.float() if values.is_floating_point() else values).cpu().numpy()  # numpy has no bfloat16
@@ -183,7 +187,7 @@ class Model(nn.Module):
         return entries
 
     def encode_batch(self, rows: Sequence[Sequence[int]]) -> dict[str, tuple[Tensor, Tensor | None]]:
-        """The arrays of one padded batch as tensors [n, m, ...] with their masks; differentiable."""
+        """Encode one padded batch: the arrays as tensors [n, m, ...] with their masks; differentiable."""
         method, arrays, block = self.method, self.arrays, self._document_block(rows)
         out: dict[str, tuple[Tensor, Tensor | None]] = {}
         if set(arrays) == {"token_ids"}:
@@ -192,7 +196,7 @@ class Model(nn.Module):
         if "states" in arrays:
             kept, side = self._kept(after[method.depth], block)
             codes = kept.states if self.compressor is None else self.compressor.compress(kept.states, side)
-            out["states"] = (self.head.store(codes) if hasattr(self.head, "store") else codes, kept.mask)
+            out["states"] = self.head.store(codes), kept.mask
         if "token_ids" in arrays:
             out["token_ids"] = (block.ids, block.mask)
         if "vector" in arrays:
@@ -201,33 +205,49 @@ class Model(nn.Module):
 
     @contextmanager
     def uncompressed(self) -> Iterator[None]:
-        """Within it states pass the compressor by, in encoding and in the head: a ranker is trained before its autoencoder.
+        """Bypass the compressor inside this context, in encoding and in the head: a ranker is trained before its autoencoder.
 
-        Raises: InputError for a compressor below a head other than `joint_layers`, whose own weights stand on codes.
+        Raises: InputError for a compressor below a head other than `joint_layers`, whose weights depend on codes.
         """
         if self.compressor is None:
             yield
             return
         if self.method.head.name != "joint_layers":
-            raise InputError(f"head {self.method.head.name!r} stands on codes; only 'joint_layers' can do without a compressor")
+            raise InputError(
+                f"head {self.method.head.name!r} is built on codes; only 'joint_layers' can run without its compressor"
+            )
         held = self.compressor
-        self.compressor, self.head.compressor = None, (None,)
+        self.compressor = None
+        self.head.use_compressor(None)
         try:
             yield
         finally:
-            self.compressor, self.head.compressor = held, (held,)
+            self.compressor = held
+            self.head.use_compressor(held)
+
+    def with_head(self, head: Head) -> Model:
+        """Return this model under another head over the same stored arrays; all other weights are shared."""
+        other = copy.copy(self)
+        other._modules = {**self._modules, "head": head.to(self.device)}
+        return other
+
+    def without_codecs(self) -> Model:
+        """Return this model with codecs that lose nothing; all weights are shared."""
+        plain = copy.copy(self)
+        plain.method = replace(self.method, codecs=())
+        return plain
 
     def document_rows(self, rows: Sequence[Sequence[int]]) -> tuple[TokenStates, Tensor | None]:
-        """What the compressor is given: rows [n, m, h] after L layers and the pool, and side information [n, m, h].
+        """Return the compressor's input: states [n, m, h] after L layers and the pool, and side information [n, m, h].
 
-        Side information: None where the compressor takes none. Differentiable.
+        Side information is None if the compressor takes none. Differentiable.
         """
         block = self._document_block(rows)
         depth = self.method.depth
         return self._kept(states_after(self.backbone, block, {depth})[depth], block)
 
     def document_ids(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        """Token rows as one padded block [n, t] int64."""
+        """Pad token rows to one batch of ids [n, t] int64."""
         return self._document_block(rows).ids
 
     def _document_block(self, rows: Sequence[Sequence[int]]) -> TokenBatch:
@@ -236,26 +256,27 @@ class Model(nn.Module):
         return self.texts.block(rows, method.document, start).to(self.device)
 
     def _kept(self, below: TokenStates, block: TokenBatch) -> tuple[TokenStates, Tensor | None]:
-        """Rows that survive the pool, and the static embeddings of their tokens if the compressor takes them."""
+        """Return the states that the pool keeps, and the static embeddings of their tokens if the compressor takes them."""
         side = None
         if self.compressor is not None and self.compressor.needs_side:
             side = self.backbone.embed(block.ids, block.segments, block.positions)
         return self.pool(below, block.ids), side
 
     def _vectors(self, after: Mapping[int, TokenStates], ids: Tensor) -> Tensor:
-        """One vector a text [n, w]: the states of the layers that the pool reads, side by side; the pool; the map."""
+        """Compute one vector per text [n, w]: concatenate the layers that the pool reads, pool them, and map the result."""
+        assert self.vector_pool is not None
         rows = after[self.method.vector_depth]
         states = torch.cat([after[depth].states for depth in self.vector_depths], dim=-1)
         vectors: Tensor = self.vector_pool(rows.with_states(states), ids).states[:, 0]
         return vectors if self.vector_map is None else self.vector_map.compress(vectors)
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
-        """Scores [n] float32 of n candidates against one query; a head takes stored codes as they are, bytes decoded."""
+        """Score n candidates against one query: float32 [n]. Stored bytes of a quantiser are decoded first."""
         if docs.states is not None and docs.states.dtype == torch.uint8:
+            assert self.quantizer is not None
             docs = replace(docs, states=self.quantizer.decode(docs.states))
-        scores: Tensor = self.head.score(query, docs)
-        return scores
+        return self.head.score(query, docs)
 
     def save_pretrained(self, folder: str) -> None:
-        """Write a checkpoint: the backbone as transformers writes it, `lateint.json`, and our own tensors beside it."""
+        """Write a checkpoint: the encoder as transformers writes it, `lateint.json`, and our own tensors beside it."""
         save(self, folder)

@@ -1,26 +1,27 @@
-"""A method settled for one encoder: depths as numbers, segments as its tokenizer has them, and a refusal of what cannot fit."""
+"""Resolve a method for one encoder: depths as numbers, segments as its tokenizer has them; refuse what does not fit."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from lateint.backbone.base import Backbone, check_positions
 from lateint.backbone.split import document_start
 from lateint.backbone.tokenizer import TextEncoder
+from lateint.compressors.base import Compressor
 from lateint.errors import InputError
+from lateint.heads.base import Head
 from lateint.methods.method import Method
 from lateint.methods.registry import find, names
 
 
 def resolve(method: Method, backbone: Backbone, texts: TextEncoder) -> Method:
-    """The method with numbers for depths and segments.
+    """Return the method with numbers for depths and segments.
 
-    Raises: InputError for depths or segments that the encoder does not have, and texts beyond its positions.
+    Raises: InputError for depths or segments that the encoder does not have, and for lengths beyond its positions.
     """
     method = method.resolve(len(backbone.layers))
-    if getattr(find("heads", method.head.name), "reads", ()) == ("vector",):
-        # L is the depth of the vector: nothing else is stored.
+    if find("heads", method.head.name).vectors_only:
+        # Nothing but the vector is stored, so L is its depth.
         method = replace(method, query_layers=method.offline_layers, vector_layers=method.offline_layers)
     for side in ("document", "query"):
         layout = getattr(method, side)
@@ -34,7 +35,7 @@ def resolve(method: Method, backbone: Backbone, texts: TextEncoder) -> Method:
 
 
 def _check_segment(method: Method, backbone: Backbone, side: str, segment: int) -> None:
-    """Refuse a segment that the encoder has no embedding for. Raises: InputError."""
+    """Refuse a segment without an embedding in this encoder. Raises: InputError."""
     known = int(getattr(backbone.config, "type_vocab_size", 1))
     if segment >= known and backbone.segments:
         raise InputError(
@@ -43,8 +44,8 @@ def _check_segment(method: Method, backbone: Backbone, side: str, segment: int) 
         )
 
 
-def check_vector(method: Method, head: Any) -> None:
-    """Refuse a head that reads vectors of a method that makes none. Raises: InputError."""
+def check_vector(method: Method, head: Head) -> None:
+    """Refuse a head that reads vectors, under a method that has none. Raises: InputError."""
     if "vector" in head.reads and method.vector is None:
         raise InputError(
             f"head {method.head} reads 'vector', but method {method.name!r} has no vectors; set `vector` in the method to a "
@@ -52,16 +53,18 @@ def check_vector(method: Method, head: Any) -> None:
         )
 
 
-def check_side(method: Method, compressor: Any, head: Any) -> None:
-    """Refuse side information that the head could not compute again, and codes of word pieces that a pool mixes.
+def check_side(method: Method, compressor: Compressor | None, head: Head) -> None:
+    """Refuse side information that the head cannot recompute, and token codes after a pool that mixes tokens.
 
     Raises: InputError.
     """
     name = str(method.compressor)
-    if getattr(compressor, "needs_words", False) and not find("pools", method.pool.name).keeps_tokens:
+    if compressor is None:
+        return
+    if compressor.needs_tokens and not find("pools", method.pool.name).keeps_tokens:
         keep = " or ".join(name for name in names("pools") if find("pools", name).keeps_tokens)
-        raise InputError(f"compressor {name} stores word pieces, which pool {method.pool} mixes; use {keep}")
-    if compressor is None or not compressor.needs_side:
+        raise InputError(f"compressor {name} stores token ids, but pool {method.pool} mixes tokens; use {keep}")
+    if not compressor.needs_side:
         return
     if "token_ids" not in head.reads:
         raise InputError(

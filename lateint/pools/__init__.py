@@ -1,1 +1,1 @@
-"""Pools: which token vectors of a text survive. One module a name."""
+"""Pools: which token states of a text are kept. One module per name; the contract is `base.Pool`."""

@@ -1,7 +1,8 @@
-"""What every pool is: a choice or a mean of the token vectors of a text."""
+"""The contract of pools: which token states of a text are kept, or how they are averaged."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from torch import Tensor
@@ -12,20 +13,27 @@ from lateint.errors import InputError
 from lateint.methods.method import Layout
 
 
-class Pool:
-    """Rows [n, t, layers·h] of a batch of texts -> the rows that survive.
+class Pool(ABC):
+    """Maps the token states [n, t, layers·h] of a batch of texts to those that are kept.
 
-    `layers`: of how many last layers it reads the states, which stand side by side in its rows, the last layer's last;
-    `tokens`: so many rows it keeps at most, the first ones; None: no limit. `keeps_tokens`: its rows are tokens, each at its
-    place, and those that it leaves out are masked.
+    A subclass implements `__call__`. It is built as `PART(texts, **settings)`, and its settings are keyword-only.
     """
 
     layers = 1
+    """How many of the last layers it reads; their states are concatenated, the last layer's last."""
     tokens: int | None = None
+    """How many states it keeps at most, the first ones; None: no limit."""
+    normalise = False
+    """True if its rows have length 1."""
     keeps_tokens = False
+    """True if each output row is the state of the token at the same index, and dropped tokens are masked."""
 
     def __init__(self, texts: TextEncoder) -> None:
         self.texts = texts
+
+    @abstractmethod
+    def __call__(self, rows: TokenStates, ids: Tensor) -> TokenStates:
+        """Return the kept states of texts with token ids [n, t]. States under padding must not matter."""
 
     @classmethod
     def width(cls, states_width: int, **settings: Any) -> int:
@@ -33,7 +41,7 @@ class Pool:
         return states_width
 
     def check(self, layout: Layout, depth: int) -> None:
-        """Refuse a pool that reads more than there is. Raises: InputError."""
+        """Refuse a pool that reads more layers or tokens than there are. Raises: InputError."""
         name = type(self).__module__.rpartition(".")[2]
         most = max(1, depth)  # at depth 0 it reads the embeddings
         if not 1 <= self.layers <= most:
@@ -42,7 +50,3 @@ class Pool:
             raise InputError(
                 f"pool {name!r} keeps the first {self.tokens} tokens; expected 1..{layout.max_length}, the layout's max_length"
             )
-
-    def __call__(self, rows: TokenStates, ids: Tensor) -> TokenStates:
-        """The surviving rows of texts with these token ids [n, t]."""
-        return rows

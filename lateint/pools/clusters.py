@@ -1,4 +1,4 @@
-"""Fewer rows: the means of clusters of similar token states."""
+"""Replace token states by the means of clusters of similar states."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from lateint.pools.base import Pool
 
 
 class Clusters(Pool):
-    """Rows [n, t, h] -> the means [n, k, h] of clusters of each text's states, k = ceil(m / factor) of its m real rows.
+    """States [n, t, h] -> cluster means [n, k, h], with k = ceil(m / factor) for a text of m real tokens.
 
-    Ward's hierarchical clustering of the states' directions; rows stand in the order of their clusters' first tokens, and
-    have these tokens' positions. Which rows a mean is of is decided without gradient; the means pass it on. Special
-    tokens are rows like others. `factor` 1 changes nothing.
-    Cost: m²·h multiply-adds and O(m²) steps a text. Source: arXiv:2409.14683, Sec. 3.
+    Clusters come from Ward's hierarchical clustering of the states' directions. Means are ordered by the first token of
+    their cluster, and take its position. The assignment has no gradient; the means pass gradients on. Special tokens are
+    clustered like others. `factor` 1 changes nothing.
+    Cost: m²·h multiply-adds and O(m²) steps per text. Source: arXiv:2409.14683, Sec. 3.
     """
 
     def __init__(self, texts: TextEncoder, *, factor: int = 2) -> None:
         super().__init__(texts)
         if factor < 1:
-            raise InputError(f"pool 'clusters': factor={factor}; expected 1 or more rows for each that stays")
+            raise InputError(f"pool 'clusters': factor={factor}; expected at least 1 token per cluster")
         self.factor = factor
 
     def __call__(self, rows: TokenStates, ids: Tensor) -> TokenStates:
-        """The means, with a mask where texts have different numbers of them."""
+        """Return the means, with a mask if texts have different numbers of clusters."""
         if self.factor == 1:
             return rows
         labels = self._labels(rows)
@@ -53,7 +53,7 @@ class Clusters(Pool):
 
     @torch.no_grad()
     def _labels(self, rows: TokenStates) -> list[NDArray[np.int64]]:
-        """The cluster of every row of each text, -1 for a pad."""
+        """Return the cluster number of every state of each text, -1 for padding."""
         unit = F.normalize(rows.states.detach().double(), dim=-1)
         apart = (2 - 2 * unit @ unit.transpose(1, 2)).clamp_min(0).cpu().numpy()
         real: Any = np.ones(apart.shape[:2], bool) if rows.mask is None else rows.mask.cpu().numpy()

@@ -1,4 +1,4 @@
-"""Keep the first states of a text; the text itself is read in full before."""
+"""Keep the first token states of a text, after the encoder has read the whole text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lateint.pools.base import Pool
 
 
 class First(Pool):
-    """Rows [n, t, h] -> the first `tokens` of them. What is cut is the output: later tokens have shaped the rows that stay.
+    """States [n, t, h] -> the first `tokens` of them. Later tokens are dropped, but the kept states have attended to them.
 
     Source: arXiv:2010.03099, Sec. 3 (truncated output sequences).
     """
@@ -20,7 +20,7 @@ class First(Pool):
         self.tokens = tokens
 
     def __call__(self, rows: TokenStates, ids: Tensor) -> TokenStates:
-        """The first rows, with their positions and mask."""
+        """Return the first states with their positions and mask."""
         mask = None if rows.mask is None else rows.mask[:, : self.tokens]
         return TokenStates(rows.states[:, : self.tokens], rows.positions[:, : self.tokens], mask)
 

@@ -1,4 +1,4 @@
-"""One vector a text: the mean of its token states."""
+"""One vector per text: the mean of its token states."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lateint.pools.base import Pool
 
 
 class Mean(Pool):
-    """Rows [n, t, h] -> one row [n, 1, h]: the mean over real tokens, special tokens included; `normalise`: of length 1.
+    """States [n, t, h] -> one row [n, 1, h]: the mean over real tokens, special ones included; length 1 if `normalise`.
 
     Source: arXiv:1908.10084, Sec. 3 (mean pooling).
     """
@@ -21,7 +21,7 @@ class Mean(Pool):
         self.normalise = normalise
 
     def __call__(self, rows: TokenStates, ids: Tensor) -> TokenStates:
-        """The mean, as a text of one row."""
+        """Return the mean as a text of one row."""
         if rows.mask is None:
             mean = rows.states.mean(dim=1, keepdim=True)
         else:

@@ -1,4 +1,4 @@
-"""Drop the tokens that are punctuation, as ColBERT does on the document side."""
+"""Drop punctuation tokens, as ColBERT does for documents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lateint.pools.base import Pool
 
 
 class NoPunctuation(Pool):
-    """Rows [n, t, h] -> the same rows, with ASCII punctuation masked out; special tokens stay.
+    """States [n, t, h] -> the same states with ASCII punctuation masked out; special tokens are kept.
 
     Source: arXiv:2004.12832, Sec. 3.2.
     """
@@ -26,7 +26,7 @@ class NoPunctuation(Pool):
         self.dropped = torch.tensor(sorted(i for i in found if i is not None))
 
     def __call__(self, rows: TokenStates, ids: Tensor) -> TokenStates:
-        """Mask punctuation; the states do not change."""
+        """Mask punctuation; states do not change."""
         keep = ~torch.isin(ids, self.dropped.to(ids.device))
         return TokenStates(rows.states, rows.positions, keep if rows.mask is None else keep & rows.mask)
 

@@ -1,4 +1,4 @@
-"""One vector a text from its last layers: their token states side by side, averaged without CLS."""
+"""One vector per text from the last layers: their token states concatenated, and averaged without CLS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LAYERS = 4
 
 
 class TopLayersMean(Pool):
-    """Rows [n, t, layers·h] -> one row [n, 1, layers·h]: the mean over real tokens but the first (CLS); not normalised.
+    """States [n, t, layers·h] -> one row [n, 1, layers·h]: the mean over real tokens except the first (CLS), not normalised.
 
     Source: arXiv:1908.05161 and its code: the last four layers, concatenated.
     """
@@ -26,11 +26,11 @@ class TopLayersMean(Pool):
 
     @classmethod
     def width(cls, states_width: int, *, layers: int = LAYERS, **settings: Any) -> int:
-        """`layers` times the width of a state."""
+        """Return `layers` times the width of a state."""
         return layers * states_width
 
     def __call__(self, rows: TokenStates, ids: Tensor) -> TokenStates:
-        """The mean, as a text of one row."""
+        """Return the mean as a text of one row."""
         keep = torch.ones_like(ids, dtype=torch.bool) if rows.mask is None else rows.mask.clone()
         keep[:, 0] = False
         weight = keep.unsqueeze(-1).to(rows.states.dtype)

@@ -1,4 +1,4 @@
-"""From the scores of a document's chunks to one score of the document."""
+"""Aggregate the scores of a document's chunks into one score per document."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import torch
 from numpy.typing import NDArray
 
 from lateint.errors import InputError
+from lateint.heads.base import JointHead
 from lateint.heads.inputs import Query
 from lateint.model.batching import batches
 from lateint.model.model import Model
 from lateint.ranking.scoring import check_scores, score_all
 from lateint_store import Ragged
 
-EXPECTED = "expected 'max', 'first', 'mean_top:K' with K from 1 on, or 'mean_cls'"
+_EXPECTED = "expected 'max', 'first', 'mean_top:K' with K of at least 1, or 'mean_cls'"
 
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """How chunk scores become a document's: the best (MaxP), the first (FirstP), or the mean of the K best.
+    """The document's score from the scores of its chunks: the maximum (MaxP), the first (FirstP), or the mean of the top K.
 
-    `mean_cls` is no function of scores: the CLS rows of the chunks are averaged and classified once (PreTTR).
+    `mean_cls` does not use chunk scores: it averages the CLS rows of the chunks and classifies the mean (PreTTR).
     Source: arXiv:1905.09217 for MaxP and FirstP; arXiv:2004.14255 for the averaged CLS.
     """
 
@@ -38,11 +39,11 @@ class Aggregate:
             return cls(name, int(k))
         if name in ("max", "first", "mean_cls") and not colon:
             return cls(name)
-        raise InputError(f"aggregate={text!r}; {EXPECTED}")
+        raise InputError(f"aggregate={text!r}; {_EXPECTED}")
 
     def check(self, model: Model) -> None:
-        """Refuse `mean_cls` for a head that does not classify one CLS row. Raises: InputError."""
-        classifies = model.head.needs_classifier and hasattr(model.head, "cls") and model.backbone.reads_cls_only
+        """Reject `mean_cls` for a head that does not classify one CLS row. Raises: InputError."""
+        classifies = isinstance(model.head, JointHead) and model.head.needs_classifier and model.backbone.reads_cls_only
         if self.name == "mean_cls" and not classifies:
             raise InputError(
                 f"aggregate='mean_cls' averages the CLS rows that a classifier reads; head {model.method.head.name!r} of "
@@ -50,31 +51,32 @@ class Aggregate:
             )
 
     def __call__(self, scores: NDArray[np.float32], sizes: Sequence[int]) -> list[float]:
-        """Scores [sum(sizes)] of chunks, document by document -> one score a document. Each has one at least."""
+        """Map chunk scores [sum(sizes)], document by document, to one score per document. Each document has a chunk."""
         if len(scores) == len(sizes):
-            alone: list[float] = scores.tolist()
-            return alone
+            unchanged: list[float] = scores.tolist()
+            return unchanged
         starts = np.cumsum([0, *sizes[:-1]])
         if self.name == "mean_top":
-            return [float(np.sort(own)[-self.k :].mean()) for own in np.split(scores, starts[1:])]
-        best: list[float] = (scores[starts] if self.name == "first" else np.maximum.reduceat(scores, starts)).tolist()
-        return best
+            return [float(np.sort(chunks)[-self.k :].mean()) for chunks in np.split(scores, starts[1:])]
+        chosen: list[float] = (scores[starts] if self.name == "first" else np.maximum.reduceat(scores, starts)).tolist()
+        return chosen
 
 
 def score_documents(
     model: Model, query: Query, arrays: Mapping[str, Ragged], sizes: Sequence[int], aggregate: Aggregate
 ) -> list[float]:
-    """Scores of documents against one query; `arrays` hold their chunks, document by document, as `sizes` says.
+    """Score documents against one query. `arrays` hold their chunks, document by document; `sizes`: chunks per document.
 
     Raises: ModelError for a score that is not finite.
     """
     if aggregate.name != "mean_cls":
         return aggregate(score_all(model, query, arrays), sizes)
-    rows = torch.empty(sum(sizes), model.backbone.width)
+    head, rows = model.head, torch.empty(sum(sizes), model.backbone.width)
+    assert isinstance(head, JointHead)  # `check` refused any other
     with torch.inference_mode():
         for batch in batches(arrays, model.device, dtype=next(model.parameters()).dtype):
-            rows[batch.places] = model.head.cls(query, batch.docs).float().cpu()
-        means = torch.stack([own.mean(dim=0) for own in torch.split(rows, list(sizes))])
-        scores = model.head.classify(means[:, None].to(model.device, next(model.parameters()).dtype))
+            rows[batch.places] = head.cls(query, batch.docs).float().cpu()
+        means = torch.stack([chunks.mean(dim=0) for chunks in torch.split(rows, list(sizes))])
+        scores = head.classify(means[:, None].to(model.device, next(model.parameters()).dtype))
     found: list[float] = check_scores(model, scores.float().cpu().numpy()).tolist()
     return found

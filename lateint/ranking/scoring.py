@@ -1,16 +1,17 @@
-"""Arrays that a head reads as they are stored: their codes never become numbers."""
+"""Score arrays with a model's head, decoded or directly from their stored codes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from lateint.errors import ModelError
-from lateint.heads.inputs import QuantizedRows, Query, Rotations, Sums, reads_raw
+from lateint.heads.base import QuantizedHead
+from lateint.heads.inputs import QuantizedRows, Query, RotatedRows, SummedRows, is_raw_bytes
 from lateint.model.batching import batches
 from lateint.model.model import Model
 from lateint_store import Pipeline, Ragged
@@ -18,35 +19,39 @@ from lateint_store.codecs.codec import make_codec
 from lateint_store.codecs.rotated import Rotated
 
 
-def codecs_read(model: Model, through: Mapping[str, Pipeline]) -> dict[str, Rotated]:
-    """The codecs of these stored arrays, if the model's head scores candidates without decoding them; else none.
+def readable_codecs(model: Model, through: Mapping[str, Pipeline]) -> dict[str, Rotated]:
+    """Return the codecs of these stored arrays if the head can score their codes directly, else an empty dict.
 
-    On a processor only.
+    Only on a CPU.
     """
     head = model.head
-    if model.device.type != "cpu" or not hasattr(head, "can_score_quantized") or not head.can_score_quantized(through):
+    if model.device.type != "cpu" or not isinstance(head, QuantizedHead) or not head.can_score_quantized(through):
         return {}
-    coded = {name: pipeline.coding[0] for name, pipeline in through.items() if not reads_raw(pipeline)}
+    coded = {name: pipeline.coding[0] for name, pipeline in through.items() if not is_raw_bytes(pipeline)}
     return {name: cast(Rotated, make_codec(codec)) for name, codec in coded.items()}
 
 
-def score_coded(model: Model, query: Query, rows: Mapping[str, Ragged], codecs: Mapping[str, Rotated]) -> NDArray[np.float32]:
-    """Scores float32 [n] of all candidates against one query, from rows as they are stored.
+def score_quantized(
+    model: Model, query: Query, rows: Mapping[str, Ragged], codecs: Mapping[str, Rotated]
+) -> NDArray[np.float32]:
+    """Score all candidates against one query from their stored codes: float32 [n].
 
-    Raises: ModelError for a score that is not finite: it could not be ranked.
+    Raises: ModelError for a score that is not finite, because it cannot be ranked.
     """
-    coded: dict[str, QuantizedRows] = {
-        name: Rotations(own, codecs[name]) if name in codecs else Sums(own, model.quantizer) for name, own in rows.items()
-    }
+    head, quantizer = model.head, model.quantizer
+    assert isinstance(head, QuantizedHead)
+    quantized: dict[str, QuantizedRows] = {name: RotatedRows(rows[name], codec) for name, codec in codecs.items()}
+    if quantizer is not None:
+        quantized |= {name: SummedRows(own, quantizer) for name, own in rows.items() if name not in codecs}
     with torch.inference_mode():
-        scores = model.head.score_quantized(query, coded).numpy()
+        scores = head.score_quantized(query, quantized).numpy()
     return check_scores(model, scores)
 
 
-def score_all(model: Model, query: Any, arrays: Mapping[str, Ragged], budget: int | None = None) -> NDArray[np.float32]:
-    """Scores float32 [n] of all candidates against one query, in the order of the arrays.
+def score_all(model: Model, query: Query, arrays: Mapping[str, Ragged], budget: int | None = None) -> NDArray[np.float32]:
+    """Score all candidates against one query, in padded batches: float32 [n] in the order of the arrays.
 
-    Raises: ModelError for a score that is not finite: it could not be ranked.
+    Raises: ModelError for a score that is not finite, because it cannot be ranked.
     """
     n = len(next(iter(arrays.values())))
     scores = np.empty(n, dtype=np.float32)
@@ -57,11 +62,11 @@ def score_all(model: Model, query: Any, arrays: Mapping[str, Ragged], budget: in
 
 
 def check_scores(model: Model, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The scores, if all are finite. Raises: ModelError for one that is not: it could not be ranked."""
+    """Return the scores unchanged. Raises: ModelError if one is not finite, because it cannot be ranked."""
     if not np.isfinite(scores).all():
-        place = int(np.flatnonzero(~np.isfinite(scores))[0])
+        index = int(np.flatnonzero(~np.isfinite(scores))[0])
         raise ModelError(
-            f"{model.name} gives candidate {place} of {len(scores)} the score {scores[place]}; its weights are damaged, or "
+            f"{model.name} gives candidate {index} of {len(scores)} the score {scores[index]}; its weights are damaged, or "
             f"{next(model.parameters()).dtype} is too narrow for it: load it with dtype='float32'"
         )
     return scores

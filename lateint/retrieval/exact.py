@@ -1,4 +1,4 @@
-"""Exact search: every stored vector against every query, in numpy."""
+"""Exact search: the dot product of every query with every stored vector, in numpy."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lateint.retrieval.vectors import Floats, Places, Vectors
+from lateint.retrieval.vectors import Floats, Indices, Vectors
 
-SCORES_AT_ONCE = 1 << 24  # 64 MiB of float32: how many queries share a product depends on n
+_SCORES_AT_ONCE = 1 << 24  # 64 MiB of float32; bounds how many queries share a matrix product
 
 
 class Exact:
-    """Proposes candidates by full matrix products.
+    """Find candidates by full matrix products.
 
-    Memory beside the vectors: 64 MiB, or 4·n bytes where that is more. Cost a query: n·h multiply-adds; up to about a
-    million vectors that is a fraction of a second.
+    Memory beside the vectors: the larger of 64 MiB and 4·n bytes. Cost per query: n·h multiply-adds, a fraction of a second
+    for up to about a million vectors.
     """
 
     def __init__(self, vectors: Vectors) -> None:
         self._vectors = vectors
         self._longest = float(np.sqrt(np.vecdot(vectors.matrix, vectors.matrix).max()))
 
-    def candidates(self, queries: Floats, k: int) -> Iterator[Places]:
-        """For each row of queries [q, h] the places of a few more than k documents, all the best k <= n among them.
+    def candidates(self, queries: Floats, k: int) -> Iterator[Indices]:
+        """For each row of queries [q, h], yield the indices of all documents that may be among the best k <= n.
 
-        A product may round otherwise than a dot product of two vectors alone, by h·2⁻²⁴·|x|·|y| at most, each of them.
-        So all are proposed that rounding could lift to the k-th place, and equal scores stay equal whatever the blocks.
+        A matrix product and a dot product of two vectors can each differ from the exact value by h·2⁻²⁴·|x|·|y|. Every
+        document that rounding could move into the top k is included, so the result does not depend on the block size.
         """
         matrix, n = self._vectors.matrix, len(self._vectors)
         eps = float(np.finfo(np.float32).eps)  # 2⁻²³
-        slack = 3 * matrix.shape[1] * eps * self._longest  # four such errors, and some to spare
-        at_once = max(1, SCORES_AT_ONCE // len(matrix))
+        slack = 3 * matrix.shape[1] * eps * self._longest  # four such errors (2 eps), with a margin
+        at_once = max(1, _SCORES_AT_ONCE // len(matrix))
         for start in range(0, len(queries), at_once):
-            some = queries[start : start + at_once]
-            for query, scores in zip(some, some @ matrix.T, strict=True):
+            batch = queries[start : start + at_once]
+            for query, scores in zip(batch, batch @ matrix.T, strict=True):
                 best = scores if self._vectors.whole else np.maximum.reduceat(scores, self._vectors.starts[:-1])
                 kth = np.partition(best, n - k)[n - k]
                 yield np.flatnonzero(best >= kth - slack * float(np.linalg.norm(query)))

@@ -1,4 +1,4 @@
-"""Approximate search: a graph over all stored vectors, through usearch (extra `retrieve`); in memory, or kept in a file."""
+"""Approximate search with a graph over all stored vectors (usearch, extra `retrieve`), in memory or kept in a file."""
 
 from __future__ import annotations
 
@@ -6,39 +6,44 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from lateint.errors import InputError, MissingExtra
-from lateint.retrieval.vectors import Floats, Places, Vectors
+from lateint.retrieval.vectors import Floats, Indices, Vectors
 
-FORMAT = 1
-EXTRA = 64  # candidates beyond k: float16 swaps neighbours that float32 tells apart
-CONNECTIVITY, EXPANSION_ADD, EXPANSION_SEARCH = 16, 128, 64  # usearch's own choices, written out: a file depends on them
+_FORMAT = 1
+_EXTRA = 64  # candidates beyond k, because float16 distances can change the order of close neighbours
+_CONNECTIVITY, _EXPANSION_ADD, _EXPANSION_SEARCH = 16, 128, 64  # usearch's defaults, fixed here because files depend on them
 
 
 class Hnsw:
-    """Proposes candidates by a walk over a graph of neighbours; it may miss some, and finds fewer where the graph ends.
+    """Find candidates by search in a graph of neighbours. It can miss documents, and return fewer than k.
 
-    Args: `vectors`; `file` keeps the graph, and `file` + `.json` says what it is of: `about`, which holds the content
-    digest of the store. A file that is there is loaded, else it is written.
-    Memory beside the vectors: a copy of them as float16 and about 150 bytes each. Cost: one walk a vector to build it, one
-    a query. Built by many threads, two graphs may differ.
+    Args: `vectors`; `file` keeps the graph, and `file` + `.json` describes its content by `about`, which has the content
+    digest of the store. An existing file is loaded, otherwise it is written.
+    Memory beside the vectors: a float16 copy, and about 150 bytes per vector. Cost: one graph search per vector to build
+    it, and one per query. Graphs are built by several threads, so two builds can differ.
     Raises: MissingExtra without usearch; InputError for a file of other content, or one that cannot be read or written.
     """
 
-    def __init__(self, vectors: Vectors, file: Path | None = None, about: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, vectors: Vectors, file: Path | None = None, about: Mapping[str, str | bool] | None = None) -> None:
         try:
             from usearch.index import Index
         except ImportError as error:
             raise MissingExtra("usearch", "retrieve") from error
         self._vectors, (rows, width) = vectors, vectors.matrix.shape
-        self._about = {"format": FORMAT, "documents": len(vectors), "rows": rows, "width": width, **(about or {})}
-        self._index: Any = Index(
-            ndim=width, metric="ip", dtype="f16", connectivity=CONNECTIVITY,
-            expansion_add=EXPANSION_ADD, expansion_search=EXPANSION_SEARCH,
+        self._about: dict[str, object] = {
+            "format": _FORMAT,
+            "documents": len(vectors),
+            "rows": rows,
+            "width": width,
+            **(about or {}),
+        }
+        self._index = Index(
+            ndim=width, metric="ip", dtype="f16", connectivity=_CONNECTIVITY,
+            expansion_add=_EXPANSION_ADD, expansion_search=_EXPANSION_SEARCH,
         )  # fmt: skip
         if file is not None and file.exists():
             self._load(file)
@@ -47,34 +52,34 @@ class Hnsw:
         if file is not None:
             self._save(file)
 
-    def candidates(self, queries: Floats, k: int) -> Iterator[Places]:
-        """For each row of queries [q, h] the places of k documents and some more, of fewer where the walk ends."""
-        rows = -(-len(self._vectors.matrix) // len(self._vectors)) * k + EXTRA
+    def candidates(self, queries: Floats, k: int) -> Iterator[Indices]:
+        """For each row of queries [q, h], yield the indices of somewhat more than k documents, or of as many as are found."""
+        rows = -(-len(self._vectors.matrix) // len(self._vectors)) * k + _EXTRA
         for query in queries:
             found = self._index.search(query, rows, threads=1).keys.astype(np.int64)
             yield np.unique(np.searchsorted(self._vectors.starts, found, side="right") - 1)
 
     def _save(self, file: Path) -> None:
-        """Write graph, then description, each under its name in one step."""
+        """Write the graph, then its description; each is renamed into place when complete."""
         graph, about = (each.with_name(each.name + ".draft") for each in (file, _beside(file)))
         try:
             self._index.save(str(graph))
             about.write_text(json.dumps(self._about | {"digest": _digest(graph)}, indent=2) + "\n", encoding="utf-8")
             graph.replace(file)
             about.replace(_beside(file))
-        except (OSError, RuntimeError) as error:  # usearch raises the latter
+        except (OSError, RuntimeError) as error:  # usearch raises RuntimeError
             raise InputError(f"cannot write the index {file}: {error}") from error
 
     def _load(self, file: Path) -> None:
-        """Read a graph whose description says that it is of these vectors, and whose bytes are what was written."""
+        """Load a graph, after checking that it was made from these vectors and that its bytes are unchanged."""
         try:
             about, digest = json.loads(_beside(file).read_bytes()), _digest(file)
         except (OSError, ValueError) as error:
-            raise InputError(f"cannot read the index {file} and its .json: {error}; remove both") from error
+            raise InputError(f"cannot read the index {file} and its .json: {error}; remove both files") from error
         if about != self._about | {"digest": digest}:
             raise InputError(
                 f"the index {file} is damaged or of other vectors: it has {_shown(about)}, the store {_shown(self._about)}; "
-                "remove it and its .json, or name another file"
+                "remove it and its .json, or choose another file"
             )
         self._index.load(str(file))
 
@@ -88,7 +93,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def _shown(about: Any) -> str:
+def _shown(about: object) -> str:
     if not isinstance(about, dict):
         return "no description"
     return f"{about.get('documents')} documents of content {str(about.get('content_digest'))[:12]}"

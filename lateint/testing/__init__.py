@@ -1,1 +1,1 @@
-"""Tiny checkpoints and contracts of parts, for tests of your own."""
+"""Tiny checkpoints and contract checks of parts, for the tests of your own parts."""

@@ -1,6 +1,6 @@
-"""Tiny random checkpoints of every family, with word-level tokenizers: for tests without a network.
+"""Tiny random checkpoints of every encoder family, with word-level tokenizers, for tests without a network.
 
-Their scores really spread, so that a test of equal scores can fail.
+Their weights are large enough to spread the scores, so that a test for equal scores can fail.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from transformers import (
     DistilBertConfig,
     ElectraConfig,
     ModernBertConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
     RobertaConfig,
     XLMRobertaConfig,
@@ -27,15 +29,16 @@ brake oil filter bolt garden rose soil seed rain sun moon star orbit planet come
 python list sort file path read write open close thread lock queue socket server client , . ; : ! ? ( )"""
 WORDS = _TEXT.split()
 _FOLDER = tempfile.TemporaryDirectory(prefix="tiny-")  # removed when this process ends
-SHAPE: dict[str, Any] = {"vocab_size": 128, "num_labels": 1, "initializer_range": 0.25, "pad_token_id": 0}
-WIDE: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 64}
-CONFIGS: dict[str, Any] = {
+_Settings = dict[str, Any]  # keyword arguments of configurations, whose types differ by family
+SHAPE: _Settings = {"vocab_size": 128, "num_labels": 1, "initializer_range": 0.25, "pad_token_id": 0}
+WIDE: _Settings = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 64}
+CONFIGS: dict[str, PreTrainedConfig] = {
     "bert": BertConfig(**SHAPE, **WIDE, max_position_embeddings=96),
     "roberta": RobertaConfig(**SHAPE, **WIDE, max_position_embeddings=98, type_vocab_size=1),
     "xlm-roberta": XLMRobertaConfig(**SHAPE, **WIDE, max_position_embeddings=98, type_vocab_size=1),
     "electra": ElectraConfig(**SHAPE, **WIDE, embedding_size=16, max_position_embeddings=96),
     "distilbert": DistilBertConfig(**SHAPE, dim=32, n_layers=4, n_heads=4, hidden_dim=64, max_position_embeddings=96),
-    "modernbert": ModernBertConfig(  # type: ignore[call-arg]  # it takes what its base class takes
+    "modernbert": ModernBertConfig(  # type: ignore[call-arg]  # it accepts the settings of its base class
         **SHAPE,
         **WIDE,
         max_position_embeddings=96,
@@ -52,11 +55,11 @@ FAMILIES = sorted(CONFIGS)
 
 
 def tokenizer(family: str) -> PreTrainedTokenizerFast:
-    """A word-level tokenizer with the family's own pair template."""
+    """Return a word-level tokenizer with the pair template of a family."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[unused1]"]
-    raw: Any = Tokenizer(models.WordLevel({w: i for i, w in enumerate([*special, *WORDS])}, unk_token="[UNK]"))
+    raw = Tokenizer(models.WordLevel({w: i for i, w in enumerate([*special, *WORDS])}, unk_token="[UNK]"))
     raw.normalizer = normalizers.Lowercase()
     raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     roberta = "roberta" in family
@@ -69,21 +72,21 @@ def tokenizer(family: str) -> PreTrainedTokenizerFast:
     inputs = ["input_ids", "attention_mask"]
     if family in ("bert", "electra"):
         inputs.append("token_type_ids")
-    made: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    fast: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=raw, model_input_names=inputs, **names
     )
-    return made
+    return fast
 
 
 @functools.cache
 def checkpoint(family: str, labels: int = 1) -> Path:
-    """A folder with a random classifier of this family; made once a process."""
+    """Return a folder with a random classifier of a family; written once per process and removed when it ends."""
     folder = Path(_FOLDER.name) / f"{family}-{labels}"
     config = type(CONFIGS[family])(**{**CONFIGS[family].to_dict(), "num_labels": labels})
     with torch.random.fork_rng():
         torch.manual_seed(7)
-        model: Any = AutoModelForSequenceClassification.from_config(config).eval()  # type: ignore[no-untyped-call]
-        for name, parameter in model.named_parameters():  # biases and norms that are not trivial
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config).eval()  # type: ignore[no-untyped-call]
+        for name, parameter in model.named_parameters():  # give biases and norms non-trivial values
             if parameter.dim() == 1:
                 mean = 1.0 if "norm" in name.lower() and "weight" in name else 0.0
                 torch.nn.init.normal_(parameter, mean=mean, std=0.2)
@@ -93,7 +96,7 @@ def checkpoint(family: str, labels: int = 1) -> Path:
 
 
 def texts(n: int, seed: int = 0, longest: int = 30) -> list[str]:
-    """Random texts of 1..longest known words."""
+    """Return n random texts of 1..longest words of the tokenizer's vocabulary, the same for the same seed."""
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.randint(1, longest + 1, (n,), generator=generator).tolist()
     draws = (torch.randint(0, len(WORDS), (length,), generator=generator).tolist() for length in lengths)

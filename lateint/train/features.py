@@ -12,12 +12,11 @@ from torch import Tensor
 
 from lateint.heads.inputs import Candidates, Query
 from lateint.indexing.codecs import pipelines, round_trip
-from lateint.model.batching import batches, by_length
+from lateint.model.batching import UNSTORED_TOKENS, batches, by_length
 from lateint.model.document import Document
 from lateint.model.model import Model
 from lateint_store import Pipeline, Ragged
 
-TOKENS_A_BATCH = 4_096
 WORTH_HALVING = 6  # documents of a list
 
 
@@ -116,7 +115,7 @@ class Frozen:
         if not new:
             return
         rows = self.model.document_tokens(new)
-        for places in by_length([len(row) for row in rows], TOKENS_A_BATCH):
+        for places in by_length([len(row) for row in rows], UNSTORED_TOKENS):
             decoded = round_trip(self.model.encode([rows[i] for i in places]), self.through)
             for at, place in enumerate(places):
                 self._documents[new[place]] = {name: _narrow(ragged[at]) for name, ragged in decoded.items()}

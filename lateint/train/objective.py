@@ -1,4 +1,4 @@
-"""The weighted losses of a stage, and what they need to see."""
+"""The weighted losses of a training stage."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lateint.backbone.layer import TokenStates
 from lateint.errors import InputError
+from lateint.heads.base import JointHead
 from lateint.methods.method import Stage
 from lateint.methods.registry import build
 from lateint.model.document import Document
@@ -21,9 +22,9 @@ from lateint.train.teacher import Guide
 
 
 class Objective:
-    """Total loss of a step: Σ weight · loss.
+    """Computes the total loss of a step: Σ weight · loss.
 
-    Raises: InputError if a loss needs a teacher and none is named, unless it can be the student as it is now.
+    Raises: InputError if a loss needs a teacher and none is named, unless the student at the stage's start can be its own.
     """
 
     def __init__(self, stage: Stage, *, taught: bool) -> None:
@@ -33,92 +34,91 @@ class Objective:
         self.weights = [weight for _, weight in stage.losses]
         if not self.losses:
             raise InputError("this stage has no loss; name at least one")
-        learns_itself = any(loss.needs_scores and not loss.needs_teacher for loss in self.losses)
+        learns_itself = any(loss.needs_scores and not loss.needs_teacher_scores for loss in self.losses)
         for name, loss in zip(self.names, self.losses, strict=True):
-            if not taught and (loss.needs_guide or (loss.needs_teacher and not learns_itself)):
+            if not taught and (loss.needs_teacher_model or (loss.needs_teacher_scores and not learns_itself)):
                 raise InputError(f"loss {name!r} learns from a teacher, and the model cannot be its own: name one (--teacher)")
 
     @property
-    def needs_teacher(self) -> bool:
-        """Whether a teacher must score the lists."""
-        return bool(self.stage.pool) or any(loss.needs_teacher for loss in self.losses)
+    def needs_teacher_scores(self) -> bool:
+        """True if a teacher must score the lists."""
+        return bool(self.stage.pool) or any(loss.needs_teacher_scores for loss in self.losses)
 
     @property
-    def needs_guide(self) -> bool:
-        """Whether a loss looks inside the teacher."""
-        return any(loss.needs_guide for loss in self.losses)
+    def needs_teacher_model(self) -> bool:
+        """True if a loss reads the teacher's layers or vectors."""
+        return any(loss.needs_teacher_model for loss in self.losses)
 
-    def fit(self, model: Model, guide: Guide | None, documents: Sequence[Document]) -> None:
-        """Let losses that are fitted on texts be fitted, once."""
-        for loss in self.losses:
-            fit = getattr(loss, "fit", None)
-            if fit is not None and guide is not None:
-                fit(model, guide.model, documents)
+    def fit(self, model: Model, teacher: Guide | None, documents: Sequence[Document]) -> None:
+        """Fit the losses that need it on texts, once."""
+        if teacher is not None:
+            for loss in self.losses:
+                loss.fit(model, teacher.model, documents)
 
     def __call__(
-        self, model: Model, features: Frozen | Live, examples: Sequence[Example], guide: Guide | None
+        self, model: Model, features: Frozen | Live, examples: Sequence[Example], teacher: Guide | None
     ) -> tuple[Tensor, dict[str, float]]:
-        """The total of one step, and each loss before its weight."""
-        outcome = self._observe(model, features, examples, guide)
-        values = [loss(outcome) for loss in self.losses]
+        """Return the total of one step, and each loss before its weight."""
+        step = self._step(model, features, examples, teacher)
+        values = [loss(step) for loss in self.losses]
         total = torch.stack([w * v for w, v in zip(self.weights, values, strict=True)]).sum()
         return total, {name: float(value.detach()) for name, value in zip(self.names, values, strict=True)}
 
-    def _observe(self, model: Model, features: Frozen | Live, examples: Sequence[Example], guide: Guide | None) -> StepOutput:
-        teacher: list[Tensor] | None = None
-        if guide is not None and self.needs_teacher:
-            examples, teacher = self._hardest(examples, guide.score(examples))
+    def _step(self, model: Model, features: Frozen | Live, examples: Sequence[Example], teacher: Guide | None) -> StepOutput:
+        """Score the lists of a step, as far as its losses need that."""
+        teacher_scores: list[Tensor] | None = None
+        if teacher is not None and self.needs_teacher_scores:
+            examples, teacher_scores = self._hardest(examples, teacher.score(examples))
         if self.stage.in_batch:
-            examples, teacher = _with_others(examples), None
+            examples, teacher_scores = _with_in_batch_negatives(examples), None
         traces: list[list[TokenStates]] = []
-        nothing = torch.zeros(0, 0, device=model.device)
-        scores = nothing
+        scores = torch.zeros(0, 0, device=model.device)
         if any(loss.needs_scores for loss in self.losses):
             features.prepare([e.query for e in examples], [d for e in examples for d in e.documents])
             scores = torch.stack([self._score(model, features, example, traces) for example in examples])
         return StepOutput(
             scores,
             torch.tensor([e.labels for e in examples], device=model.device),
-            None if teacher is None else torch.stack(teacher),
+            None if teacher_scores is None else torch.stack(teacher_scores),
             examples,
             model,
-            None if guide is None else guide.model,
+            None if teacher is None else teacher.model,
             traces,
         )
 
     def _score(self, model: Model, features: Frozen | Live, example: Example, traces: list[list[TokenStates]]) -> Tensor:
         query = features.query(example.query)
         if not any(loss.reads_trace for loss in self.losses):
-            scored = [(places, model.score(query, docs)) for places, docs in features.batches(example.documents)]
-            places = torch.tensor([place for some, _ in scored for place in some], device=model.device)
-            return torch.cat([scores for _, scores in scored])[places.argsort()]
-        docs = features.candidates(example.documents)
-        if not hasattr(model.head, "trace"):
-            raise InputError(f"head {model.method.head.name!r} has no joint layers for this loss to look at")
+            scored = [(indices, model.score(query, docs)) for indices, docs in features.batches(example.documents)]
+            order = torch.tensor([index for indices, _ in scored for index in indices], device=model.device)
+            return torch.cat([scores for _, scores in scored])[order.argsort()]
+        docs, head = features.candidates(example.documents), model.head
+        if not isinstance(head, JointHead):
+            raise InputError(f"head {model.method.head.name!r} has no joint layers that this loss could compare")
         trace: list[TokenStates] = []
-        scores: Tensor = model.head.score(query, docs, watch=lambda _, rows: trace.append(rows))
+        scores = head.score(query, docs, watch=lambda _, rows: trace.append(rows))
         traces.append(trace)
         return scores
 
     def _hardest(self, examples: Sequence[Example], scores: list[Tensor]) -> tuple[Sequence[Example], list[Tensor]]:
-        """Of a larger draw, keep the negatives that the teacher scores highest."""
+        """Keep the negatives of a larger draw that the teacher scores highest."""
         if not self.stage.pool:
             return examples, scores
-        kept, left = [], []
+        kept, kept_scores = [], []
         for example, score in zip(examples, scores, strict=True):
-            places = [0, *(score[1:].topk(self.stage.negatives).indices + 1).tolist()]
-            kept.append(
-                Example(example.query, tuple(example.documents[i] for i in places), tuple(example.labels[i] for i in places))
-            )
-            left.append(score[places])
-        return kept, left
+            indices = [0, *(score[1:].topk(self.stage.negatives).indices + 1).tolist()]
+            documents = tuple(example.documents[i] for i in indices)
+            kept.append(Example(example.query, documents, tuple(example.labels[i] for i in indices)))
+            kept_scores.append(score[indices])
+        return kept, kept_scores
 
 
-def _with_others(examples: Sequence[Example]) -> list[Example]:
-    """Every example with the first documents of the step's other examples as negatives."""
+def _with_in_batch_negatives(examples: Sequence[Example]) -> list[Example]:
+    """Add the first documents of the step's other examples to every example, as negatives."""
     firsts = [example.documents[0] for example in examples]
-    out = []
-    for place, example in enumerate(examples):
-        others = [firsts[(place + shift) % len(firsts)] for shift in range(1, len(firsts))]
-        out.append(Example(example.query, (*example.documents, *others), (*example.labels, *(0.0 for _ in others))))
-    return out
+    extended = []
+    for index, example in enumerate(examples):
+        others = [firsts[(index + shift) % len(firsts)] for shift in range(1, len(firsts))]
+        labels = (*example.labels, *(0.0 for _ in others))
+        extended.append(Example(example.query, (*example.documents, *others), labels))
+    return extended

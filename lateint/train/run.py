@@ -118,7 +118,7 @@ def _train_stage(model: Model, stage: Stage, sets: Sequence[Source], setup: Setu
     bypass = nullcontext() if stage.compressed else model.uncompressed()
     with torch.random.fork_rng(devices=devices), bypass, quiet():  # the caller's random state stays as it is
         trainer = StageTrainer(model, objective, diary, arguments(folder, objective, about.budget, setup), data)
-        if objective.needs_teacher or objective.needs_guide:
+        if objective.needs_teacher_scores or objective.needs_teacher_model:
             trainer.guide = Guide(model, about.teacher, trainer.features, about.scores if about.teacher is not None else None)
             objective.fit(model, trainer.guide, _texts(sets, setup.seed))
         trainer.train(resume_from_checkpoint=None if saved is None else str(saved))

@@ -1,4 +1,4 @@
-"""What one training step saw: what every loss is computed from."""
+"""What one training step computed, from which every loss is computed."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from lateint.train.data import Example
 
 @dataclass(frozen=True, slots=True)
 class StepOutput:
-    """Scores of Q lists of C candidates, the relevant one first, and where they came from.
+    """Scores of Q lists of C candidates, the relevant one first, with the models and examples they came from.
 
-    scores, labels [Q, C] float32; teacher [Q, C], the teacher's scores, None without one; `traces`: for each list, the
-    rows before each layer from L on and after the last, where a loss asked for them (`reads_trace`).
+    scores, labels [Q, C] float32; teacher_scores [Q, C], None without a teacher; `traces`: for each list, the joint token
+    states before each layer from L on and after the last, if a loss reads them (`reads_trace`).
     """
 
     scores: Tensor
     labels: Tensor
-    teacher: Tensor | None
+    teacher_scores: Tensor | None
     examples: Sequence[Example]
     model: Model
-    guide: Model | None = None
+    teacher: Model | None = None
     traces: Sequence[Sequence[TokenStates]] = ()
 
-    def taught(self, loss: str) -> Tensor:
-        """The teacher's scores. Raises: InputError if there is no teacher."""
-        if self.teacher is None:
+    def require_teacher_scores(self, loss: str) -> Tensor:
+        """Return the teacher's scores [Q, C]. Raises: InputError without a teacher."""
+        if self.teacher_scores is None:
             raise InputError(f"loss {loss!r} needs a teacher's scores; name a teacher for this stage")
-        return self.teacher
+        return self.teacher_scores
 
-    def guided(self, loss: str) -> Model:
-        """The teacher itself. Raises: InputError if there is none."""
-        if self.guide is None:
-            raise InputError(f"loss {loss!r} looks inside a teacher; name one for this stage")
-        return self.guide
+    def require_teacher(self, loss: str) -> Model:
+        """Return the teacher. Raises: InputError without one."""
+        if self.teacher is None:
+            raise InputError(f"loss {loss!r} reads a teacher's layers or vectors; name a teacher for this stage")
+        return self.teacher

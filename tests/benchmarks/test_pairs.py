@@ -1,4 +1,4 @@
-"""Benchmarks of sentence pairs: the paired comparison of two systems, and commands that the command line would take."""
+"""Benchmarks of sentence pairs: the paired comparison of two systems, and training commands that `lateint` accepts."""
 
 import shlex
 
@@ -32,7 +32,7 @@ def test_a_better_system_is_better_by_the_difference_of_their_values():
 
 
 def test_both_systems_see_the_same_resamples():
-    """Where 59 of 60 decisions agree, resampling each system by itself would make an interval ten times as wide."""
+    """59 of 60 decisions agree here: separate resamples for each system would make the interval ten times as wide."""
     labels = (LABELS > 2).astype(np.float64)
     ours = np.where(np.arange(60) % 3 == 0, 1 - labels, labels)
     theirs = ours.copy()
@@ -42,7 +42,7 @@ def test_both_systems_see_the_same_resamples():
 
 
 @pytest.mark.parametrize("benchmark", [pairs, early_layers], ids=lambda module: module.__name__)
-def test_commands_of_checkpoints_are_commands_of_the_command_line(benchmark):
+def test_training_commands_of_checkpoints_are_valid(benchmark):
     for checkpoint, line in benchmark.TRAINED.items():
         for words in (shlex.split(each) for each in line.split(" ; ")):
             assert words[:2] == ["lateint", "train"]

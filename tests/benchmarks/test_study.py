@@ -1,19 +1,21 @@
-"""What `benchmarks/quality/study.py` keeps of a study, prints and draws."""
+"""`benchmarks/quality/study.py` stores, prints and draws the results of a study."""
 
 import json
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from benchmarks.quality import study
+from lateint_eval.studies.spec import read_study
 from tests.support import study_results as results
 
 
 @pytest.fixture
 def found(tmp_path):
-    """A study of three points with another as its baseline, in a folder."""
+    """A study of three points in a folder; its baseline is not its first point."""
     made = results.study(results.POINTS[:3])
     made["baseline"] = "p1"
     (tmp_path / "made").mkdir()
@@ -44,3 +46,8 @@ def test_labels_are_shortened():
     rows = [("default L=4 states=drive:bits=2;vector=cast:float16 doc_max_length=64", 1.0, 1.0, 0.5)]
     (spot,) = study.spots(results.study(rows), study.BYTES)
     assert spot.label == "default L=4 drive2;float16 cut at 64"
+
+
+@pytest.mark.parametrize("file", sorted(Path(study.__file__).parent.glob("*.toml")), ids=lambda file: file.name)
+def test_study_files_are_valid_and_their_samples_exist(file):
+    assert all(Path(data.ids).is_file() for data in read_study(file).data if data.ids)

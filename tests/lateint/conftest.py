@@ -8,12 +8,12 @@ import torch
 from tests.support.paths import TOY
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-torch.set_num_threads(1)  # tiny models on shared cores: more threads only wait for each other
+torch.set_num_threads(1)  # with tiny models on shared cores, more threads are slower
 
 
 @pytest.fixture
 def call(capsys):
-    """Run a command line in this process; (exit code, stdout, stderr)."""
+    """Run a command line in this process; returns (exit code, stdout, stderr)."""
     from lateint.cli.main import run
 
     def call(*arguments):
@@ -25,7 +25,7 @@ def call(capsys):
 
 @pytest.fixture(scope="session")
 def rich():
-    """A model whose entries hold states and a vector, as those of the default checkpoint."""
+    """A model that stores states and a vector, as the default checkpoint does."""
     from tests.support import engine
     from tests.support.retrieving import RICH
 
@@ -34,7 +34,7 @@ def rich():
 
 @pytest.fixture(scope="session")
 def rich_store(tmp_path_factory, rich):
-    """A store of that model over the documents that tests share; nobody writes to it."""
+    """A store of that model with the shared documents; tests must not write to it."""
     from lateint.indexing.build import build_store
     from tests.support import engine
 
@@ -44,7 +44,7 @@ def rich_store(tmp_path_factory, rich):
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
-    """The toy collection as a training folder: its test split serves as train split here."""
+    """The toy collection as a training folder; its test split is used as the train split."""
     folder = tmp_path_factory.mktemp("data") / "toy"
     (folder / "qrels").mkdir(parents=True)
     (folder / "runs").mkdir()

@@ -1,4 +1,4 @@
-"""What the tests of the command line share: the toy collection, a tiny model, and calls in this and other processes."""
+"""For tests of the command line: the toy collection, a tiny model, and a finished store."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ DOCUMENTS = len((TOY / "corpus.jsonl").read_text().splitlines())
 
 
 def model(family="bert"):
-    """The options that name a tiny model."""
+    """Options for a tiny model."""
     return ["--model", str(tiny.checkpoint(family)), *METHOD]
 
 
@@ -23,7 +23,7 @@ def build(folder):
 
 
 def info(call, path):
-    """What `store info` says."""
+    """The output of `store info`."""
     code, out, err = call("store", "info", path, "--json")
     assert code == 0 and err == ""
     return json.loads(out)

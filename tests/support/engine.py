@@ -1,4 +1,4 @@
-"""Small models, documents and stores that the tests of the engine share."""
+"""Small models, documents and stores for the tests of the engine."""
 
 import functools
 import json
@@ -26,19 +26,19 @@ LONG = [Document(f"D{i}", text, "bread" * (i % 3 == 0)) for i, text in enumerate
 
 
 def lossless(method):
-    """The method with codecs that lose nothing."""
+    """The method with lossless codecs."""
     return replace(method, codecs=tuple((name, (part("cast", dtype=LOSSLESS[name]),)) for name, _ in method.codecs))
 
 
 def fresh_model(method="prettr", family="bert", **options):
-    """A model of its own, which a test may spoil."""
+    """A new model, which a test may change."""
     chosen = preset(method) if isinstance(method, str) else method
     return load_model(tiny.checkpoint(family), method=lossless(chosen), **(LENGTHS | options))
 
 
 @functools.cache
 def model(method="prettr", family="bert", **options):
-    """A model that all tests share and none changes."""
+    """A cached model, which tests must not change."""
     return fresh_model(method, family, **options)
 
 
@@ -58,7 +58,7 @@ def order(ranking):
 
 
 def close(left, right):
-    """Whether two {id: score} agree to 1e-5 of their spread, and spread enough for that to mean something."""
+    """True if two {id: score} agree to 1e-5 of their spread; asserts that the spread is large enough to compare."""
     spread = max(right.values()) - min(right.values())
     assert left.keys() == right.keys() and spread > 1e-3
     return max(abs(left[i] - right[i]) for i in right) <= 1e-5 * max(1.0, spread)
@@ -82,7 +82,7 @@ def edit(file, **fields):
 
 
 def shaken(method, family="bert"):
-    """A model whose every weight moved, as training would move it."""
+    """A model with a random change to every weight, as after training."""
     model = fresh_model(method, family)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():

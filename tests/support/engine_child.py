@@ -1,7 +1,7 @@
-"""Builds stores in another process, and is killed there: `child.py FOLDER POINT...`; prints one JSON line a point.
+"""Build stores in forks that are killed: `engine_child.py FOLDER POINT...` prints one JSON line per point.
 
-Each point is a kill point of the store with its pass, as in LATEINT_KILL_AT. The build runs in a fork of this process,
-which has loaded the model and computed nothing yet; then it runs again to its end.
+A point is a kill point of the store with its pass, as in LATEINT_KILL_AT. The build runs in a fork of this process, which
+has loaded the model but computed nothing; then this process continues the build to its end.
 """
 
 import json
@@ -23,7 +23,7 @@ def build(folder):
 
 
 def killed(folder, at):
-    """Whether a build that has a kill point is killed there."""
+    """Build in a fork with a kill point; True if the fork was killed."""
     child = os.fork()
     if child == 0:
         name, _, passes = at.partition(":")

@@ -1,4 +1,4 @@
-"""Where tests find the repository and the toy collection."""
+"""Paths of the repository and the toy collection."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,6 @@ TOY = ROOT / "tests" / "toy"
 
 
 def python_environment() -> dict[str, str]:
-    """The environment of another Python process that can import the packages and the tests."""
+    """Environment variables for a Python process that imports the packages and the tests."""
     paths = [str(ROOT / part) for part in ("", "store", "eval")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TOKENIZERS_PARALLELISM": "false"}

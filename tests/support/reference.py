@@ -1,6 +1,6 @@
-"""An independent reference: the unsplit transformers model, run by its own layers over the joint sequence.
+"""An independent reference: the layers of the transformers model over the joint sequence, without a split.
 
-It shares nothing with the engine but the checkpoint: masks, positions and segments are built here.
+It shares only the checkpoint with the engine: masks, positions and segments are built here.
 """
 
 import functools
@@ -15,7 +15,7 @@ def load(folder):
 
 
 def embed(hf, ids, segments, positions):
-    """Token ids, segments, positions [t] -> [1, t, h]."""
+    """Embed token ids, segments and positions [t] as states [1, t, h]."""
     base, family = hf.base_model, hf.config.model_type
     ids, segments, positions = ids[None], segments[None], positions[None]
     if family == "modernbert":
@@ -28,7 +28,7 @@ def embed(hf, ids, segments, positions):
 
 
 def run(hf, states, positions, visible, layers):
-    """Run some of the model's own layers; visible [t, t] bool says who may look at whom."""
+    """Run layers of the transformers model; `visible` [t, t] bool says which token may attend to which."""
     base, family = hf.base_model, hf.config.model_type
     for i in layers:
         allowed = visible
@@ -50,7 +50,7 @@ def additive(visible):
 
 
 def classify(hf, states):
-    """The checkpoint's own classification head on [1, t, h]."""
+    """Apply the checkpoint's classification head to states [1, t, h]."""
     family = hf.config.model_type
     if family == "modernbert":
         return hf.classifier(hf.head(hf.base_model.final_norm(states)[:, 0]))[0]
@@ -62,15 +62,15 @@ def classify(hf, states):
 
 
 def unsplit(hf, query, document, depth, positions, segments):
-    """Logits of one pair; the two sides see each other only from layer `depth` on.
+    """Return the logits of one pair whose two sides attend to each other only from layer `depth` on.
 
-    query, document: lists of token ids; positions, segments: one pair of lists.
+    query, document: lists of token ids; positions, segments: a pair of lists, for the query and for the document.
     """
     ids = torch.tensor(query + document)
-    places = torch.tensor(positions[0] + positions[1])
+    joint_positions = torch.tensor(positions[0] + positions[1])
     side = torch.tensor([0] * len(query) + [1] * len(document))
-    states = embed(hf, ids, torch.tensor(segments[0] + segments[1]), places)
+    states = embed(hf, ids, torch.tensor(segments[0] + segments[1]), joint_positions)
     total = hf.config.num_hidden_layers
-    states = run(hf, states, places, side[:, None] == side[None, :], range(depth))
-    states = run(hf, states, places, torch.ones(len(ids), len(ids), dtype=torch.bool), range(depth, total))
+    states = run(hf, states, joint_positions, side[:, None] == side[None, :], range(depth))
+    states = run(hf, states, joint_positions, torch.ones(len(ids), len(ids), dtype=torch.bool), range(depth, total))
     return classify(hf, states)

@@ -1,4 +1,4 @@
-"""What the tests of retrieval share: a method with states and vectors, and a retriever over any vectors at all."""
+"""For tests of retrieval: a method with states and vectors, and a retriever over arbitrary vectors."""
 
 import itertools
 from dataclasses import replace
@@ -14,7 +14,7 @@ from lateint.retrieval.retriever import Retriever
 from lateint.retrieval.vectors import Vectors
 from tests.support import engine
 
-RICH = replace(preset("prettr"), vector=part("mean"))  # entries as those of the default checkpoint: states and a vector
+RICH = replace(preset("prettr"), vector=part("mean"))  # stores states and a vector, as the default checkpoint does
 ALONE = replace(RICH, offline_layers="T", codecs=(("vector", ()),), head=part("cosine"))  # reads the vectors of RICH
 
 
@@ -25,13 +25,13 @@ def unit(n, width, seed=0):
 
 
 def vectors(matrix, names=None):
-    """Vectors of documents of one row each."""
+    """Vectors of documents, one row each."""
     names = names or [f"d{place:04}" for place in range(len(matrix))]
     return Vectors(names, matrix, np.arange(len(matrix) + 1))
 
 
 class Toy:
-    """A model whose query is the number of the row that it looks like."""
+    """A model whose query text is a row number; its vector is close to that row."""
 
     name = "toy"
 
@@ -43,7 +43,7 @@ class Toy:
 
 
 def over(held, index=Exact, model=None):
-    """A retriever over any vectors."""
+    """A retriever over given vectors."""
     made = object.__new__(Retriever)
     made.model, made._normalise = model or Toy(held.matrix), False
     made._vectors, made._index = held, index(held)
@@ -56,7 +56,7 @@ def vector(matrix, text):
 
 
 def same_order(found, wanted):
-    """Whether two rankings of the same documents agree wherever scores differ by more than rounding does."""
+    """True if two rankings of the same documents agree, except for scores that differ by rounding only."""
     scores = engine.scores(wanted)
     gaps = [scores[left] - scores[right] for left, right in itertools.pairwise(engine.order(found))]
     return set(scores) == set(engine.order(found)) and min(gaps) > -1e-6

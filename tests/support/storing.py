@@ -1,4 +1,4 @@
-"""What codes that a compressor makes have to show once a store holds them."""
+"""Checks for compressors whose codes are stored."""
 
 import pytest
 import torch
@@ -9,13 +9,13 @@ from tests.support import engine
 
 
 def check_scores(made, store, texts, weights):
-    """Scores are the same read as stored, decoded, and without a store; with `weights` turned round they are others."""
+    """Check that scores are equal from codes, decoded, and without a store, and differ after `weights` are negated."""
     ids = [str(i) for i in range(len(texts))]
     ranker = Ranker(made, store)
     stored = engine.scores(ranker.rank(engine.QUERY, ids))
-    assert ranker._climber.own.codecs
+    assert ranker._ladder.own.codecs
     assert engine.scores(Ranker(made).rank(engine.QUERY, documents=texts)) == pytest.approx(stored, abs=1e-3)
-    ranker._climber.own.codecs = {}
+    ranker._ladder.own.codecs = {}
     assert engine.scores(ranker.rank(engine.QUERY, ids)) == pytest.approx(stored, abs=1e-4)
     with torch.no_grad():
         weights.mul_(-1)
@@ -23,7 +23,7 @@ def check_scores(made, store, texts, weights):
 
 
 def check_mismatch(made, store, weights):
-    """A store is refused once one of the `weights` that codes stand on has changed."""
+    """Check that a store is rejected after a change of one of the `weights` that its codes depend on."""
     with torch.no_grad():
         weights.view(-1)[0] += 1e-3
     with pytest.raises(StoreMismatch, match=r"states\.weights"):

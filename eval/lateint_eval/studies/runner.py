@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lateint.indexing.build import build_store, store_layout
 from lateint.indexing.codecs import pipelines
-from lateint.indexing.store import open_store
+from lateint.indexing.store import Store, open_store
 from lateint.loading.load import load_model
 from lateint.methods import registry as parts
 from lateint.methods.method import Method
@@ -147,7 +147,7 @@ def _empty(model: Model, beside: Path) -> int:
     through, about = store_layout(model, None, None)
     with (
         tempfile.TemporaryDirectory(prefix="empty-", dir=beside) as folder,
-        create_store(Path(folder) / "store", through, **about) as empty,
+        create_store(Path(folder) / "store", through, kind=Store, **about) as empty,
     ):
         return int(empty.info()["bytes"])
 

@@ -1,1 +1,1 @@
-"""Losses over the scores of a list of candidates: one module a name."""
+"""Losses: what training minimises. One module per name; the contract is `base.Loss`."""

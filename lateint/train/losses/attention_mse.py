@@ -1,4 +1,4 @@
-"""Attention MSE: PreTTR's first stage, which trains the compressor to leave the layers above undisturbed."""
+"""Attention MSE: PreTTR's first stage, which trains the compressor to leave attention above it unchanged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from lateint.backbone.layer import TokenStates
+from lateint.compressors.base import Compressor
 from lateint.errors import InputError
+from lateint.heads.base import JointHead
 from lateint.model.model import Model
 from lateint.train.data import Example
 from lateint.train.features import Live
@@ -18,23 +20,23 @@ from lateint.train.step import StepOutput
 
 
 class AttentionMse(Loss):
-    """MSE of attention probabilities in layers L..T, with the compressor against without; mean over layers and lists.
+    """MSE between attention probabilities with and without the compressor, in layers L..T; mean over layers and lists.
 
-    Without compression the layers run as they are, and no gradient flows through them; nor does any reach the layers
-    below L from a document. Zero where the compressor is bypassed. Source: arXiv:2004.14255, Sec. 3.2; the mean over
+    No gradient flows through the run without the compressor, nor from a document into the layers below L. Zero if the
+    compressor is bypassed. Source: arXiv:2004.14255, Sec. 3.2; the mean over
     layers is ours, the paper's weighting is not known to us.
     """
 
     needs_scores = False
 
-    def __call__(self, outcome: StepOutput) -> Tensor:
-        """The loss []."""
-        model = outcome.model
-        if model.compressor is None or not hasattr(model.head, "trace"):
+    def __call__(self, step: StepOutput) -> Tensor:
+        """Compute the loss []."""
+        model = step.model
+        if model.compressor is None or not isinstance(model.head, JointHead):
             raise InputError("loss 'attention_mse' needs a compressor below joint layers, such as prettr's bottleneck")
         losses = []
-        for example in outcome.examples:
-            past, through = _traces(model, example)
+        for example in step.examples:
+            past, through = _traces(model, model.head, model.compressor, example)
             with torch.no_grad():
                 wanted = _probabilities(model, past)
             found = _probabilities(model, through)
@@ -42,17 +44,18 @@ class AttentionMse(Loss):
         return torch.stack(losses).mean()
 
 
-def _traces(model: Model, example: Example) -> tuple[Sequence[TokenStates], Sequence[TokenStates]]:
-    """The joined rows before each layer from L on, past the compressor and through it."""
+def _traces(
+    model: Model, head: JointHead, compressor: Compressor, example: Example
+) -> tuple[Sequence[TokenStates], Sequence[TokenStates]]:
+    """Return the joint token states before each layer from L on, bypassing the compressor and through it."""
     live, rows = Live(model), model.document_tokens(example.documents)
     query = live.query(example.query)
-    with torch.no_grad():  # a document's states are what a store holds: the layers below L do not bend to the compressor
+    with torch.no_grad():  # a store holds fixed document states: the compressor must not change the layers below L
         kept, side = model.document_rows(rows)
         states = replace(live.arrays(rows), states=kept.states, mask=kept.mask)
-        past: Sequence[TokenStates] = model.head.trace(query, states, compressed=False)
-    codes = replace(states, states=model.compressor.compress(kept.states, side))
-    through: Sequence[TokenStates] = model.head.trace(query, codes)
-    return past, through
+        past = head.trace(query, states, compressed=False)
+    codes = replace(states, states=compressor.compress(kept.states, side))
+    return past, head.trace(query, codes)
 
 
 def _probabilities(model: Model, trace: Sequence[TokenStates]) -> list[Tensor]:

@@ -1,21 +1,36 @@
-"""What every loss is."""
+"""The contract of losses: what a loss needs from a training step, and what it computes."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
 from torch import Tensor
 
-from lateint.errors import InputError
+from lateint.model.document import Document
+from lateint.model.model import Model
 from lateint.train.step import StepOutput
 
 
-class Loss:
-    """What a loss says of itself. Subclasses set what they need; settings are keyword-only."""
+class Loss(ABC):
+    """Maps what a training step saw to a scalar.
+
+    A subclass implements `__call__` and says what it needs. It is built as `PART(**settings)`; settings are keyword-only.
+    """
 
     needs_scores = True
-    needs_teacher = False  # scores of a teacher; False: it learns from labels, or from the model itself
-    needs_guide = False  # the teacher's own layers or vectors, not only its scores
+    """True if it reads the student's scores of candidate lists."""
+    needs_teacher_scores = False
+    """True if it reads a teacher's scores; False: it learns from labels, or from the model itself."""
+    needs_teacher_model = False
+    """True if it reads the teacher's layers or vectors, not only its scores."""
     reads_trace = False
+    """True if it reads the student's joint token states layer by layer."""
 
-    def __call__(self, outcome: StepOutput) -> Tensor:
-        """The loss [] of one step."""
-        raise InputError(f"{type(self).__name__} does not say what it computes")
+    def fit(self, student: Model, teacher: Model, documents: Sequence[Document]) -> None:
+        """Fit what the loss needs on texts, once, before its first step; most losses need nothing."""
+        return
+
+    @abstractmethod
+    def __call__(self, step: StepOutput) -> Tensor:
+        """Compute the loss [] of one step."""

@@ -1,4 +1,4 @@
-"""Binary cross-entropy: every candidate on its own."""
+"""Binary cross-entropy: every candidate by itself."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from lateint.train.step import StepOutput
 class Bce(Loss):
     """Cross-entropy of sigmoid(score) with the label, which may be graded in 0..1; mean over candidates.
 
-    `balanced` weighs positives and negatives of a list alike, for lists of one positive and many negatives.
+    `balanced` gives positives and negatives of a list equal total weight, for lists of one positive and many negatives.
     """
 
     def __init__(self, *, balanced: bool = False) -> None:
         self.balanced = balanced
 
-    def __call__(self, outcome: StepOutput) -> Tensor:
-        """The loss []."""
-        scores, labels = outcome.scores, outcome.labels
+    def __call__(self, step: StepOutput) -> Tensor:
+        """Compute the loss []."""
+        scores, labels = step.scores, step.labels
         weight = None
         if self.balanced:
             share = labels.mean()

@@ -14,21 +14,21 @@ class Kl(Loss):
     """temperature² · KL(softmax(teacher / temperature) || softmax(scale · scores / temperature)), mean over queries.
 
     The factor keeps the size of the gradient independent of the temperature, to first order. Zero at equal scores.
-    `scale`: a student whose scores are cosines needs about 20 to meet a teacher's logits. A single candidate is a yes or
-    no: its softmax runs over (score, 0), as for a classifier of two labels.
+    `scale`: a student whose scores are cosines needs about 20 to match a teacher's logits. A single candidate is a binary
+    decision: its softmax runs over (score, 0), as for a classifier of two labels.
     """
 
-    needs_teacher = True
+    needs_teacher_scores = True
 
     def __init__(self, *, temperature: float = 1.0, scale: float = 1.0) -> None:
         if temperature <= 0:
             raise InputError(f"temperature={temperature}; expected a positive number")
         self.temperature, self.scale = temperature, scale
 
-    def __call__(self, outcome: StepOutput) -> Tensor:
-        """The loss []."""
-        both = self.scale * outcome.scores, outcome.taught("kl")
-        if outcome.scores.shape[1] == 1:
+    def __call__(self, step: StepOutput) -> Tensor:
+        """Compute the loss []."""
+        both = self.scale * step.scores, step.require_teacher_scores("kl")
+        if step.scores.shape[1] == 1:
             both = F.pad(both[0], (0, 1)), F.pad(both[1], (0, 1))
         ours, theirs = (F.log_softmax(x / self.temperature, dim=-1) for x in both)
         return self.temperature**2 * F.kl_div(ours, theirs, log_target=True, reduction="batchmean")

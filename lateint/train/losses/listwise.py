@@ -20,9 +20,9 @@ class Listwise(Loss):
     def __init__(self, *, scale: float = 1.0) -> None:
         self.scale = scale
 
-    def __call__(self, outcome: StepOutput) -> Tensor:
-        """The loss []."""
-        scores = self.scale * outcome.scores
+    def __call__(self, step: StepOutput) -> Tensor:
+        """Compute the loss []."""
+        scores = self.scale * step.scores
         return F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.int64, device=scores.device))
 
 

@@ -14,11 +14,11 @@ class LogitMse(Loss):
     Unlike Margin-MSE it sees a constant added to all scores, as a pair task with a threshold must.
     """
 
-    needs_teacher = True
+    needs_teacher_scores = True
 
-    def __call__(self, outcome: StepOutput) -> Tensor:
-        """The loss []."""
-        return (outcome.scores - outcome.taught("logit_mse")).pow(2).mean()
+    def __call__(self, step: StepOutput) -> Tensor:
+        """Compute the loss []."""
+        return (step.scores - step.require_teacher_scores("logit_mse")).pow(2).mean()
 
 
 PART = LogitMse

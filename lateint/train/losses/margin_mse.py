@@ -14,11 +14,11 @@ class MarginMse(Loss):
     Zero exactly at equal margins, so the teacher's scale matters and a constant added to all scores does not.
     """
 
-    needs_teacher = True
+    needs_teacher_scores = True
 
-    def __call__(self, outcome: StepOutput) -> Tensor:
-        """The loss []."""
-        scores, teacher = outcome.scores, outcome.taught("margin_mse")
+    def __call__(self, step: StepOutput) -> Tensor:
+        """Compute the loss []."""
+        scores, teacher = step.scores, step.require_teacher_scores("margin_mse")
         ours, theirs = scores[:, :1] - scores[:, 1:], teacher[:, :1] - teacher[:, 1:]
         return (ours - theirs).pow(2).mean()
 

@@ -1,4 +1,4 @@
-"""Pairwise softmax: the relevant candidate against each other one, a pair at a time."""
+"""Pairwise softmax: the relevant candidate against each other candidate, pair by pair."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Pairwise(Loss):
     With one negative it equals `listwise`. Invariant to adding a constant to all scores of a query.
     """
 
-    def __call__(self, outcome: StepOutput) -> Tensor:
-        """The loss []."""
-        scores = outcome.scores
+    def __call__(self, step: StepOutput) -> Tensor:
+        """Compute the loss []."""
+        scores = step.scores
         return F.softplus(scores[:, 1:] - scores[:, :1]).mean()
 
 

@@ -1,4 +1,4 @@
-"""Autoencoder MSE: what a compressor gives back against what went in."""
+"""Autoencoder MSE: states restored by a compressor against the original states."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ class ReconstructionMse(Loss):
 
     needs_scores = False
 
-    def __call__(self, outcome: StepOutput) -> Tensor:
-        """The loss []."""
-        model = outcome.model
-        if model.compressor is None or not hasattr(model.compressor, "expand"):
-            raise InputError("loss 'reconstruction_mse' needs a compressor with a way back, such as aesi or bottleneck")
-        documents = list(dict.fromkeys(d for example in outcome.examples for d in example.documents))
+    def __call__(self, step: StepOutput) -> Tensor:
+        """Compute the loss []."""
+        model = step.model
+        compressor = model.compressor
+        if compressor is None or not compressor.expands:
+            raise InputError("loss 'reconstruction_mse' needs a compressor that maps codes back, such as aesi or bottleneck")
+        documents = list(dict.fromkeys(d for example in step.examples for d in example.documents))
         with torch.no_grad():
             rows, side = model.document_rows(model.document_tokens(documents))
-        back = model.compressor.expand(model.compressor.compress(rows.states, side), side)
+        back = compressor.expand(compressor.compress(rows.states, side), side)
         error: Tensor = (back - rows.states).pow(2).mean(dim=-1)
         return error.mean() if rows.mask is None else error[rows.mask].mean()
 

@@ -1,4 +1,4 @@
-"""Attention probabilities are those that the fused attention uses, in every family."""
+"""`Attention.probabilities` gives the weights that fused attention uses, in every family."""
 
 import pytest
 import torch
@@ -11,14 +11,14 @@ from tests.support.engine import DOCUMENTS
 
 
 def joint(family, dtype=torch.float64):
-    """A layer of each kind of the family, and padded rows before it; sequences are longer than the window."""
+    """Return a backbone and padded states after its first layer; sequences are longer than the attention window."""
     model = engine.model("prettr", family, dtype="float64")
     block = model.texts.block(model.document_tokens(DOCUMENTS[:5]), model.method.document)
     return model.backbone, states_after(model.backbone, block, {1})[1]
 
 
 def attended(attention, rows, context, shares):
-    """What attention gives, from its probabilities."""
+    """Compute the output of attention from its probabilities."""
     values = context.states if not attention.pre_norm else attention.norm(context.states)
     n, m, _ = values.shape
     values = attention.value(values).view(n, m, attention.heads, -1)

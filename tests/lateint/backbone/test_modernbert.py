@@ -1,4 +1,4 @@
-"""What only this family does: a mean-pooled classifier, and positions that travel with the rows."""
+"""Features that only ModernBERT has: a mean-pooled classifier, and rows that may be permuted with their positions."""
 
 import json
 import shutil
@@ -37,7 +37,7 @@ def test_a_mean_pooled_classifier_needs_all_rows_of_the_last_layer(tmp_path, mon
         wanted = reference.load(folder)(**batch).logits[:, 0]
     limit = 1e-5 * max(1.0, float(wanted.max() - wanted.min()))
     assert (score(model) - wanted).abs().max() <= limit
-    # The twin: the shortcut for classifiers that read CLS alone would be wrong here.
+    # The failing twin: the shortcut for classifiers that read only CLS gives wrong scores here.
     assert not model.backbone.reads_cls_only
     monkeypatch.setattr(type(model.backbone), "reads_cls_only", True)
     assert (score(model) - wanted).abs().max() > 10 * limit

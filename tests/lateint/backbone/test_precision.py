@@ -1,9 +1,9 @@
-"""Similarities stay in float32 where the layers around them run in mixed precision."""
+"""Similarities are computed in float32 under autocast."""
 
 import torch
 from torch.nn import functional as F
 
-from lateint.heads._matches import Matches, best_matches
+from lateint.heads._matches import Matches, max_similarities
 from lateint.heads.maxsim import maxsim
 
 
@@ -14,9 +14,9 @@ def test_autocast_does_not_reach_similarities():
     matches = Matches(32)
     given = query.expand(3, -1, -1), words, docs, None
     with torch.no_grad():
-        plain = best_matches(query, docs, None), maxsim(query, docs, None), matches(*given)
+        plain = max_similarities(query, docs, None), maxsim(query, docs, None), matches(*given)
         with torch.autocast("cpu", torch.bfloat16):
-            mixed = best_matches(query, docs, None), maxsim(query, docs, None), matches(*given)
+            mixed = max_similarities(query, docs, None), maxsim(query, docs, None), matches(*given)
             rounded = (docs @ query.T).amax(dim=1).sum(dim=1)
     assert all(torch.equal(a, b) and b.dtype == torch.float32 for a, b in zip(plain, mixed, strict=True))
     assert not torch.equal(rounded.float(), plain[1])  # what autocast would have done

@@ -1,4 +1,4 @@
-"""The split equals the unsplit model: identity tests 1-6 of the family, with twins that show they can fail."""
+"""The split equals the unsplit model: identity tests 1-6 in every family, with twins that show that they can fail."""
 
 import functools
 from dataclasses import replace
@@ -30,7 +30,7 @@ def load(family, depth, method="prettr"):
 
 
 def score(model, documents=DOCUMENTS, query=QUERY):
-    """Scores from states computed apart, in one padded batch."""
+    """Return scores from separately encoded states, in one padded batch."""
     arrays = model.encode_batch(model.document_tokens(documents))
     name, (values, mask) = next(iter(arrays.items()))
     with torch.inference_mode():
@@ -38,7 +38,7 @@ def score(model, documents=DOCUMENTS, query=QUERY):
 
 
 def expected(model, family, depth, start=None, segments=None, query=QUERY):
-    """Scores of the unsplit model at the positions that the method states."""
+    """Return the scores of the unsplit model, at the method's positions unless `start` is given."""
     hf = reference.load(tiny.checkpoint(family))
     query = model.query_tokens(query)
     if start is None:
@@ -47,9 +47,9 @@ def expected(model, family, depth, start=None, segments=None, query=QUERY):
     logits = []
     with torch.inference_mode():
         for row in model.document_tokens(DOCUMENTS):
-            places = (list(range(len(query))), list(range(start, start + len(row))))
+            positions = (list(range(len(query))), list(range(start, start + len(row))))
             sides = ([0] * len(query), [segment] * len(row))
-            logits.append(reference.unsplit(hf, query, row, depth, places, sides)[0])
+            logits.append(reference.unsplit(hf, query, row, depth, positions, sides)[0])
     return torch.stack(logits)
 
 
@@ -64,7 +64,7 @@ def test_split_equals_the_unsplit_model_under_a_block_mask(family, depth):
     got, wanted = score(model), expected(model, family, depth)
     limit = tolerance(wanted)
     assert (got - wanted).abs().max() <= limit
-    # The scores spread, so a wrong document would be seen.
+    # Scores of different documents differ, so a mix-up would fail the test.
     assert (wanted - wanted.roll(1)).abs().min() > 10 * limit
 
 
@@ -84,7 +84,7 @@ def test_a_query_length_that_moves_would_break_the_split_except_under_rotary_pos
     wanted = expected(model, family, 2)
     moved = float((shifted - wanted).abs().max())
     if family == "modernbert":
-        # Positions act only as distances, so here moving the document changes the joint layers, not its states.
+        # Only distances matter: moving the document changes the joint layers, but not the document's states.
         rows = model.document_tokens(DOCUMENTS)
         states = [model.backbone.run(rows_at(model, rows, start), 0, 2).states for start in (0, 17)]
         assert (states[0] - states[1]).abs().max() < 1e-4
@@ -95,7 +95,7 @@ def test_a_query_length_that_moves_would_break_the_split_except_under_rotary_pos
 @pytest.mark.parametrize("depth", LAYERS)
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_positions_that_follow_the_unpadded_query_give_other_scores_than_those_that_are_stored(family, depth):
-    """The released code numbers a document from the batch's query on: states that no index can know beforehand."""
+    """The released code starts document positions after the batch's query: such states cannot be stored in advance."""
     model = load(family, depth)
     length = len(model.query_tokens(QUERY))
     assert length < 24  # the query is shorter than its layout
@@ -104,11 +104,11 @@ def test_positions_that_follow_the_unpadded_query_give_other_scores_than_those_t
         assert (score(model) - dynamic).abs().max() <= tolerance(dynamic)
     else:
         assert (score(model) - dynamic).abs().max() > 10 * tolerance(dynamic)
-        # With a query of full length the two rules are one.
-        words = "bread " * 22
-        assert len(model.query_tokens(words)) == 24
-        wanted = expected(model, family, depth, start=24, query=words)
-        assert (score(model, query=words) - wanted).abs().max() <= tolerance(wanted)
+        # For a query of full length both rules give the same positions.
+        long_query = "bread " * 22
+        assert len(model.query_tokens(long_query)) == 24
+        wanted = expected(model, family, depth, start=24, query=long_query)
+        assert (score(model, query=long_query) - wanted).abs().max() <= tolerance(wanted)
 
 
 def rows_at(model, rows, start):
@@ -133,11 +133,11 @@ def test_document_states_do_not_see_the_query_and_would_without_the_mask(family)
     model = load(family, 2)
     hf = reference.load(tiny.checkpoint(family))
     query, row = model.query_tokens(QUERY), model.document_tokens(DOCUMENTS[:1])[0]
-    places = torch.tensor([*range(len(query)), *range(24, 24 + len(row))])
+    positions = torch.tensor([*range(len(query)), *range(24, 24 + len(row))])
     side = torch.tensor([0] * len(query) + [1] * len(row))
-    states = reference.embed(hf, torch.tensor(query + row), torch.zeros_like(side), places).detach().requires_grad_()
+    states = reference.embed(hf, torch.tensor(query + row), torch.zeros_like(side), positions).detach().requires_grad_()
     for visible, leaks in ((side[:, None] == side[None, :], False), (torch.ones(len(side), len(side)).bool(), True)):
-        out = reference.run(hf, states, places, visible, range(2))[:, len(query) :]
+        out = reference.run(hf, states, positions, visible, range(2))[:, len(query) :]
         (gradient,) = torch.autograd.grad(out.pow(2).sum(), states)
         assert bool(gradient[:, : len(query)].abs().max() > 0) == leaks
 
@@ -167,7 +167,7 @@ def test_at_the_last_layer_all_candidates_tie(family):
 @pytest.mark.parametrize("method", ["deformer", "sdr"])
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_at_the_last_layer_all_candidates_tie_because_the_query_holds_the_cls_and_below_it_they_do_not(family, method):
-    chosen = replace(preset(method), compressor=None)  # sdr's autoencoder takes no part in it
+    chosen = replace(preset(method), compressor=None)  # without sdr's autoencoder
     for head, depth, tie in (("cls", 4, True), ("cls", 3, False), ("matches", 4, False)):
         model = load_model(
             tiny.checkpoint(family),

@@ -1,4 +1,4 @@
-"""A mark that a layout leaves off at a text's end: one of them, there alone, and never all that a text has."""
+"""`Layout.trim`: one trailing token is removed, only at the end of a text, and never the only token of a text."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def test_one_mark_is_left_off_at_the_end_alone(family):
     assert plain.query_tokens("bread and flour!") != bare
     assert ours.query_tokens("bread and flour!!").count(mark) == 1
     assert ours.query_tokens("bread!and flour") == plain.query_tokens("bread!and flour")
-    assert ours.query_tokens("!") == plain.query_tokens("!"), "a text of the mark alone would be left without a token"
+    assert ours.query_tokens("!") == plain.query_tokens("!"), "a text that is only the mark must keep it"
 
 
 def test_a_text_that_is_cut_is_cut_after_the_mark_is_left_off():

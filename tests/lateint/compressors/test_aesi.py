@@ -189,7 +189,7 @@ def test_another_autoencoder_over_the_same_layers_is_refused(tmp_path, name):
     ("changes", "match"),
     [
         ({"head": part("cross_blocks", first=2)}, "head 'cross_blocks' does not read"),
-        ({"head": part("maxsim")}, "stand for states"),
+        ({"head": part("maxsim")}, "comparable only after"),
         ({"pool": part("no_punctuation")}, "drops some; use 'all_tokens'"),
         ({"offline_layers": 0}, "no compressor takes"),
     ],

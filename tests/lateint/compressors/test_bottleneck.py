@@ -118,7 +118,7 @@ def test_none_takes_a_compressor_away_and_nothing_said_leaves_it():
         ("bottleneck:4,8", SpecError, "cannot read setting '8'"),
         ("bottleneck:0", InputError, "width=0; expected a whole number from 1 on"),
         ("bottleneck:wide", InputError, "width='wide'"),
-        ("projection:4", InputError, "compressor 'projection' has no way back"),
+        ("projection:4", InputError, "compressor 'projection' cannot map codes back"),
     ],
 )
 def test_what_cannot_be_a_compressor_here_is_refused(text, error, match):
@@ -128,7 +128,7 @@ def test_what_cannot_be_a_compressor_here_is_refused(text, error, match):
 
 @pytest.mark.parametrize(("head", "compressor"), [("maxsim", "bottleneck:4"), ("evidence", "bottleneck:4")])
 def test_heads_that_compare_codes_refuse_codes_that_cannot_be_compared(head, compressor):
-    with pytest.raises(InputError, match=f"head '{head}' compares codes as they are"):
+    with pytest.raises(InputError, match=f"head '{head}' compares codes directly"):
         load(compressor, head=part(head), vector=part("mean"))
     assert load("linear:4", head=part(head), vector=part("mean")).compressor.width == 4
 

@@ -18,9 +18,9 @@ def test_fit_keeps_more_than_a_random_map_and_everything_at_full_width():
     torch.manual_seed(0)
     narrow, full = Linear(16, width=4), Linear(16, width=16)
     random = error(narrow, x)
-    kept = narrow.fit(x)
+    kept = narrow.fit_directions(x)
     assert error(narrow, x) < random / 2
-    assert 0 < kept < 1 and abs(full.fit(x) - 1) < 1e-6
+    assert 0 < kept < 1 and abs(full.fit_directions(x) - 1) < 1e-6
     assert error(full, x) < 1e-10
 
 
@@ -29,7 +29,7 @@ def test_error_falls_with_width_and_equals_the_share_that_was_dropped():
     errors = []
     for width in (2, 4, 8, 12):
         compressor = Linear(16, width=width)
-        kept = compressor.fit(x)
+        kept = compressor.fit_directions(x)
         errors.append(error(compressor, x))
         assert abs(errors[-1] * 16 - (1 - kept)) < 1e-5  # unit rows: squared length lost = 1 - share kept
     assert errors == sorted(errors, reverse=True)
@@ -38,5 +38,5 @@ def test_error_falls_with_width_and_equals_the_share_that_was_dropped():
 def test_more_numbers_than_the_states_have_keep_everything_and_the_rest_are_zero():
     x = states()
     wide = Linear(16, width=20)
-    assert abs(wide.fit(x) - 1) < 1e-6 and error(wide, x) < 1e-8
+    assert abs(wide.fit_directions(x) - 1) < 1e-6 and error(wide, x) < 1e-8
     assert (wide.compress(x)[:, 16:] == 0).all() and wide.compress(x)[:, :16].abs().min() > 0

@@ -8,16 +8,15 @@ import torch
 
 from lateint.compressors.residual import Residual
 from lateint.errors import InputError
-from lateint.heads._matches import best_matches
-from lateint.heads.inputs import Sums
+from lateint.heads._matches import max_similarities
+from lateint.heads.inputs import SummedRows
 from lateint.indexing.build import build_store
 from lateint.loading.load import load_model
-from lateint.loading.transfer import evidence_of
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
 from lateint.testing import tiny
 from lateint.train.features import Live
-from lateint.train.initialise import prepare
+from lateint.train.initialise import initialise
 from lateint_store import ArraySpec, Ragged
 from tests.support import engine, students
 from tests.support.storing import check_mismatch, check_scores
@@ -34,7 +33,7 @@ def states(n=3_000, h=16):
 def fitted(levels=3, width=8):
     torch.manual_seed(0)
     compressor = Residual(16, width=width, levels=levels)
-    compressor.fit(states())
+    compressor.fit_directions(states())
     return compressor, compressor.fit_codebooks(states())
 
 
@@ -54,14 +53,14 @@ def method(head=None, **changes):
 
 def model(head=None, **changes):
     made = load_model(tiny.checkpoint("bert"), method(head, **changes), **engine.LENGTHS)
-    prepare(made, [students.source()])
+    initialise(made, [students.source()])
     return made
 
 
 def test_codes_are_those_of_a_plain_loop_and_decoding_adds_what_they_name():
     compressor, _ = fitted()
     directions = compressor.compress(states()[:50]).detach()
-    codes, books = compressor.codes(directions), compressor.codebooks.detach().numpy()
+    codes, books = compressor.quantize(directions), compressor.codebooks.detach().numpy()
     assert codes.dtype == torch.uint8 and codes.shape == (50, 3)
     for direction, own, back in zip(directions.numpy(), codes.numpy(), compressor.decode(codes).detach().numpy(), strict=True):
         left = direction.astype(np.float64)
@@ -76,7 +75,7 @@ def test_every_further_byte_leaves_less_over_and_many_give_the_direction_back():
     cosines = [fitted(levels)[1] for levels in (1, 2, 4, 10)]
     assert cosines == sorted(cosines) and cosines[0] > 0.6 and cosines[-1] > 0.99
     fresh = Residual(16, width=8, levels=4)
-    assert not fresh.decode(fresh.codes(fresh.compress(states()[:5]))).any()
+    assert not fresh.decode(fresh.quantize(fresh.compress(states()[:5]))).any()
 
 
 def test_codebooks_are_the_same_every_time():
@@ -87,11 +86,11 @@ def test_gradients_pass_straight_through_to_directions_and_to_the_entries_that_w
     compressor, _ = fitted()
     directions = compressor.compress(states()[:1]).detach().requires_grad_()
     found = compressor.straight_through(directions, torch.tensor([0]))
-    assert torch.allclose(found, compressor.decode(compressor.codes(directions)))
+    assert torch.allclose(found, compressor.decode(compressor.quantize(directions)))
     found.sum().backward()
     assert torch.equal(directions.grad, torch.ones_like(directions))
     touched = compressor.codebooks.grad.abs().sum(dim=-1).nonzero().tolist()
-    assert touched == [[level, int(byte)] for level, byte in enumerate(compressor.codes(directions)[0])]
+    assert touched == [[level, int(byte)] for level, byte in enumerate(compressor.quantize(directions)[0])]
 
 
 @pytest.mark.parametrize("levels", [0, 256, True, 2.5])
@@ -103,14 +102,17 @@ def test_bytes_that_cannot_be_are_refused(levels):
 def test_sums_by_look_ups_are_inner_products_with_what_comes_back_on_ragged_and_empty_documents():
     compressor, _ = fitted()
     lengths = [3, 1, 0, 20]
-    codes = compressor.codes(compressor.compress(states()[: sum(lengths)]))
+    codes = compressor.quantize(compressor.compress(states()[: sum(lengths)]))
     rows = Ragged(codes.numpy(), np.cumsum([0, *lengths]), ArraySpec("uint8", 3))
     queries = torch.randn(4, 8)
-    found = Sums(rows, compressor).best(queries).numpy()
+    found = SummedRows(rows, compressor).max_similarity(queries).numpy()
     parts = compressor.decode(codes).detach().split(lengths)
-    oracle = [best_matches(queries, own[None], None, lengths=True)[0] if len(own) else torch.full((4,), -1.0) for own in parts]
+    oracle = [
+        max_similarities(queries, own[None], None, inner_product=True)[0] if len(own) else torch.full((4,), -1.0)
+        for own in parts
+    ]
     np.testing.assert_allclose(found, torch.stack(oracle).numpy(), atol=1e-5)
-    assert np.abs(Sums(rows, compressor).best(queries.roll(1, dims=0)).numpy() - found).max() > 0.1
+    assert np.abs(SummedRows(rows, compressor).max_similarity(queries.roll(1, dims=0)).numpy() - found).max() > 0.1
 
 
 def test_a_store_holds_bytes_and_scores_are_the_same_with_it_without_it_and_decoded(tmp_path):
@@ -141,13 +143,13 @@ def test_training_sees_what_a_store_gives_back():
 def test_a_linear_compressor_carries_over_and_gets_codebooks(tmp_path):
     linear = replace(method(), compressor=part("linear", width=16), codecs=())
     base = load_model(tiny.checkpoint("bert"), linear, **students.LENGTHS)
-    prepare(base, [students.source()])
+    initialise(base, [students.source()])
     base.save_pretrained(tmp_path)
     student = load_model(tmp_path, method(), **students.LENGTHS)
     assert torch.equal(student.compressor.down, base.compressor.down) and not student.compressor.codebooks.any()
-    assert set(prepare(student, [students.source()])) == {"cosine of codes"} and student.compressor.codebooks.any()
+    assert set(initialise(student, [students.source()])) == {"cosine of codes"} and student.compressor.codebooks.any()
     assert torch.equal(student.compressor.down, base.compressor.down)
-    assert torch.equal(evidence_of(student).query_map.weight, base.head.query_map.weight)
+    assert torch.equal(student.head.evidence_term().query_map.weight, base.head.query_map.weight)
 
 
 def test_it_learns_through_its_codes(tmp_path):

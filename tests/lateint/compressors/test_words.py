@@ -9,15 +9,15 @@ from torch.nn import functional as F
 
 from lateint.compressors.words import SHRINK, Words
 from lateint.errors import InputError, ModelError
-from lateint.heads._matches import best_matches
-from lateint.heads.inputs import Sums
+from lateint.heads._matches import max_similarities
+from lateint.heads.inputs import SummedRows
 from lateint.indexing.build import build_store
 from lateint.loading.load import load_model
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
 from lateint.testing import tiny
 from lateint.train.features import Live
-from lateint.train.initialise import prepare
+from lateint.train.initialise import initialise
 from lateint_store import ArraySpec, Ragged
 from tests.support import engine, students
 from tests.support.storing import check_mismatch, check_scores
@@ -39,7 +39,7 @@ def tokens(n=4_000, h=16):
 def fitted(bits=8, width=16):
     torch.manual_seed(0)
     compressor, (states, ids, embeddings) = Words(16, width=width, bits=bits, vocabulary=VOCABULARY), tokens()
-    compressor.fit(states)
+    compressor.fit_directions(states)
     return compressor, compressor.fit_words(states, ids, embeddings)
 
 
@@ -65,14 +65,14 @@ def method(**changes):
 
 def model(**changes):
     made = load_model(tiny.checkpoint("bert"), method(**changes), **engine.LENGTHS)
-    prepare(made, [students.source()])
+    initialise(made, [students.source()])
     return made
 
 
 def test_codes_are_the_id_and_the_signs_of_a_plain_loop_and_decoding_adds_what_they_say():
     compressor, _ = fitted(bits=16)
     directions, ids = some(compressor, 50)
-    codes = compressor.codes(directions, ids)
+    codes = compressor.quantize(directions, ids)
     assert codes.dtype == torch.uint8 and codes.shape == (50, 4) == (50, compressor.code_bytes)
     words, planes, steps = (part.detach().double().numpy() for part in (compressor.words, compressor.planes, compressor.steps))
     for z, token, own, back in zip(directions.numpy(), ids.tolist(), codes.tolist(), compressor.decode(codes), strict=True):
@@ -89,7 +89,7 @@ def test_signs_give_back_what_words_leave_over_and_more_of_them_more():
     directions, ids = some(compressor, 4_000)
     alone = F.cosine_similarity(compressor.words[ids], directions, dim=-1).mean().item()
     assert alone + 0.02 < cosines[0] < cosines[1] < cosines[2] and cosines[2] > 0.95
-    other = compressor.decode(compressor.codes(directions, ids.flip(0)))
+    other = compressor.decode(compressor.quantize(directions, ids.flip(0)))
     assert F.cosine_similarity(other, directions, dim=-1).mean() < alone  # another word is another start
 
 
@@ -117,7 +117,7 @@ def test_gradients_pass_straight_through_to_directions_and_to_the_words_that_wer
     directions, ids = some(compressor, 1)
     directions.requires_grad_()
     found = compressor.straight_through(directions, ids)
-    assert torch.allclose(found, compressor.decode(compressor.codes(directions, ids)))
+    assert torch.allclose(found, compressor.decode(compressor.quantize(directions, ids)))
     found.sum().backward()
     assert torch.equal(directions.grad, torch.ones_like(directions)) and compressor.steps.grad.abs().min() > 0
     assert compressor.words.grad.abs().sum(dim=1).nonzero().tolist() == [ids.tolist()]
@@ -133,26 +133,28 @@ def test_settings_that_cannot_be_are_refused(settings):
 
 def test_an_id_beyond_the_vocabulary_is_refused_when_it_is_stored_and_when_it_is_read():
     compressor = Words(16, width=16, bits=8, vocabulary=300)
-    with pytest.raises(InputError, match="has 300 word pieces, and these texts hold id 300"):
-        compressor.codes(torch.randn(1, 16), torch.tensor([300]))
+    with pytest.raises(InputError, match="has a vocabulary of 300 tokens, and these texts hold id 300"):
+        compressor.quantize(torch.randn(1, 16), torch.tensor([300]))
     rows = Ragged(np.array([[44, 1, 0]], np.uint8), np.array([0, 1]), ArraySpec("uint8", 3))  # 300
     with pytest.raises(ModelError, match="word piece 300, and the model's compressor has 300"):
-        Sums(rows, compressor).best(torch.randn(2, 16))
+        SummedRows(rows, compressor).max_similarity(torch.randn(2, 16))
 
 
 def test_sums_by_look_ups_are_inner_products_with_what_comes_back_on_ragged_and_empty_documents():
     compressor, _ = fitted()
     lengths = [3, 1, 0, 20]
-    codes = compressor.codes(*some(compressor, sum(lengths)))
+    codes = compressor.quantize(*some(compressor, sum(lengths)))
     rows = Ragged(codes.numpy(), np.cumsum([0, *lengths]), ArraySpec("uint8", 3))
     ours = F.normalize(torch.randn(4, 16), dim=-1)
-    found = Sums(rows, compressor).best(ours).numpy()
+    found = SummedRows(rows, compressor).max_similarity(ours).numpy()
     parts = compressor.decode(codes).detach().split(lengths)
-    oracle = [best_matches(ours, own[None], None, lengths=True)[0] if len(own) else torch.full((4,), -1.0) for own in parts]
+    oracle = [
+        max_similarities(ours, own[None], None, inner_product=True)[0] if len(own) else torch.full((4,), -1.0) for own in parts
+    ]
     np.testing.assert_allclose(found, torch.stack(oracle).numpy(), atol=1e-5)
     with torch.no_grad():
         compressor.words.copy_(compressor.words.roll(1, dims=0))
-    assert np.abs(Sums(rows, compressor).best(ours).numpy() - found).max() > 0.1
+    assert np.abs(SummedRows(rows, compressor).max_similarity(ours).numpy() - found).max() > 0.1
 
 
 def test_a_store_holds_words_and_scores_are_the_same_with_it_without_it_and_decoded(tmp_path):
@@ -172,7 +174,7 @@ def test_another_table_of_words_makes_other_states(tmp_path):
 
 @pytest.mark.parametrize("pool", [part("clusters", factor=2), part("mean")])
 def test_pools_that_mix_words_are_refused(pool):
-    with pytest.raises(InputError, match=r"stores word pieces, which pool .* mixes; use all_tokens or no_punctuation"):
+    with pytest.raises(InputError, match=r"stores token ids, but pool .* mixes tokens; use all_tokens or no_punctuation"):
         load_model(tiny.checkpoint("bert"), replace(method(), pool=pool), **engine.LENGTHS)
 
 

@@ -162,8 +162,8 @@ def test_a_checkpoint_of_before_serves_either_way(tmp_path):
     [
         ("bert", None, {"attend": "both"}, "attend='both'; expected one of materialised, absorbed"),
         ("bert", None, {"attend": "absorbed", "cache": "keys_values"}, "stored keys and values are projected already"),
-        ("modernbert", None, {"attend": "absorbed"}, "a pre-norm family norms states"),
-        ("bert", part("bottleneck", width=8), {"attend": "absorbed"}, "more than a linear map expands these codes"),
+        ("modernbert", None, {"attend": "absorbed"}, "a pre-norm family normalises states"),
+        ("bert", part("bottleneck", width=8), {"attend": "absorbed"}, "these codes need more than a linear map"),
     ],
 )
 def test_what_cannot_be_absorbed_is_refused(family, compressor, settings, message):

@@ -112,7 +112,7 @@ def test_a_fresh_head_over_evidence_scores_as_evidence_alone_whatever_its_slots(
         ({"slots": "words"}, "slots='words'; expected one of tokens, cls, mean"),
         ({"own": "no"}, "own='no'; expected true or false"),
         ({"own": 1}, "own=1; expected true or false"),
-        ({"slots": "cls", "readout": "matches"}, "readout='matches' compares a row of every word"),
+        ({"slots": "cls", "readout": "matches"}, "readout='matches' needs a row per query token"),
         ({"slots": "mean", "readout": "matches"}, "slots='mean' has one row"),
         ({"slots": "mean"}, "readout='cls' reads a row that slots='mean' does not have"),
     ],

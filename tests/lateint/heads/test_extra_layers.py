@@ -161,7 +161,7 @@ def test_unknown_settings_projections_and_missing_states_are_refused():
         load(blocks=1)
     with pytest.raises(InputError, match="readout='cls'; expected one of both_cls, matches"):
         load(readout="cls")
-    with pytest.raises(InputError, match="has no way back"):
+    with pytest.raises(InputError, match="cannot map codes back"):
         engine.fresh_model(replace(preset("dc_bert"), compressor=part("projection", width=8)))
     with pytest.raises(InputError, match="reads 'states'"):
         score(load(), Candidates())

@@ -38,7 +38,7 @@ def model(width=16, family="bert"):
 
 def decoded(ranker):
     """The scores that the same ranker gives when it decodes everything."""
-    (rung,) = [rung for name, rung in ranker._climber.rungs.items() if name == "evidence"]
+    (rung,) = [rung for name, rung in ranker._ladder.rungs.items() if name == "evidence"]
     rung.codecs, read = {}, rung.codecs
     try:
         return engine.scores(ranker.rank(engine.QUERY, IDS))
@@ -52,7 +52,7 @@ def test_the_codec_of_the_store_counts_and_not_that_of_the_method(tmp_path, chan
     with build_store(model(), TEXTS, tmp_path / "s", codecs) as store:
         ranker = Ranker(model(), store)
         found = engine.scores(ranker.rank(engine.QUERY, IDS))
-        assert ranker._climber.own.codecs["states"].bits == change.get("bits", 1)
+        assert ranker._ladder.own.codecs["states"].bits == change.get("bits", 1)
         assert found == pytest.approx(decoded(ranker), abs=1e-4)
         with build_store(model(), TEXTS, tmp_path / "usual") as usual:
             moved = engine.scores(Ranker(model(), usual).rank(engine.QUERY, IDS)) != found
@@ -62,7 +62,7 @@ def test_the_codec_of_the_store_counts_and_not_that_of_the_method(tmp_path, chan
 def test_codes_of_another_rotation_than_the_manifest_says_score_otherwise(tmp_path):
     with build_store(model(), TEXTS, tmp_path / "s") as store:
         ranker = Ranker(model(), store)
-        right, own = engine.scores(ranker.rank(engine.QUERY, IDS)), ranker._climber.own
+        right, own = engine.scores(ranker.rank(engine.QUERY, IDS)), ranker._ladder.own
         own.codecs = own.codecs | {"states": replace(own.codecs["states"], seed=1)}
         wrong = engine.scores(ranker.rank(engine.QUERY, IDS))
         assert max(abs(wrong[i] - right[i]) for i in IDS) > 0.1

@@ -79,7 +79,7 @@ def test_a_model_can_do_without_its_compressor_for_a_while():
         assert model.arrays == arrays and (compressed - wanted).abs().min() > 1e-3
         assert any(name.startswith("compressor.") for name in model.state_dict())
     blocks = engine.fresh_model(replace(preset("mice"), compressor=part("linear", width=8)))
-    with pytest.raises(InputError, match="'cross_blocks' stands on codes"), blocks.uncompressed():
+    with pytest.raises(InputError, match="'cross_blocks' is built on codes"), blocks.uncompressed():
         pass
 
 

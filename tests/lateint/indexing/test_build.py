@@ -1,4 +1,4 @@
-"""Building a store: interrupted, killed, in shards, again; and every document that makes trouble."""
+"""Build a store: interrupted, killed, in shards, repeated; and documents that are rejected."""
 
 import json
 import subprocess
@@ -125,7 +125,7 @@ def test_a_repeated_id_is_refused_naming_both_places(tmp_path, first, second):
     with pytest.raises(DuplicateDocument, match=rf"\b{first}\b.*") as caught:
         engine.store(tmp_path, documents=documents, window=WINDOW)
     assert str(second) in str(caught.value) and repr(IDS[first]) in str(caught.value)
-    with open_store(tmp_path / "store", write=True) as store:  # and the lock is free
+    with open_store(tmp_path / "store", write=True) as store:  # the lock was released
         assert len(store) == second // WINDOW * WINDOW and store.verify().ok
 
 

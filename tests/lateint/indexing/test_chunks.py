@@ -1,4 +1,4 @@
-"""Chunks of long documents: where they are cut, what they are called, how they are stored, resumed and refused."""
+"""Chunks of long documents: boundaries, ids, storage, resumed builds and rejected input."""
 
 import random
 
@@ -65,7 +65,7 @@ def byte_pairs(letters):
 
 
 def with_tokenizer(make):
-    """A model whose texts are tokenised otherwise; it encodes nothing."""
+    """A model with another tokenizer; it cannot encode."""
     raw = make("abcdgo")
     raw.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
@@ -76,7 +76,7 @@ def with_tokenizer(make):
 
 
 def body(model, document):
-    """Token ids of a document without its title and the special tokens."""
+    """Token ids of a document's text, without title and special tokens."""
     titled, title = (model.document_tokens([each])[0] for each in (document, Document("t", document.title)))
     return titled[len(title) - 1 : -1]
 

@@ -1,4 +1,4 @@
-"""Which changes make a stored array stale, tensor by tensor, and which do not."""
+"""Which changes of a model invalidate a stored array, tensor by tensor, and which do not."""
 
 import copy
 import json
@@ -34,7 +34,7 @@ def build(folder, model):
 
 
 def stale(model, store):
-    """Whether this model is refused for this store."""
+    """True if this model is rejected for this store."""
     try:
         Ranker(model, store)
     except StoreMismatch as error:
@@ -44,13 +44,13 @@ def stale(model, store):
 
 
 def depth_of(name):
-    """The layer that a tensor belongs to; None for one outside the layers."""
+    """The layer number of a tensor; None outside the layers."""
     found = re.search(r"\.layers?\.(\d+)\.", name)
     return int(found[1]) if found else None
 
 
 def below(name, method, total):
-    """Whether a stored array passed through the tensor of this name: an independent statement of the rule."""
+    """True if a stored array depends on the tensor of this name: an independent implementation of the rule."""
     if name.startswith("compressor."):
         return method.compressor is not None and method.compressor.name == "bottleneck" and ".down." in name
     if name.startswith("vector_map."):
@@ -84,7 +84,7 @@ def test_one_changed_element_of_any_tensor_is_refused_exactly_if_an_array_passed
             before = flat[middle].item()
             flat[middle] = before + 0.5
             expected = below(name, model.method, total)
-            # The up half of a compressor runs with the query; it counts as stored because both halves are one part.
+            # A compressor's `up` runs with the query, but counts as stored, because both halves are one part.
             expected = expected or name.startswith("compressor.")
             assert stale(model, store) == expected, name
             assert (head_digest(model) == recorded) == expected, name
@@ -170,7 +170,7 @@ def test_another_tokenizer_over_the_same_weights_is_refused(tmp_path, edit):
 
 
 def drift(model):
-    """The same weights, other arithmetic: what another version of a library could do."""
+    """Equal weights with another result, as another version of a library could give."""
     for layer in model.backbone.layers:
         layer.attention.norm.eps = layer.feed_forward.norm.eps = 1e-2
 
@@ -181,7 +181,7 @@ def test_the_canary_finds_other_arithmetic_over_equal_weights(tmp_path, method):
     drift(other)
     with build(tmp_path, model) as store:
         assert fingerprint(other) == fingerprint(model) and not stale(model, store)
-        with pytest.raises(StoreMismatch, match=r"no longer gives the (states|vector)"):
+        with pytest.raises(StoreMismatch, match=r"no longer computes the (states|vector)"):
             Ranker(other, store)
 
 

@@ -1,4 +1,4 @@
-"""The memory that a query takes does not depend on how many documents the store holds."""
+"""Peak memory of a query does not depend on the number of documents in the store."""
 
 import json
 import random
@@ -17,11 +17,11 @@ from tests.support.paths import python_environment
 
 SIZES = (2_000, 20_000)
 CANDIDATES, CALLS = 200, 30
-MUCH = 8 << 20  # a fifth of what the larger store holds more
+MUCH = 8 << 20  # a fifth of the size difference between the stores
 
 
 def ranked(path):
-    """Rank documents from all over the store."""
+    """Rank documents spread over the whole store."""
     with open_store(path) as store:
         ranker, draw = Ranker(engine.model(), store), random.Random(0)
         for _ in range(CALLS):
@@ -29,7 +29,7 @@ def ranked(path):
 
 
 def read_whole(path):
-    """What a ranker must not do."""
+    """Read the whole store, which a ranker must not do."""
     with open_store(path) as store:
         held = [store.decode(page) for page in store.scan()]
     assert held
@@ -53,12 +53,12 @@ def test_the_memory_of_a_query_does_not_grow_with_the_store(tmp_path):
     assert child.returncode == 0, child.stderr
     grown = json.loads(child.stdout.splitlines()[-1])
     assert grown["ranked"] < MUCH
-    assert grown["read_whole"] > 2 * MUCH  # so a ranking that held the store would be seen
+    assert grown["read_whole"] > 2 * MUCH  # so the test detects a ranking that reads the whole store
 
 
 def main(small, large):
-    """In the child: by how many bytes each way's peak is higher over the large store, the ranking first."""
-    ranked(small)  # what the first call of a process sets up
+    """In the child: bytes by which the peak of each function grows from the small to the large store, ranking first."""
+    ranked(small)  # warm up: the first call of a process allocates more
     grown = {work.__name__: -peak(work, small) + peak(work, large) for work in (ranked, read_whole)}
     sys.stdout.write(json.dumps(grown) + "\n")
 

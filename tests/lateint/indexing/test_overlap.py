@@ -1,4 +1,4 @@
-"""Work in a thread beside its caller: order, errors on both sides, what is in flight, and no thread left behind."""
+"""Prefetching on threads: order, errors on both sides, items in flight, and no thread left running."""
 
 import os
 import signal
@@ -98,13 +98,13 @@ def test_a_failed_commit_surfaces_as_it_is_and_the_next_window_is_not_written(tm
         engine.store(tmp_path, window=WINDOW)
     assert calls == [8, 16, 24]
     monkeypatch.undo()
-    with open_store(tmp_path / "store", write=True) as store:  # the lock is free
+    with open_store(tmp_path / "store", write=True) as store:  # the lock was released
         assert list(store.ids()) == IDS[:16] and store.verify().ok
 
 
 @pytest.fixture
 def interruptible():
-    """A process that was started in the background may have been told to ignore SIGINT."""
+    """Handle SIGINT by default; a process started in the background may ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -112,7 +112,7 @@ def interruptible():
 
 @pytest.mark.usefixtures("interruptible")
 def test_a_signal_while_layers_run_keeps_every_window_before(tmp_path, monkeypatch):
-    run, windows = encode._run, []
+    run, windows = encode.encode_tokens, []
 
     def interrupted(model, tokens):
         windows.append(tokens)
@@ -120,7 +120,7 @@ def test_a_signal_while_layers_run_keeps_every_window_before(tmp_path, monkeypat
             os.kill(os.getpid(), signal.SIGINT)
         return run(model, tokens)
 
-    monkeypatch.setattr(encode, "_run", interrupted)
+    monkeypatch.setattr(encode, "encode_tokens", interrupted)
     with pytest.raises(KeyboardInterrupt):
         engine.store(tmp_path, window=WINDOW)
     monkeypatch.undo()
@@ -131,7 +131,7 @@ def test_a_signal_while_layers_run_keeps_every_window_before(tmp_path, monkeypat
 
 def test_documents_and_progress_stay_in_the_callers_thread(tmp_path):
     rows = [(document.id, document.text) for document in DOCUMENTS]
-    with sqlite3.connect(":memory:") as database:  # which refuses every other thread
+    with sqlite3.connect(":memory:") as database:  # sqlite rejects calls from other threads
         database.execute("create table documents (id, text)")
         database.executemany("insert into documents values (?, ?)", rows)
         found = database.execute("select id, text from documents order by rowid")

@@ -1,4 +1,4 @@
-"""Batches side by side: the same bits at every count of threads, in order, with the caller's settings."""
+"""Batches on several threads: equal bits for any number of threads, in order, with the caller's settings."""
 
 import threading
 import time

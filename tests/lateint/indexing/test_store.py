@@ -1,4 +1,4 @@
-"""A store that knows its model: documents are added, refused, deleted and added again."""
+"""A store with its recorded model: documents are added, rejected, deleted and added again."""
 
 import pytest
 

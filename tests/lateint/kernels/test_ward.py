@@ -1,10 +1,10 @@
-"""Ward's clustering against scipy, and the kernel against itself uncompiled."""
+"""Ward's clustering against scipy, and the compiled kernel against the uncompiled one."""
 
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from lateint.kernels.ward import cut, merge_all, ward_labels
+from lateint.kernels.ward import cut_tree, merge_all, ward_labels
 from lateint_store.kernels.compiled import compiled
 
 
@@ -36,20 +36,20 @@ def test_another_linkage_finds_other_clusters():
 
 @pytest.mark.parametrize("m", [1, 2, 7, 40])
 def test_the_kernel_is_its_reference(m):
-    apart = squared(points(m))
-    merges, heights = merge_all(apart.copy())
-    for ours, reference in zip(compiled(merge_all)(apart.copy()), (merges, heights), strict=True):
+    distances = squared(points(m))
+    merges, heights = merge_all(distances.copy())
+    for ours, reference in zip(compiled(merge_all)(distances.copy()), (merges, heights), strict=True):
         np.testing.assert_array_equal(ours, reference)
     order = np.argsort(heights, kind="stable")
     for clusters in range(1, m + 1):
-        np.testing.assert_array_equal(compiled(cut)(merges, order, clusters), cut(merges, order, clusters))
+        np.testing.assert_array_equal(compiled(cut_tree)(merges, order, clusters), cut_tree(merges, order, clusters))
 
 
 def test_equal_points_and_numbers_by_first_point():
-    apart = np.zeros((5, 5))
-    apart[3, :3] = apart[:3, 3] = apart[3, 4] = apart[4, 3] = 1
-    assert ward_labels(apart, 2).tolist() == [0, 0, 0, 1, 0]
+    distances = np.zeros((5, 5))
+    distances[3, :3] = distances[:3, 3] = distances[3, 4] = distances[4, 3] = 1
+    assert ward_labels(distances, 2).tolist() == [0, 0, 0, 1, 0]
     assert ward_labels(np.zeros((1, 1)), 1).tolist() == [0]
-    before = apart.copy()
-    ward_labels(apart, 3)
-    np.testing.assert_array_equal(apart, before)
+    before = distances.copy()
+    ward_labels(distances, 3)
+    np.testing.assert_array_equal(distances, before)

@@ -1,4 +1,4 @@
-"""Checkpoints: save and load, deltas over a base, and every folder that is not what it must be."""
+"""Checkpoints: save and load, and deltas over a base."""
 
 import json
 import os
@@ -92,9 +92,9 @@ def test_a_narrow_full_checkpoint_is_half_as_large_and_close(tmp_path, family):
     model = engine.model("dipair", family)
     for name, dtype in (("wide", None), ("narrow", torch.float16)):
         save(model, tmp_path / name, dtype=dtype)
-    assert model.backbone.model.dtype == torch.float32  # the model in hand is left as it was
+    assert model.backbone.model.dtype == torch.float32  # saving does not change the model
     sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("narrow", "wide")]
-    assert sizes[0] < 0.7 * sizes[1]  # names and shapes take their place beside so few numbers
+    assert sizes[0] < 0.7 * sizes[1]  # names and shapes are a large share of such a small file
     wide, narrow = (load_model(tmp_path / name) for name in ("wide", "narrow"))
     assert {tensor.dtype for tensor in narrow.state_dict().values() if tensor.is_floating_point()} == {torch.float32}
     for (name, ours), theirs in zip(narrow.state_dict().items(), wide.state_dict().values(), strict=True):

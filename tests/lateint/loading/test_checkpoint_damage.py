@@ -1,4 +1,4 @@
-"""Every folder that is no sound checkpoint is refused with the reason and the next step."""
+"""Every damaged or foreign checkpoint folder is rejected with a reason and a next step."""
 
 import shutil
 
@@ -71,9 +71,13 @@ OURS = {
     "odd base": (lambda f: engine.edit(f / "lateint.json", base=5), DamagedCheckpoint, "does not describe a method"),
     "a later format": (lambda f: engine.edit(f / "lateint.json", format=2), ModelError, "format 2; this version reads 1"),
     "no tensors": (lambda f: (f / "lateint.safetensors").unlink(), DamagedCheckpoint, "cannot be read"),
-    "tensors flipped": (lambda f: engine.flip(f / "lateint.safetensors", -3), DamagedCheckpoint, "fetch it again"),
-    "tensors cut": (lambda f: engine.cut(f / "lateint.safetensors", 100), DamagedCheckpoint, "fetch it again"),
-    "weights flipped": (lambda f: engine.flip(f / "model.safetensors", -3), DamagedCheckpoint, "weights in .* fetch it again"),
+    "tensors flipped": (lambda f: engine.flip(f / "lateint.safetensors", -3), DamagedCheckpoint, "download it again"),
+    "tensors cut": (lambda f: engine.cut(f / "lateint.safetensors", 100), DamagedCheckpoint, "download it again"),
+    "weights flipped": (
+        lambda f: engine.flip(f / "model.safetensors", -3),
+        DamagedCheckpoint,
+        "weights in .* download it again",
+    ),
     "weights cut": (lambda f: engine.cut(f / "model.safetensors", -3), DamagedCheckpoint, "cannot be read"),
 }
 
@@ -97,7 +101,7 @@ def test_tensors_of_another_method_are_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["nobody/nothing", "nothing-of-that-name", "no/such/folder/here"])
 def test_a_name_that_leads_nowhere_names_the_three_ways(name):
-    with pytest.raises(ModelError, match=r"neither a folder.*package.*pip install 'lateint\[demo\]'.*hub") as caught:
+    with pytest.raises(ModelError, match=r"no folder of that name.*package.*pip install 'lateint\[demo\]'.*hub") as caught:
         load_model(name)
     assert repr(name) in str(caught.value)
 

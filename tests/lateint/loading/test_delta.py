@@ -1,4 +1,4 @@
-"""Deltas: what is kept of a difference, at what size, and how far off it comes back."""
+"""Deltas: which tensors are kept, their size, and the error after loading."""
 
 import pytest
 import torch
@@ -77,7 +77,7 @@ def test_a_coded_delta_loads_with_scores_close_to_the_model_and_takes_fewer_byte
     exact, coded = load_model(tmp_path / "float32"), load_model(tmp_path / "int8")
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, exact.state_dict()[name]), name
-        # Half a step of a change of about 0.04 at most, or float16's rounding of what is no matrix.
+        # At most half a step of a change of about 0.04, or the float16 rounding of tensors that are not matrices.
         assert (tensor - coded.state_dict()[name]).abs().max() < 1e-3, name
     sizes = [(tmp_path / name / TENSORS).stat().st_size for name in ("float32", "int8")]
     assert sizes[1] < 0.62 * sizes[0]

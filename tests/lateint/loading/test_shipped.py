@@ -1,4 +1,4 @@
-"""The checkpoints that ship: each loads over its base, tells an answer from the rest, and scores alike with a store or none."""
+"""Shipped checkpoints: each loads over its base, ranks the answer first, and scores equally with and without a store."""
 
 from dataclasses import replace
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Another method over the weights of a checkpoint."""
+"""Load the weights of a checkpoint under another method."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from lateint.methods.registry import part
 from lateint.model.saving import save
 from lateint.ranking.ranker import Ranker
 from lateint.testing import tiny
-from lateint.train.initialise import prepare
+from lateint.train.initialise import initialise
 from tests.support import engine, students
 
 
@@ -65,7 +65,7 @@ def test_a_readout_carries_over(tmp_path):
 
 
 def small(head, **changes):
-    """Documents in 16 numbers a token and a vector, below a head."""
+    """A method that stores 16 numbers per token and a vector, with a given head."""
     return replace(
         preset("mores"),
         head=head,
@@ -80,7 +80,7 @@ BLOCKS = part("cross_blocks", blocks=1, readout="mean", residual="evidence", doc
 
 
 def evident(tmp_path):
-    """A checkpoint with `evidence` as its head, no weight of which is fresh, and blocks over it."""
+    """A checkpoint whose head is `evidence` with changed weights, and its weights under a head of blocks over evidence."""
     model = load_model(tiny.checkpoint("bert"), small(part("evidence", document_map=False)), **students.LENGTHS)
     with torch.no_grad():
         for number, weights in enumerate((*model.head.parameters(), *model.compressor.parameters())):
@@ -135,10 +135,10 @@ def test_fresh_blocks_fold_the_compressor_that_carried_over_and_not_a_fresh_one(
 def test_preparing_leaves_what_carried_over_and_gives_blocks_the_lengths_that_codecs_drop(tmp_path):
     _, student = evident(tmp_path)
     before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
-    found = prepare(student, [students.source()])
+    found = initialise(student, [students.source()])
     assert set(found) == {"lengths"} and found["lengths"] > 0
     for name, tensor in student.state_dict().items():
         factor = found["lengths"] if name.endswith(("cross.key.weight", "cross.value.weight")) else 1.0
         assert torch.allclose(tensor, before[name] * factor), name
     fresh = load_model(tiny.checkpoint("bert"), small(BLOCKS), **students.LENGTHS)
-    assert set(prepare(fresh, [students.source()])) == {"kept", "lengths"}
+    assert set(initialise(fresh, [students.source()])) == {"kept", "lengths"}

@@ -1,4 +1,4 @@
-"""What every preset promises: stored scores, data that round-trips, and which of them read the order of a document."""
+"""Contracts of all presets: scores with a store equal those without, JSON round-trips, and which presets read token order."""
 
 import json
 from dataclasses import replace
@@ -16,9 +16,19 @@ from lateint.train.recipes.teacher import TEACHER
 from tests.support import engine
 from tests.support.engine import DOCUMENTS, METHODS, QUERY
 
-NAMES = "prettr deformer dc_bert mores mice dipair sdr colbert dse hpd early_layers cross_encoder cosine"  # in the order shown
-POSITIONS_AGAIN = ("dc_bert", "dipair", "sdr")  # they number stored rows again: sdr to embed token ids as side information
-TIMES = {"dc_bert": 20, "dipair": 20, "mores": 20, "mice": 20, "dse": 5}  # fresh readouts are small; so that scores spread
+NAMES = "prettr deformer dc_bert mores mice dipair sdr colbert dse hpd early_layers cross_encoder cosine"  # in order
+POSITIONS_AGAIN = (
+    "dc_bert",
+    "dipair",
+    "sdr",
+)  # they number stored rows again; sdr does so to embed token ids as side information
+TIMES = {
+    "dc_bert": 20,
+    "dipair": 20,
+    "mores": 20,
+    "mice": 20,
+    "dse": 5,
+}  # factors for fresh readouts, which are small: without them scores hardly differ
 
 
 def named(method):
@@ -26,7 +36,7 @@ def named(method):
 
 
 def spread(method):
-    """A model of its own with scores that differ."""
+    """Return a fresh model whose scores differ between documents."""
     model = engine.fresh_model(method)
     if (readout := getattr(model.head, "readout", None)) is not None:
         with torch.no_grad():
@@ -49,7 +59,7 @@ def test_scores_with_and_without_a_store_are_bit_equal_one_document_at_a_time(tm
         found = [stored.rank(QUERY, [document.id])[0].score for document in documents]
         assert found == [plain.rank(QUERY, documents=[document])[0].score for document in documents]
         assert len(set(found)) == len(found)
-        for array in model.head.reads:  # and a store that holds other numbers gives other scores
+        for array in model.head.reads:  # documents have different arrays, so equal scores are not trivial
             assert store.get([documents[0].id])[0][array].tobytes() != store.get([documents[1].id])[0][array].tobytes()
 
 
@@ -58,8 +68,8 @@ def test_a_preset_is_plain_data_that_round_trips(method):
     chosen = preset(method)
     assert Method.from_json(json.loads(json.dumps(chosen.to_json()))) == chosen
     assert chosen.source and chosen.summary and chosen.stages
-    settled = engine.model(method).method
-    assert Method.from_json(json.loads(json.dumps(settled.to_json()))) == settled
+    resolved = engine.model(method).method
+    assert Method.from_json(json.loads(json.dumps(resolved.to_json()))) == resolved
 
 
 def test_fields_of_vectors_may_be_missing_and_others_may_not():
@@ -80,7 +90,7 @@ def test_the_order_of_cached_rows_matters_exactly_where_a_head_adds_positions(me
     with torch.inference_mode():
         arrays = model.encode_batch(model.document_tokens(DOCUMENTS[:4]))
         docs = Candidates(mask=arrays["states"][1], **{name: values for name, (values, _) in arrays.items()})
-        order = torch.randperm(docs.states.shape[1], generator=torch.Generator().manual_seed(2))  # pads among them
+        order = torch.randperm(docs.states.shape[1], generator=torch.Generator().manual_seed(2))  # moves padding too
         ids = None if docs.token_ids is None else docs.token_ids[:, order]
         turned = Candidates(mask=docs.mask[:, order], states=docs.states[:, order], token_ids=ids)
         query = model.query(QUERY)

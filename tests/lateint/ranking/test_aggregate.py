@@ -1,4 +1,4 @@
-"""Scores of documents from those of their chunks: against brute force over texts, with and without a store."""
+"""Document scores from chunk scores, compared with brute force over texts, with and without a store."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def store(tmp_path_factory):
 
 
 def chunk_scores(model, chunks=CHUNKS, documents=LONG):
-    """{id: score of each chunk}, each chunk's text scored alone and whole."""
+    """{id: scores of its chunks}, with the text of each chunk scored alone."""
     plain, found = Ranker(model), {}
     for document in documents:
         pieces = cut(chunks, model, [document]).documents
@@ -78,7 +78,7 @@ def test_the_mean_of_cls_rows_is_classified_once(method, family):
     for document in LONG:
         pieces = cut(CHUNKS, model, [document]).documents
         rows = []
-        for tokens in model.document_tokens(pieces):  # each chunk alone, by the head and by the classifier by hand
+        for tokens in model.document_tokens(pieces):  # each chunk alone: the head, then the classifier
             with torch.inference_mode():
                 tensors = model.encode_batch([tokens])
                 docs = Candidates(**{name: values for name, (values, _) in tensors.items()})
@@ -143,7 +143,7 @@ def test_what_does_not_go_together_is_refused(tmp_path, store):
     for text in ("mean", "mean_top", "mean_top:0", "mean_top:x", "max:2", "first:", "", "mean_top:²"):
         with pytest.raises(InputError, match="expected 'max', 'first', 'mean_top:K'"):
             Aggregate.parse(text)
-    with pytest.raises(InputError, match="aggregate='max', but there are no chunks"):
+    with pytest.raises(InputError, match="aggregate='max' needs chunks"):
         Ranker(model, aggregate="max")
     with pytest.raises(StoreMismatch, match="holds chunks 20/6, not chunks 20/5"):
         Ranker(model, store, chunks=Chunks(20, 5))

@@ -1,4 +1,4 @@
-"""Cascades: each model ranks again the best of the one before, over its own store or over texts."""
+"""Cascades: each model re-ranks the best of the one before, over its own store or over texts."""
 
 from itertools import pairwise
 
@@ -83,7 +83,7 @@ def test_what_a_later_store_lacks_stands_behind_what_it_ranked(cheap, tmp_path):
 def test_the_first_ranker_takes_a_ladder_and_a_budget(cheap, dear):
     cascade = Cascade(cheap, (dear, 3))
     assert "cosine" in cascade.warm_up(QUERY, IDS)
-    poor = cascade.rank(QUERY, IDS, budget_ms=1e-9)  # nothing is scored by the first: the order that was given
+    poor = cascade.rank(QUERY, IDS, budget_ms=1e-9)  # the first ranker scores nothing and keeps the given order
     assert order(poor)[3:] == IDS[3:] and set(order(poor)[:3]) == set(IDS[:3])
     with pytest.raises(InputError, match="no rung"):
         cascade.rank(QUERY, IDS, ladder="maxsim:3")

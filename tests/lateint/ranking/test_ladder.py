@@ -1,4 +1,4 @@
-"""Ladders: how they are written, which heads a model has, one order of what different heads scored, budgets."""
+"""Ladders: syntax, the heads of a model, merging scores of several heads, costs and budgets."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -11,7 +11,9 @@ from lateint.errors import InputError, MissingDocument
 from lateint.loading.load import load_model
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
-from lateint.ranking.ladder import Cost, heads, measured, stacked
+from lateint.ranking import ladder_scorer
+from lateint.ranking.ladder import Cost, merge_levels
+from lateint.ranking.ladder_scorer import models_by_head
 from lateint.ranking.ranker import Ranker
 from lateint.testing import tiny
 from lateint_store.kernels import dispatch as loading
@@ -43,12 +45,13 @@ def pairs(ranking):
     return [(hit.doc_id, hit.score) for hit in ranking]
 
 
-def test_the_heads_of_a_model_from_cheap_to_dear():
+def test_the_heads_of_a_model_are_sorted_by_cost():
     model = blocks()
-    assert list(heads(model)) == ["cosine", "evidence", "cross_blocks"] and heads(model)["cross_blocks"] is model
-    assert heads(model)["evidence"].head is model.head.evidence and heads(model)["evidence"].backbone is model.backbone
-    assert list(heads(load_model(tiny.checkpoint("bert"), "cosine", **LENGTHS))) == ["cosine"]
-    assert list(heads(load_model(tiny.checkpoint("bert"), "mores", **LENGTHS))) == ["cross_blocks"]
+    views = models_by_head(model)
+    assert list(views) == ["cosine", "evidence", "cross_blocks"] and views["cross_blocks"] is model
+    assert views["evidence"].head is model.head.evidence and views["evidence"].backbone is model.backbone
+    assert list(models_by_head(load_model(tiny.checkpoint("bert"), "cosine", **LENGTHS))) == ["cosine"]
+    assert list(models_by_head(load_model(tiny.checkpoint("bert"), "mores", **LENGTHS))) == ["cross_blocks"]
 
 
 @pytest.mark.parametrize("ladder", ["cosine:40", "cosine:40,evidence:40", [("evidence", 99)]])
@@ -58,7 +61,7 @@ def test_a_ladder_at_full_depth_is_its_last_rung_alone(ranker, ladder):
 
 def test_at_less_depth_it_is_not_and_each_rung_orders_what_it_did_not_pass_on(ranker):
     found = ranker.rank(QUERY, IDS, ladder="cosine:20,evidence:5")
-    scorers = {name: Ranker(model, ranker.store) for name, model in heads(ranker.model).items()}
+    scorers = {name: Ranker(model, ranker.store) for name, model in models_by_head(ranker.model).items()}
     cosine = [hit.doc_id for hit in scorers["cosine"].rank(QUERY, IDS)]
     evidence = [hit.doc_id for hit in scorers["evidence"].rank(QUERY, cosine[:20])]
     top = ranker.rank(QUERY, evidence[:5])
@@ -72,9 +75,9 @@ def test_at_less_depth_it_is_not_and_each_rung_orders_what_it_did_not_pass_on(ra
 
 
 def test_one_order_keeps_the_distances_within_a_rung():
-    assert stacked([[("a", 9.0), ("b", 8.5)], [("c", 1.0)]]) == [("c", 1.0), ("a", 0.0), ("b", -0.5)]
-    assert stacked([[("a", -3.0)], [], [("c", 1.0)]]) == [("c", 1.0), ("a", -3.0)]
-    assert stacked([[("a", 2.0)], []]) == [("a", 2.0)] and stacked([[]]) == []
+    assert merge_levels([[("a", 9.0), ("b", 8.5)], [("c", 1.0)]]) == [("c", 1.0), ("a", 0.0), ("b", -0.5)]
+    assert merge_levels([[("a", -3.0)], [], [("c", 1.0)]]) == [("c", 1.0), ("a", -3.0)]
+    assert merge_levels([[("a", 2.0)], []]) == [("a", 2.0)] and merge_levels([[]]) == []
 
 
 @pytest.mark.parametrize(
@@ -82,17 +85,17 @@ def test_one_order_keeps_the_distances_within_a_rung():
     [
         ("maxsim:5", "no rung 'maxsim'; below 'cross_blocks' this model has: cosine, evidence"),
         ("cross_blocks:5", "no rung 'cross_blocks'"),
-        ("cosine", "'cosine' is no rung; expected head:depth"),
-        ("cosine:many", "is no rung"),
-        ("", "is no rung"),
-        ([("cosine", 0)], "passes 0 on; expected a whole number from 1 on"),
-        ([("cosine", 2.5)], "passes 2.5 on"),
+        ("cosine", "'cosine' is not a rung; expected head:depth"),
+        ("cosine:many", "is not a rung"),
+        ("", "is not a rung"),
+        ([("cosine", 0)], "depth of 'cosine' is 0; expected a whole number of at least 1"),
+        ([("cosine", 2.5)], "depth of 'cosine' is 2.5"),
         ("evidence:9,cosine:5", "in the order cosine, evidence"),
         ("cosine:5,cosine:4", "each once"),
         ("cosine:5,evidence:9", "falling depths"),
     ],
 )
-def test_a_ladder_that_cannot_be_climbed_is_refused(ranker, ladder, message):
+def test_an_invalid_ladder_is_refused(ranker, ladder, message):
     with pytest.raises(InputError, match=message):
         ranker.rank(QUERY, IDS, ladder=ladder)
 
@@ -104,7 +107,7 @@ def test_a_rung_that_the_store_has_no_array_for_is_no_rung(tmp_path):
 
 
 def test_texts_have_no_ladder(ranker):
-    with pytest.raises(InputError, match="candidates by id alone"):
+    with pytest.raises(InputError, match="need candidates by id alone"):
         ranker.rank(QUERY, documents=TEXTS, ladder="cosine:5")
     with pytest.raises(InputError, match="need a store"):
         Ranker(ranker.model).rank(QUERY, IDS, ladder="cosine:5")
@@ -118,14 +121,19 @@ def test_missing_documents_are_what_they_are_without_a_ladder(ranker):
 
 
 def test_a_cost_is_a_line_through_two_calls():
-    assert measured((10, 3.0), (110, 8.0)) == Cost(2.5, 0.05)
-    assert measured((10, 3.0), (110, 2.0)) == Cost(3.0, 0.0)
+    assert Cost.fit((10, 3.0), (110, 8.0)) == Cost(2.5, 0.05)
+    assert Cost.fit((10, 3.0), (110, 2.0)) == Cost(3.0, 0.0)
     assert [Cost(2.5, 0.05).most(ms) for ms in (1, 2.5, 5, 100)] == [0, 0, 50, 1950]
 
 
+def test_warming_up_fits_the_cost_of_each_head_to_a_small_and_a_large_call(ranker, monkeypatch):
+    monkeypatch.setattr(ladder_scorer, "_best_ms", lambda scorer, query, ids: 2.0 + 0.5 * len(ids))
+    costs = Ranker(ranker.model, ranker.store).warm_up(QUERY, IDS)
+    assert costs == {"cosine": Cost(2.0, 0.5), "evidence": Cost(2.0, 0.5), "cross_blocks": Cost(2.0, 0.5)}
+
+
 def test_a_generous_budget_scores_all_with_every_rung_and_none_scores_nothing(ranker):
-    costs = ranker.warm_up(QUERY, IDS)
-    assert list(costs) == ["cosine", "evidence", "cross_blocks"] and costs["cross_blocks"].candidate_ms > 0
+    ranker.warm_up(QUERY, IDS)
     rich = ranker.rank(QUERY, IDS, budget_ms=1e6)
     assert [hit.doc_id for hit in rich] == [hit.doc_id for hit in ranker.rank(QUERY, IDS)]
     assert [rung.candidates for rung in rich.timing.rungs] == [40, 40, 40]
@@ -149,8 +157,8 @@ def test_warming_up_loads_the_kernels_that_decode_and_moves_no_score(tmp_path, m
 
 def test_a_budget_between_decides_how_deep_each_rung_goes(ranker, monkeypatch):
     costs = {"cosine": Cost(0, 0), "evidence": Cost(0, 1e4), "cross_blocks": Cost(0, 2e4)}
-    monkeypatch.setattr(ranker._climber, "costs", costs)
-    found = ranker.rank(QUERY, IDS, budget_ms=1e5)  # of two rungs half a budget of 100 s each, at 10 s a candidate: 4 or 5
+    monkeypatch.setattr(ranker._ladder, "costs", costs)
+    found = ranker.rank(QUERY, IDS, budget_ms=1e5)  # 100 s for two rungs at 10 s a candidate: 4 or 5
     assert [rung.head for rung in found.timing.rungs] == ["cosine", "evidence", "cross_blocks"]
     assert found.timing.rungs[1].candidates == 4 and found.timing.rungs[2].candidates == 4
     shorter = ranker.rank(QUERY, IDS, ladder="cosine:2", budget_ms=1e5)
@@ -176,9 +184,9 @@ def test_heads_that_read_bytes_score_as_those_that_decode(tmp_path, mapped):
     model = blocks(head=part("evidence", document_map=False), **({"codecs": ROTATED} | changes))
     with lateint.build_store(model, TEXTS, tmp_path / "s") as store:
         ranker = Ranker(model, store)
-        assert [bool(rung.codecs) for rung in ranker._climber.rungs.values()] == [mapped, mapped]
+        assert [bool(rung.codecs) for rung in ranker._ladder.rungs.values()] == [mapped, mapped]
         by_bytes = ranker.rank(QUERY, IDS)
-        for rung in ranker._climber.rungs.values():
+        for rung in ranker._ladder.rungs.values():
             rung.codecs = {}
         decoded = ranker.rank(QUERY, IDS)
         assert [hit.doc_id for hit in by_bytes] == [hit.doc_id for hit in decoded]
@@ -192,8 +200,8 @@ def test_the_evidence_below_blocks_reads_bytes_where_it_has_no_map_of_documents(
     model = blocks(head=head, codecs=ROTATED, vector_map=part("linear", width=16))
     with lateint.build_store(model, TEXTS, tmp_path / "s") as store:
         ranker = Ranker(model, store)
-        assert [bool(rung.codecs) for rung in ranker._climber.rungs.values()] == [True, True, False]
-        whole, climbed = ranker.rank(QUERY, IDS), ranker.rank(QUERY, IDS, ladder="evidence:40")
-        assert pairs(whole) == pairs(climbed)
+        assert [bool(rung.codecs) for rung in ranker._ladder.rungs.values()] == [True, True, False]
+        whole, laddered = ranker.rank(QUERY, IDS), ranker.rank(QUERY, IDS, ladder="evidence:40")
+        assert pairs(whole) == pairs(laddered)
         best = ranker.rank(QUERY, IDS, ladder="evidence:5")
         assert [rung.candidates for rung in best.timing.rungs] == [40, 5]

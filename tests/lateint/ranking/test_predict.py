@@ -111,7 +111,7 @@ def test_pairs_score_alike_however_they_are_grouped(method, monkeypatch):
     pairs = [*DISTINCT, *PAIRS, *DISTINCT[::3]]
     expected = np.array([ranker.rank(query, documents=[text])[0].score for query, text in pairs], dtype=np.float32)
     assert abs(ranker.logits(pairs) - expected).max() <= 1e-5 * max(1.0, float(np.ptp(expected)))
-    monkeypatch.setattr("lateint.ranking.ranker.TEXTS_AT_ONCE", 3)
+    monkeypatch.setattr("lateint.ranking.ranker._TEXTS_AT_ONCE", 3)
     assert abs(ranker.logits(pairs) - expected).max() <= 1e-5 * max(1.0, float(np.ptp(expected)))
     assert abs(ranker.logits(pairs)[::-1] - expected).max() > 1e-2
 

@@ -1,4 +1,4 @@
-"""Ranking: with and without a store, alone and in company, in any order, from many threads; and every refusal."""
+"""Ranking with and without a store, alone and in batches, in any order, from many threads; and rejected input."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -220,7 +220,7 @@ def test_only_the_arrays_that_the_head_reads_are_fetched(tmp_path):
         assert rich.arrays == ("states", "vector")
         found, expected = Ranker(rich, store).rank(QUERY, IDS), Ranker(engine.model(), plain).rank(QUERY, IDS)
     assert engine.scores(found) == engine.scores(expected)
-    assert found.timing.bytes_read - expected.timing.bytes_read < 40 * 32  # a vector alone takes 128 bytes
+    assert found.timing.bytes_read - expected.timing.bytes_read < 40 * 32  # less than the vectors, 128 bytes each
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -1,4 +1,4 @@
-"""Exact search: equal to a full sort of all scores, whatever the blocks, the company and the ties."""
+"""Exact search equals a full sort of all scores, for any block size, any other queries, and ties."""
 
 import itertools
 import random
@@ -16,7 +16,7 @@ from tests.support.retrieving import Toy, over, unit, vector, vectors
 
 
 def oracle(matrix, query, ids, k):
-    """A full sort by (score, id) of exact sums."""
+    """Sort all documents by (score, id), with exact sums."""
     exact = (matrix.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
     return [ids[place] for place in sorted(range(len(ids)), key=lambda at: (-exact[at], ids[at]))[:k]]
 
@@ -60,9 +60,9 @@ def test_neither_blocks_nor_company_move_a_score(monkeypatch):
     queries = [str(number) for number in range(0, 900, 9)]
     alone = [over(vectors(matrix)).retrieve(text, 50).hits for text in queries]
     for scores, at_once, rows in ((1, 1, 7), (3_000, 64, 1 << 16), (1 << 24, 10, 49)):
-        monkeypatch.setattr(lateint.retrieval.exact, "SCORES_AT_ONCE", scores)
-        monkeypatch.setattr(lateint.retrieval.retriever, "QUERIES_AT_ONCE", at_once)
-        monkeypatch.setattr(lateint.retrieval.vectors, "ROWS_AT_ONCE", rows)
+        monkeypatch.setattr(lateint.retrieval.exact, "_SCORES_AT_ONCE", scores)
+        monkeypatch.setattr(lateint.retrieval.retriever, "_QUERIES_AT_ONCE", at_once)
+        monkeypatch.setattr(lateint.retrieval.vectors, "_ROWS_AT_ONCE", rows)
         assert [ranking.hits for ranking in over(vectors(matrix)).retrieve_many(queries, 50)] == alone
     mixed = np.random.default_rng(1).permutation(1_000)
     turned = over(vectors(matrix[mixed], [f"d{place:04}" for place in mixed]), model=Toy(matrix))
@@ -70,7 +70,7 @@ def test_neither_blocks_nor_company_move_a_score(monkeypatch):
 
 
 def test_a_product_that_rounds_otherwise_loses_no_document():
-    """Candidates are more than k where scores lie closer together than rounding can tell."""
+    """More than k candidates are found if scores are closer than the rounding error."""
     matrix = np.repeat(unit(1, 64), 500, axis=0) + np.float32(1e-7) * np.random.default_rng(2).integers(-3, 4, (500, 64))
     matrix = matrix.astype(np.float32)
     query = matrix[0]

@@ -1,4 +1,4 @@
-"""The graph of vectors: most of what an exact search finds, kept in a file that is checked; and without usearch."""
+"""The graph index: recall against exact search, its file and the checks of it, and an installation without usearch."""
 
 import builtins
 

@@ -1,4 +1,4 @@
-"""Retrieval: equal to a `cosine` ranker over the same store, whatever the store went through; and every refusal."""
+"""Retrieval equals a `cosine` ranker over the same store, after any changes of the store; and rejected input."""
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
@@ -172,7 +172,7 @@ def test_stores_and_models_that_do_not_fit_are_refused(tmp_path, rich, rich_stor
         refused = pytest.raises(InputError, match="no array 'vector', only states; index with a method")
         with engine.store(tmp_path / method, method) as built, refused:
             Retriever(engine.model(method), built)
-    with pytest.raises(InputError, match=r"method 'prettr' of .* makes no vectors"):
+    with pytest.raises(InputError, match=r"method 'prettr' of .* computes no vectors"):
         Retriever(engine.model("prettr"), rich_store)
     with pytest.raises(StoreMismatch, match=r"vector\.weights differ"):
         Retriever(engine.shaken(RICH), rich_store)
@@ -183,7 +183,7 @@ def test_stores_and_models_that_do_not_fit_are_refused(tmp_path, rich, rich_stor
 
 
 def test_only_facts_of_vectors_count(tmp_path, rich, rich_store, retriever):
-    """Another depth of the states changes them and not the vectors: they are the encoder's own, after all layers."""
+    """Another depth changes states but not vectors, which are computed after all layers of the encoder."""
     deeper = engine.fresh_model(RICH, offline_layers=3)
     with pytest.raises(StoreMismatch, match=r"states\.layers"):
         Ranker(deeper, rich_store)

@@ -1,4 +1,4 @@
-"""The method of docs/add-a-method.md: its entry, its Python and its commands, run as they stand there."""
+"""The method of docs/guide/add-a-method.md: its entry, its Python and its commands, run as they stand there."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ from lateint.testing import tiny
 from tests.support.commands import run_lines
 from tests.support.paths import ROOT, TOY
 
-PAGE = (ROOT / "docs" / "add-a-method.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "guide" / "add-a-method.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 (_, ENTRY), (_, PYTHON), (_, PRINTED), (_, COMMANDS) = FENCE.findall(PAGE)
 # Without these a command takes its defaults, which are too long for a test and for a tiny encoder.
@@ -35,7 +35,7 @@ def place(tmp_path, data, monkeypatch):
 
 def entry():
     names = {}
-    exec(compile(ENTRY, "docs/add-a-method.md", "exec"), names)
+    exec(compile(ENTRY, "docs/guide/add-a-method.md", "exec"), names)
     return names
 
 
@@ -48,7 +48,7 @@ def test_the_entry_is_a_method_of_parts_that_are_there_and_no_preset():
 def test_its_python_runs_and_an_entry_has_eight_rows_and_the_bytes_that_are_stated(place):
     names, printed = entry(), io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(compile(PYTHON, "docs/add-a-method.md", "exec"), names)
+        exec(compile(PYTHON, "docs/guide/add-a-method.md", "exec"), names)
     assert printed.getvalue() == PRINTED == "2 (8, 64)\n"
     model = names["model"]
     entries = model.encode(model.document_tokens([lateint.Document("long", "bread " * 40), lateint.Document("short", "bread")]))

@@ -10,7 +10,7 @@ from lateint.indexing.codecs import pipelines, round_trip
 from lateint.methods.method import Method, Stage
 from lateint.methods.registry import part
 from lateint.train.features import Live, straight_through
-from lateint.train.initialise import prepare
+from lateint.train.initialise import initialise
 from lateint_store import ArraySpec, Pipeline
 from tests.support import students
 from tests.support.students import LISTWISE
@@ -61,7 +61,7 @@ def test_the_gradient_is_that_of_the_array_at_the_length_that_came_back(scale):
 
 def test_layers_learn_through_one_bit(tmp_path):
     student = latent()
-    prepare(student, [students.source()])
+    initialise(student, [students.source()])
     before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
     (history,) = students.run(student, tmp_path, [LAYERS], steps=60)
     assert sum(step.total for step in history[-15:]) < 0.8 * sum(step.total for step in history[:15])
@@ -72,7 +72,7 @@ def test_layers_learn_through_one_bit(tmp_path):
 def test_preparing_fits_the_map_of_vectors():
     student = latent()
     before = student.vector_map.down.clone()
-    assert 0.5 < prepare(student, [students.source()])["kept of vectors"] < 1 + 1e-9
+    assert 0.5 < initialise(student, [students.source()])["kept of vectors"] < 1 + 1e-9
     assert not torch.equal(before, student.vector_map.down)
     assert student.vector_map.width == 16 and student.width("vector") == 16
 

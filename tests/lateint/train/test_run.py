@@ -8,7 +8,7 @@ import torch
 from lateint.errors import InputError
 from lateint.methods.registry import part
 from lateint.train.features import Frozen, Live
-from lateint.train.initialise import prepare
+from lateint.train.initialise import initialise
 from tests.support import students
 from tests.support.students import BLOCKS, LISTWISE, STAGE
 
@@ -116,7 +116,7 @@ def test_frozen_features_are_what_live_ones_are_after_the_codecs():
 def test_preparing_fits_the_compressor_and_the_word_weights():
     student = students.student(head=part("evidence"), vector=part("mean"), compressor=part("linear", width=8))
     down, weight = student.compressor.down.clone(), student.head.weight.weight.clone()
-    kept = prepare(student, [students.source()])["kept"]
+    kept = initialise(student, [students.source()])["kept"]
     assert 0.5 < kept < 1 and not torch.equal(down, student.compressor.down)
     assert torch.equal(student.head.query_map.weight, student.compressor.down)
     assert torch.isfinite(student.head.weight.weight).all() and weight.shape == student.head.weight.weight.shape

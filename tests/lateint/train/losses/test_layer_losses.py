@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lateint.compressors.base import Compressor
 from lateint.errors import InputError
 from lateint.methods.registry import build, part
 from lateint.model.document import Document
@@ -45,10 +46,10 @@ def bottleneck(**changes):
     return students.student("prettr", compressor=part("bottleneck", width=8), **changes)
 
 
-class Bypass(torch.nn.Module):
+class Bypass(Compressor):
     """A compressor that compresses nothing."""
 
-    needs_side = both_sides = False
+    expands = True
 
     def compress(self, states, side=None):
         return states
@@ -61,7 +62,7 @@ def test_attention_mse_is_zero_where_the_compressor_is_bypassed_and_positive_whe
     model = bottleneck()
     assert loss("attention_mse", model) > 1e-8
     model.compressor = Bypass()
-    model.head.compressor = (model.compressor,)
+    model.head.use_compressor(model.compressor)
     assert loss("attention_mse", model) == 0
 
 

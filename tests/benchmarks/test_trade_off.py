@@ -1,6 +1,6 @@
-"""How the rows of `benchmarks/quality/hill.py` are written."""
+"""Parsing of the rows of `benchmarks/quality/trade_off.py`."""
 
-from benchmarks.quality.hill import Row as row
+from benchmarks.quality.trade_off import TradeOffRow as row
 
 
 def test_a_checkpoint_alone():
@@ -14,7 +14,7 @@ def test_a_ladder_and_another_codec():
     assert row("latent@cosine:0.0001").ladder(100) == "cosine:1"
 
 
-def test_who_ranks_again():
+def test_models_that_rank_again():
     found = row("latent@cosine:0.1>mice@0.05>teacher:int8@0.01")
     assert [system.text for system in found.systems] == ["latent", "mice", "teacher:int8"]
     assert found.depths(1_000) == [50, 10] and found.ladder(1_000) == "cosine:100"

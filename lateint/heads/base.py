@@ -1,0 +1,143 @@
+"""The contract of heads: what runs with the query, over the stored arrays of its candidates."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from torch import Tensor, nn
+
+from lateint.backbone.base import Backbone
+from lateint.backbone.layer import TokenStates
+from lateint.compressors.base import Compressor, FitData, FitSample
+from lateint.heads.inputs import Candidates, QuantizedRows, Query
+from lateint_store import Pipeline
+
+if TYPE_CHECKING:
+    from lateint.heads.evidence import Evidence
+
+Watch = Callable[[int, TokenStates], None]
+"""Called with a layer's number and the joint token states before it; T with those after the last layer."""
+
+
+class HeadFitData(FitData, Protocol):
+    """What a head may be fitted on besides documents; each sample is computed when it is asked for."""
+
+    def query_tokens(self) -> FitSample:
+        """Return states and ids of the text tokens of some training queries."""
+        ...
+
+    def lost_length(self) -> float | None:
+        """Return the mean length of compressed states over that of what their codecs restore; None for lossless codecs."""
+        ...
+
+
+class _Borrowed:
+    """Holds a module that belongs to the model, so that torch does not register it a second time below the head."""
+
+    def __init__(self, module: nn.Module | None) -> None:
+        self.module = module
+
+
+class Head(nn.Module, ABC):
+    """Scores the candidates of a query from their stored arrays.
+
+    A subclass sets `reads` and implements `score`. It is built as `PART(backbone, method, compressor, **settings)`, its
+    settings are keyword-only, and its parameters start from torch's generator. Backbone and compressor belong to the model.
+    """
+
+    needs_classifier = False
+    """True if it reads the checkpoint's classification head."""
+    vectors_only = False
+    """True if it reads vectors and nothing else, so that L is the depth of the vector."""
+
+    def __init__(self, backbone: Backbone, compressor: Compressor | None = None) -> None:
+        super().__init__()
+        self._backbone, self._compressor = _Borrowed(backbone), _Borrowed(compressor)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The model's encoder."""
+        backbone = self._backbone.module
+        assert isinstance(backbone, Backbone)
+        return backbone
+
+    @property
+    def compressor(self) -> Compressor | None:
+        """The model's compressor; None without one."""
+        compressor = self._compressor.module
+        assert compressor is None or isinstance(compressor, Compressor)
+        return compressor
+
+    def use_compressor(self, compressor: Compressor | None) -> None:
+        """Replace the compressor that states are expanded with; None: stored states are states."""
+        self._compressor = _Borrowed(compressor)
+
+    @property
+    @abstractmethod
+    def reads(self) -> tuple[str, ...]:
+        """The stored arrays that scoring needs: some of `states`, `vector`, `token_ids`."""
+
+    @abstractmethod
+    def score(self, query: Query, docs: Candidates) -> Tensor:
+        """Score n candidates against one query: float32 [n]. Raises: InputError if an array of `reads` is missing."""
+
+    @property
+    def stored_width(self) -> int | None:
+        """Numbers stored per token if `store` changes the width; None: the width of the compressor or the backbone."""
+        return None
+
+    def store(self, states: Tensor) -> Tensor:
+        """Map states or codes [n, m, c] to what is stored: themselves, unless the head projects them offline."""
+        return states
+
+    def stored_tensors(self) -> dict[str, Tensor]:
+        """Return this head's weights that stored states pass through, by their names in it."""
+        return {}
+
+    def evidence_term(self) -> Evidence | None:
+        """Return the `evidence` term that is part of the score; None without one."""
+        return None
+
+    def fit(self, data: HeadFitData, trained: frozenset[str] = frozenset()) -> dict[str, float]:
+        """Fit what has a closed form, in place, and leave the parts named in `trained` as they are.
+
+        Returns: the quality of what was fitted, by name; empty if nothing was.
+        """
+        return {}
+
+
+class QuantizedHead(Head, ABC):
+    """A head that can score stored bytes without decoding them, for arrays in codecs that it supports."""
+
+    @abstractmethod
+    def can_score_quantized(self, pipelines: Mapping[str, Pipeline]) -> bool:
+        """True if it can score arrays in these codecs as they are stored."""
+
+    @abstractmethod
+    def score_quantized(self, query: Query, rows: Mapping[str, QuantizedRows]) -> Tensor:
+        """Score n candidates from stored bytes: float32 [n], equal to `score` but for rounding."""
+
+
+class JointHead(Head, ABC):
+    """A head that runs encoder layers over query and document together."""
+
+    @abstractmethod
+    def score(self, query: Query, docs: Candidates, watch: Watch | None = None) -> Tensor:
+        """Score n candidates: float32 [n]. `watch` sees all joint token states layer by layer."""
+
+    @abstractmethod
+    def trace(self, query: Query, docs: Candidates, *, compressed: bool = True) -> Sequence[TokenStates]:
+        """Return the joint token states before each layer from L on, and after the last: T - L + 1 of them.
+
+        `compressed=False`: `docs.states` are states, and both sides bypass the compressor.
+        """
+
+    @abstractmethod
+    def cls(self, query: Query, docs: Candidates) -> Tensor:
+        """Return the last CLS states [n, h] of n candidates, which a classifier that reads CLS alone classifies."""
+
+    @abstractmethod
+    def classify(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return logits [n] float32 of last states [n, t, h]; t may be 1 if the classifier reads CLS alone."""
