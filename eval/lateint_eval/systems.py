@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lateint_eval.formats import Run, RunEntry
@@ -84,15 +83,8 @@ def full(model: Model, documents: Mapping[str, Document]) -> System:
     """Return a system that recomputes document states from text for every pair, without codecs."""
     from lateint.ranking.ranker import Ranker
 
-    ranker = Ranker(without_codecs(model))
+    ranker = Ranker(model.without_codecs())
     return System("full", lambda query, ids: _pairs(ranker.rank(query, documents=[documents[i] for i in ids])))
-
-
-def without_codecs(model: Model) -> Model:
-    """Return a model that shares all weights with `model` and stores its arrays without lossy codecs."""
-    plain = copy.copy(model)
-    plain.method = replace(model.method, codecs=())
-    return plain
 
 
 def _pairs(ranking: Ranking) -> Scored:

@@ -13,7 +13,7 @@ from lateint_eval.formats.records import Json
 from lateint_eval.measures.significance import compare, interval
 from lateint_eval.reporting.reference import Reference, per_query, run
 from lateint_eval.reporting.sets import MAIN, EvaluationTask
-from lateint_eval.systems import Outcome, cached, without_codecs
+from lateint_eval.systems import Outcome, cached
 
 if TYPE_CHECKING:
     from lateint.indexing.store import Store
@@ -29,7 +29,7 @@ def evaluate_task(model: Model, task: EvaluationTask, given: Reference) -> Json:
     Cost: encodes every candidate once, and every query once per system: one system, two if the model has lossy codecs.
     """
     corpus = task.corpus()
-    twins = {"cached": model} | ({"full": without_codecs(model)} if has_lossy_codecs(model) else {})
+    twins = {"cached": model} | ({"full": model.without_codecs()} if has_lossy_codecs(model) else {})
     with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
         stores = {name: opened.enter_context(store) for name, store in _stores(twins, task, Path(folder)).items()}
         outcomes = {name: run(replace(cached(twins[name], store), name=name), task) for name, store in stores.items()}
