@@ -14,13 +14,13 @@ from lateint.indexing.codecs import pipelines, round_trip
 from lateint.loading.transfer import evidence_of
 from lateint.model.document import Document
 from lateint.model.model import Model
-from lateint.train.data import Source
+from lateint.train.data import TrainingSource
 
 SAMPLE = 500  # documents and queries of each source
 FIRST_WORD = 996  # BERT's vocabularies begin with unused and single-character entries; words follow by falling frequency
 
 
-def prepare(model: Model, sets: Sequence[Source], seed: int = 0) -> dict[str, float]:
+def prepare(model: Model, sets: Sequence[TrainingSource], seed: int = 0) -> dict[str, float]:
     """Fit what can be fitted without labels, and make the head anew from it.
 
     A `linear` compressor gets the principal directions of document states, each source counted alike, `aesi_linear` those of
@@ -71,7 +71,7 @@ def _lost_length(model: Model, sample: Sample) -> float:
     return float(np.linalg.norm(codes, axis=1).mean() / np.linalg.norm(back, axis=1).mean())
 
 
-def document_states(model: Model, sets: Sequence[Source], random: np.random.Generator) -> Sample:
+def document_states(model: Model, sets: Sequence[TrainingSource], random: np.random.Generator) -> Sample:
     """What compressors are fitted on: rows of a sample of documents, as many of every source."""
     samples = [_states(model, source.sample(SAMPLE, random)[1]) for source in sets]
     smallest = min(len(one.states) for one in samples)
@@ -98,7 +98,7 @@ def _states(model: Model, documents: Sequence[Document]) -> Sample:
     return Sample(torch.cat(parts), torch.cat(ids), torch.cat(sides) if sides else None)
 
 
-def _document_vectors(model: Model, sets: Sequence[Source], random: np.random.Generator) -> Tensor:
+def _document_vectors(model: Model, sets: Sequence[TrainingSource], random: np.random.Generator) -> Tensor:
     """Vectors of a sample of documents before the map of vectors: [n, w]."""
     held, model.vector_map = model.vector_map, None
     try:
@@ -110,7 +110,7 @@ def _document_vectors(model: Model, sets: Sequence[Source], random: np.random.Ge
         model.vector_map = held
 
 
-def _query_states(model: Model, sets: Sequence[Source], random: np.random.Generator) -> tuple[Tensor, Tensor]:
+def _query_states(model: Model, sets: Sequence[TrainingSource], random: np.random.Generator) -> tuple[Tensor, Tensor]:
     """States [n, h] and ids [n] of the words of some training queries."""
     states, ids = [], []
     with torch.no_grad():

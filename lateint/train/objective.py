@@ -17,7 +17,7 @@ from lateint.train.data import Example
 from lateint.train.features import Frozen, Live
 from lateint.train.losses.base import Loss
 from lateint.train.step import StepOutput
-from lateint.train.teacher import Guide
+from lateint.train.teacher import Teacher
 
 
 class Objective:
@@ -48,7 +48,7 @@ class Objective:
         """Whether a loss looks inside the teacher."""
         return any(loss.needs_guide for loss in self.losses)
 
-    def fit(self, model: Model, guide: Guide | None, documents: Sequence[Document]) -> None:
+    def fit(self, model: Model, guide: Teacher | None, documents: Sequence[Document]) -> None:
         """Let losses that are fitted on texts be fitted, once."""
         for loss in self.losses:
             fit = getattr(loss, "fit", None)
@@ -56,7 +56,7 @@ class Objective:
                 fit(model, guide.model, documents)
 
     def __call__(
-        self, model: Model, features: Frozen | Live, examples: Sequence[Example], guide: Guide | None
+        self, model: Model, features: Frozen | Live, examples: Sequence[Example], guide: Teacher | None
     ) -> tuple[Tensor, dict[str, float]]:
         """The total of one step, and each loss before its weight."""
         outcome = self._observe(model, features, examples, guide)
@@ -64,7 +64,7 @@ class Objective:
         total = torch.stack([w * v for w, v in zip(self.weights, values, strict=True)]).sum()
         return total, {name: float(value.detach()) for name, value in zip(self.names, values, strict=True)}
 
-    def _observe(self, model: Model, features: Frozen | Live, examples: Sequence[Example], guide: Guide | None) -> StepOutput:
+    def _observe(self, model: Model, features: Frozen | Live, examples: Sequence[Example], guide: Teacher | None) -> StepOutput:
         teacher: list[Tensor] | None = None
         if guide is not None and self.needs_teacher:
             examples, teacher = self._hardest(examples, guide.score(examples))

@@ -11,10 +11,10 @@ from lateint_eval.formats.pairs import pair_columns, read_pairs
 from lateint_store.errors import InputError
 
 if TYPE_CHECKING:
-    from lateint.train.data import PairSet, Source, TextSet
+    from lateint.train.data import PairSet, TextSet, TrainingSource
 
 
-def training_source(path: str | Path, split: str = "train", seed: int = 0) -> Source:
+def training_source(path: str | Path, split: str = "train", seed: int = 0) -> TrainingSource:
     """Read a source of training examples: a folder as ranking lists, a `.txt` file as texts, another file as pairs.
 
     Raises: InputError if there is no such path, or nothing in it to train on; FormatError for a malformed line.
