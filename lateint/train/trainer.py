@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +51,7 @@ class StageTrainer(Trainer):
         self.student = model
         self.objective: Objective = objective
         self.history: StageHistory = history
+        self.examples = data
         trained = {"layers", "embeddings", "compressor", "vector_map"} & set(objective.stage.train)
         stored = getattr(model.head, "stored_width", None)  # a head that stores its own keys and values trains them
         self.features: Frozen | Live = Live(model, quantised=objective.stage.quantised) if trained or stored else Frozen(model)
@@ -70,13 +72,15 @@ class StageTrainer(Trainer):
         def rate(step: int) -> float:
             return min(1.0, (step + 1) / warm) * (1 - self.history.share(step))
 
-        self.lr_scheduler = LambdaLR(optimizer or self.optimizer, rate)
+        chosen = optimizer or self.optimizer
+        assert chosen is not None  # the Trainer makes the optimizer first
+        self.lr_scheduler = LambdaLR(chosen, rate)
         return self.lr_scheduler
 
     def compute_loss(
         self,
         model: nn.Module,
-        inputs: dict[str, list[Example]],
+        inputs: dict[str, Any],
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor | tuple[Tensor, None]:
@@ -94,7 +98,7 @@ class StageTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Dataset[Example] | None = None) -> SequentialSampler:
         """In order: example i is already random, and a resumed run must continue with the next example."""
-        return SequentialSampler(self.train_dataset)
+        return SequentialSampler(self.examples)
 
 
 def _collate(examples: list[Example]) -> dict[str, list[Example]]:
