@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 @click.option("--corpus", required=True, metavar="FILE", help="As for `lateint index`.")
 @click.option("--codecs", metavar="SPEC", help="As for `lateint index`; the plan compares other codecs with them.")
 @click.option("--queries", metavar="FILE", help="Queries to time. Default: words of the corpus.")
-@click.option(
-    "--store", type=click.Path(), help="Future path of the store, to measure free disk space. Default: current folder."
-)
+@click.option("--store", type=click.Path(), help="Future path of the store, for its free disk space. Default: here.")
 @click.option("--sample", type=click.IntRange(min=1), default=1_000, show_default=True, help="Documents in the sample.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the sample.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON with each value and its interval.")

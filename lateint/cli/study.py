@@ -59,7 +59,7 @@ class StudyRequest:
 @click.option("--output", required=True, type=click.Path(), help="Folder of the study; an unfinished one is continued.")
 @click.option("--model", help="Checkpoint, folder or hub name.")
 @click.option(
-    "--method", multiple=True, metavar="NAME", help="Preset; repeatable, as are the options below: all combinations are run."
+    "--method", multiple=True, metavar="NAME", help="Preset; repeatable, as all options below: their combinations are run."
 )
 @click.option("--offline-layers", multiple=True, metavar="L", help="Layers that run per document: a number, or T/2, T-2.")
 @click.option("--pool", multiple=True, metavar="PART", help="Pool instead of the method's: all_tokens, no_punctuation, ...")
