@@ -31,7 +31,7 @@ _LARGE = 100_000  # documents; a larger corpus is encoded only after its plan wa
     "--shard", metavar="I/N", help="Encode every N-th window from window I on; `lateint store merge` joins the stores."
 )
 @click.option("--progress/--no-progress", default=None, help="Show progress. Default: at a terminal.")
-@click.option("--yes", is_flag=True, help=f"Encode more than {_LARGE:,} documents without asking.")
+@click.option("--yes", is_flag=True, help=f"Encode a corpus above {_LARGE:,} documents without showing its plan first.")
 @chunk_options
 @model_options
 def command(
@@ -59,14 +59,13 @@ def command(
     from lateint.indexing.progress import reporter
     from lateint_store import parse_codecs
 
-    pipelines = None if codecs is None else parse_codecs(codecs)
-    part, chunks = parse_shard(shard), cutting.make()
-    model = choice.load()
+    pipelines, part = None if codecs is None else parse_codecs(codecs), parse_shard(shard)
+    chunks, model = cutting.make(), choice.load()
     if not yes and _is_large(corpus, store):
         _confirm(model, corpus, store, codecs, chunks)
     seen: list[BuildProgress] = []
-    wanted = sys.stderr.isatty() if progress is None else progress
-    with reporter(wanted, count_documents(corpus) if wanted else None) as report, explained_duplicates(corpus):
+    shown = sys.stderr.isatty() if progress is None else progress
+    with reporter(shown, count_documents(corpus) if shown else None) as report, explained_duplicates(corpus):
 
         def observe(now: BuildProgress) -> None:
             seen.append(now)

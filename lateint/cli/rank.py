@@ -103,7 +103,7 @@ class RankRequest:
 @click.option(
     "--aggregate", metavar="HOW", help="Score of a document from its chunks: max (default), first, mean_top:K or mean_cls."
 )
-@click.option("--ladder", metavar="RUNGS", help="Cheap heads first, each keeps its best, e.g. cosine:200; needs --store.")
+@click.option("--ladder", metavar="RUNGS", help="Cheap heads first, each passes on its best, e.g. cosine:200; needs --store.")
 @click.option("--budget-ms", type=float, metavar="MS", help="Choose the depth to fit this time per query; needs --store.")
 @click.option(
     "--then",

@@ -162,7 +162,7 @@ def _rewrite(path: str, verb: str) -> None:
 @click.argument("path")
 @click.argument("shards", nargs=-1, required=True)
 def merge(path: str, shards: tuple[str, ...]) -> None:
-    """Join the stores of `lateint index --shard 0/N` to N-1/N into a new one at PATH.
+    """Join the stores of `lateint index --shard 0/N` to N-1/N into a new store at PATH.
 
     \b
     Example:

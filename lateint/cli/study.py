@@ -59,7 +59,7 @@ class StudyRequest:
 @click.option("--output", required=True, type=click.Path(), help="Folder of the study; an unfinished one is continued.")
 @click.option("--model", help="Checkpoint, folder or hub name.")
 @click.option(
-    "--method", multiple=True, metavar="NAME", help="Preset; repeatable, as all options below: their combinations are run."
+    "--method", multiple=True, metavar="NAME", help="Preset; repeatable, like all up to --device: every combination runs."
 )
 @click.option("--offline-layers", multiple=True, metavar="L", help="Layers that run per document: a number, or T/2, T-2.")
 @click.option("--pool", multiple=True, metavar="PART", help="Pool instead of the method's: all_tokens, no_punctuation, ...")
@@ -102,7 +102,8 @@ def _data(text: str) -> Data:
     if "=" not in text:
         return Data(name=Path(text).name, folder=text)
     pairs = [piece.partition("=") for piece in text.split(",")]
-    table: dict[str, object] = {key.strip(): value for key, _, value in pairs}
-    if "sample" in table and str(table["sample"]).isdigit():
-        table["sample"] = int(table["sample"])
+    texts = {key.strip(): value for key, _, value in pairs}
+    table: dict[str, str | int] = {**texts}
+    if texts.get("sample", "").isdigit():
+        table["sample"] = int(texts["sample"])
     return made(Data, table, f"--data {text}")

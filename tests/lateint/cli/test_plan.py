@@ -1,4 +1,4 @@
-"""`lateint plan`, and `lateint index` of a corpus so large that its plan should be seen first."""
+"""`lateint plan`, and `lateint index` of a corpus so large that it shows its plan first."""
 
 import json
 

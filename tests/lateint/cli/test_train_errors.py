@@ -1,4 +1,4 @@
-"""What `lateint train` says to data, teachers and runs that do not fit; and that a killed run goes on."""
+"""`lateint train` refuses data, teachers and runs that do not fit, and resumes a killed run."""
 
 import json
 import shutil
@@ -48,7 +48,7 @@ def test_scores_of_another_teacher_are_a_mismatch(data, tmp_path, call):
     assert code == 2 and "--teacher" in err
 
 
-def test_a_run_with_other_settings_does_not_go_on_with_an_interrupted_one(data, tmp_path, call):
+def test_a_run_with_other_settings_does_not_resume_an_interrupted_one(data, tmp_path, call):
     folder = tmp_path / "out" / ".training"
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps({"seed": "7"}))
@@ -82,7 +82,7 @@ main(sys.argv[1:])
 """
 
 
-def test_a_killed_run_goes_on_when_its_command_is_repeated(data, tmp_path, call):
+def test_a_killed_run_resumes_when_its_command_is_repeated(data, tmp_path, call):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     more = ("--steps", 6, "--save-every", 2, "--full", "--threads", 1)  # another thread count moves last bits
     assert call(*common(data, whole, *more))[0] == 0

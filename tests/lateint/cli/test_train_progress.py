@@ -1,4 +1,4 @@
-"""What `lateint train` says while it runs: a bar on a terminal, and in a log a plain line now and then."""
+"""The progress of `lateint train`: a bar at a terminal, a few plain lines in a log."""
 
 import re
 import sys

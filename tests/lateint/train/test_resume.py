@@ -1,4 +1,4 @@
-"""An interrupted run goes on as if it had not been interrupted."""
+"""A resumed run ends like one that was never interrupted."""
 
 from dataclasses import replace
 
