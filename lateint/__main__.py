@@ -1,4 +1,4 @@
-"""`python -m lateint` is the command line."""
+"""Runs the command line for `python -m lateint`."""
 
 from lateint.cli.main import main
 

@@ -17,6 +17,7 @@ from lateint_store.errors import (
     StoreLocked,
     StoreMismatch,
     StoreNotFound,
+    TrainingError,
 )
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "StoreLocked",
     "StoreMismatch",
     "StoreNotFound",
+    "TrainingError",
 ]

@@ -1,4 +1,4 @@
-"""Reading a corpus for the command line."""
+"""Reads a corpus for the command line."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from lateint.model.document import Document
 
 
-def _count(corpus: str) -> int | None:
-    """How many documents there are, for the time left; None where a second pass is not possible or too slow."""
+def count_documents(corpus: str) -> int | None:
+    """Count the documents, to estimate the time left; None if a second pass is impossible or too slow."""
     if corpus == "-" or corpus.startswith("irds:"):
         return None
     return sum(1 for _ in read_documents(corpus))
@@ -19,18 +19,19 @@ def _count(corpus: str) -> int | None:
 
 @contextmanager
 def explained_duplicates(corpus: str) -> Iterator[None]:
-    """Name both lines of a repeated id, found by reading the corpus again; standard input cannot be."""
+    """Name both lines of a repeated id in its error. Reads the corpus again, which standard input does not allow."""
     from lateint.errors import DuplicateDocument
 
     try:
         yield
     except DuplicateDocument as error:
-        if corpus != "-" and (places := _repeated(corpus)):
-            raise DuplicateDocument(places) from error
+        if corpus != "-" and (message := _find_repeated(corpus)):
+            raise DuplicateDocument(message) from error
         raise
 
 
-def _repeated(corpus: str) -> str:
+def _find_repeated(corpus: str) -> str:
+    """A message with the lines of the first repeated id; empty if there is none."""
     from lateint_eval.formats import read_corpus
 
     lines: dict[str, int] = {}
@@ -41,7 +42,7 @@ def _repeated(corpus: str) -> str:
 
 
 def read_documents(corpus: str) -> Iterator[Document]:
-    """Stream the documents of any corpus format."""
+    """Yield the documents of a corpus in any format."""
     from lateint.model.document import Document
     from lateint_eval.formats import read_corpus
 

@@ -1,4 +1,4 @@
-"""`lateint demo`: the main job on the Python standard library's own documentation."""
+"""`lateint demo`: index, rank and evaluate the documentation of Python's standard library."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import json
 import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from lateint_eval.demo import Demo
 
-EXAMPLE = "how do I run a function again every few seconds without blocking"
+_EXAMPLE = "how do I run a function again every few seconds without blocking"
 
 
 @click.command("demo")
-@click.option("--json", "json_file", metavar="FILE", type=click.Path(dir_okay=False), help="Write the table as JSON.")
-@click.option("--ask", metavar="QUESTION", help="Answer one question from the store that the demo built.")
+@click.option("--json", "json_file", metavar="FILE", type=click.Path(dir_okay=False), help="Write the table to a JSON file.")
+@click.option("--ask", metavar="QUESTION", help="Answer one question from the store of an earlier demo.")
 def command(json_file: str | None, ask: str | None) -> None:
-    """Index the standard library's documentation, ask what a programmer asks, and compare four ways to rank.
+    """Index the documentation of Python's standard library, rank it for programmers' questions, and compare four systems.
 
     \b
     Example:
@@ -36,7 +36,7 @@ def command(json_file: str | None, ask: str | None) -> None:
     if json_file is not None:
         Path(json_file).write_text(json.dumps(found.to_json(), indent=2) + "\n", encoding="utf-8")
     _print_table(found)
-    _answer(EXAMPLE)
+    _answer(_EXAMPLE)
 
 
 def _print_table(found: Demo) -> None:
@@ -44,23 +44,23 @@ def _print_table(found: Demo) -> None:
 
     questions = found.questions
     click.echo(f"\n{len(questions.kept)} test questions ({questions.dropped} dropped), {found.passages} passages,", nl=False)
-    click.echo(f" indexed in {found.index_seconds:.0f} s; all re-rank BM25's top 20")
+    click.echo(f" indexed in {found.index_seconds:.0f} s; all systems re-rank BM25's top 20")
     click.echo(f"{'system':<42} {'nDCG@10':>8} {'RR@10':>7} {'ms p50':>8} {'ms p95':>8} {'bytes/passage':>14}")
     for row in found.to_json()["systems"]:
         stored = "-" if row["bytes_per_passage"] is None else f"{row['bytes_per_passage']:,.0f}"
         scores = f"{row['ndcg10']:8.3f} {row['rr10']:7.3f} {row['ms_p50']:8.1f} {row['ms_p95']:8.1f} {stored:>14}"
         click.echo(f"{NAMES[row['name']]:<42} {scores}")
-    click.echo("bytes: what is allocated on disk, everything included; ms: one query, re-ranking only")
-    click.echo(f"{found.seconds:.0f} s in all\n")
+    click.echo("bytes: allocated on disk, everything included; ms: re-ranking of one query")
+    click.echo(f"{found.seconds:.0f} s in total\n")
 
 
 def _answer(question: str) -> None:
     from lateint_eval import demo
 
     click.echo(f"Q: {question}")
-    hits: list[Any] = demo.ask(question)
+    hits = demo.ask(question)
     if not hits:
-        click.echo("   nothing in the documentation shares a word with this question; try other words")
+        click.echo("   nothing in the documentation shares a word with this question; use other words")
     for rank, (document, score) in enumerate(hits, 1):
         click.echo(f"{rank}. {document.id}  ({score:.2f})")
         click.echo(textwrap.fill(document.text, 100, initial_indent="   ", subsequent_indent="   ", max_lines=3))

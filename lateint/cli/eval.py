@@ -1,13 +1,14 @@
-"""`lateint eval`: measures of runs, as tables or JSON."""
+"""`lateint eval`: compute measures of runs, as tables or JSON."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from lateint.cli.options import gathered
 from lateint_store.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class EvalRequest:
     """The options of one call."""
 
     qrels: str
@@ -52,16 +53,20 @@ Examples:
 @click.command("eval", epilog=_EXAMPLES)
 @click.option("--qrels", required=True, metavar="FILE", help="Judgements: TREC, MS MARCO, BEIR, irds:ID or -.")
 @click.option("--run", required=True, multiple=True, metavar="FILE", help="TREC or MS MARCO run or -; repeatable.")
-@click.option("--measures", multiple=True, metavar="NAMES", help="Default: those of an irds:ID, else nDCG@10,RR@10,R@100.")
-@click.option("--baseline", metavar="FILE", help="A run to test the others against: bootstrap interval, t-test, Holm.")
-@click.option("--msmarco", is_flag=True, help="Print what the official MS MARCO script prints, quirks included.")
-@click.option("--strict", is_flag=True, help="With --msmarco: refuse what the quirks hide.")
-@click.option("--intervals", is_flag=True, help="Print a 95 % interval of every mean (bootstrap over queries).")
-@click.option("--audit", is_flag=True, help="Only list what is odd in the runs, and what each tool would print.")
-@click.option("--json", "as_json", is_flag=True, help="JSON with full precision and per-query values.")
-def command(**options: Any) -> None:
-    """Evaluate runs: averages over all judged queries, a query that a run lacks counts as 0."""
-    request = Request(**options)
+@click.option(
+    "--measures", multiple=True, metavar="NAMES", help="Measures. Default: those of an irds:ID, else nDCG@10,RR@10,R@100."
+)
+@click.option("--baseline", metavar="FILE", help="Run to compare the others with: bootstrap interval, t-test, Holm correction.")
+@click.option("--msmarco", is_flag=True, help="Print what the official MS MARCO script prints, with its quirks.")
+@click.option("--strict", is_flag=True, help="With --msmarco: refuse the errors that the quirks hide.")
+@click.option("--intervals", is_flag=True, help="Print a 95 % interval of each mean (bootstrap over queries).")
+@click.option(
+    "--audit", is_flag=True, help="Only list problems of the runs, and the value that each evaluation tool would print."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with full precision and per-query values.")
+@gathered(EvalRequest, "request")
+def command(request: EvalRequest) -> None:
+    """Evaluate runs: averages over all judged queries; a query that is missing in a run counts as 0."""
     request.check()
     from lateint_eval.formats import read_qrels
 
@@ -74,7 +79,7 @@ def command(**options: Any) -> None:
         _print_comparison(request, qrels)
 
 
-def _print_comparison(request: Request, qrels: Qrels) -> None:
+def _print_comparison(request: EvalRequest, qrels: Qrels) -> None:
     from lateint_eval.formats import irds_measures, read_run
     from lateint_eval.measures.comparison import score_runs
     from lateint_eval.measures.metrics import DEFAULT_MEASURES
@@ -83,7 +88,7 @@ def _print_comparison(request: Request, qrels: Qrels) -> None:
     paths = [request.baseline, *request.run] if request.baseline else list(request.run)
     runs = {path: read_run(path) for path in dict.fromkeys(paths)}
     if empty := [path for path, run in runs.items() if not run.queries]:
-        raise InputError(f"{empty[0]} is an empty run; expected a line for every query and document")
+        raise InputError(f"{empty[0]} is an empty run; expected a line for each query and document")
     comparison = score_runs(qrels, runs, names or DEFAULT_MEASURES, request.baseline, intervals=request.intervals)
     for warning in comparison.warnings():
         click.secho(f"warning: {warning}", fg="red", err=True)
@@ -91,7 +96,7 @@ def _print_comparison(request: Request, qrels: Qrels) -> None:
 
 
 def _split_measures(text: str) -> list[str]:
-    """Split at commas and blanks outside parentheses: `nDCG(dcg='exp-log2', cutoff=10) RR@10` holds two names."""
+    """Split names at commas and blanks outside parentheses: `nDCG(dcg='exp-log2', cutoff=10) RR@10` has two names."""
     names, depth = [""], 0
     for char in text:
         depth += (char == "(") - (char == ")")
@@ -102,7 +107,7 @@ def _split_measures(text: str) -> list[str]:
     return [name for name in names if name]
 
 
-def _print_msmarco(request: Request, qrels: Qrels) -> None:
+def _print_msmarco(request: EvalRequest, qrels: Qrels) -> None:
     from lateint_eval.formats import read_run
     from lateint_eval.measures.msmarco import compatible, strict
 
@@ -119,7 +124,7 @@ def _print_msmarco(request: Request, qrels: Qrels) -> None:
         click.echo(result.official_text(), nl=False)
 
 
-def _msmarco_json(result: MsMarcoResult) -> dict[str, Any]:
+def _msmarco_json(result: MsMarcoResult) -> dict[str, object]:
     return {
         "MRR@10": result.mrr,
         "queries_ranked": result.queries_ranked,
@@ -129,7 +134,7 @@ def _msmarco_json(result: MsMarcoResult) -> dict[str, Any]:
     }
 
 
-def _print_audit(request: Request, qrels: Qrels) -> None:
+def _print_audit(request: EvalRequest, qrels: Qrels) -> None:
     from dataclasses import asdict
 
     from lateint_eval.formats import read_run

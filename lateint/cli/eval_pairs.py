@@ -1,15 +1,15 @@
-"""`lateint eval-pairs`: scores of sentence pairs against labels."""
+"""`lateint eval-pairs`: score sentence pairs and measure the scores against labels."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from lateint.cli.options import ModelChoice, model_options
+from lateint.cli.options import ModelChoice, gathered, model_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """The options of one call, without the model's."""
+class PairsRequest:
+    """The options of one call, except those of the model."""
 
     pairs: str
     split: tuple[str, ...]
@@ -48,7 +48,7 @@ class Request:
             raise click.UsageError(f"--columns {self.columns!r}; expected three names, FIRST,SECOND,LABEL")
 
     def read(self, path: str, split: Sequence[str]) -> list[Pair]:
-        """The chosen pairs of a file."""
+        """Read the pairs of a file that `split` selects: `word`, or `column=word`."""
         from lateint_eval.formats import read_pairs
 
         where: dict[str, set[str]] = {}
@@ -59,7 +59,7 @@ class Request:
         return read_pairs(path, columns, where)
 
     def read_tune(self, tested: Sequence[Pair]) -> list[Pair]:
-        """The pairs that choose the threshold: none that is tested. Raises: InputError if none is left."""
+        """Read the pairs that choose the threshold, without the tested ones. Raises: InputError if none is left."""
         from lateint.errors import InputError
 
         if self.tune is None:
@@ -68,34 +68,38 @@ class Request:
         found = self.read(self.tune, self.tune_split)
         kept = [pair for pair in found if (pair.first, pair.second) not in forbidden]
         if not kept:
-            raise InputError(f"every pair of --tune {self.tune} is a tested one; choose the threshold on other pairs")
+            raise InputError(f"every pair of --tune {self.tune} is also tested; choose the threshold on other pairs")
         if len(kept) < len(found):
-            click.echo(f"{len(found) - len(kept)} of {len(found)} pairs in {self.tune} are tested ones: left out", err=True)
+            click.echo(
+                f"{len(found) - len(kept)} of {len(found)} pairs in {self.tune} are also tested and were left out", err=True
+            )
         return kept
 
 
 @click.command("eval-pairs")
-@click.option("--pairs", required=True, metavar="FILE", help="TSV or CSV with a header: two texts and a label; or -.")
-@click.option("--split", multiple=True, metavar="WORD", help="Rows whose column `split` says so; COLUMN=WORD; repeatable.")
-@click.option("--columns", metavar="A,B,LABEL", help="Header names; without them common names are looked for.")
-@click.option("--threshold", type=float, metavar="T", help="Binary labels: positive from this logit on. Default: 0.")
+@click.option("--pairs", required=True, metavar="FILE", help="TSV or CSV with a header, two texts and a label per line; or -.")
+@click.option(
+    "--split", multiple=True, metavar="WORD", help="Only lines with this word in column `split`, or COLUMN=WORD; repeatable."
+)
+@click.option("--columns", metavar="A,B,LABEL", help="Column names. Default: common names are recognised.")
+@click.option("--threshold", type=float, metavar="T", help="Binary labels: lowest logit that counts as positive. Default: 0.")
 @click.option("--tune", metavar="FILE", help="Binary labels: choose the threshold on these pairs, by accuracy.")
 @click.option("--tune-split", multiple=True, metavar="WORD", help="As --split, for --tune.")
 @click.option("--scores", metavar="OUT", help="Write line, label and logit of every pair, tab-separated.")
-@click.option("--json", "as_json", is_flag=True, help="JSON with full precision.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with full precision.")
 @model_options
-def command(choice: ModelChoice, **options: Any) -> None:
+@gathered(PairsRequest, "request")
+def command(choice: ModelChoice, request: PairsRequest) -> None:
     """Score sentence pairs and measure them against labels.
 
-    The first text of a pair is read as the query, the second as the document. Graded labels: Pearson, Spearman. Labels 0
-    and 1: accuracy and F1 at a threshold, AUC. With 95 % bootstrap intervals over pairs.
+    The first text of a pair is the query, the second the document. Measures for graded labels: Pearson, Spearman; for
+    labels 0 and 1: accuracy and F1 at a threshold, AUC. All have 95 % bootstrap intervals over pairs.
 
     \b
     Examples:
       lateint eval-pairs --model all-MiniLM-L6-v2 --method cosine --pairs stsb.tsv.gz --split test
       lateint eval-pairs --pairs mrpc.tsv --split test --tune mrpc.tsv --tune-split dev
     """
-    request = Request(**options)
     request.check()
     pairs = request.read(request.pairs, request.split)
     tune = _check_labels(request, pairs)
@@ -103,7 +107,7 @@ def command(choice: ModelChoice, **options: Any) -> None:
     from lateint_eval.measures.pairs import evaluate_pairs
 
     ranker = Ranker(choice.load())
-    _tell_what_is_cut(ranker.model, pairs)
+    _report_truncation(ranker.model, pairs)
     threshold = _threshold(request, ranker, tune)
     scores = _scores(ranker, pairs)
     if request.scores is not None:
@@ -111,13 +115,13 @@ def command(choice: ModelChoice, **options: Any) -> None:
     _print(request, ranker.model, evaluate_pairs(scores, _labels(pairs), threshold))
 
 
-def _check_labels(request: Request, pairs: Sequence[Pair]) -> list[Pair]:
-    """Refuse labels of no kind, or of the wrong one, before a model is loaded; the pairs that choose the threshold."""
+def _check_labels(request: PairsRequest, pairs: Sequence[Pair]) -> list[Pair]:
+    """Refuse unusable labels before a model is loaded. Returns: the pairs that choose the threshold."""
     from lateint.errors import InputError
     from lateint_eval.measures.pairs import label_kind
 
     if label_kind(_labels(pairs)) == "graded" and (request.tune is not None or request.threshold is not None):
-        raise InputError(f"{request.pairs} has graded labels; --tune and --threshold belong to labels 0 and 1")
+        raise InputError(f"{request.pairs} has graded labels; --tune and --threshold need labels 0 and 1")
     tune = request.read_tune(pairs)
     if tune and label_kind(_labels(tune)) == "graded":
         raise InputError(f"--tune {request.tune} has graded labels; expected 0 and 1, as in {request.pairs}")
@@ -130,7 +134,7 @@ def _labels(pairs: Sequence[Pair]) -> NDArray[np.float64]:
     return np.array([pair.label for pair in pairs])
 
 
-def _threshold(request: Request, ranker: Ranker, tune: Sequence[Pair]) -> Threshold | None:
+def _threshold(request: PairsRequest, ranker: Ranker, tune: Sequence[Pair]) -> Threshold | None:
     from lateint_eval.measures.pairs import Threshold, best_threshold
 
     if request.threshold is not None:
@@ -146,8 +150,8 @@ def _scores(ranker: Ranker, pairs: Sequence[Pair]) -> NDArray[np.float64]:
     return ranker.logits([(pair.first, pair.second) for pair in pairs]).astype("float64")
 
 
-def _tell_what_is_cut(model: Model, pairs: Sequence[Pair]) -> None:
-    """Say on stderr how many texts lost their end: the short default length of queries is for ranking."""
+def _report_truncation(model: Model, pairs: Sequence[Pair]) -> None:
+    """Report how many texts were truncated: the default query length suits ranking and is short for sentences."""
     sides = (("first", model.method.query, "--query-max-length"), ("second", model.method.document, "--doc-max-length"))
     for side, layout, option in sides:
         rows = model.texts.tokens([getattr(pair, side) for pair in pairs], layout)
@@ -165,7 +169,7 @@ def _write(path: str, pairs: Sequence[Pair], scores: NDArray[np.float64]) -> Non
             write(f"{pair.line}\t{pair.label:g}\t{score:.9g}\n")
 
 
-def _print(request: Request, model: Model, found: PairEvaluation) -> None:
+def _print(request: PairsRequest, model: Model, found: PairEvaluation) -> None:
     for warning in found.warnings():
         click.secho(f"warning: {warning}", fg="red", err=True)
     if request.as_json:

@@ -1,4 +1,4 @@
-"""`lateint index`: a corpus into a store."""
+"""`lateint index`: encode a corpus into a store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lateint.cli.corpus import _count, explained_duplicates, read_documents
+from lateint.cli.corpus import count_documents, explained_duplicates, read_documents
 from lateint.cli.options import ChunkChoice, ModelChoice, chunk_options, model_options, parse_shard
 
 if TYPE_CHECKING:
@@ -18,18 +18,20 @@ if TYPE_CHECKING:
     from lateint.indexing.progress import BuildProgress
     from lateint.model.model import Model
 
-LARGE = 100_000  # documents; more wait for a look at the plan
+_LARGE = 100_000  # documents; a larger corpus is encoded only after its plan was shown
 
 
 @click.command("index")
 @click.option(
     "--corpus", required=True, metavar="FILE", help="MS MARCO TSV (passages or documents), BEIR, JSONL, irds:ID or -."
 )
-@click.option("--store", required=True, type=click.Path(), help="Folder of the store; an unfinished one is continued.")
-@click.option("--codecs", metavar="SPEC", help='E.g. "states=cast:float16+zstd;vector=int8".')
-@click.option("--shard", metavar="I/N", help="Encode every N-th window from window I; `lateint store merge` joins them.")
-@click.option("--progress/--no-progress", default=None, help="Default: on at a terminal.")
-@click.option("--yes", is_flag=True, help=f"Do not show the plan of a corpus above {LARGE:,} documents first.")
+@click.option("--store", required=True, type=click.Path(), help="Folder of the store; an unfinished store is continued.")
+@click.option("--codecs", metavar="SPEC", help='Codecs of the arrays, e.g. "states=cast:float16+zstd;vector=int8".')
+@click.option(
+    "--shard", metavar="I/N", help="Encode every N-th window from window I on; `lateint store merge` joins the stores."
+)
+@click.option("--progress/--no-progress", default=None, help="Show progress. Default: at a terminal.")
+@click.option("--yes", is_flag=True, help=f"Encode a corpus above {_LARGE:,} documents without showing its plan first.")
 @chunk_options
 @model_options
 def command(
@@ -42,10 +44,10 @@ def command(
     progress: bool | None,
     yes: bool,
 ) -> None:
-    """Run the document layers once over a corpus and keep what comes out.
+    """Run the document layers once over a corpus and store their outputs.
 
-    Killed at any point, the same command continues where the last window was committed. With --chunk-tokens a
-    document becomes entries, each with the title in front, and `lateint rank` makes one score of theirs.
+    To continue after an interruption, repeat the command: it starts at the last committed window. With --chunk-tokens
+    each chunk of a document becomes an entry, prefixed with the title; `lateint rank` combines their scores.
 
     \b
     Example:
@@ -57,46 +59,46 @@ def command(
     from lateint.indexing.progress import reporter
     from lateint_store import parse_codecs
 
-    chosen, part, chunks = None if codecs is None else parse_codecs(codecs), parse_shard(shard), cutting.make()
-    model = choice.load()
+    pipelines, part = None if codecs is None else parse_codecs(codecs), parse_shard(shard)
+    chunks, model = cutting.make(), choice.load()
     if not yes and _is_large(corpus, store):
         _confirm(model, corpus, store, codecs, chunks)
     seen: list[BuildProgress] = []
-    wanted = sys.stderr.isatty() if progress is None else progress
-    with reporter(wanted, _count(corpus) if wanted else None) as report, explained_duplicates(corpus):
+    shown = sys.stderr.isatty() if progress is None else progress
+    with reporter(shown, count_documents(corpus) if shown else None) as report, explained_duplicates(corpus):
 
-        def watch(now: BuildProgress) -> None:
+        def observe(now: BuildProgress) -> None:
             seen.append(now)
             report(now)
 
-        with build_store(model, read_documents(corpus), store, chosen, watch, chunks=chunks, shard=part) as built:
+        with build_store(model, read_documents(corpus), store, pipelines, observe, chunks=chunks, shard=part) as built:
             total = len(built)
     click.echo("\n".join(_summary(f"in {store}", total, seen, chunks, model)), err=True)
 
 
 def _is_large(corpus: str, store: str) -> bool:
-    """Whether a new store of this corpus wants a look at its plan; standard input cannot be read twice."""
+    """True for a new store of a large corpus, except from standard input, which cannot be read twice."""
     from lateint_store.format.manifest import FILE
 
     if corpus == "-" or (Path(store) / FILE).exists():
         return False
-    return sum(1 for _ in islice(read_documents(corpus), LARGE + 1)) > LARGE
+    return sum(1 for _ in islice(read_documents(corpus), _LARGE + 1)) > _LARGE
 
 
 def _confirm(model: Model, corpus: str, store: str, codecs: str | None, chunks: Chunks | None) -> None:
-    """Show the plan and ask, at a terminal. Raises: InputError where nobody can answer, or the answer is no."""
-    from lateint.cli.plan import make, written
+    """Show the plan and ask for confirmation. Raises: InputError without a terminal, or if the answer is no."""
+    from lateint.cli.plan import make_plan, plan_text
     from lateint.errors import InputError
 
-    click.echo(written(make(model, corpus, store, codecs=codecs, chunks=chunks)), err=True)
+    click.echo(plan_text(make_plan(model, corpus, store, codecs=codecs, chunks=chunks)), err=True)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise InputError(f"{corpus} has more than {LARGE:,} documents: see the plan above, and add --yes to go on")
+        raise InputError(f"{corpus} has more than {_LARGE:,} documents: check the plan above, then add --yes")
     if not click.confirm("Encode it?", err=True):
         raise InputError("nothing was encoded")
 
 
 def _summary(where: str, total: int, seen: list[BuildProgress], chunks: Chunks | None, model: Model) -> Iterator[str]:
-    """What was done, and how many documents lost their end."""
+    """Yield lines with the number of encoded documents, and of those that were truncated."""
     encoded, cut = sum(now.documents for now in seen), sum(now.cut for now in seen)
     if chunks is None:
         yield f"{total} documents {where}, {encoded} of them new"

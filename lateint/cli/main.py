@@ -1,11 +1,10 @@
-"""The command line: one file a verb, imported when the verb is called. Nothing imports this package."""
+"""The command line: one file per verb, imported when the verb is called. Nothing imports this package."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import sys
-from typing import Any
 
 import click
 
@@ -14,29 +13,29 @@ from lateint_store.disk.files import FULL
 from lateint_store.errors import LateintError
 
 VERBS = {
-    "demo": "The main job on the Python standard library's own documentation.",
-    "methods": "The published methods: what each stores, and its source.",
-    "train": "Train a method on ranking data.",
-    "plan": "Say what a corpus will take, before it is encoded.",
+    "demo": "Index, rank and evaluate the documentation of Python's standard library.",
+    "methods": "List the published methods, what each stores, and its source.",
+    "train": "Train a method on ranking lists, sentence pairs or texts.",
+    "plan": "Estimate bytes, hours and milliseconds before a corpus is encoded.",
     "index": "Encode a corpus into a store.",
     "rank": "Rank the candidates of queries.",
-    "retrieve": "Find the nearest documents of a store, by their vectors.",
-    "eval": "Evaluate runs against judgements.",
+    "retrieve": "Find the documents of a store whose vectors are nearest to queries.",
+    "eval": "Evaluate runs against relevance judgements.",
     "eval-pairs": "Score sentence pairs and measure them against labels.",
-    "study": "Quality, bytes and milliseconds of many settings on the same data.",
-    "store": "Look after a store: info, verify, add, delete, compact, seal, recode, merge.",
+    "study": "Measure quality, bytes and milliseconds of many settings.",
+    "store": "Manage a store: info, verify, add, delete, compact, seal, recode, merge.",
 }
 
 
 class LazyGroup(click.Group):
-    """Verbs by name; `--help` imports none of them."""
+    """A group that imports a verb when it is called; `--help` imports none."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The verbs, in the order of a first tour."""
+        """The verbs in the order of a first session."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one verb; None for a word that is none."""
+        """Import one verb; None for an unknown word."""
         if cmd_name not in VERBS:
             return None
         command: click.Command = importlib.import_module(f"lateint.cli.{cmd_name.replace('-', '_')}").command
@@ -51,10 +50,10 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"auto_envvar_prefix": "LATEINT", "help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def group() -> None:
-    """Cross-encoder ranking with document layers computed once, compressed and kept in LMDB.
+    """Rank documents with a cross-encoder whose document layers are computed once, compressed and stored in LMDB.
 
-    Data goes to stdout, progress and messages to stderr. Exit codes: 0 ok, 1 user error or damage found, 2 usage,
-    3 store and model do not belong together, 130 interrupted.
+    Data goes to stdout, progress and messages to stderr. Exit codes: 0 success, 1 user error or damage found, 2 wrong
+    usage, 3 store and model do not match, 130 interrupted.
     """
 
 
@@ -64,15 +63,17 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         sys.stdout.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more on its way out, and prints
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # otherwise Python flushes again at exit, and prints an error
         code = code or (0 if isinstance(error, BrokenPipeError) else _no_room(error))
     sys.exit(code)
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command line; the exit code."""
+    """Run the command line. Returns: the exit code."""
     try:
-        result: Any = group.main(args=arguments, prog_name="lateint", standalone_mode=False)
+        result: object = group.main(args=arguments, prog_name="lateint", standalone_mode=False)
     except LateintError as error:
         click.echo(f"lateint: {error}", err=True)
         return error.exit_code
@@ -80,10 +81,10 @@ def run(arguments: list[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("lateint: interrupted; what was committed is kept, the same command continues", err=True)
+        click.echo("lateint: interrupted; committed work is kept, the same command continues", err=True)
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away; nothing is left to tell
+        sys.stderr.close()  # the reader of the output has closed it: no message, not even from Python at exit
         return 0
     except OSError as error:
         if error.errno not in FULL:
@@ -93,7 +94,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _no_room(error: OSError) -> int:
-    """Say that a disk is full where no part of the program could say it better."""
+    """Report a full disk that no other part of the program has reported. Returns: the exit code."""
     where = error.filename or "the output"
-    click.echo(f"lateint: no space to write {where}: {error.strerror}; free some, then run it again", err=True)
+    click.echo(f"lateint: no space to write {where}: {error.strerror}; free some space and repeat the command", err=True)
     return 1

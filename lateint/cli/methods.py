@@ -1,4 +1,4 @@
-"""`lateint methods`: the presets."""
+"""`lateint methods`: list the presets."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import click
 
 
 @click.command("methods")
-@click.option("--json", "as_json", is_flag=True, help="Every preset with all its settings.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with all settings of each preset.")
 def command(as_json: bool) -> None:
-    """List the published methods, what each stores and runs, and its source.
+    """List the published methods: what each stores, what it runs per query, and its source.
 
     \b
     Example:

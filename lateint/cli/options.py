@@ -1,18 +1,21 @@
-"""Options that several verbs share, and how a model is chosen."""
+"""Options that several verbs share, and decorators that give a command its options as one value."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from inspect import signature
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from lateint.indexing.chunks import Chunks
+    from lateint.indexing.store import Store
     from lateint.model.model import Model
 
-F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C", bound=Callable[..., object])
 
 _CHUNKS = (
     click.option("--chunk-tokens", type=click.IntRange(min=1), metavar="N", help="Cut documents into chunks of N tokens."),
@@ -20,14 +23,16 @@ _CHUNKS = (
     click.option("--max-chunks", type=click.IntRange(min=1), metavar="K", help="Keep the first K chunks of a document."),
 )
 _MODEL = (
-    click.option("--model", metavar="NAME", help="A checkpoint, folder or hub name. Default: what ships with lateint."),
-    click.option("--method", metavar="NAME", help="A preset; see `lateint methods`."),
-    click.option("--offline-layers", metavar="L", help="Layers run per document: a number, or e.g. T/2, T-2."),
-    click.option("--compressor", metavar="SPEC", help='Fresh, to be trained: e.g. "bottleneck:width=128"; or none.'),
+    click.option("--model", metavar="NAME", help="Checkpoint, folder or hub name. Default: the one that ships with lateint."),
+    click.option("--method", metavar="NAME", help="Preset; see `lateint methods`."),
+    click.option("--offline-layers", metavar="L", help="Layers that run per document: a number, or e.g. T/2, T-2."),
+    click.option("--compressor", metavar="SPEC", help='Untrained compressor, e.g. "bottleneck:width=128"; or none.'),
     click.option("--query-max-length", type=click.IntRange(min=3), metavar="N", help="Longest query in tokens."),
     click.option("--doc-max-length", type=click.IntRange(min=3), metavar="N", help="Longest document in tokens."),
-    click.option("--device", metavar="DEVICE", help="As torch spells it. Default: cpu."),
-    click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), help="Default: float32."),
+    click.option("--device", metavar="DEVICE", help="Device in torch's notation. Default: cpu."),
+    click.option(
+        "--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), help="Type of the weights. Default: float32."
+    ),
     click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads of torch."),
 )
 
@@ -47,7 +52,7 @@ class ModelChoice:
     threads: int | None
 
     def load(self) -> Model:
-        """Load the model; the default checkpoint if none is named."""
+        """Load the named model; the default checkpoint if none is named."""
         from lateint.loading.load import load_model
 
         name = self.model or ("default" if self.method is None else "all-MiniLM-L6-v2")
@@ -63,8 +68,8 @@ class ModelChoice:
             threads=self.threads,
         )
 
-    def load_for(self, store: Any) -> Model:
-        """Load the model that fills or filled a store: the one named here, else the one that the store records."""
+    def load_for(self, store: Store) -> Model:
+        """Load the model for a store: the model named here, else the one that the store records."""
         from lateint.indexing.store import recorded_model
 
         if self.model is not None or self.method is not None:
@@ -72,21 +77,21 @@ class ModelChoice:
         for name in ("offline_layers", "compressor", "query_max_length", "doc_max_length"):
             if getattr(self, name) is not None:
                 option = "--" + name.replace("_", "-")
-                raise click.UsageError(f"{option} belongs to --model or --method; the model that the store records has its own")
+                raise click.UsageError(f"{option} belongs to --model or --method; a store records its own")
         model: Model = recorded_model(store, device=self.device, dtype=self.dtype, threads=self.threads)
         return model
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkChoice:
-    """The options of one call that say how documents are cut."""
+    """The chunk options of one call."""
 
     chunk_tokens: int | None
     chunk_overlap: int | None
     max_chunks: int | None
 
     def make(self) -> Chunks | None:
-        """How documents are cut; None where they are not. Raises: click.UsageError for an overlap of nothing."""
+        """The chunks of documents; None for whole documents. Raises: click.UsageError for options without --chunk-tokens."""
         from lateint.indexing.chunks import Chunks
 
         if self.chunk_tokens is not None:
@@ -97,32 +102,39 @@ class ChunkChoice:
         return None
 
 
-def model_options(command: F) -> F:
+def model_options(command: C) -> C:
     """Add the model options; the command gets them as one `choice`."""
-    return _grouped(command, _MODEL, ModelChoice, "choice")
+    return _add(_MODEL, gathered(ModelChoice, "choice")(command))
 
 
-def chunk_options(command: F) -> F:
-    """Add the options that cut documents; the command gets them as one `cutting`."""
-    return _grouped(command, _CHUNKS, ChunkChoice, "cutting")
+def chunk_options(command: C) -> C:
+    """Add the chunk options; the command gets them as one `cutting`."""
+    return _add(_CHUNKS, gathered(ChunkChoice, "cutting")(command))
 
 
-def _grouped(command: F, options: tuple[Callable[[Any], Any], ...], kind: Any, name: str) -> F:
-    """Add options of which the command gets one value."""
+def gathered(kind: Callable[..., object], name: str) -> Callable[[C], C]:
+    """Give a command the options named like the fields of the dataclass `kind` as one value, its argument `name`."""
+    fields = list(signature(kind).parameters)
 
-    def wrapped(**given: Any) -> Any:
-        picked = {each: given.pop(each) for each in kind.__dataclass_fields__}
-        return command(**{name: kind(**picked)}, **given)
+    def decorate(command: C) -> C:
+        @wraps(command)
+        def wrapped(**options: object) -> object:
+            values = {field: options.pop(field) for field in fields}
+            return command(**{name: kind(**values)}, **options)
 
-    wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
-    wrapped.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+        return wrapped  # type: ignore[return-value]
+
+    return decorate
+
+
+def _add(options: tuple[Callable[[C], C], ...], command: C) -> C:
     for option in reversed(options):
-        wrapped = option(wrapped)
-    return wrapped  # type: ignore[return-value]
+        command = option(command)
+    return command
 
 
 def parse_shard(text: str | None) -> tuple[int, int] | None:
-    """`i/n` as two numbers. Raises: click.BadParameter."""
+    """Parse `i/n` into two numbers. Raises: click.BadParameter."""
     if text is None:
         return None
     first, slash, second = text.partition("/")

@@ -1,4 +1,4 @@
-"""`lateint plan`: what a corpus will cost, from a sample."""
+"""`lateint plan`: estimate the cost of a corpus from a sample."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @click.command("plan")
 @click.option("--corpus", required=True, metavar="FILE", help="As for `lateint index`.")
-@click.option("--codecs", metavar="SPEC", help="As for `lateint index`; others are compared with them.")
+@click.option("--codecs", metavar="SPEC", help="As for `lateint index`; the plan compares other codecs with them.")
 @click.option("--queries", metavar="FILE", help="Queries to time. Default: words of the corpus.")
-@click.option("--store", type=click.Path(), help="Where the store will be, for the free disk. Default: here.")
-@click.option("--sample", type=click.IntRange(min=1), default=1_000, show_default=True, help="Documents to try.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the choice of the sample.")
-@click.option("--json", "as_json", is_flag=True, help="JSON with every value and its interval.")
+@click.option("--store", type=click.Path(), help="Future path of the store, for its free disk space. Default: here.")
+@click.option("--sample", type=click.IntRange(min=1), default=1_000, show_default=True, help="Documents in the sample.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the sample.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with each value and its interval.")
 @chunk_options
 @model_options
 def command(
@@ -37,9 +37,9 @@ def command(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Try a random sample of a corpus and say what all of it takes: bytes, hours, milliseconds a query, free disk.
+    """Encode a random sample of a corpus and estimate the whole: bytes, hours, milliseconds per query, free disk space.
 
-    Brackets hold 95 % intervals over the sample; times are those of this machine as busy as it is now.
+    Brackets hold 95 % intervals over the sample. Times hold for this machine under its current load.
 
     \b
     Example:
@@ -48,11 +48,13 @@ def command(
     from lateint_eval.formats import read_queries
 
     texts = None if queries is None else list(read_queries(queries).values())
-    plan = make(choice.load(), corpus, store, codecs=codecs, queries=texts, chunks=cutting.make(), sample=sample, seed=seed)
-    click.echo(json.dumps(plan.to_json(), indent=2) if as_json else written(plan))
+    plan = make_plan(
+        choice.load(), corpus, store, codecs=codecs, queries=texts, chunks=cutting.make(), sample=sample, seed=seed
+    )
+    click.echo(json.dumps(plan.to_json(), indent=2) if as_json else plan_text(plan))
 
 
-def make(
+def make_plan(
     model: Model,
     corpus: str,
     store: str | None,
@@ -63,12 +65,12 @@ def make(
     sample: int = 1_000,
     seed: int = 0,
 ) -> Plan:
-    """Plan a corpus by its path."""
+    """Plan the corpus at a path."""
     from lateint.cli.corpus import read_documents
-    from lateint_eval.planning.plan import make_plan
+    from lateint_eval.planning import plan as planning
     from lateint_store import parse_codecs
 
-    return make_plan(
+    return planning.make_plan(
         model,
         read_documents(corpus),
         codecs=None if codecs is None else parse_codecs(codecs),
@@ -80,7 +82,7 @@ def make(
     )
 
 
-def written(plan: Plan) -> str:
+def plan_text(plan: Plan) -> str:
     """The plan as text."""
     from lateint_eval.planning.text import plan_lines
 

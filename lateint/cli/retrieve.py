@@ -1,4 +1,4 @@
-"""`lateint retrieve`: the documents of a store that are nearest to queries, into a run file."""
+"""`lateint retrieve`: write a run of the documents of a store whose vectors are nearest to each query's."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
-from lateint.cli.options import ModelChoice, model_options
+from lateint.cli.options import ModelChoice, gathered, model_options
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """The options of one call, but for those of the model."""
+class RetrieveRequest:
+    """The options of one call, except those of the model."""
 
     store: str
     queries: str
@@ -36,20 +36,21 @@ class Request:
 
 
 @click.command("retrieve")
-@click.option("--store", required=True, type=click.Path(), help="A store whose entries hold a vector.")
+@click.option("--store", required=True, type=click.Path(), help="Store whose entries hold a vector.")
 @click.option("--queries", required=True, metavar="FILE", help="MS MARCO TSV, BEIR folder or file, JSONL, irds:ID, or -.")
-@click.option("--k", type=click.IntRange(min=1), default=1000, show_default=True, help="Documents a query.")
+@click.option("--k", type=click.IntRange(min=1), default=1000, show_default=True, help="Documents per query.")
 @click.option("--output", required=True, metavar="RUN", help="Run file to write.")
-@click.option("--format", type=click.Choice(["trec", "msmarco"]), default="trec", show_default=True)
-@click.option("--index", type=click.Choice(["exact", "hnsw"]), default="exact", show_default=True, help="hnsw: approximate.")
-@click.option("--index-file", metavar="FILE", type=click.Path(dir_okay=False), help="Keep the graph of hnsw here.")
-@click.option("--progress/--no-progress", default=None, help="Default: on at a terminal.")
+@click.option("--format", type=click.Choice(["trec", "msmarco"]), default="trec", show_default=True, help="Format of the run.")
+@click.option("--index", type=click.Choice(["exact", "hnsw"]), default="exact", show_default=True, help="hnsw is approximate.")
+@click.option("--index-file", metavar="FILE", type=click.Path(dir_okay=False), help="File that keeps the graph of hnsw.")
+@click.option("--progress/--no-progress", default=None, help="Show progress. Default: at a terminal.")
 @model_options
-def command(choice: ModelChoice, **options: Any) -> None:
+@gathered(RetrieveRequest, "request")
+def command(choice: ModelChoice, request: RetrieveRequest) -> None:
     """Find the documents of a store whose vectors are nearest to each query's, and write a run.
 
-    All vectors are read into memory once: 4 bytes a number. The run is a list of candidates for `lateint rank`, which
-    may use the same store: one entry's vector retrieves, its states re-rank.
+    All vectors are read into memory once, 4 bytes per number. The run serves as candidates for `lateint rank`, which can
+    use the same store: it retrieves by the vectors and re-ranks by the token states.
 
     \b
     Example:
@@ -58,15 +59,17 @@ def command(choice: ModelChoice, **options: Any) -> None:
     """
     from lateint_eval.formats import write_run
 
-    request = Request(**options)
     request.check()
     times: list[float] = []
     write_run(request.output, _rankings(choice, request, times), request.format)
     if times:
-        click.echo(f"{len(times)} queries, median {statistics.median(times):.1f} ms a query", err=True)
+        click.echo(f"{len(times)} queries, median {statistics.median(times):.1f} ms per query", err=True)
 
 
-def _rankings(choice: ModelChoice, request: Request, times: list[float]) -> Iterator[tuple[str, list[tuple[str, float]]]]:
+def _rankings(
+    choice: ModelChoice, request: RetrieveRequest, times: list[float]
+) -> Iterator[tuple[str, list[tuple[str, float]]]]:
+    """Yield the ranking of each query, and append the milliseconds that it took to `times`."""
     from tqdm import tqdm
 
     from lateint.indexing.store import open_store
@@ -75,9 +78,9 @@ def _rankings(choice: ModelChoice, request: Request, times: list[float]) -> Iter
 
     texts = read_queries(request.queries)
     with open_store(request.store) as store:
-        model, begun = choice.load_for(store), time.perf_counter()
+        model, started = choice.load_for(store), time.perf_counter()
         retriever = Retriever(model, store, request.index, index_file=request.index_file)
-    click.echo(f"{len(retriever)} vectors from {request.store} in {time.perf_counter() - begun:.1f} s", err=True)
+    click.echo(f"{len(retriever)} vectors from {request.store} in {time.perf_counter() - started:.1f} s", err=True)
     rankings = zip(texts, retriever.retrieve_many(list(texts.values()), request.k), strict=True)
     wanted = sys.stderr.isatty() if request.progress is None else request.progress
     for query_id, ranking in tqdm(rankings, total=len(texts), unit=" queries", file=sys.stderr, disable=not wanted):

@@ -1,25 +1,30 @@
-"""`lateint store`: look after a store. Only `add` loads a model; the rest needs no torch."""
+"""`lateint store`: manage a store. Only `add` and the comparison of `recode` load a model; the rest needs no torch."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from lateint.cli.options import ModelChoice, model_options
 
+if TYPE_CHECKING:
+    from lateint.indexing.store import Store
+    from lateint.ranking.drift import Drift
+
 
 @click.group("store")
 def command() -> None:
-    """Look after a store."""
+    """Manage a store."""
 
 
 @command.command()
 @click.argument("path")
-@click.option("--json", "as_json", is_flag=True, help="JSON with everything that the store records.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with everything that the store records.")
 def info(path: str, as_json: bool) -> None:
-    """Print what a store holds, which model made it, and its content digest.
+    """Print the contents of a store, the model that encoded it, and its content digest.
 
     \b
     Example:
@@ -38,8 +43,8 @@ def info(path: str, as_json: bool) -> None:
         click.echo(f"{name:<20} {_short(value)}")
 
 
-def _short(value: Any) -> str:
-    """A value on one line; what has a name stands for itself."""
+def _short(value: object) -> str:
+    """A value on one line; the name alone of a part that has one."""
     if isinstance(value, dict) and "name" in value:
         return str(value["name"])
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
@@ -47,9 +52,9 @@ def _short(value: Any) -> str:
 
 @command.command()
 @click.argument("path")
-@click.option("--json", "as_json", is_flag=True, help="JSON: documents and blocks that were read, and every problem.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: documents and blocks that were read, and all problems.")
 def verify(path: str, as_json: bool) -> int:
-    """Read every byte and list what is not what was written; exit code 1 if anything is damaged.
+    """Read every byte of a store and list all damage; exit code 1 if there is any.
 
     \b
     Example:
@@ -67,7 +72,7 @@ def verify(path: str, as_json: bool) -> int:
             places = (("shard", problem.shard), ("ordinal", problem.ordinal), ("document", problem.doc_id))
             where = ", ".join(f"{name} {value}" for name, value in places if value is not None)
             click.echo(f"{where or 'store'}: {problem.reason}")
-        click.echo(f"{report.documents} documents in {report.blocks} blocks are sound, {len(report.problems)} problems")
+        click.echo(f"{report.documents} documents in {report.blocks} blocks are intact, {len(report.problems)} problems")
     return 0 if report.ok else 1
 
 
@@ -76,7 +81,7 @@ def verify(path: str, as_json: bool) -> int:
 @click.option("--corpus", required=True, metavar="FILE", help="Documents to add: as for `lateint index`.")
 @model_options
 def add(choice: ModelChoice, path: str, corpus: str) -> None:
-    """Encode more documents into a store, with the model that it records unless another is named.
+    """Encode more documents into a store, by default with the model that the store records.
 
     \b
     Example:
@@ -94,9 +99,9 @@ def add(choice: ModelChoice, path: str, corpus: str) -> None:
 @command.command()
 @click.argument("path")
 @click.argument("ids", nargs=-1)
-@click.option("--ids-from", type=click.File(encoding="utf-8"), metavar="FILE", help="A file with one id a line, or -.")
-def delete(path: str, ids: tuple[str, ...], ids_from: Any) -> None:
-    """Delete documents by id; their bytes are freed by `compact`.
+@click.option("--ids-from", type=click.File(encoding="utf-8"), metavar="FILE", help="File with one id per line, or -.")
+def delete(path: str, ids: tuple[str, ...], ids_from: TextIO | None) -> None:
+    """Delete documents by id. `lateint store compact` frees their bytes.
 
     \b
     Example:
@@ -107,22 +112,22 @@ def delete(path: str, ids: tuple[str, ...], ids_from: Any) -> None:
     listed = [] if ids_from is None else [line.rstrip("\r\n") for line in ids_from]
     wanted = [*ids, *(line for line in listed if line)]
     if not wanted:
-        raise click.UsageError("no id to delete: name some, or give --ids-from")
+        raise click.UsageError("no ids to delete: name them, or give --ids-from")
     with open_store(path, write=True) as store:
         before = len(store)
         store.delete(wanted)
         click.echo(f"{before - len(store)} {_entries(store)} deleted, {len(store)} left in {path}", err=True)
 
 
-def _entries(store: Any) -> str:
-    """What the entries of a store are."""
+def _entries(store: Store) -> str:
+    """The noun for the entries of a store."""
     return "documents" if store.chunks is None else "chunks"
 
 
 @command.command()
 @click.argument("path")
 def compact(path: str) -> None:
-    """Rewrite the documents densely and free the bytes of deleted ones; needs room for a copy.
+    """Rewrite a store without gaps to free the bytes of deleted documents; needs disk space for a copy.
 
     \b
     Example:
@@ -134,7 +139,7 @@ def compact(path: str) -> None:
 @command.command()
 @click.argument("path")
 def seal(path: str) -> None:
-    """Make a store immutable: compacted, every byte verified, digests recorded, files read-only.
+    """Make a store immutable: compact it, verify every byte, record digests, make files read-only.
 
     \b
     Example:
@@ -157,7 +162,7 @@ def _rewrite(path: str, verb: str) -> None:
 @click.argument("path")
 @click.argument("shards", nargs=-1, required=True)
 def merge(path: str, shards: tuple[str, ...]) -> None:
-    """Join the stores of `lateint index --shard 0/N` to N-1/N into a new one at PATH.
+    """Join the stores of `lateint index --shard 0/N` to N-1/N into a new store at PATH.
 
     \b
     Example:
@@ -171,14 +176,14 @@ def merge(path: str, shards: tuple[str, ...]) -> None:
 
 @command.command()
 @click.argument("path")
-@click.option("--codecs", required=True, metavar="SPEC", help='Of the arrays that change: "states=drive:bits=4;vector=int8".')
-@click.option("--output", required=True, type=click.Path(), help="Folder of the new store; the old one stays as it is.")
-@click.option("--finer", is_flag=True, help="Allow codecs that keep more than the store still has.")
-@click.option("--json", "as_json", is_flag=True, help="JSON: what each array lost, how scores moved, bytes before and now.")
+@click.option("--codecs", required=True, metavar="SPEC", help='New codecs, e.g. "states=drive:bits=4;vector=int8".')
+@click.option("--output", required=True, type=click.Path(), help="Folder of the new store; the old store does not change.")
+@click.option("--finer", is_flag=True, help="Allow codecs with a higher precision than the stored arrays.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: errors of arrays and scores, bytes before and after.")
 def recode(path: str, codecs: str, output: str, finer: bool, as_json: bool) -> None:
-    """Write a store in other codecs, without encoding a document again, and say what that loses.
+    """Copy a store with other codecs, without encoding documents again, and report the loss.
 
-    Scores of 100 documents under fixed queries tell what the loss means, if the model that the store records is here.
+    If the model that the store records is found, scores of 100 documents for fixed queries are compared too.
 
     \b
     Example:
@@ -189,21 +194,20 @@ def recode(path: str, codecs: str, output: str, finer: bool, as_json: bool) -> N
 
     made, losses = recode_store(path, output, parse_codecs(codecs), finer=finer)
     made.close()
-    found = {name: {"largest": loss.largest, "mean": loss.mean, "numbers": loss.numbers} for name, loss in losses.items()}
-    report = {"loss": found} | _compared(path, output)
+    sizes, drift = _compare(path, output)
     if as_json:
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        loss = {name: {"largest": each.largest, "mean": each.mean, "numbers": each.numbers} for name, each in losses.items()}
+        scores = {"unknown": drift} if isinstance(drift, str) else asdict(drift)
+        click.echo(json.dumps({"loss": loss} | sizes | {"scores": scores}, indent=2, ensure_ascii=False))
         return
-    for name, loss in losses.items():
-        click.echo(f"{name}: moved by {loss.largest:.3g} at most, {loss.mean:.3g} on average, over {loss.numbers:,} numbers")
-    click.echo(_moved(report["scores"]))
-    click.echo(f"{report['documents']} documents, {report['bytes_before']:,} bytes before, {report['bytes']:,} now")
+    for name, each in losses.items():
+        click.echo(f"{name}: changed by {each.largest:.3g} at most, {each.mean:.3g} on average, over {each.numbers:,} numbers")
+    click.echo(_drift_text(drift))
+    click.echo(f"{sizes['documents']} documents, {sizes['bytes_before']:,} bytes before, {sizes['bytes']:,} now")
 
 
-def _compared(path: str, output: str) -> dict[str, Any]:
-    """Sizes of two stores of the same documents, and how the scores moved; why not, if the model is not here."""
-    from dataclasses import asdict
-
+def _compare(path: str, output: str) -> tuple[dict[str, int], Drift | str]:
+    """Sizes of two stores of the same documents, and how scores changed, or why they could not be compared."""
     from lateint.errors import LateintError
     from lateint.indexing.store import open_store, recorded_model
 
@@ -213,15 +217,15 @@ def _compared(path: str, output: str) -> dict[str, Any]:
             model = recorded_model(before)
             from lateint.ranking.drift import drift
 
-            return sizes | {"scores": asdict(drift(model, before, after))}
+            return sizes, drift(model, before, after)
         except LateintError as error:
-            return sizes | {"scores": {"unknown": str(error)}}
+            return sizes, str(error)
 
 
-def _moved(scores: dict[str, Any]) -> str:
-    if "unknown" in scores:
-        return f"scores: not compared, because {scores['unknown']}"
+def _drift_text(drift: Drift | str) -> str:
+    if isinstance(drift, str):
+        return f"scores: not compared, because {drift}"
     return (
-        f"scores: moved by {scores['largest']:.3g} at most, {scores['mean']:.3g} on average, over {scores['pairs']} pairs "
-        f"whose scores spread over {scores['spread']:.3g}"
+        f"scores: changed by {drift.largest:.3g} at most, {drift.mean:.3g} on average, over {drift.pairs} pairs "
+        f"whose scores have a standard deviation of {drift.spread:.3g} per query"
     )

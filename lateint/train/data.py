@@ -1,7 +1,7 @@
-"""What training reads: queries with judged documents and a first stage's candidates, labelled pairs, or texts, as examples.
+"""Training data: ranking lists, labelled pairs or plain texts, and the sampler that draws examples from them.
 
-Example i depends on the seed and i alone, so that an interrupted run draws the same examples when it goes on, and two
-students trained from one seed see the same lists.
+Example i depends on the seed and i alone: a resumed run draws the same examples as the interrupted one, and students that
+are trained with one seed see the same lists.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lateint.model.document import Document
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A query and documents to compare for it, with a label each: 1 relevant, 0 not known to be, or a graded share."""
+    """A query and the documents to compare for it, each with a label: 1 relevant, 0 not known to be, or a grade between."""
 
     query: str
     documents: tuple[Document, ...]
@@ -27,7 +27,7 @@ class Example:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """One ranking source.
+    """A ranking source: queries, judgements and the candidates of a first stage.
 
     `positives`: query id -> relevant ids, each with its level, 1 and up; `candidates`: query id -> first-stage ids, best first.
     """
@@ -40,29 +40,30 @@ class TrainingSet:
 
     @cached_property
     def usable(self) -> list[str]:
-        """Queries with text, a relevant document whose text is here, and candidates."""
+        """Ids of queries that have a text, candidates, and a relevant document with a text."""
         return [
             query
-            for query, found in self.positives.items()
-            if query in self.queries and self.candidates.get(query) and any(d in self.documents for d in found)
+            for query, levels in self.positives.items()
+            if query in self.queries and self.candidates.get(query) and any(d in self.documents for d in levels)
         ]
 
     @cached_property
     def pool(self) -> list[str]:
-        """All document ids, for random negatives."""
+        """The ids of all documents, from which random negatives are drawn."""
         return list(self.documents)
 
     def check(self, negatives: int) -> None:
-        """Raise InputError if no list of a positive and `negatives` can be drawn."""
+        """Raise InputError if no list of one positive and `negatives` negatives can be drawn."""
         if not self.usable:
             raise InputError(f"training set {self.name!r} has no query with text, a relevant document and candidates")
         if len(self.pool) <= negatives:
             raise InputError(f"training set {self.name!r} has {len(self.pool)} documents; {negatives} negatives need more")
 
-    def example(self, place: int, negatives: int, depth: int, random: np.random.Generator) -> Example:
-        """A random query's list: one positive, then `negatives` of the best `depth` candidates, filled up at random.
+    def example(self, index: int, negatives: int, depth: int, random: np.random.Generator) -> Example:
+        """Draw the list of a random query: one positive, then `negatives` of its best `depth` candidates.
 
-        A candidate of a lower level than the positive's is a negative too: graded judgements say which of two is better.
+        If there are too few candidates, random documents fill the list. A candidate with a lower level than the positive is
+        a negative too: graded judgements say which of two relevant documents is better.
         """
         query = self.usable[random.integers(len(self.usable))]
         levels = self.positives[query]
@@ -81,15 +82,15 @@ class TrainingSet:
         return Example(self.queries[query], documents, (1.0, *(0.0 for _ in chosen)))
 
     def sample(self, number: int, random: np.random.Generator) -> tuple[list[str], list[Document]]:
-        """Some queries and documents, for what is fitted before the first step."""
+        """Sample queries and documents for parts that are fitted before the first step."""
         queries = [self.queries[query] for query in self.usable[:number]]
-        places = random.choice(len(self.pool), min(number, len(self.pool)), replace=False)
-        return queries, [self.documents[self.pool[i]] for i in places]
+        indices = random.choice(len(self.pool), min(number, len(self.pool)), replace=False)
+        return queries, [self.documents[self.pool[i]] for i in indices]
 
 
 @dataclass(frozen=True)
 class PairSet:
-    """Labelled sentence pairs; labels lie in 0..1. Every pair comes once before any comes twice."""
+    """A source of labelled sentence pairs, labels in 0..1. Each pass over the pairs is in a new random order."""
 
     name: str
     pairs: Sequence[tuple[str, str]]
@@ -97,29 +98,29 @@ class PairSet:
     seed: int = 0
 
     def check(self, negatives: int) -> None:
-        """Raise InputError if there is no pair, or a label outside 0..1."""
+        """Raise InputError if there is no pair or a label outside 0..1."""
         if not self.pairs:
-            raise InputError(f"training set {self.name!r} holds no pair")
+            raise InputError(f"training set {self.name!r} has no pair")
         if odd := [label for label in self.labels if not 0 <= label <= 1]:
             raise InputError(f"training set {self.name!r} has the label {odd[0]}; expected 0..1")
 
-    def example(self, place: int, negatives: int, depth: int, random: np.random.Generator) -> Example:
-        """Pair number `place` of an endless shuffle, its first text as the query."""
-        turn, at = divmod(place, len(self.pairs))
-        number = int(np.random.default_rng((self.seed, turn)).permutation(len(self.pairs))[at])
+    def example(self, index: int, negatives: int, depth: int, random: np.random.Generator) -> Example:
+        """Pair `index` of an endless shuffle; its first text is the query."""
+        epoch, at = divmod(index, len(self.pairs))
+        number = int(np.random.default_rng((self.seed, epoch)).permutation(len(self.pairs))[at])
         first, second = self.pairs[number]
         return Example(first, (Document(str(number), second),), (float(self.labels[number]),))
 
     def sample(self, number: int, random: np.random.Generator) -> tuple[list[str], list[Document]]:
-        """Some first and second texts, for what is fitted before the first step."""
-        places = random.choice(len(self.pairs), min(number, len(self.pairs)), replace=False)
-        chosen = [self.pairs[i] for i in places]
+        """Sample first and second texts for parts that are fitted before the first step."""
+        indices = random.choice(len(self.pairs), min(number, len(self.pairs)), replace=False)
+        chosen = [self.pairs[i] for i in indices]
         return [first for first, _ in chosen], [Document(str(i), second) for i, (_, second) in enumerate(chosen)]
 
 
 @dataclass(frozen=True)
 class TextSet:
-    """Texts without labels, for losses that compare no candidates. Every text comes once before any comes twice."""
+    """A source of unlabelled texts, for losses that compare no candidates. Each pass is in a new random order."""
 
     name: str
     texts: Sequence[str]
@@ -128,35 +129,35 @@ class TextSet:
     def check(self, negatives: int) -> None:
         """Raise InputError if there is no text."""
         if not self.texts:
-            raise InputError(f"training set {self.name!r} holds no text")
+            raise InputError(f"training set {self.name!r} has no text")
 
-    def example(self, place: int, negatives: int, depth: int, random: np.random.Generator) -> Example:
-        """Text number `place` of an endless shuffle, as query and document alike."""
-        turn, at = divmod(place, len(self.texts))
-        number = int(np.random.default_rng((self.seed, turn)).permutation(len(self.texts))[at])
+    def example(self, index: int, negatives: int, depth: int, random: np.random.Generator) -> Example:
+        """Text `index` of an endless shuffle, both as the query and as the only document."""
+        epoch, at = divmod(index, len(self.texts))
+        number = int(np.random.default_rng((self.seed, epoch)).permutation(len(self.texts))[at])
         return Example(self.texts[number], (Document(str(number), self.texts[number]),), (1.0,))
 
     def sample(self, number: int, random: np.random.Generator) -> tuple[list[str], list[Document]]:
-        """Some texts as queries, and again as documents, for what is fitted before the first step."""
-        places = random.choice(len(self.texts), min(number, len(self.texts)), replace=False)
-        chosen = [self.texts[int(i)] for i in places]
+        """Sample texts, as queries and again as documents, for parts that are fitted before the first step."""
+        indices = random.choice(len(self.texts), min(number, len(self.texts)), replace=False)
+        chosen = [self.texts[int(i)] for i in indices]
         return chosen, [Document(str(i), text) for i, text in enumerate(chosen)]
 
 
-Source = TrainingSet | PairSet | TextSet
+TrainingSource = TrainingSet | PairSet | TextSet
 
 
 class Sampler:
-    """Draws examples from several sources in turn, so that a large one does not drown a small one.
+    """Draws examples from several sources in turn, so that a small source counts beside a large one.
 
-    Args: `sets`; `negatives` a query, drawn from the `depth` best candidates; `shares`, how often each source's turn
-    comes; `seed`.
+    Args: `negatives` per query, drawn from the `depth` best candidates; `shares`, turns of each source in one round, by its
+    name (default: one).
     Raises: InputError for a source from which nothing can be drawn.
     """
 
     def __init__(
         self,
-        sets: Sequence[Source],
+        sources: Sequence[TrainingSource],
         negatives: int,
         *,
         shares: Mapping[str, int] | None = None,
@@ -164,14 +165,14 @@ class Sampler:
         seed: int = 0,
     ) -> None:
         self.negatives, self.depth, self.seed = negatives, depth, seed
-        for source in sets:
+        for source in sources:
             source.check(negatives)
-        self.turns = [source for source in sets for _ in range((shares or {}).get(source.name, 1))]
+        self.turns = [source for source in sources for _ in range((shares or {}).get(source.name, 1))]
 
-    def example(self, place: int) -> Example:
-        """Example number `place`: the same whenever it is asked for."""
-        turn, at = divmod(place, len(self.turns))
+    def example(self, index: int) -> Example:
+        """Draw example `index`: the same at every call."""
+        rounds, at = divmod(index, len(self.turns))
         source = self.turns[at]
-        earlier = self.turns[:at].count(source) + turn * self.turns.count(source)
-        random = np.random.default_rng((self.seed, place))
+        earlier = self.turns[:at].count(source) + rounds * self.turns.count(source)
+        random = np.random.default_rng((self.seed, index))
         return source.example(earlier, self.negatives, self.depth, random)

@@ -13,13 +13,13 @@ from lateint.compressors.base import FitSample
 from lateint.indexing.codecs import pipelines, round_trip
 from lateint.model.document import Document
 from lateint.model.model import Model
-from lateint.train.data import Source
+from lateint.train.data import TrainingSource
 
 SAMPLE = 500  # documents and queries of each source
 _BATCH = 16
 
 
-def initialise(model: Model, sets: Sequence[Source], seed: int = 0) -> dict[str, float]:
+def initialise(model: Model, sets: Sequence[TrainingSource], seed: int = 0) -> dict[str, float]:
     """Fit every part of a model that can be fitted without labels, and rebuild the head on a compressor that was fitted.
 
     Each source counts alike. Parts that were taken, trained, from a checkpoint stay as they are.
@@ -47,7 +47,7 @@ def _trained(model: Model, part: str) -> frozenset[str]:
 class _VectorSamples:
     """What the map of vectors is fitted on: vectors [n, w] of a sample of documents before that map."""
 
-    def __init__(self, model: Model, sets: Sequence[Source], seed: int) -> None:
+    def __init__(self, model: Model, sets: Sequence[TrainingSource], seed: int) -> None:
         self.model, self.sets, self.seed = model, sets, seed
 
     @cached_property
@@ -59,7 +59,7 @@ class _VectorSamples:
 class _Samples:
     """What compressors and heads are fitted on, computed when it is first asked for. Nothing here changes the layers."""
 
-    def __init__(self, model: Model, sets: Sequence[Source], seed: int) -> None:
+    def __init__(self, model: Model, sets: Sequence[TrainingSource], seed: int) -> None:
         self.model, self.sets, self.seed = model, sets, seed
 
     @cached_property
@@ -91,7 +91,7 @@ class _Samples:
         return float(np.linalg.norm(codes, axis=1).mean() / np.linalg.norm(restored, axis=1).mean())
 
 
-def document_states(model: Model, sets: Sequence[Source], random: np.random.Generator) -> FitSample:
+def document_states(model: Model, sets: Sequence[TrainingSource], random: np.random.Generator) -> FitSample:
     """Sample token states of documents after layer L and the pool, the same number from every source."""
     samples = [_states(model, source.sample(SAMPLE, random)[1]) for source in sets]
     smallest = min(len(states) for states, _, _ in samples)
@@ -121,7 +121,7 @@ def _states(model: Model, documents: Sequence[Document]) -> tuple[Tensor, Tensor
     return torch.cat(states), torch.cat(ids), torch.cat(sides) if sides else None
 
 
-def _document_vectors(model: Model, sets: Sequence[Source], random: np.random.Generator) -> Tensor:
+def _document_vectors(model: Model, sets: Sequence[TrainingSource], random: np.random.Generator) -> Tensor:
     held, model.vector_map = model.vector_map, None
     try:
         documents = [document for source in sets for document in source.sample(SAMPLE, random)[1]]

@@ -18,7 +18,7 @@ from lateint.train.data import Example
 from lateint.train.features import Frozen, Live
 from lateint.train.losses.base import Loss
 from lateint.train.step import StepOutput
-from lateint.train.teacher import Guide
+from lateint.train.teacher import Teacher
 
 
 class Objective:
@@ -49,14 +49,14 @@ class Objective:
         """True if a loss reads the teacher's layers or vectors."""
         return any(loss.needs_teacher_model for loss in self.losses)
 
-    def fit(self, model: Model, teacher: Guide | None, documents: Sequence[Document]) -> None:
+    def fit(self, model: Model, teacher: Teacher | None, documents: Sequence[Document]) -> None:
         """Fit the losses that need it on texts, once."""
         if teacher is not None:
             for loss in self.losses:
                 loss.fit(model, teacher.model, documents)
 
     def __call__(
-        self, model: Model, features: Frozen | Live, examples: Sequence[Example], teacher: Guide | None
+        self, model: Model, features: Frozen | Live, examples: Sequence[Example], teacher: Teacher | None
     ) -> tuple[Tensor, dict[str, float]]:
         """Return the total of one step, and each loss before its weight."""
         step = self._step(model, features, examples, teacher)
@@ -64,7 +64,7 @@ class Objective:
         total = torch.stack([w * v for w, v in zip(self.weights, values, strict=True)]).sum()
         return total, {name: float(value.detach()) for name, value in zip(self.names, values, strict=True)}
 
-    def _step(self, model: Model, features: Frozen | Live, examples: Sequence[Example], teacher: Guide | None) -> StepOutput:
+    def _step(self, model: Model, features: Frozen | Live, examples: Sequence[Example], teacher: Teacher | None) -> StepOutput:
         """Score the lists of a step, as far as its losses need that."""
         teacher_scores: list[Tensor] | None = None
         if teacher is not None and self.needs_teacher_scores:

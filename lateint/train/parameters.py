@@ -1,16 +1,24 @@
-"""What a stage trains: its parameters in groups of one learning rate; all others are frozen."""
+"""The parameters that a stage trains, in groups that share a learning rate. All others are frozen."""
 
 from __future__ import annotations
 
-from typing import Any
+from torch.nn import Parameter
 
 from lateint.errors import InputError
 from lateint.methods.method import Stage
 from lateint.model.model import Model
 
+ParameterGroup = dict[str, list[Parameter] | float]
+"""`params` and their learning rate `lr`, as torch's optimizers take them."""
 
-def parameter_groups(model: Model, stage: Stage) -> list[dict[str, Any]]:
-    """Parameter groups of what a stage trains: the encoder, maps and vectors outside it. Freezes the rest."""
+
+def parameter_groups(model: Model, stage: Stage) -> list[ParameterGroup]:
+    """Group the parameters that a stage trains, and freeze the others.
+
+    Up to three groups: the encoder at `stage.rate`; matrices outside it at `head_rate`; vectors and scalars outside it at
+    `head_rate` times `vector_rate`.
+    Raises: InputError if the model lacks a part that the stage names, or there is nothing to train.
+    """
     parts = _parts(model)
     wanted = [name for name in stage.train if name != "compressor" or model.compressor is not None]
     if odd := [name for name in wanted if name not in parts]:
@@ -26,7 +34,7 @@ def parameter_groups(model: Model, stage: Stage) -> list[dict[str, Any]]:
     inside = [p for p in chosen if id(p) in encoder]
     outside = [p for p in chosen if id(p) not in encoder]
     rate = stage.rate if stage.head_rate is None else stage.head_rate
-    groups = [
+    groups: list[ParameterGroup] = [
         {"params": inside, "lr": stage.rate},
         {"params": [p for p in outside if p.dim() > 1], "lr": rate},
         {"params": [p for p in outside if p.dim() <= 1], "lr": rate * stage.vector_rate},
@@ -34,14 +42,17 @@ def parameter_groups(model: Model, stage: Stage) -> list[dict[str, Any]]:
     return [group for group in groups if group["params"]]
 
 
-def _parts(model: Model) -> dict[str, list[Any]]:
-    """Parameters of what a stage can name; `layers` and `embeddings` of both towers, a classifier counts as a layer."""
-    own = {"head": model.head, "compressor": model.compressor, "vector_map": model.vector_map}
-    found = {name: list(part.parameters()) for name, part in own.items() if part is not None}
-    found |= {"layers": [], "embeddings": []}
+def _parts(model: Model) -> dict[str, list[Parameter]]:
+    """Parameters by the names that a stage can give; `layers` and `embeddings` are those of both towers.
+
+    A classifier counts as a layer.
+    """
+    modules = {"head": model.head, "compressor": model.compressor, "vector_map": model.vector_map}
+    parts = {name: list(module.parameters()) for name, module in modules.items() if module is not None}
+    parts |= {"layers": [], "embeddings": []}
     for tower in (model.backbone, model.query_backbone):
         if tower is not None:
             embeddings = {id(p) for name, p in tower.bare.named_parameters() if name.startswith("embeddings")}
             for parameter in tower.parameters():
-                found["embeddings" if id(parameter) in embeddings else "layers"].append(parameter)
-    return found
+                parts["embeddings" if id(parameter) in embeddings else "layers"].append(parameter)
+    return parts

@@ -1,6 +1,7 @@
-"""Teacher scores on disk: no pair is ever scored twice, and one file feeds every student.
+"""Teacher scores on disk: each pair is scored once, and one file serves every student.
 
-The key is a digest of both texts, so ids, splits and sources do not matter; the file belongs to one teacher and says so.
+The key of a score is a digest of both texts, so ids, splits and sources do not matter. A file records its teacher and
+holds the scores of that teacher alone.
 """
 
 from __future__ import annotations
@@ -20,22 +21,25 @@ from lateint.indexing.fingerprint import fingerprint, head_digest
 from lateint.model.digests import digest_json
 from lateint.model.model import Model
 
-ABOUT = b"teacher"  # the one key that is no digest: it is shorter
-GROWTH = 1 << 28
+_TEACHER_KEY = b"teacher"  # shorter than the digests that are the other keys
+_GROWTH = 1 << 28  # bytes added to the LMDB map at a time
 
 
 def identity(teacher: Model) -> dict[str, str]:
-    """What a teacher's scores depend on: its name for messages, and a digest of its arrays, layout, head and query side."""
+    """The identity of a teacher: its name, for messages, and a digest of all that its scores depend on.
+
+    The digest covers stored arrays, layout, head and query side.
+    """
     method = teacher.method.to_json()
-    method.pop("stages")  # how it was trained is in the weights
+    method.pop("stages")  # their result is in the weights
     facts = {"arrays": fingerprint(teacher), "head": head_digest(teacher), "method": method}
     return {"name": teacher.name, "digest": digest_json(facts)}
 
 
 class Scores:
-    """A file of float32 scores by (query, document text). LMDB: it survives a kill at any point, up to the last `put`.
+    """A file of float32 scores by (query, document text), in LMDB: a kill at any point loses nothing before the last `put`.
 
-    Raises: StoreMismatch if the file holds scores of another teacher; InputError if it is no such file.
+    Raises: StoreMismatch if the file holds scores of another teacher; InputError if it is not a file of scores.
     Cost: about 60 bytes a pair on disk.
     """
 
@@ -43,7 +47,7 @@ class Scores:
         self.path = Path(path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._env = lmdb.open(str(self.path), subdir=False, map_size=GROWTH, max_dbs=0, readahead=False)
+            self._env = lmdb.open(str(self.path), subdir=False, map_size=_GROWTH, max_dbs=0, readahead=False)
         except (lmdb.Error, OSError) as error:
             raise InputError(f"{self.path} is no file of teacher scores: {error}; name another file") from error
         try:
@@ -53,11 +57,11 @@ class Scores:
             raise
 
     def _claim(self, teacher: dict[str, str]) -> None:
-        """Write down whose scores these are, or check it."""
+        """Record the teacher in a new file; check it in an existing one."""
         with self._env.begin(write=True) as txn:
-            held = txn.get(ABOUT)
+            held = txn.get(_TEACHER_KEY)
             if held is None:
-                txn.put(ABOUT, json.dumps(teacher).encode())
+                txn.put(_TEACHER_KEY, json.dumps(teacher).encode())
                 return
         found = json.loads(held)
         if found["digest"] != teacher["digest"]:
@@ -67,13 +71,13 @@ class Scores:
             )
 
     def get(self, pairs: Sequence[tuple[str, str]]) -> list[float | None]:
-        """The score of each pair, None where there is none yet."""
+        """The score of each pair; None for a pair that has no score yet."""
         with self._env.begin(buffers=True) as txn:
             found = [txn.get(_key(*pair)) for pair in pairs]
             return [None if value is None else struct.unpack("<f", value)[0] for value in found]
 
     def put(self, pairs: Sequence[tuple[str, str]], scores: Sequence[float]) -> None:
-        """Keep scores. Raises: InputError for a score that is not finite."""
+        """Write scores. Raises: InputError for a score that is not finite."""
         values = [struct.pack("<f", score) for score in scores]
         if odd := [pair for pair, score in zip(pairs, scores, strict=True) if score - score != 0]:
             raise InputError(f"the teacher gives {odd[0][0][:60]!r} with {odd[0][1][:60]!r} a score that is not finite")
@@ -84,7 +88,7 @@ class Scores:
                         txn.put(_key(*pair), value)
                 return
             except lmdb.MapFullError:
-                self._env.set_mapsize(self._env.info()["map_size"] + GROWTH)
+                self._env.set_mapsize(self._env.info()["map_size"] + _GROWTH)
 
     def __len__(self) -> int:
         return int(self._env.stat()["entries"]) - 1

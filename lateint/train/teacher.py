@@ -1,4 +1,4 @@
-"""The teacher: a fixed model whose scores, kept on disk if a file is given, guide the student."""
+"""The teacher of a stage: a fixed model that scores lists for the student. A file may keep its scores."""
 
 from __future__ import annotations
 
@@ -8,51 +8,77 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lateint.loading.load import load_model
+from lateint.methods.method import Method
 from lateint.model.document import Document
 from lateint.model.model import Model
 from lateint.train.data import Example
 from lateint.train.features import Frozen, Live
+from lateint.train.plan import TrainingPlan
 from lateint.train.scores import Scores
 
 
-class Guide:
-    """Scores of a fixed model.
+def load_teacher(plan: TrainingPlan) -> Model | None:
+    """Load the teacher of a plan; None if none is named.
 
-    Args: `model`, the teacher; None: the student as it is now, which keeps labels of a few topics from pushing out what
-    it knows of all others; `features` of the student, shared where the teacher is the student and its arrays are frozen;
-    `scores`, a file to look up before computing.
+    A lateint checkpoint is loaded as it is, a classifier as an unsplit cross-encoder, a bare encoder as its cosine.
+    Raises: InputError, ModelError, DamagedCheckpoint.
+    """
+    if plan.teacher is None:
+        return None
+
+    def load(name: str, method: str | Method | None = None) -> Model:
+        query, document = plan.query_max_length, plan.doc_max_length
+        return load_model(name, method, query_max_length=query, doc_max_length=document, device=plan.device)
+
+    if isinstance(plan.teacher, Method):
+        return load(plan.base, plan.teacher)
+    teacher = load(plan.teacher)
+    is_classifier = not teacher.checkpoint and teacher.method.head.name == "joint_layers"
+    return load(plan.teacher, "cross_encoder") if is_classifier else teacher
+
+
+class Teacher:
+    """Scores lists of documents with a fixed model.
+
+    Args: `model`, or None for a copy of the student as it is now, which keeps labels of a few topics from overwriting what
+    the student knows of all others; `features` of the student, shared if the teacher is that copy and the student's arrays
+    are frozen; `scores`, a file to look up scores in before computing them.
     """
 
     def __init__(self, student: Model, model: Model | None, features: Frozen | Live, scores: Scores | None = None) -> None:
         self.model = copy.deepcopy(student).requires_grad_(False).eval() if model is None else model.eval()
         shared = model is None and isinstance(features, Frozen)
-        self.source = features if shared else Frozen(self.model)
+        self.features = features if shared else Frozen(self.model)
         self.scores = scores
 
     def score(self, examples: Sequence[Example]) -> list[Tensor]:
-        """Scores [candidates] of each example."""
-        found = [self._known(example) for example in examples]
-        unknown = [example for example, known in zip(examples, found, strict=True) if None in known]
-        needed = [document for example in unknown for document in example.documents]
-        self.source.prepare([example.query for example in unknown], needed)
-        out = []
+        """Scores [candidates] float32 of each example."""
+        found = [self._look_up(example) for example in examples]
+        incomplete = [example for example, known in zip(examples, found, strict=True) if None in known]
+        self.features.prepare(
+            [example.query for example in incomplete], [document for example in incomplete for document in example.documents]
+        )
+        scores = []
         for example, known in zip(examples, found, strict=True):
-            lacking = [place for place, score in enumerate(known) if score is None]
-            if lacking:
-                self._fill(example, known, lacking)
-            out.append(torch.tensor(known, dtype=torch.float32, device=self.model.device))
-        return out
+            missing = [index for index, score in enumerate(known) if score is None]
+            if missing:
+                self._compute(example, known, missing)
+            scores.append(torch.tensor(known, dtype=torch.float32, device=self.model.device))
+        return scores
 
-    def _known(self, example: Example) -> list[float | None]:
+    def _look_up(self, example: Example) -> list[float | None]:
+        """The kept score of each document of an example; None where there is none."""
         if self.scores is None:
             return [None] * len(example.documents)
         return self.scores.get([(example.query, document.full_text) for document in example.documents])
 
-    def _fill(self, example: Example, known: list[float | None], places: list[int]) -> None:
-        documents: list[Document] = [example.documents[place] for place in places]
+    def _compute(self, example: Example, known: list[float | None], missing: list[int]) -> None:
+        """Compute the scores at the indices `missing`, put them into `known` and keep them."""
+        documents: list[Document] = [example.documents[index] for index in missing]
         with torch.no_grad():
-            scores = self.model.score(self.source.query(example.query), self.source.candidates(documents)).tolist()
-        for place, score in zip(places, scores, strict=True):
-            known[place] = score
+            scores = self.model.score(self.features.query(example.query), self.features.candidates(documents)).tolist()
+        for index, score in zip(missing, scores, strict=True):
+            known[index] = score
         if self.scores is not None:
             self.scores.put([(example.query, document.full_text) for document in documents], scores)

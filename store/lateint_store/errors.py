@@ -16,6 +16,7 @@ LateintError                     exit code 1
 ├── StoreMismatch                exit code 3: store and model do not belong together
 ├── ModelError                   a checkpoint cannot be loaded or does not fit the method
 │   └── DamagedCheckpoint        bytes of a checkpoint are not what was written
+├── TrainingError                a training run diverged: its loss is not finite
 └── MissingExtra (ImportError)   an optional dependency is absent; names the pip line
 """
 
@@ -111,6 +112,10 @@ class ModelError(LateintError):
 
 class DamagedCheckpoint(ModelError):
     """Bytes of a checkpoint are not what was written."""
+
+
+class TrainingError(LateintError):
+    """A training run diverged: its loss is not finite."""
 
 
 class MissingExtra(LateintError, ImportError):

@@ -8,8 +8,8 @@ from lateint.methods.presets import preset
 from lateint.methods.registry import part
 from lateint.model.document import Document
 from lateint.testing import tiny
-from lateint.train.budget import Budget, Setup
 from lateint.train.data import PairSet, TrainingSet
+from lateint.train.plan import TrainingPlan
 from lateint.train.run import train
 
 LENGTHS = {"query_max_length": 24, "doc_max_length": 48}
@@ -51,9 +51,9 @@ def student(method="mice", *, depth=2, **changes):
 
 
 def run(model, folder, stages=(STAGE,), steps=3, sets=None, **options):
-    """Train with these stages; every option that `Setup` knows goes there, the others to `train`."""
+    """Train with these stages; the options of a plan go there, the others to `train`."""
     model.method = replace(model.method, stages=tuple(stages))
-    known = {key: options.pop(key) for key in ("seed", "shares", "save_every", "precision") if key in options}
-    minutes = options.pop("minutes", float("inf"))
-    setup = Setup(folder=folder, budgets=(Budget(steps, minutes),) * len(stages), **known)
-    return train(model, [source()] if sets is None else sets, setup, **options)
+    names = ("seed", "shares", "save_every", "precision", "minutes")
+    settings = {name: options.pop(name) for name in names if name in options}
+    plan = TrainingPlan(method=model.method, steps=(steps,) * len(stages), **settings)
+    return train(model, [source()] if sets is None else sets, plan, folder, **options)

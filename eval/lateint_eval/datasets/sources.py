@@ -11,10 +11,10 @@ from lateint_eval.formats.pairs import pair_columns, read_pairs
 from lateint_store.errors import InputError
 
 if TYPE_CHECKING:
-    from lateint.train.data import PairSet, Source, TextSet
+    from lateint.train.data import PairSet, TextSet, TrainingSource
 
 
-def training_source(path: str | Path, split: str = "train", seed: int = 0) -> Source:
+def training_source(path: str | Path, split: str = "train", seed: int = 0) -> TrainingSource:
     """Read training data: a folder as ranking lists, a `.txt` file as texts, any other file as labelled pairs.
 
     Raises: InputError if the path does not exist or contains no usable data; FormatError for a malformed line.

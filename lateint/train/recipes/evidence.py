@@ -1,4 +1,4 @@
-"""The recipe of `evidence`: a head over frozen states of the base."""
+"""The recipe of `evidence`: trains a head over frozen states of the base."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from lateint.methods.method import Layout, Method, Stage
 from lateint.methods.registry import part
 from lateint.train.recipes.recipe import Recipe
 
-EVIDENCE_STAGE = Stage(
+_STAGE = Stage(
     losses=((part("listwise"), 1.0), (part("kl"), 1.0)),
     rate=3e-4,
     vector_rate=10.0,
@@ -30,7 +30,7 @@ EVIDENCE = Recipe(
         vector=part("mean"),
         codecs=(("states", (part("int8"),)), ("vector", (part("int8"),))),
         head=part("evidence"),
-        stages=(EVIDENCE_STAGE,),
+        stages=(_STAGE,),
     ),
     shares={"squad": 2, "medquad": 1, "selqa": 1},
     steps=(600,),

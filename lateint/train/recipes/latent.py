@@ -1,4 +1,4 @@
-"""The recipe of `latent`: what a cross-encoder knows of a passage, in some hundred bytes that are read as they are stored."""
+"""The recipe of `latent`: distils a cross-encoder into a few hundred bytes per passage, scored as they are stored."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from lateint.methods.method import Layout, Method
 from lateint.methods.registry import part
 from lateint.train.recipes.recipe import Recipe
-from lateint.train.recipes.teacher import STAGE, TEACHER
+from lateint.train.recipes.teacher import TEACHER, TEACHER_STAGE
 
 LATENT = Recipe(
     name="latent",
@@ -26,8 +26,8 @@ LATENT = Recipe(
         vector_map=part("linear", width=128),
         codecs=(("vector", (part("rotated", bits=4, scale="none"),)),),
         head=part("evidence", document_map=False),
-        # The teacher's own schedule, like all its students, so that one file of scores feeds this one too.
-        stages=(replace(STAGE, train=(*STAGE.train, "compressor", "vector_map"), quantised=True),),
+        # The teacher's own schedule, as for all its students: one file of scores serves them all.
+        stages=(replace(TEACHER_STAGE, train=(*TEACHER_STAGE.train, "compressor", "vector_map"), quantised=True),),
     ),
     shares=TEACHER.shares,
     steps=(240,),

@@ -1,4 +1,4 @@
-"""Recipes by name: the evidence that all start from, the teacher, its students, and those of sentence pairs."""
+"""All recipes by name: `evidence`, from which the others start; the teacher; its students; sentence pairs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RECIPES = {recipe.name: recipe for recipe in (EVIDENCE, TEACHER, TEACHER_MSMARCO
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe of that name. Raises: InputError that lists those there are."""
+    """The recipe of that name. Raises: InputError, which lists the known names."""
     if name not in RECIPES:
         raise InputError(f"no recipe is called {name!r}; there are: {', '.join(RECIPES)}")
     return RECIPES[name]

@@ -1,8 +1,9 @@
-"""Recipes of sentence-pair tasks: a cross-encoder for labelled pairs, its DSE student, and vector students of the base.
+"""Recipes of sentence-pair tasks: a cross-encoder for labelled pairs, its _DSE student, and vector students of the base.
 
-The base is used to one segment and to texts by themselves; a classifier over its CLS would have to be learned from
-nothing. So the teacher reads a logit out of all joint rows, and begins with its gates all but shut: as it knows texts.
-Its DSE student goes on from its encoder (`--base`), which by then tells pairs apart by vectors alone; the fresh head first.
+The base was trained on single texts in one segment, so a classifier over its CLS would start from nothing. The teacher
+therefore reads its logit from all joint token states, and its gates start almost closed, as an encoder of single texts.
+Its _DSE student starts from the teacher's encoder (`--base`), whose vectors already tell pairs apart; its fresh head is
+trained first.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from lateint.methods.presets import preset
 from lateint.methods.registry import part
 from lateint.train.recipes.recipe import Recipe
 
-BASE = "all-MiniLM-L6-v2"
-ALONE = Layout(template="alone", max_length=128)
-STAGE = Stage(
+_BASE = "all-MiniLM-L6-v2"
+_ALONE = Layout(template="alone", max_length=128)
+_STAGE = Stage(
     losses=((part("bce"), 1.0),),
     train=("layers", "head"),
     rate=8e-5,
@@ -25,56 +26,56 @@ STAGE = Stage(
     queries=16,
     dropout=True,
 )
-STUDENT_STAGE = replace(
-    STAGE, losses=((part("bce"), 0.5), (part("logit_mse"), 0.5)), rate=2e-5, head_rate=1e-4, vector_rate=1.0
+_STUDENT_STAGE = replace(
+    _STAGE, losses=((part("bce"), 0.5), (part("logit_mse"), 0.5)), rate=2e-5, head_rate=1e-4, vector_rate=1.0
 )
-HEAD_STAGE = replace(STUDENT_STAGE, train=("head",), head_rate=5e-4)  # over vectors that are computed once: quick
-VECTOR_STAGE = Stage(
+_HEAD_STAGE = replace(_STUDENT_STAGE, train=("head",), head_rate=5e-4)  # quick: vectors are computed once
+_VECTOR_STAGE = Stage(
     losses=((part("projected_mse"), 1.0),), train=("layers", "vector_map"), rate=3e-4, head_rate=2e-3, queries=32
 )
 
-TEACHER = Recipe(
+_TEACHER = Recipe(
     name="pair_teacher",
-    base=BASE,
+    base=_BASE,
     method=replace(
         preset("cross_encoder"),
-        query=ALONE,
-        document=ALONE,
+        query=_ALONE,
+        document=_ALONE,
         head=part("joint_layers", readout="calibrated_matches", gate=-5.0),
-        stages=(STAGE,),
+        stages=(_STAGE,),
     ),
     shares={},
     steps=(450,),
     precision="bfloat16",
 )
 
-DSE = Recipe(
+_DSE = Recipe(
     name="pair_dse",
-    base=BASE,
-    method=replace(preset("dse"), stages=(HEAD_STAGE, STUDENT_STAGE)),
+    base=_BASE,
+    method=replace(preset("dse"), stages=(_HEAD_STAGE, _STUDENT_STAGE)),
     shares={},
     steps=(300, 100),
     precision="bfloat16",
 )
 
-HPD = Recipe(
+_HPD = Recipe(
     name="hpd",
-    base=BASE,
-    method=replace(preset("hpd"), offline_layers=3, query_layers=3, stages=(VECTOR_STAGE,)),
+    base=_BASE,
+    method=replace(preset("hpd"), offline_layers=3, query_layers=3, stages=(_VECTOR_STAGE,)),
     shares={},
     steps=(400,),
-    teacher=BASE,
+    teacher=_BASE,
     precision="bfloat16",
 )
 
-EARLY_LAYERS = Recipe(
+_EARLY_LAYERS = Recipe(
     name="early_layers",
-    base=BASE,
-    method=replace(preset("early_layers"), stages=(replace(VECTOR_STAGE, train=("layers",)),)),
+    base=_BASE,
+    method=replace(preset("early_layers"), stages=(replace(_VECTOR_STAGE, train=("layers",)),)),
     shares={},
     steps=(400,),
-    teacher=BASE,
+    teacher=_BASE,
     precision="bfloat16",
 )
 
-PAIR_RECIPES = (TEACHER, DSE, HPD, EARLY_LAYERS)
+PAIR_RECIPES = (_TEACHER, _DSE, _HPD, _EARLY_LAYERS)

@@ -1,8 +1,8 @@
-"""Recipes of students: published methods over the teacher's encoder, taught by the teacher's scores.
+"""Recipes of students: published methods over the teacher's encoder, distilled from the teacher's scores.
 
-Each departs from its preset only where said: the `matches` readout (ours) in place of a CLS that this base never trained,
-gates (ours) so that training starts from what is read out without the blocks, layouts of single texts, which is what the
-encoder knows, and one schedule for all, so that a single file of teacher scores feeds every one of them.
+They differ from their presets in four points: the `matches` readout (ours) replaces CLS, which this base never trained;
+gates (ours) let training start from the scores without the new blocks; layouts are those of single texts, which the encoder
+was trained on; one schedule serves all, so that all students share a file of teacher scores.
 """
 
 from __future__ import annotations
@@ -13,35 +13,33 @@ from lateint.methods.method import Layout, Method, Stage
 from lateint.methods.presets import COLBERT, DC_BERT, DEFORMER, DIPAIR, MICE, MORES, PRETTR, SDR
 from lateint.methods.registry import part
 from lateint.train.recipes.recipe import Recipe
-from lateint.train.recipes.teacher import JOINT, TEACHER
+from lateint.train.recipes.teacher import JOINT, TEACHER, TEACHER_STAGE
 
-# The teacher's own schedule, layouts and gated head, but no residual: its weights see what they know, and one file of
-# scores serves all.
-(STAGE,) = TEACHER.method.stages
-QUERY, DOCUMENT = TEACHER.method.query, TEACHER.method.document
-METHODS = (
-    replace(PRETTR, head=JOINT, stages=(STAGE,)),
+# The teacher's own schedule, layouts and gated head, without its residual.
+_QUERY, _DOCUMENT = TEACHER.method.query, TEACHER.method.document
+_METHODS = (
+    replace(PRETTR, head=JOINT, stages=(TEACHER_STAGE,)),
     replace(
         DEFORMER,
         offline_layers="T/2",
         query_layers="T/2",
         head=JOINT,
-        stages=(replace(STAGE, losses=(*STAGE.losses, (part("layer_mse"), 0.5))),),
+        stages=(replace(TEACHER_STAGE, losses=(*TEACHER_STAGE.losses, (part("layer_mse"), 0.5))),),
     ),
-    replace(DC_BERT, head=part("extra_layers", layers=1, readout="matches"), towers="shared", stages=(STAGE,)),
+    replace(DC_BERT, head=part("extra_layers", layers=1, readout="matches"), towers="shared", stages=(TEACHER_STAGE,)),
     replace(
         MORES,
         query_layers="T",
         towers="shared",
         head=part("cross_blocks", blocks=2, first="T-2", order="cross_then_self", readout="matches", gate=0.1),
-        stages=(STAGE,),
+        stages=(TEACHER_STAGE,),
     ),
     replace(
         MICE,
         offline_layers="2T/3",
         query_layers="2T/3",
         head=part("cross_blocks", blocks=2, first="2T/3", order="self_then_cross", readout="matches", gate=0.1),
-        stages=(STAGE,),
+        stages=(TEACHER_STAGE,),
     ),
     replace(
         DIPAIR,
@@ -49,8 +47,8 @@ METHODS = (
         compressor=part("linear", width=128),
         head=part("small_transformer", query_tokens=32, document_tokens=128, layers=2, heads=4, readout="matches"),
         stages=(
-            replace(STAGE, train=("head", "compressor"), head_rate=1e-3),
-            replace(STAGE, train=("layers", "head", "compressor")),
+            replace(TEACHER_STAGE, train=("head", "compressor"), head_rate=1e-3),
+            replace(TEACHER_STAGE, train=("layers", "head", "compressor")),
         ),
     ),
     replace(
@@ -58,15 +56,13 @@ METHODS = (
         towers="shared",
         head=JOINT,
         stages=(
-            replace(STAGE, compressed=False),
+            replace(TEACHER_STAGE, compressed=False),
             Stage(losses=((part("reconstruction_mse"), 1.0),), train=("compressor",), rate=1e-3, queries=4, negatives=7),
         ),
     ),
-    replace(COLBERT, head=part("maxsim", scale=1.0), stages=(replace(STAGE, train=("layers", "head", "compressor")),)),
+    replace(COLBERT, head=part("maxsim", scale=1.0), stages=(replace(TEACHER_STAGE, train=("layers", "head", "compressor")),)),
 )
-
-
-STEPS = {
+_STEPS = {
     "prettr": (200,),
     "deformer": (200,),
     "dc_bert": (80,),
@@ -79,7 +75,7 @@ STEPS = {
 
 
 def _as_alone(layout: Layout, plain: Layout) -> Layout:
-    """The layout of single texts, with the markers that the method puts into it."""
+    """The layout of single texts with the marker and fill tokens of the method's own layout."""
     return replace(plain, marker=layout.marker, fill=layout.fill)
 
 
@@ -87,9 +83,9 @@ def _student(method: Method) -> Recipe:
     return Recipe(
         name=f"student_{method.name}",
         base="teacher",
-        method=replace(method, query=_as_alone(method.query, QUERY), document=_as_alone(method.document, DOCUMENT)),
+        method=replace(method, query=_as_alone(method.query, _QUERY), document=_as_alone(method.document, _DOCUMENT)),
         shares={},
-        steps=STEPS[method.name],
+        steps=_STEPS[method.name],
         teacher="teacher",
         spans=TEACHER.spans,
         precision=TEACHER.precision,
@@ -97,4 +93,4 @@ def _student(method: Method) -> Recipe:
     )
 
 
-STUDENTS = tuple(_student(method) for method in METHODS)
+STUDENTS = tuple(_student(method) for method in _METHODS)

@@ -1,4 +1,4 @@
-"""Recipes of the teacher: a full cross-encoder, started as an encoder of single texts and taught by `evidence`."""
+"""Recipes of the teacher: a full cross-encoder that starts as an encoder of single texts and learns from `evidence`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from lateint.methods.method import Layout, Method, Stage
 from lateint.methods.registry import part
 from lateint.train.recipes.recipe import Recipe
 
-STAGE = Stage(
-    # Labels of three domains pull towards their templates; the scores of `evidence`, softened, hold on to what it knows of
-    # all text, most of all on queries that have no labels. So does the cosine of both sides alone, which stays in the score.
+TEACHER_STAGE = Stage(
+    # The labels come from three domains and would overfit to their templates. The softened scores of `evidence` preserve
+    # what the base knows of other text, above all on queries without labels; so does the cosine, which stays in the score.
     losses=((part("listwise"), 0.5), (part("kl", temperature=2.0), 1.0)),
     train=("layers", "head"),
     rate=5e-5,
@@ -20,7 +20,7 @@ STAGE = Stage(
     negatives=7,
 )
 
-JOINT = part("joint_layers", readout="matches", gate=-2.0)  # students that keep joint layers share it
+JOINT = part("joint_layers", readout="matches", gate=-2.0)  # also the head of students with joint layers
 
 TEACHER = Recipe(
     name="teacher",
@@ -36,7 +36,7 @@ TEACHER = Recipe(
         codecs=(("token_ids", (part("cast", dtype="uint16"),)), ("vector", (part("cast", dtype="float16"),))),
         vector=part("mean"),
         head=part(JOINT.name, **dict(JOINT.settings), residual="cosine"),
-        stages=(STAGE,),
+        stages=(TEACHER_STAGE,),
     ),
     shares={},
     steps=(600,),
@@ -46,8 +46,8 @@ TEACHER = Recipe(
     weights="int8",
 )
 
-# A last step on graded judgements of web queries, which the licence of MS MARCO keeps out of any checkpoint that ships. The
-# teacher's own scores, softened, hold on to what it knows; a handful of queries would not teach it anything else.
+# Fine-tunes the teacher on graded judgements of web queries. The licence of MS MARCO keeps the result out of every checkpoint
+# that ships. The teacher's own softened scores preserve what it knows, because a few dozen queries cannot replace that.
 TEACHER_MSMARCO = replace(
     TEACHER,
     name="teacher_msmarco",
@@ -56,7 +56,7 @@ TEACHER_MSMARCO = replace(
         TEACHER.method,
         name="teacher_msmarco",
         query=replace(TEACHER.method.query, trim="?"),
-        stages=(replace(STAGE, rate=2e-5, head_rate=1e-4),),
+        stages=(replace(TEACHER_STAGE, rate=2e-5, head_rate=1e-4),),
     ),
     shares={"msmarco-dl21": 3},
     steps=(160,),

@@ -104,7 +104,7 @@ def test_options_that_do_not_fit_are_usage_errors(call, tmp_path, files, store):
         ([*rank, "--store", store, *CUT], "--chunk-tokens does not go with --store"),
         ([*rank, "--store", store, "--max-chunks", "2"], "--max-chunks belongs to --chunk-tokens"),
         ([*rank, "--corpus", files / "docs.tsv", "--chunk-overlap", "2"], "--chunk-overlap belongs to --chunk-tokens"),
-        ([*rank, "--corpus", files / "docs.tsv", "--missing", "encode"], "--missing encode belongs to --store"),
+        ([*rank, "--corpus", files / "docs.tsv", "--missing", "encode"], "--missing encode needs --store"),
         ([*rank, "--store", store, "--missing", "encode"], "candidates carry no text: give --corpus"),
         (["index", "--corpus", TOY, "--store", tmp_path / "s", "--chunk-overlap", "2"], "--chunk-overlap belongs"),
         (["index", "--corpus", TOY, "--store", tmp_path / "s", "--chunk-tokens", "0"], "0 is not in the range"),

@@ -1,4 +1,4 @@
-"""The option --compressor: what it makes a store hold, and where it is refused."""
+"""The option --compressor: the arrays that it makes a store hold, and the calls that refuse it."""
 
 import pytest
 

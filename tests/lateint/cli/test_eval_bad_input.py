@@ -1,4 +1,4 @@
-"""Runs and judgements with little or nothing in them: every way to evaluate them ends in a figure, or in one clear line."""
+"""Runs and judgements that are empty or nearly so: each way to evaluate them prints a number or one clear line."""
 
 import json
 import math

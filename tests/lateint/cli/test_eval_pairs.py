@@ -85,10 +85,10 @@ def test_the_threshold_is_chosen_on_other_pairs(call, tmp_path, binary):
 def test_tested_pairs_never_choose_the_threshold(call, tmp_path, binary):
     command = ["eval-pairs", "--pairs", binary, *COLUMNS, "--split", "test", *model(), "--tune", binary, "--tune-split"]
     code, out, err = call(*command, "test")
-    assert code == 1 and out == "" and "every pair of --tune" in err and "is a tested one" in err
+    assert code == 1 and out == "" and "every pair of --tune" in err and "is also tested" in err
     code, _, err = call(*command, "test", "--tune-split", "dev")
     tested = sum(place % 3 != 0 for place in range(len(judged())))
-    assert code == 0 and f"{tested} of {len(judged())} pairs in {binary} are tested ones: left out" in err
+    assert code == 0 and f"{tested} of {len(judged())} pairs in {binary} are also tested and were left out" in err
 
 
 def test_texts_that_are_cut_are_counted(call, graded):
@@ -133,7 +133,7 @@ def test_thresholds_belong_to_binary_labels(call, graded, binary):
     command = ["eval-pairs", *COLUMNS, "--split", "test", "--model", "none", "--pairs"]
     for options in (["--threshold", "0.5"], ["--tune", binary, "--tune-split", "dev"]):
         code, _, err = call(*command, graded, *options)
-        assert code == 1 and "has graded labels; --tune and --threshold belong to labels 0 and 1" in err
+        assert code == 1 and "has graded labels; --tune and --threshold need labels 0 and 1" in err
     code, _, err = call(*command, binary, "--tune", graded, "--tune-split", "dev")
     assert code == 1 and f"--tune {graded} has graded labels" in err
 

@@ -1,4 +1,4 @@
-"""`lateint plan`, and `lateint index` of a corpus so large that its plan should be seen first."""
+"""`lateint plan`, and `lateint index` of a corpus so large that it shows its plan first."""
 
 import json
 
@@ -27,15 +27,15 @@ def test_errors_of_a_plan(call, tmp_path):
 
 def test_a_large_corpus_is_planned_and_wants_yes(call, tmp_path):
     corpus = tmp_path / "large.tsv"
-    corpus.write_text("".join(f"{i}\tfile {i}\n" for i in range(index.LARGE + 1)))
+    corpus.write_text("".join(f"{i}\tfile {i}\n" for i in range(index._LARGE + 1)))
     given = ["index", "--corpus", corpus, "--store", tmp_path / "s", *model()]
     code, _, err = call(*given)
-    assert code == 1 and "--yes" in err and f"{index.LARGE + 1:,} documents" in err and not (tmp_path / "s").exists()
+    assert code == 1 and "--yes" in err and f"{index._LARGE + 1:,} documents" in err and not (tmp_path / "s").exists()
 
 
 @pytest.fixture
 def small_limit(monkeypatch):
-    monkeypatch.setattr(index, "LARGE", 20)
+    monkeypatch.setattr(index, "_LARGE", 20)
 
 
 def test_with_yes_or_once_begun_nothing_is_asked(call, tmp_path, small_limit):

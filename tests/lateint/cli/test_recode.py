@@ -29,7 +29,7 @@ def stores(tmp_path_factory):
 def test_a_recoded_store_ranks_as_one_that_was_built_so(call, stores, tmp_path):
     code, out, err = call("store", "recode", stores / "master", "--codecs", "states=int8+zstd", "--output", tmp_path / "made")
     assert code == 0 and err == ""
-    assert "states: moved by" in out and "scores: moved by" in out and f"{DOCUMENTS} documents" in out
+    assert "states: changed by" in out and "scores: changed by" in out and f"{DOCUMENTS} documents" in out
     made, direct = info(call, tmp_path / "made"), info(call, stores / "direct")
     differ = {name for name in made if made[name] != direct[name]}
     assert made["content_digest"] == direct["content_digest"] and differ <= {"uuid", "bytes", "bytes_per_document"}, differ

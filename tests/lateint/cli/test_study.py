@@ -6,14 +6,12 @@ import sys
 
 import pytest
 
-from lateint.cli.study import _data, _from_options
+from lateint.cli.study import StudyRequest, _data
 from lateint.errors import InputError
 from tests.support.commands import model
 from tests.support.paths import TOY, python_environment
 
 FILES = f"name=toy,corpus={TOY}/collection.tsv,queries={TOY}/queries.tsv,qrels={TOY}/qrels.tsv,run={TOY}/run.trec,sample=3"
-EMPTY = dict.fromkeys(("method", "offline_layers", "pool", "codecs", "doc_max_length", "query_max_length"), ())
-EMPTY |= dict.fromkeys(("depth", "threads", "device", "data", "measures"), ()) | {"baseline": None, "seed": 0, "model": "m"}
 
 
 def test_options_describe_a_study_of_one_grid(call, tmp_path):
@@ -56,7 +54,7 @@ def test_a_folder_is_data_by_its_name_and_keys_say_more():
     assert _data("name=x,folder=sets/x,split=test,sample=7").sample == 7
     with pytest.raises(InputError, match=r"'splitt'.*'split'"):
         _data("name=x,folder=y,splitt=test")
-    study = _from_options(EMPTY | {"data": ("sets/squad",), "measures": ("RR@10",)})
+    study = StudyRequest("m", data=("sets/squad",), measures=("RR@10",)).study()
     assert study.measures == ("RR@10",) and study.grids[0].depth == (50,)
 
 

@@ -1,4 +1,4 @@
-"""Every preset through the command line: train, index, rank, evaluate, on the toy collection with a tiny encoder."""
+"""Trains, indexes, ranks and evaluates every preset from the command line, on the toy collection with a tiny encoder."""
 
 import json
 

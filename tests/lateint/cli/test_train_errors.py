@@ -1,4 +1,4 @@
-"""What `lateint train` says to data, teachers and runs that do not fit; and that a killed run goes on."""
+"""`lateint train` refuses data, teachers and runs that do not fit, and resumes a killed run."""
 
 import json
 import shutil
@@ -48,7 +48,7 @@ def test_scores_of_another_teacher_are_a_mismatch(data, tmp_path, call):
     assert code == 2 and "--teacher" in err
 
 
-def test_a_run_with_other_settings_does_not_go_on_with_an_interrupted_one(data, tmp_path, call):
+def test_a_run_with_other_settings_does_not_resume_an_interrupted_one(data, tmp_path, call):
     folder = tmp_path / "out" / ".training"
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps({"seed": "7"}))
@@ -68,21 +68,21 @@ def test_without_accelerate_the_error_says_what_to_install(data, tmp_path, call,
 KILLED = """
 import os, signal, sys
 from lateint.cli.main import main
-from lateint.train.history import Diary
+from lateint.train.history import StageHistory
 
-step_end = Diary.on_step_end
+step_end = StageHistory.on_step_end
 
 def killed_in_the_fourth(self, args, state, control, **more):
     if state.global_step == 4:
         os.kill(os.getpid(), signal.SIGKILL)
     step_end(self, args, state, control, **more)
 
-Diary.on_step_end = killed_in_the_fourth
+StageHistory.on_step_end = killed_in_the_fourth
 main(sys.argv[1:])
 """
 
 
-def test_a_killed_run_goes_on_when_its_command_is_repeated(data, tmp_path, call):
+def test_a_killed_run_resumes_when_its_command_is_repeated(data, tmp_path, call):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     more = ("--steps", 6, "--save-every", 2, "--full", "--threads", 1)  # another thread count moves last bits
     assert call(*common(data, whole, *more))[0] == 0
@@ -91,7 +91,7 @@ def test_a_killed_run_goes_on_when_its_command_is_repeated(data, tmp_path, call)
     assert killed.returncode == -signal.SIGKILL  # in its fourth step, with the state after two on disk
     assert [path.name for path in cut.glob(".training/stage*/checkpoint-*")] == ["checkpoint-2"]
     code, _, err = call(*common(data, cut, *more))
-    assert code == 0 and "going on with the interrupted run" in err
+    assert code == 0 and "resuming the interrupted run" in err
     ends = [json.loads((folder / "history.json").read_text())[-1] for folder in (whole, cut)]
     assert [step["losses"] for step in ends[0]] == [step["losses"] for step in ends[1]]
     assert len(ends[0]) == 6

@@ -1,4 +1,4 @@
-"""What `lateint train` says while it runs: a bar on a terminal, and in a log a plain line now and then."""
+"""The progress of `lateint train`: a bar at a terminal, a few plain lines in a log."""
 
 import re
 import sys
@@ -22,7 +22,7 @@ def lines(err):
 
 
 def test_a_log_gets_a_line_whenever_another_part_of_the_run_is_done(tmp_path, call, monkeypatch):
-    monkeypatch.setattr(lateint.cli.train, "LINES", 4)
+    monkeypatch.setattr(lateint.cli.train, "_LINES", 4)
     pairs = tmp_path / "pairs.tsv"
     pairs.write_text("sentence1\tsentence2\tlabel\nbread\tsalt\t1\nwheel\tsun\t0\n")
     found = lines(train(call, pairs, tmp_path / "out", "dc_bert", 12))

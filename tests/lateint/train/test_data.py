@@ -24,11 +24,11 @@ def test_the_sampler_takes_turns_by_share_and_never_calls_a_relevant_document_ne
 
 def test_where_judgements_are_graded_a_worse_document_is_a_negative_of_a_better_one():
     graded = students.source()
-    levels = {query: {d: 1 + place % 3 for place, d in enumerate(found)} for query, found in graded.positives.items()}
+    levels = {query: {d: 1 + index % 3 for index, d in enumerate(found)} for query, found in graded.positives.items()}
     graded = replace(graded, positives=levels)
     seen = set()
-    for place in range(60):
-        example = Sampler([graded], 5).example(place)
+    for index in range(60):
+        example = Sampler([graded], 5).example(index)
         judged = levels[next(q for q, text in graded.queries.items() if text == example.query)]
         first, *others = (judged.get(document.id, 0) for document in example.documents)
         assert all(level < first for level in others)
@@ -53,12 +53,12 @@ def test_every_pair_comes_once_before_any_comes_twice():
 
 def test_every_text_comes_once_as_query_and_document_before_any_comes_twice():
     texts = [f"text {number}" for number in range(12)]
-    drawn = [Sampler([TextSet("texts", texts, seed=2)], 7).example(place) for place in range(24)]
+    drawn = [Sampler([TextSet("texts", texts, seed=2)], 7).example(index) for index in range(24)]
     assert all([example.query] == [document.text for document in example.documents] for example in drawn)
     assert sorted(e.query for e in drawn[:12]) == sorted(texts) == sorted(e.query for e in drawn[12:])
     assert drawn[:12] != drawn[12:]
     again = Sampler([TextSet("texts", texts, seed=2)], 7)
-    assert [again.example(place) for place in range(24)] == drawn
+    assert [again.example(index) for index in range(24)] == drawn
     assert Sampler([TextSet("texts", texts, seed=3)], 7).example(0) != drawn[0]
 
 

@@ -1,4 +1,4 @@
-"""An interrupted run goes on as if it had not been interrupted."""
+"""A resumed run ends like one that was never interrupted."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lateint.errors import InputError
-from lateint.train.run import claim
+from lateint.train.resume import claim
 from tests.support import students
 from tests.support.students import BLOCKS, STAGE
 
@@ -16,11 +16,11 @@ class Interrupted(Exception):
 
 
 def interrupt_after(step, stage=0):
-    def watch(number, seen):
+    def on_step(number, seen):
         if number == stage and seen.step == step:
             raise Interrupted
 
-    return watch
+    return on_step
 
 
 CLOSE = 1e-3  # frozen documents are encoded in other batches after a restart; Adam's first steps amplify last bits
@@ -30,12 +30,12 @@ STAGES = (replace(STAGE, train=("head", "layers")), STAGE)
 @pytest.mark.parametrize(("stage", "step"), [(0, 0), (0, 3), (1, 2)])
 def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, stage, step):
     whole, cut = students.student(head=BLOCKS), students.student(head=BLOCKS)
-    told = students.run(whole, tmp_path / "whole", STAGES, steps=6)
+    uninterrupted = students.run(whole, tmp_path / "whole", STAGES, steps=6)
     with pytest.raises(Interrupted):
-        students.run(cut, tmp_path / "cut", STAGES, steps=6, save_every=2, watch=interrupt_after(step, stage))
+        students.run(cut, tmp_path / "cut", STAGES, steps=6, save_every=2, on_step=interrupt_after(step, stage))
     again = students.student(head=BLOCKS)  # a new process starts from the same weights
     resumed = students.run(again, tmp_path / "cut", STAGES, steps=6, save_every=2)
-    for ours, theirs in zip(resumed, told, strict=True):
+    for ours, theirs in zip(resumed, uninterrupted, strict=True):
         assert [s.losses["listwise"] for s in ours] == pytest.approx([s.losses["listwise"] for s in theirs], abs=1e-4)
     compared = ["head.readout.weight"] if stage else whole.state_dict()
     for name in compared:
@@ -51,7 +51,7 @@ def test_another_seed_does_not_end_there(tmp_path):
 
 def test_a_state_that_was_cut_off_while_it_was_written_is_passed_over(tmp_path):
     with pytest.raises(Interrupted):
-        students.run(students.student(head=BLOCKS), tmp_path, steps=6, save_every=2, watch=interrupt_after(4))
+        students.run(students.student(head=BLOCKS), tmp_path, steps=6, save_every=2, on_step=interrupt_after(4))
     (tmp_path / "stage0" / "checkpoint-4" / "trainer_state.json").unlink()
     student, whole = students.student(head=BLOCKS), students.student(head=BLOCKS)
     students.run(student, tmp_path, steps=6, save_every=2)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lateint.errors import InputError
+from lateint.errors import InputError, TrainingError
 from lateint.methods.registry import part
 from lateint.train.features import Frozen, Live
 from lateint.train.initialise import initialise
@@ -144,7 +144,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_a_clear_error(tmp_path):
     student = students.student(head=BLOCKS)
     with torch.no_grad():
         student.head.readout.bias.fill_(float("nan"))
-    with pytest.raises(InputError, match="the loss is nan at step 0"):
+    with pytest.raises(TrainingError, match="the loss is nan at step 0"):
         students.run(student, tmp_path)
 
 

@@ -15,7 +15,7 @@ from lateint.train.data import Sampler
 from lateint.train.features import Live
 from lateint.train.objective import Objective
 from lateint.train.step import StepOutput
-from lateint.train.teacher import Guide
+from lateint.train.teacher import Teacher
 from tests.support import reference, students
 
 LENGTHS = students.LENGTHS
@@ -36,7 +36,7 @@ def load(method, family="bert", labels=1, **options):
 def losses(student, teacher, stage):
     live = Live(student)
     with torch.no_grad():
-        return Objective(stage, taught=True)(student, live, examples(), Guide(student, teacher, live))[1]
+        return Objective(stage, taught=True)(student, live, examples(), Teacher(student, teacher, live))[1]
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
@@ -52,7 +52,7 @@ def test_the_losses_of_deformer_vanish_unsplit_at_its_teacher_and_after_a_split_
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_a_teacher_of_two_labels_teaches_the_difference_of_its_logits(family):
     teacher, drawn = load("cross_encoder", family, labels=2), examples()
-    found = Guide(load("dse", family), teacher, Live(teacher)).score(drawn)
+    found = Teacher(load("dse", family), teacher, Live(teacher)).score(drawn)
     hf = reference.load(tiny.checkpoint(family, 2))
     for example, scores in zip(drawn, found, strict=True):
         texts = [document.full_text for document in example.documents]
@@ -74,7 +74,7 @@ def test_a_teacher_of_two_labels_teaches_the_difference_of_its_logits(family):
 def projected(student, teacher):
     objective = Objective(Stage(losses=((part("projected_mse"), 1.0),)), taught=True)
     live = Live(student)
-    guide = Guide(student, teacher, live)
+    guide = Teacher(student, teacher, live)
     objective.fit(student, guide, TEXTS)
     with torch.no_grad():
         return objective.losses[0].directions, lambda: objective(student, live, examples(), guide)[1]["projected_mse"]

@@ -1,0 +1,78 @@
+"""What a run keeps on disk to be resumed: its settings, the weights of finished stages, and saved states of the Trainer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+from lateint.errors import InputError
+from lateint.model.model import Model
+from lateint.train.history import Step
+
+
+def claim(folder: Path, settings: Mapping[str, object]) -> bool:
+    """Claim a folder for a run with these settings. Returns: True if it holds an interrupted run of the same settings.
+
+    Raises: InputError if it holds an interrupted run with other settings; the message names one that differs.
+    """
+    file = folder / "run.json"
+    plain = json.loads(json.dumps(settings))
+    if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(plain, indent=1), encoding="utf-8")
+        return False
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        found = {}
+    if odd := sorted(key for key in plain.keys() | found.keys() if plain.get(key) != found.get(key)):
+        raise InputError(
+            f"{folder} holds an interrupted run with another {odd[0]}: {found.get(odd[0])!r}, now {plain.get(odd[0])!r}; "
+            "repeat the command of that run to resume it, or remove the folder to start over"
+        )
+    return True
+
+
+def stage_folder(folder: Path, stage: int) -> Path:
+    """Where the Trainer saves the states of a stage."""
+    return folder / f"stage{stage}"
+
+
+def saved_states(folder: Path) -> Iterator[Path]:
+    """Yield the complete saved states of a stage, newest first; the Trainer writes `trainer_state.json` last."""
+    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    yield from sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+
+
+def keep_stage(model: Model, folder: Path, stage: int, steps: Sequence[Step]) -> None:
+    """Write the weights of a finished stage, then its steps, and delete its saved states."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    save_file(weights, _weights(folder, stage))
+    partial = folder / f"stage{stage}.json.partial"
+    partial.write_text(json.dumps([asdict(step) for step in steps]), encoding="utf-8")
+    partial.replace(_steps(folder, stage))
+    shutil.rmtree(stage_folder(folder, stage), ignore_errors=True)
+
+
+def restore_stage(model: Model, folder: Path, stage: int) -> list[Step] | None:
+    """Load the weights of a stage that an interrupted run has finished. Returns: its steps; None if it is not finished."""
+    file = _steps(folder, stage)
+    if not file.is_file():
+        return None
+    steps = [Step(**step) for step in json.loads(file.read_text(encoding="utf-8"))]
+    model.load_state_dict(load_file(_weights(folder, stage)))
+    return steps
+
+
+def _weights(folder: Path, stage: int) -> Path:
+    return folder / f"stage{stage}.safetensors"
+
+
+def _steps(folder: Path, stage: int) -> Path:
+    return folder / f"stage{stage}.json"
