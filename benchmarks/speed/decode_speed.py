@@ -38,7 +38,7 @@ def documents(spec: ArraySpec) -> list[Any]:
 
 def by(work: Callable[[], Any], used: bool) -> Any:
     """What it gives with or without kernels."""
-    with mock.patch.object(loading, "pays", lambda saved: used):
+    with mock.patch.object(loading, "worth_compiling", lambda saved: used):
         return work()
 
 

@@ -10,7 +10,6 @@ from lateint.model.document import Document, as_documents
 from lateint.ranking.ladder import Cost, Scored, stacked
 from lateint.ranking.ranker import Missing, Ranker
 from lateint.results import Clock, Hit, Ranking, combine_timings
-from lateint_store.reading.fetch import load_kernels
 
 Step = tuple[Ranker, int]
 """A ranker with how many of the ranking before it ranks again."""
@@ -70,7 +69,7 @@ class Cascade:
         """Load every kernel, and measure the first ranker's heads as `Ranker.warm_up` does."""
         for ranker, _ in self.then:
             if ranker.store is not None:
-                load_kernels(ranker.store.manifest.specs.values())
+                ranker.store.load_kernels()
         return self.first.warm_up(query, doc_ids)
 
 

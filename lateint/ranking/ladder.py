@@ -17,7 +17,6 @@ from lateint.model.model import Model
 from lateint.ranking.aggregate import Aggregate
 from lateint.ranking.candidates import StoredScorer
 from lateint.results import Clock, Rung
-from lateint_store.reading.fetch import load_kernels
 
 Scored = list[tuple[str, float]]
 Steps = tuple[tuple[str, int], ...]
@@ -141,7 +140,7 @@ class LadderScorer:
         """
         if len(ids) < 2:
             raise InputError(f"warming up on {len(ids)} documents; expected at least 2, better {MANY} or more")
-        load_kernels(self.own.store.manifest.specs.values())
+        self.own.store.load_kernels()
         large = list(ids[:MANY])
         small = large[: min(FEW, len(large) // 2)]
         state = self.model.query(query)

@@ -20,7 +20,9 @@ from lateint_store.disk.locking import WriterLock
 from lateint_store.errors import CodecError, DuplicateDocument, InputError, MissingDocument, SealedStore, StoreError
 from lateint_store.format.content_digest import joined_digest
 from lateint_store.format.manifest import VERSION, Manifest
-from lateint_store.format.state import Progress, State
+from lateint_store.format.record_kernels import load_record_kernels
+from lateint_store.format.state import SourceProgress, State
+from lateint_store.kernels.dispatch import load_numba
 from lateint_store.ragged import Ragged
 from lateint_store.reading.fetch import Fetched, fetch_documents
 from lateint_store.reading.scan import scan
@@ -66,7 +68,7 @@ class Store:
         return self.manifest.sealed
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> SourceProgress:
         """How far the source was read."""
         return self._states()[-1].progress
 
@@ -105,7 +107,7 @@ class Store:
             "bytes": size,
             "bytes_per_document": round(size / documents, 1) if documents else None,
             "encoded_by_last_run": states[-1].last_run,
-            "progress": {name: getattr(progress, name) for name in Progress.__slots__},
+            "progress": {name: getattr(progress, name) for name in SourceProgress.__slots__},
             "sealed": manifest.sealed,
             "codecs": {name: [str(chosen) for chosen in manifest.specs[name].parts] for name in manifest.arrays},
             "arrays": {name: manifest.specs[name].spec.to_json() for name in manifest.arrays},
@@ -177,6 +179,17 @@ class Store:
         """Tokens of each document, int64 [len(ids)], nothing decoded. Raises: MissingDocument."""
         return self.fetch(ids, arrays=()).rows
 
+    def load_kernels(self) -> None:
+        """Use kernels from now on, and compile or load all that reading and writing this store calls.
+
+        Otherwise the first calls do it. Nothing happens to kernels if numba cannot be imported.
+        """
+        if load_numba():
+            load_record_kernels()
+        for pipeline in self.manifest.specs.values():
+            encoded = pipeline.encode(np.zeros(pipeline.spec.shape(2), pipeline.spec.dtype))
+            pipeline.decode(encoded, 2)
+
     def verify(self) -> Report:
         """Read everything and list every problem; never raises on damage."""
         return verify_store(self.path)
@@ -196,7 +209,7 @@ class Store:
         if source_end < progress.source_position:
             raise InputError(f"source position {source_end} is before {progress.source_position}, which is stored")
         windows = progress.windows + (len(entries) > 0)
-        after = Progress(source_end, source_digest, progress.documents + len(entries), windows)
+        after = SourceProgress(source_end, source_digest, progress.documents + len(entries), windows)
         self._write(entries, max(source_end, states[-1].window + 1), after)
 
     def add(self, entries: Sequence[Entry]) -> None:
@@ -257,7 +270,7 @@ class Store:
 
     # Inside
 
-    def _write(self, entries: Sequence[Entry], number: int, progress: Progress) -> None:
+    def _write(self, entries: Sequence[Entry], number: int, progress: SourceProgress) -> None:
         documents = encode_entries(self.manifest, entries)
         append_window(self._shards, documents, number, progress, self._run + len(documents))
         self._run += len(documents)

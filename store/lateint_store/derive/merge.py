@@ -89,7 +89,7 @@ def _check_distinct(parts: Sequence[Shards], snapshots: Sequence[Sequence[Snapsh
     for place in np.flatnonzero(keys[order[1:]] == keys[order[:-1]]):
         twins = order[place], order[place + 1]
         found = [
-            (flat[owners[twin]][0].path, flat[owners[twin]][1].head(index.entry_ordinal(table[twin].tobytes())).doc_id)
+            (flat[owners[twin]][0].path, flat[owners[twin]][1].record_header(index.entry_ordinal(table[twin].tobytes())).doc_id)
             for twin in twins
         ]
         if found[0][1] == found[1][1]:

@@ -15,10 +15,10 @@ from lateint_store.format.state import State
 from lateint_store.opening import claim_folder
 from lateint_store.shards.shards import remove_leftovers, with_shards
 from lateint_store.store import Store, library_versions
-from lateint_store.writing.rewrite import Window, rewrite
+from lateint_store.writing.rewrite import StoredWindow, rewrite
 
 
-def write_store(out: Path, like: Manifest, windows: Iterable[Window], last: State) -> Store:
+def write_store(out: Path, like: Manifest, windows: Iterable[StoredWindow], last: State) -> Store:
     """Write windows into a new store at `out`, open for writing, that is otherwise `like` another; its manifest comes last.
 
     `last`: progress and last window. An interruption leaves no store. Raises: StoreError, StoreLocked, StoreFull.

@@ -18,7 +18,7 @@ from lateint_store.codecs.pipeline import Pipeline
 from lateint_store.codecs.syntax import format_codecs
 from lateint_store.derive.new_store import write_store
 from lateint_store.errors import InputError
-from lateint_store.format.block import Encoded
+from lateint_store.format.block import EncodedDocument
 from lateint_store.format.manifest import Manifest
 from lateint_store.part import Part
 from lateint_store.ragged import Ragged
@@ -26,11 +26,11 @@ from lateint_store.shards.shards import Shards
 from lateint_store.spec import Array
 from lateint_store.store import Store
 from lateint_store.writing.entry import assemble
-from lateint_store.writing.rewrite import Window, live_windows
+from lateint_store.writing.rewrite import StoredWindow, live_windows
 
 
 @dataclass(slots=True)
-class Loss:
+class RecodingLoss:
     """How far the numbers of one array moved from what the source gave: largest and mean difference, and how many."""
 
     largest: float = 0.0
@@ -56,7 +56,7 @@ def recode(
     codecs: Mapping[str, Sequence[Part]],
     *,
     finer: bool = False,
-) -> tuple[Store, dict[str, Loss]]:
+) -> tuple[Store, dict[str, RecodingLoss]]:
     """Write the documents of a store into a new one at `out` whose arrays pass other codecs.
 
     Args: `codecs` of the arrays that change, the others keep theirs; `finer`: allow codecs that could keep more than the
@@ -72,7 +72,7 @@ def recode(
         changed = [name for name in manifest.arrays if manifest.specs[name].coding != shards.manifest.specs[name].coding]
         if first is not None and not finer:
             _refuse_finer(shards.manifest, manifest, changed, first[1])
-        losses = {name: Loss() for name in changed}
+        losses = {name: RecodingLoss() for name in changed}
         translated = _translate(chain([] if first is None else [first], windows), shards.manifest, manifest, losses)
         return write_store(Path(out), manifest, translated, snapshots[-1].state()), losses
 
@@ -85,7 +85,9 @@ def recoded(manifest: Manifest, codecs: Mapping[str, Sequence[Part]]) -> Manifes
     return replace(manifest, specs={**manifest.specs, **specs})
 
 
-def _translate(windows: Iterable[Window], old: Manifest, new: Manifest, losses: Mapping[str, Loss]) -> Iterator[Window]:
+def _translate(
+    windows: Iterable[StoredWindow], old: Manifest, new: Manifest, losses: Mapping[str, RecodingLoss]
+) -> Iterator[StoredWindow]:
     """The same windows in new codecs; `losses` grow on the way."""
     for number, documents in windows:
         rows = [document.rows for document in documents]
@@ -106,7 +108,7 @@ def _array_bytes(pipeline: Pipeline, arrays: Ragged) -> list[bytes]:
     return pipeline.array_bytes([array.astype(pipeline.spec.dtype) for array in arrays])
 
 
-def _refuse_finer(old: Manifest, new: Manifest, changed: Sequence[str], documents: Sequence[Encoded]) -> None:
+def _refuse_finer(old: Manifest, new: Manifest, changed: Sequence[str], documents: Sequence[EncodedDocument]) -> None:
     """Compare the bounds of both codecs over some documents. Raises: InputError if the new one is finer."""
     rows = [document.rows for document in documents]
     for name in changed:

@@ -34,7 +34,7 @@ class BlockError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
+class EncodedDocument:
     """One document ready to be written: id (UTF-8), rows, payload of each array in name order, content digest."""
 
     doc_id: bytes
@@ -43,8 +43,8 @@ class Encoded:
     digest: bytes
 
 
-class Head(NamedTuple):
-    """The checked head of a document's record; `start` is where its payloads begin in the block."""
+class RecordHeader(NamedTuple):
+    """The checked header of a document's record; `start` is where its payloads begin in the block."""
 
     doc_id: bytes
     rows: int
@@ -60,16 +60,16 @@ class BlockFormat:
         self.uuid = uuid[:8]
         self.arrays = arrays
         self.seed = zlib.crc32(self.uuid)
-        self.head = struct.Struct(f"<IHI{arrays}I{arrays}I")  # crc, id bytes, rows, lengths, payload checksums
+        self.record_header = struct.Struct(f"<IHI{arrays}I{arrays}I")  # crc, id bytes, rows, lengths, payload checksums
 
-    def record_size(self, document: Encoded) -> int:
+    def record_size(self, document: EncodedDocument) -> int:
         """Bytes of a document's record. Raises: InputError for one beyond 2 GiB."""
-        size = self.head.size + len(document.doc_id) + sum(map(len, document.payloads))
+        size = self.record_header.size + len(document.doc_id) + sum(map(len, document.payloads))
         if size > MAX_RECORD:
             raise InputError(f"document {document.doc_id.decode()!r}: {size} encoded bytes, at most {MAX_RECORD} fit")
         return size
 
-    def split(self, documents: Sequence[Encoded]) -> list[Sequence[Encoded]]:
+    def split(self, documents: Sequence[EncodedDocument]) -> list[Sequence[EncodedDocument]]:
         """Cut the documents of a window into blocks: at most 64 documents and about 1 MiB each.
 
         The end is where, among the upper half of the possible counts, the least of the last page stays empty.
@@ -82,7 +82,7 @@ class BlockFormat:
             start = end
         return blocks
 
-    def write(self, documents: Sequence[Encoded], first: int, window: int) -> bytes:
+    def write(self, documents: Sequence[EncodedDocument], first: int, window: int) -> bytes:
         """The block of `documents`, the first of which has ordinal `first`."""
         records = [self._record(document, first + place) for place, document in enumerate(documents)]
         offset = TABLE_START + CRC.size * (len(records) + 1)
@@ -95,13 +95,13 @@ class BlockFormat:
         body = b"".join((start, CRC.pack(zlib.crc32(offsets, zlib.crc32(start))), offsets, *records))
         return body + hashlib.blake2b(body, digest_size=DIGEST_SIZE).digest()
 
-    def _record(self, document: Encoded, ordinal: int) -> bytes:
+    def _record(self, document: EncodedDocument, ordinal: int) -> bytes:
         """One document's record; its checksum covers uuid, ordinal and the checksums of the payloads."""
-        head = self.head.pack(
+        header = self.record_header.pack(
             0, len(document.doc_id), document.rows, *map(len, document.payloads), *map(zlib.crc32, document.payloads)
         )
-        crc = zlib.crc32(document.doc_id, zlib.crc32(head[CRC.size :], (self.seed ^ ordinal) & 0xFFFFFFFF))
-        return b"".join((CRC.pack(crc), head[CRC.size :], document.doc_id, *document.payloads))
+        crc = zlib.crc32(document.doc_id, zlib.crc32(header[CRC.size :], (self.seed ^ ordinal) & 0xFFFFFFFF))
+        return b"".join((CRC.pack(crc), header[CRC.size :], document.doc_id, *document.payloads))
 
     def open(self, value: memoryview, key: int) -> Block:
         """Check header and offset table. Raises: BlockError."""
@@ -129,29 +129,29 @@ class Block:
     count: int
     window: int
 
-    def head(self, ordinal: int) -> Head:
-        """The head of one document's record. Raises: BlockError."""
+    def record_header(self, ordinal: int) -> RecordHeader:
+        """The header of one document's record. Raises: BlockError."""
         format, value = self.format, self.value
         start, end = _SPAN.unpack_from(value, TABLE_START + CRC.size * (ordinal - self.first))
-        after = start + format.head.size
+        after = start + format.record_header.size
         if not after <= end <= len(value) - DIGEST_SIZE:
             raise BlockError("a record does not fit in its block")
-        crc, id_size, rows, *sizes = format.head.unpack_from(value, start)
+        crc, id_size, rows, *sizes = format.record_header.unpack_from(value, start)
         lengths = tuple(sizes[: format.arrays])
         payloads = after + id_size
         if payloads + sum(lengths) != end:
             raise BlockError("the lengths of a record do not add up")
         if zlib.crc32(value[start + CRC.size : payloads], (format.seed ^ ordinal) & 0xFFFFFFFF) != crc:
-            raise BlockError("the checksum of a record's head does not match")
-        return Head(bytes(value[after:payloads]), rows, payloads, lengths, tuple(sizes[format.arrays :]))
+            raise BlockError("the checksum of a record's header does not match")
+        return RecordHeader(bytes(value[after:payloads]), rows, payloads, lengths, tuple(sizes[format.arrays :]))
 
-    def payloads(self, head: Head, columns: Sequence[int]) -> list[bytes]:
+    def payloads(self, header: RecordHeader, columns: Sequence[int]) -> list[bytes]:
         """Copy out the payloads of the arrays number `columns`. Raises: BlockError."""
         copies = []
         for column in columns:
-            start = head.start + sum(head.lengths[:column])
-            data = bytes(self.value[start : start + head.lengths[column]])
-            if zlib.crc32(data) != head.checksums[column]:
+            start = header.start + sum(header.lengths[:column])
+            data = bytes(self.value[start : start + header.lengths[column]])
+            if zlib.crc32(data) != header.checksums[column]:
                 raise BlockError(f"the checksum of array number {column} does not match")
             copies.append(data)
         return copies

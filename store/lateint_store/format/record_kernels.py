@@ -1,4 +1,7 @@
-"""Heads and payloads of many records, checked and copied where they lie in LMDB's map: what `bulk.py` does with numpy."""
+"""Kernels that check and copy record headers and payloads in place, in LMDB's memory map.
+
+They do what the numpy implementations in `record_batch.py` do.
+"""
 
 from __future__ import annotations
 
@@ -42,14 +45,14 @@ def starts_of(views: Sequence[Buffer]) -> Numbers:
     return np.fromiter(found, np.int64, len(views))
 
 
-def check_heads(
+def check_headers(
     format: BlockFormat,
     blocks: tuple[Numbers, Numbers, Numbers],
     owners: Numbers,
     ordinals: Numbers,
     ids: tuple[bytes, Numbers],
 ) -> tuple[Numbers, Numbers, npt.NDArray[np.uint32], Flags]:
-    """Rows, edges, checksums, and which are sound, of k records: `bulk.Heads`.
+    """Rows, edges, checksums, and which are sound, of k records: `bulk.RecordHeaders`.
 
     Args: of every block where it begins in memory, its size and key, int64; of every record its block, its ordinal and its id:
     all ids joined, and where each ends.
@@ -58,11 +61,11 @@ def check_heads(
     memory = Memory(addresses, sizes)
     rows, edges = np.zeros(k, np.int64), np.zeros((k, arrays + 1), np.int64)
     checksums, sound = np.zeros((k, arrays), np.uint32), np.zeros(k, np.bool_)
-    bound = (int.from_bytes(format.uuid, "little", signed=True), format.seed, format.head.size)
+    bound = (int.from_bytes(format.uuid, "little", signed=True), format.seed, format.record_header.size)
     placed = (addresses - memory.first, sizes, keys)
     wanted = (owners, ordinals, np.frombuffer(ids[0], np.uint8), ids[1])
     found = (rows, edges, checksums, sound)
-    compiled(read_heads)(memory.array, crc_tables(), np.array(bound, np.int64), placed, wanted, found)
+    compiled(read_headers)(memory.array, crc_tables(), np.array(bound, np.int64), placed, wanted, found)
     return rows, edges, checksums, sound
 
 
@@ -77,11 +80,11 @@ def copy_checked(
     return out, offsets, same
 
 
-def load_records() -> None:
-    """Have the machine code of all three."""
+def load_record_kernels() -> None:
+    """Compile or load the three kernels of this module, on empty input."""
     none = np.zeros(0, np.int64)
     compiled(address)(np.frombuffer(bytes(1), np.uint8))
-    check_heads(BlockFormat(bytes(8), 1), (none, none, none), none, none, (b"", none))
+    check_headers(BlockFormat(bytes(8), 1), (none, none, none), none, none, (b"", none))
     copy_checked(none, none, none.astype(np.uint32))
 
 
@@ -103,7 +106,7 @@ def address(piece: Any) -> Any:
     return piece.ctypes.data
 
 
-def read_heads(memory: Any, tables: Any, bound: Any, blocks: Any, wanted: Any, found: Any) -> None:
+def read_headers(memory: Any, tables: Any, bound: Any, blocks: Any, wanted: Any, found: Any) -> None:
     """Fill `found`; each number is compared with the bytes that are there before it is followed.
 
     Where numbers stand in a block and in a record, store/README.md says.

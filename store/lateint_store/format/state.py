@@ -14,7 +14,7 @@ DIGEST_SIZE = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class SourceProgress:
     """How far a source was read: position (documents of the source), running digest, documents and windows written."""
 
     source_position: int = 0
@@ -40,7 +40,7 @@ class State:
     window: int = -1
     last_run: int = 0
     content: Content = field(default_factory=Content)
-    progress: Progress = field(default_factory=Progress)
+    progress: SourceProgress = field(default_factory=SourceProgress)
 
     def following(self) -> State:
         """The state with which the next shard begins."""
@@ -66,7 +66,7 @@ class State:
         fields["index"] = int(fields["index"], 16)
         fields["deleted"] = int(fields["deleted"], 16)
         fields["content"] = Content.from_json(fields["content"])
-        fields["progress"] = Progress(**fields["progress"])
+        fields["progress"] = SourceProgress(**fields["progress"])
         return cls(**fields)
 
 

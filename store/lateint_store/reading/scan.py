@@ -57,14 +57,14 @@ class _Page:
         return len(self.ids) >= PAGE_DOCUMENTS or self.size >= PAGE_BYTES
 
     def put(self, snapshot: Snapshot, ordinal: int) -> None:
-        head = snapshot.head(ordinal)
-        payloads = snapshot.payloads(ordinal, head, self.numbers)
-        self.ids.append(head.doc_id.decode())
+        header = snapshot.record_header(ordinal)
+        payloads = snapshot.payloads(ordinal, header, self.numbers)
+        self.ids.append(header.doc_id.decode())
         self.ordinals.append(ordinal)
-        self.rows.append(head.rows)
+        self.rows.append(header.rows)
         for kept, payload in zip(self.payloads.values(), payloads, strict=True):
             kept.append(payload)
-        self.size += snapshot.format.head.size + len(head.doc_id) + sum(map(len, payloads))
+        self.size += snapshot.format.record_header.size + len(header.doc_id) + sum(map(len, payloads))
 
     def fetched(self) -> Fetched:
         ordinals, rows = np.array(self.ordinals, np.int64), np.array(self.rows, np.int64)

@@ -176,21 +176,21 @@ class _Check:
 
     def _document(self, block: Block, ordinal: int) -> tuple[str, bytes, int]:
         """Decode one document; gives id, content digest and rows. Raises: DamagedStore."""
-        head = self.snapshot.head(ordinal)
-        doc_id = head.doc_id.decode(errors="replace")
+        header = self.snapshot.record_header(ordinal)
+        doc_id = header.doc_id.decode(errors="replace")
         arrays = []
         for column, name in enumerate(self.manifest.arrays):
             pipeline = self.manifest.specs[name]
-            payload = self.snapshot.payloads(ordinal, head, (column,))[0]
+            payload = self.snapshot.payloads(ordinal, header, (column,))[0]
             try:
-                data = bytes(pipeline.unpack(payload, head.rows))
-                decoded = pipeline.decode(payload, head.rows)
+                data = bytes(pipeline.unpack(payload, header.rows))
+                decoded = pipeline.decode(payload, header.rows)
                 if pipeline.spec_out.is_float:
                     check_finite(decoded.reshape(-1, 1))
             except (CodecError, InputError) as error:
                 raise self.snapshot.location.damaged(f"array {name!r}: {error}", ordinal, doc_id) from error
             arrays.append(data)
-        return doc_id, document_digest(head.doc_id, arrays), head.rows
+        return doc_id, document_digest(header.doc_id, arrays), header.rows
 
     def _index(self) -> None:
         """Every live document has its entry, and there are no others."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from lateint_store.codecs.codec import Buffer
 from lateint_store.disk.environment import Environment, Location
 from lateint_store.format import index, state
-from lateint_store.format.block import Block, BlockError, BlockFormat, Head
+from lateint_store.format.block import Block, BlockError, BlockFormat, RecordHeader
 from lateint_store.format.index import KEY, PREFIX_SIZE, entry_ordinal, id_prefix
 from lateint_store.format.record_batch import Blocks
 from lateint_store.format.state import State
@@ -65,13 +65,13 @@ class Snapshot:
             raise self.location.damaged(f"an entry of the id index has {min(wrong)} bytes")
         return index.named_ordinals(b"".join(entries), b"".join(prefixes))
 
-    def find(self, doc_id: bytes) -> tuple[int, Head] | None:
-        """Ordinal and head of a live document, or None; goes through all that share the first bytes of its digest."""
+    def find(self, doc_id: bytes) -> tuple[int, RecordHeader] | None:
+        """Ordinal and header of a live document, or None; goes through all that share the first bytes of its digest."""
         ordinal, prefix = self.lookup(doc_id), id_prefix(doc_id)
         while ordinal is not None:
-            head = self.head(ordinal)
-            if head.doc_id == doc_id:
-                return ordinal, head
+            header = self.record_header(ordinal)
+            if header.doc_id == doc_id:
+                return ordinal, header
             entry = bytes(self._ids.value()) if self._ids.next_dup() else b""
             ordinal = entry_ordinal(entry) if entry.startswith(prefix) else None
         return None
@@ -115,19 +115,19 @@ class Snapshot:
             place = bisect_left(wanted, end, place + 1)
         return Blocks(keys, views), np.repeat(np.arange(len(starts)), np.diff([*starts, len(wanted)]))
 
-    def head(self, ordinal: int) -> Head:
-        """The head of a document's record. Raises: DamagedStore."""
+    def record_header(self, ordinal: int) -> RecordHeader:
+        """The header of a document's record. Raises: DamagedStore."""
         try:
-            return self.block(ordinal).head(ordinal)
+            return self.block(ordinal).record_header(ordinal)
         except BlockError as error:
             raise self.location.damaged(str(error), ordinal) from error
 
-    def payloads(self, ordinal: int, head: Head, columns: Sequence[int]) -> list[bytes]:
+    def payloads(self, ordinal: int, header: RecordHeader, columns: Sequence[int]) -> list[bytes]:
         """Copies of some payloads of a document. Raises: DamagedStore."""
         try:
-            return self.block(ordinal).payloads(head, columns)
+            return self.block(ordinal).payloads(header, columns)
         except BlockError as error:
-            raise self.location.damaged(str(error), ordinal, head.doc_id.decode(errors="replace")) from error
+            raise self.location.damaged(str(error), ordinal, header.doc_id.decode(errors="replace")) from error
 
     def blocks(self, start: int = 0) -> Iterator[Block]:
         """All blocks from key `start` on, in order; each is valid until the next one is asked for."""

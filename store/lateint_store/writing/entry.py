@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lateint_store.errors import DuplicateDocument, InputError
-from lateint_store.format.block import Encoded
+from lateint_store.format.block import EncodedDocument
 from lateint_store.format.content_digest import document_digest
 from lateint_store.format.ids import encode_id
 from lateint_store.format.manifest import Manifest
@@ -35,7 +35,7 @@ def encode_ids(entries: Sequence[Entry]) -> list[bytes]:
     return list(encoded)
 
 
-def encode_entries(manifest: Manifest, entries: Sequence[Entry]) -> list[Encoded]:
+def encode_entries(manifest: Manifest, entries: Sequence[Entry]) -> list[EncodedDocument]:
     """Check and encode the entries of a window.
 
     Raises: InputError naming document and array, DuplicateDocument for an id that stands twice.
@@ -49,11 +49,11 @@ def encode_entries(manifest: Manifest, entries: Sequence[Entry]) -> list[Encoded
 
 def assemble(
     manifest: Manifest, ids: Sequence[bytes], rows: Sequence[int], columns: Sequence[Sequence[bytes]]
-) -> list[Encoded]:
+) -> list[EncodedDocument]:
     """Documents from their ids, rows, and for each array, in name order, the bytes of its array codecs and layout."""
     pipelines = [manifest.specs[name] for name in manifest.arrays]
     return [
-        Encoded(
+        EncodedDocument(
             doc_id,
             rows[place],
             tuple(pipeline.pack(column[place]) for pipeline, column in zip(pipelines, columns, strict=True)),

@@ -15,7 +15,7 @@ from lateint_store.disk.environment import DATA, LOCK, Location, lmdb_errors, re
 from lateint_store.disk.files import disk_errors, sync_file, sync_folder
 from lateint_store.disk.killpoints import point
 from lateint_store.errors import DamagedStore
-from lateint_store.format.block import Encoded
+from lateint_store.format.block import EncodedDocument
 from lateint_store.format.content_digest import Content, joined_digest
 from lateint_store.format.index import make_entry
 from lateint_store.format.manifest import Manifest, ShardFile, write_manifest
@@ -25,7 +25,8 @@ from lateint_store.shards.shards import Shards, block_format, create_shard, put_
 from lateint_store.shards.snapshot import Snapshot
 from lateint_store.writing.writer import put_entries, put_window, read_encoded
 
-Window = tuple[int, list[Encoded]]
+StoredWindow = tuple[int, list[EncodedDocument]]
+"""The number of a window and its documents."""
 COMMIT_BYTES = 64 << 20
 
 
@@ -79,10 +80,10 @@ def copy_live(shards: Shards) -> tuple[ShardFile, ...]:
         raise
 
 
-def live_windows(snapshot: Snapshot, manifest: Manifest) -> Iterator[Window]:
+def live_windows(snapshot: Snapshot, manifest: Manifest) -> Iterator[StoredWindow]:
     """The live documents of a shard, window by window, every checksum compared."""
     number = -1
-    documents: list[Encoded] = []
+    documents: list[EncodedDocument] = []
     with lmdb_errors(snapshot.location):
         gone = set(snapshot.deleted().tolist())
         for block in snapshot.blocks():
@@ -97,7 +98,7 @@ def live_windows(snapshot: Snapshot, manifest: Manifest) -> Iterator[Window]:
 
 
 def rewrite(
-    path: Path, manifest: Manifest, windows: Iterable[Window], last: State
+    path: Path, manifest: Manifest, windows: Iterable[StoredWindow], last: State
 ) -> tuple[tuple[ShardFile, ...], list[Content]]:
     """Write windows into new shard folders; gives their files and contents. `last`: progress and last window."""
     targets = [_Target(path, manifest, (), State(progress=last.progress, last_run=last.last_run))]
@@ -126,7 +127,7 @@ class _Target:
         self.format = block_format(manifest)
         self.file, self.environment = create_shard(path, with_shards(manifest, files), state)
         self._entries: list[bytes] = []
-        self._pending: list[Window] = []
+        self._pending: list[StoredWindow] = []
         self._bytes = 0
 
     @property
@@ -134,7 +135,7 @@ class _Target:
         """The ordinal behind all documents that were put, also behind those that wait."""
         return self.state.end + sum(len(waiting) for _, waiting in self._pending)
 
-    def put(self, number: int, documents: list[Encoded]) -> None:
+    def put(self, number: int, documents: list[EncodedDocument]) -> None:
         """Write a window, now or with the next ones."""
         first = self.end
         self._entries.extend(make_entry(document.doc_id, first + at) for at, document in enumerate(documents))

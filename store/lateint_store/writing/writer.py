@@ -10,16 +10,18 @@ from lateint_store.disk.environment import release
 from lateint_store.disk.killpoints import point
 from lateint_store.errors import CodecError, DuplicateDocument, StoreError
 from lateint_store.format import index
-from lateint_store.format.block import Encoded
+from lateint_store.format.block import EncodedDocument
 from lateint_store.format.content_digest import MODULUS, Content, document_digest, link
 from lateint_store.format.index import add_digests, entries_digest, make_entry
 from lateint_store.format.manifest import Manifest, write_manifest
-from lateint_store.format.state import Progress, State
+from lateint_store.format.state import SourceProgress, State
 from lateint_store.shards.shards import Shards, create_shard, put_state, with_shards
 from lateint_store.shards.snapshot import Snapshot
 
 
-def append_window(shards: Shards, documents: Sequence[Encoded], window: int, progress: Progress, last_run: int) -> None:
+def append_window(
+    shards: Shards, documents: Sequence[EncodedDocument], window: int, progress: SourceProgress, last_run: int
+) -> None:
     """Write the documents of a window and the progress marker in one transaction, in a new shard if the last is full.
 
     Raises: DuplicateDocument before anything changes, StoreFull.
@@ -50,7 +52,9 @@ def roll(shards: Shards, state: State) -> None:
         release(environment)
 
 
-def put_window(snapshot: Snapshot, state: State, documents: Sequence[Encoded], window: int, *, indexed: bool = True) -> State:
+def put_window(
+    snapshot: Snapshot, state: State, documents: Sequence[EncodedDocument], window: int, *, indexed: bool = True
+) -> State:
     """Put the blocks of a window behind what is there, and (if `indexed`) its ids; gives the new state."""
     end, content = state.end, state.content
     if end + len(documents) > index.MAX_ORDINAL:
@@ -107,9 +111,9 @@ def _delete(snapshot: Snapshot, manifest: Manifest, ordinals: Sequence[int]) -> 
     content = _content_without(snapshot, manifest, gone, ordinals)
     entries, tokens = [], 0
     for ordinal in ordinals:
-        head = snapshot.head(ordinal)
-        entries.append(make_entry(head.doc_id, ordinal))
-        tokens += head.rows
+        header = snapshot.record_header(ordinal)
+        entries.append(make_entry(header.doc_id, ordinal))
+        tokens += header.rows
     for entry in entries:
         if not snapshot.transaction.delete(index.KEY, entry, db=snapshot.environment.databases["ids"]):
             raise snapshot.location.damaged("an index entry is missing", index.entry_ordinal(entry))
@@ -132,18 +136,18 @@ def stored_digest(snapshot: Snapshot, manifest: Manifest, ordinal: int) -> tuple
     return document.doc_id.decode(), document.digest
 
 
-def read_encoded(snapshot: Snapshot, manifest: Manifest, ordinal: int) -> Encoded:
+def read_encoded(snapshot: Snapshot, manifest: Manifest, ordinal: int) -> EncodedDocument:
     """A stored document as it was encoded, every checksum compared. Raises: DamagedStore."""
-    head = snapshot.head(ordinal)
-    payloads = snapshot.payloads(ordinal, head, range(len(manifest.arrays)))
+    header = snapshot.record_header(ordinal)
+    payloads = snapshot.payloads(ordinal, header, range(len(manifest.arrays)))
     try:
         arrays = [
-            bytes(manifest.specs[name].unpack(payload, head.rows))
+            bytes(manifest.specs[name].unpack(payload, header.rows))
             for name, payload in zip(manifest.arrays, payloads, strict=True)
         ]
     except CodecError as error:
-        raise snapshot.location.damaged(str(error), ordinal, head.doc_id.decode(errors="replace")) from error
-    return Encoded(head.doc_id, head.rows, tuple(payloads), document_digest(head.doc_id, arrays))
+        raise snapshot.location.damaged(str(error), ordinal, header.doc_id.decode(errors="replace")) from error
+    return EncodedDocument(header.doc_id, header.rows, tuple(payloads), document_digest(header.doc_id, arrays))
 
 
 def _content_without(snapshot: Snapshot, manifest: Manifest, gone: set[int], ordinals: Sequence[int]) -> Content:
@@ -161,7 +165,7 @@ def _content_without(snapshot: Snapshot, manifest: Manifest, gone: set[int], ord
         before = neighbour(first, -1, gone)
         if before in doomed:
             continue
-        last_id = None if before is None else snapshot.head(before).doc_id.decode()
+        last_id = None if before is None else snapshot.record_header(before).doc_id.decode()
         old_id, at, inner = last_id, first, content.inner
         while at is not None and at in doomed:
             doc_id, digest = stored_digest(snapshot, manifest, at)

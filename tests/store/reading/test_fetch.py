@@ -7,6 +7,7 @@ import pytest
 
 from lateint_store import open_store
 from lateint_store.errors import DamagedStore
+from lateint_store.kernels import dispatch
 from lateint_store.reading import fetch as fetching
 from tests.campaign.layout import block_structure, records
 from tests.support.stores import build, entries, entry
@@ -17,7 +18,7 @@ TOGETHER, ONE_BY_ONE = 0, 1 << 60
 @pytest.fixture(autouse=True, params=["numpy", "kernels"])
 def passes(request, monkeypatch):
     """Everything here holds whoever makes the passes."""
-    monkeypatch.setattr(fetching, "pays", lambda saved: request.param == "kernels")
+    monkeypatch.setattr(dispatch, "worth_compiling", lambda saved: request.param == "kernels")
 
 
 def fetched(store, monkeypatch, many, ids, arrays=None):
