@@ -76,9 +76,9 @@ def command(
 
 def _is_large(corpus: str, store: str) -> bool:
     """Whether a new store of this corpus wants a look at its plan; standard input cannot be read twice."""
-    from lateint_store.format.manifest import FILE
+    from lateint_store.format.manifest import MANIFEST_FILE
 
-    if corpus == "-" or (Path(store) / FILE).exists():
+    if corpus == "-" or (Path(store) / MANIFEST_FILE).exists():
         return False
     return sum(1 for _ in islice(read_documents(corpus), LARGE + 1)) > LARGE
 

@@ -54,7 +54,7 @@ def create_store(
     """
     folder = Path(path)
     wanted = Manifest(uuid=uuid4().hex, specs=dict(specs), versions=library_versions(), **_complete(about))
-    if (folder / manifests.FILE).exists():
+    if (folder / manifests.MANIFEST_FILE).exists():
         return _continue(folder, wanted, kind)
     lock = claim_folder(folder)
     try:
@@ -99,13 +99,13 @@ def claim_folder(folder: Path) -> WriterLock:
     """
     with disk_errors(folder, "create"):
         folder.mkdir(parents=True, exist_ok=True)
-        known = {locking.FILE, manifests.FILE + ".draft"}
+        known = {locking.LOCK_FILE, manifests.MANIFEST_FILE + ".draft"}
         foreign = [entry.name for entry in folder.iterdir() if entry.name not in known and not _is_shard(entry)]
     if foreign:
         raise StoreError(f"{folder} is not empty and not a new store (it holds {foreign[0]!r}); choose another folder")
     lock = WriterLock(folder)
     try:
-        if (folder / manifests.FILE).exists():
+        if (folder / manifests.MANIFEST_FILE).exists():
             raise StoreError(f"another process made a store at {folder}; run this again")
         remove_leftovers(folder, None)
     except BaseException:

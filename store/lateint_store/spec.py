@@ -11,7 +11,7 @@ import numpy.typing as npt
 from lateint_store.errors import InputError, SpecError
 
 Array = npt.NDArray[Any]
-Rows = Literal["tokens", "one"]
+RowKind = Literal["tokens", "one"]
 
 DTYPES = ("float16", "float32", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
@@ -26,7 +26,7 @@ class ArraySpec:
 
     dtype: str
     width: int | None
-    rows: Rows = "tokens"
+    rows: RowKind = "tokens"
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:

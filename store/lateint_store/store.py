@@ -19,7 +19,7 @@ from lateint_store.disk.files import allocated_bytes
 from lateint_store.disk.locking import WriterLock
 from lateint_store.errors import CodecError, DuplicateDocument, InputError, MissingDocument, SealedStore, StoreError
 from lateint_store.format.content_digest import joined_digest
-from lateint_store.format.manifest import VERSION, Manifest
+from lateint_store.format.manifest import FORMAT_VERSION, Manifest
 from lateint_store.format.record_kernels import load_record_kernels
 from lateint_store.format.state import SourceProgress, State
 from lateint_store.kernels.dispatch import load_numba
@@ -117,7 +117,7 @@ class Store:
             "window": manifest.window,
             "shard": list(manifest.shard) if manifest.shard else None,
             "shards": len(manifest.shards),
-            "format_version": VERSION,
+            "format_version": FORMAT_VERSION,
             "uuid": manifest.uuid,
             "written_with": dict(manifest.versions),
             "read_with": library_versions(),

@@ -16,7 +16,7 @@ from lateint_store.part import Part, part
 from lateint_store.ragged import Payloads, Ragged
 from lateint_store.spec import Array, ArraySpec
 
-Rows = Sequence[int] | npt.NDArray[np.int64]
+RowCounts = Sequence[int] | npt.NDArray[np.int64]
 
 _ORDER = ("array", "layout", "bytes")
 
@@ -130,14 +130,14 @@ class Pipeline:
         """Decode one array of a document of `rows` rows, in the shape a user sees. Raises: CodecError."""
         return self.decode_many([data], [rows])[0]
 
-    def decode_many(self, payloads: Sequence[Buffer], rows: Rows) -> Ragged:
+    def decode_many(self, payloads: Sequence[Buffer], rows: RowCounts) -> Ragged:
         """Decode many documents of so many rows each into one contiguous array; for `raw` it may share memory with `Payloads`.
 
         Cost: nothing a document for `raw` without byte codecs; array codecs run once over all rows. Raises: CodecError.
         """
         return self._decoded(self.coded_rows(payloads, rows))
 
-    def coded_rows(self, payloads: Sequence[Buffer], rows: Rows) -> Ragged:
+    def coded_rows(self, payloads: Sequence[Buffer], rows: RowCounts) -> Ragged:
         """The rows of many documents as the array codecs made them, in `coded_spec`: for kernels that read codes.
 
         For `int8` and `int4` uint8 [sum(rows), bytes a row]: codes, then the scale, which nobody has looked at yet.
@@ -145,15 +145,15 @@ class Pipeline:
         """
         return self._coded(self._unpacked(payloads, rows) if self._bytes else payloads, rows)
 
-    def restore(self, unpacked: Sequence[Buffer], rows: Rows) -> Ragged:
+    def restore(self, unpacked: Sequence[Buffer], rows: RowCounts) -> Ragged:
         """Undo `array_bytes`: decode documents that have passed no byte codec. Raises: CodecError."""
         return self._decoded(self._coded(unpacked, rows))
 
-    def _unpacked(self, payloads: Sequence[Buffer], rows: Rows) -> list[Buffer]:
+    def _unpacked(self, payloads: Sequence[Buffer], rows: RowCounts) -> list[Buffer]:
         pieces = payloads.views() if isinstance(payloads, Payloads) else payloads
         return [self.unpack(data, int(count)) for data, count in zip(pieces, rows, strict=True)]
 
-    def _coded(self, unpacked: Sequence[Buffer], rows: Rows) -> Ragged:
+    def _coded(self, unpacked: Sequence[Buffer], rows: RowCounts) -> Ragged:
         """Undo the layout, after comparing every size. Raises: CodecError."""
         joined = unpacked if isinstance(unpacked, Payloads) else Payloads.join(unpacked)
         counts = np.ones(len(joined), np.int64) if self.spec.rows == "one" else np.asarray(rows, np.int64)

@@ -15,9 +15,9 @@ from lateint_store.numerics.hadamard import hadamard, pieces, signs, total
 from lateint_store.numerics.lloyd_max import borders, levels
 from lateint_store.spec import Array, ArraySpec
 
-ROUNDING = 2.0**-18
+_ROUNDING = 2.0**-18
 """Float32 rounding of a decoded number, relative to the length of its row: sums of up to 2**15 levels, a root, a quotient."""
-TINY = 2.0**-138
+_TINY = 2.0**-138
 """The rounding where a scale is so small that it has fewer bits."""
 
 
@@ -103,8 +103,8 @@ class Rotated:
         turned = hadamard((x.astype(np.float64) * signs(self.seed, x.shape[1])).T) / np.sqrt(x.shape[1])
         errors = np.sqrt(total((turned - found * (kept / np.sqrt(total(found**2)))) ** 2))
         narrow = np.finfo(x.dtype)
-        slack = (float(narrow.eps) + ROUNDING) * (kept + lengths) + float(narrow.smallest_subnormal) + TINY
-        bound: Bound = ((1 + ROUNDING) * errors + slack)[:, None]
+        slack = (float(narrow.eps) + _ROUNDING) * (kept + lengths) + float(narrow.smallest_subnormal) + _TINY
+        bound: Bound = ((1 + _ROUNDING) * errors + slack)[:, None]
         return bound
 
     @property

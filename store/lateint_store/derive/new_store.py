@@ -33,7 +33,7 @@ def write_store(out: Path, like: Manifest, windows: Iterable[StoredWindow], last
         sync_folder(out.absolute().parent)
         return Store(out, lock)
     except BaseException:
-        if not (out / manifests.FILE).exists():
+        if not (out / manifests.MANIFEST_FILE).exists():
             remove_leftovers(out, None)
         lock.release()
         raise

@@ -12,7 +12,7 @@ from lateint_store.disk.killpoints import point
 from lateint_store.errors import LateintError, StoreError, StoreFull
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-SECTOR, PAGE = 512, 4096
+_SECTOR, _PAGE = 512, 4096
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -72,9 +72,9 @@ def allocated_bytes(folder: Path) -> int:
     A file counts for no more than its length in whole pages: what a file system allocates beside it to find scattered pages
     again depends on what else was written meanwhile, and equal stores would differ.
     """
-    total = folder.stat().st_blocks * SECTOR
+    total = folder.stat().st_blocks * _SECTOR
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):  # a writer removed it meanwhile
             state = path.lstat()
-            total += min(state.st_blocks * SECTOR, -(-state.st_size // PAGE) * PAGE)
+            total += min(state.st_blocks * _SECTOR, -(-state.st_size // _PAGE) * _PAGE)
     return total

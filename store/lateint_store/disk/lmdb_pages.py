@@ -18,13 +18,13 @@ try:
 except ImportError:  # lmdb < 3.0 has no verifier: sizes and meta pages are checked all the same
     VerifyError, verify = ValueError, None  # type: ignore[assignment,misc]
 
-PAGE_HEADER = struct.Struct("=QHHI")  # page number, pad, flags, pages of an overflow extent
+_PAGE_HEADER = struct.Struct("=QHHI")  # page number, pad, flags, pages of an overflow extent
 META = struct.Struct("=IIQQ48s48sQQ")  # magic, version, address, map size, free tree, main tree, last page, txn id
 PAGE_SIZE = struct.Struct("=I")  # first field of the free tree
-MAGIC, VERSION = 0xBEEFC0DE, 1
+_MAGIC, _VERSION = 0xBEEFC0DE, 1
 OVERFLOW = 0x04
 CHUNK = 1 << 20
-ATTEMPTS = 5
+_ATTEMPTS = 5
 
 
 class PageError(ValueError):
@@ -60,7 +60,7 @@ def check_unsealed(data: Path) -> None:
 
     A walk that overlaps commits can read pages that are being recycled; it is repeated when a commit came between.
     """
-    for _ in range(ATTEMPTS):
+    for _ in range(_ATTEMPTS):
         before, problem = _examine(data)
         if problem is None:
             return
@@ -87,9 +87,9 @@ def structure_digest(data: Path) -> str:
         while page < pages:
             file.seek(page * meta.page_size)
             content = file.read(meta.page_size)
-            _, _, flags, extent = PAGE_HEADER.unpack_from(content)
+            _, _, flags, extent = _PAGE_HEADER.unpack_from(content)
             overflow = page > 1 and flags & OVERFLOW
-            digest.update(content[: PAGE_HEADER.size] if overflow else content)
+            digest.update(content[: _PAGE_HEADER.size] if overflow else content)
             page += max(1, extent) if overflow else 1
         if page != pages:
             raise PageError("its last extent reaches beyond its end")
@@ -128,12 +128,12 @@ def _examine(data: Path) -> tuple[int | None, str | None]:
 
 
 def _one_meta(file: BinaryIO, offset: int) -> Meta:
-    file.seek(offset + PAGE_HEADER.size)
+    file.seek(offset + _PAGE_HEADER.size)
     content = file.read(META.size)
     if len(content) < META.size:
         raise PageError("it is shorter than its meta pages")
     magic, version, _, _, free, main, last_page, transaction = META.unpack(content)
     page_size = PAGE_SIZE.unpack_from(free)[0]
-    if (magic, version) != (MAGIC, VERSION) or page_size & (page_size - 1) or not 256 <= page_size <= 1 << 16:
+    if (magic, version) != (_MAGIC, _VERSION) or page_size & (page_size - 1) or not 256 <= page_size <= 1 << 16:
         raise PageError("a meta page is damaged, or it was written on another kind of machine")
     return Meta(page_size, last_page, transaction, NUMBER.unpack_from(main, ROOT)[0])

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
-HEADER = struct.Struct("=QHHHH")  # page number, bytes of a key without node, flags, lower and upper end of free space
+_HEADER = struct.Struct("=QHHHH")  # page number, bytes of a key without node, flags, lower and upper end of free space
 POINTER = struct.Struct("=H")  # place of a node in its page
 NODE = struct.Struct("=HHHH")  # bytes of the value, low and high half; flags, bytes of the key
 NUMBER = struct.Struct("=Q")
@@ -68,14 +68,14 @@ class Trees:
     def nodes(self, number: int) -> Iterator[Node]:
         """Nodes of a leaf page; none of another page, none of an empty tree."""
         page = self._read(number)
-        if page and HEADER.unpack_from(page)[2] == LEAF:
+        if page and _HEADER.unpack_from(page)[2] == LEAF:
             yield from _nodes(page)
 
     def _check_duplicates(self, node: Node) -> None:
         """Duplicates of one key: a tree of their own, or a page inside the node; at other flags of that LMDB aborts."""
         if node.flags & SUB_TREE:
             self._check_order(NUMBER.unpack_from(node.value, ROOT)[0], b"", None)
-        elif HEADER.unpack_from(node.value)[2] & ~DIRTY != SUBPAGE:
+        elif _HEADER.unpack_from(node.value)[2] & ~DIRTY != SUBPAGE:
             raise TreeError("the header of a set of duplicates is damaged")
 
     def _check_order(self, number: int, low: bytes, high: bytes | None) -> None:
@@ -83,7 +83,7 @@ class Trees:
         page = self._read(number)
         if not page:
             return
-        if HEADER.unpack_from(page)[2] & BRANCH:
+        if _HEADER.unpack_from(page)[2] & BRANCH:
             nodes = list(_nodes(page))
             lows = [low, *(node.key for node in nodes[1:])]
             for node, first, behind in zip(nodes, lows, [*lows[1:], high], strict=True):
@@ -99,7 +99,7 @@ class Trees:
 
 
 def _nodes(page: bytes) -> Iterator[Node]:
-    for place in range(HEADER.size, HEADER.unpack_from(page)[3], POINTER.size):
+    for place in range(_HEADER.size, _HEADER.unpack_from(page)[3], POINTER.size):
         yield _node(page, place)
 
 
@@ -112,11 +112,11 @@ def _node(page: bytes, place: int) -> Node:
 
 def _outer_keys(page: bytes) -> tuple[bytes, bytes] | None:
     """First and last key of a leaf page; None if it has none."""
-    _, size, flags, lower, _ = HEADER.unpack_from(page)
-    count = (lower - HEADER.size) // POINTER.size
+    _, size, flags, lower, _ = _HEADER.unpack_from(page)
+    count = (lower - _HEADER.size) // POINTER.size
     if not count:
         return None
     if flags & LEAF2:
-        last = HEADER.size + size * (count - 1)
-        return page[HEADER.size : HEADER.size + size], page[last : last + size]
-    return _node(page, HEADER.size).key, _node(page, lower - POINTER.size).key
+        last = _HEADER.size + size * (count - 1)
+        return page[_HEADER.size : _HEADER.size + size], page[last : last + size]
+    return _node(page, _HEADER.size).key, _node(page, lower - POINTER.size).key

@@ -10,7 +10,7 @@ from pathlib import Path
 from lateint_store.disk.files import disk_errors
 from lateint_store.errors import StoreLocked
 
-FILE = "writer.lock"
+LOCK_FILE = "writer.lock"
 
 _held: set[int] = set()
 
@@ -24,14 +24,14 @@ class WriterLock:
     def __init__(self, store: Path) -> None:
         self.pid = os.getpid()
         with disk_errors(store, "write in"):
-            self._descriptor = os.open(store / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._descriptor = os.open(store / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "another process"
             os.close(self._descriptor)
             raise StoreLocked(
-                f"store {store} is being written by {holder} (lock {store / FILE}); wait until it has finished"
+                f"store {store} is being written by {holder} (lock {store / LOCK_FILE}); wait until it has finished"
             ) from error
         _held.add(self._descriptor)
         # Best effort: on a full disk the holder stays unnamed, the lock holds all the same.

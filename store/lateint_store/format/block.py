@@ -15,17 +15,17 @@ from typing import NamedTuple
 
 from lateint_store.errors import InputError
 
-MAGIC = b"LTB1"
-HEADER = struct.Struct("<4sHHQ8sQ")  # magic, count, flags (0), first ordinal, start of the store's uuid, window
+BLOCK_MAGIC = b"LTB1"
+BLOCK_HEADER = struct.Struct("<4sHHQ8sQ")  # magic, count, flags (0), first ordinal, start of the store's uuid, window
 CRC = struct.Struct("<I")
 _SPAN = struct.Struct("<II")
 DIGEST_SIZE = 16
-TABLE_START = HEADER.size + CRC.size
+TABLE_START = BLOCK_HEADER.size + CRC.size
 MAX_DOCUMENTS = 64
 MAX_BLOCK = 1 << 20
 MAX_RECORD = (1 << 31) - (1 << 16)
 PAGE = 4096
-PAGE_HEADER = 16
+_PAGE_HEADER = 16
 MAX_ID_BYTES = (1 << 16) - 1
 
 
@@ -90,7 +90,7 @@ class BlockFormat:
         for record in records:
             offset += len(record)
             table.append(offset)
-        start = HEADER.pack(MAGIC, len(records), 0, first, self.uuid, window)
+        start = BLOCK_HEADER.pack(BLOCK_MAGIC, len(records), 0, first, self.uuid, window)
         offsets = struct.pack(f"<{len(table)}I", *table)
         body = b"".join((start, CRC.pack(zlib.crc32(offsets, zlib.crc32(start))), offsets, *records))
         return body + hashlib.blake2b(body, digest_size=DIGEST_SIZE).digest()
@@ -107,12 +107,12 @@ class BlockFormat:
         """Check header and offset table. Raises: BlockError."""
         if len(value) < TABLE_START + DIGEST_SIZE:
             raise BlockError(f"a block of {len(value)} bytes")
-        magic, count, flags, first, uuid, window = HEADER.unpack_from(value)
+        magic, count, flags, first, uuid, window = BLOCK_HEADER.unpack_from(value)
         end = TABLE_START + CRC.size * (count + 1)
-        if magic != MAGIC or flags != 0 or not 1 <= count <= MAX_DOCUMENTS or end + DIGEST_SIZE > len(value):
+        if magic != BLOCK_MAGIC or flags != 0 or not 1 <= count <= MAX_DOCUMENTS or end + DIGEST_SIZE > len(value):
             raise BlockError("the header of a block is not one")
-        crc = zlib.crc32(value[TABLE_START:end], zlib.crc32(value[: HEADER.size]))
-        if crc != CRC.unpack_from(value, HEADER.size)[0]:
+        crc = zlib.crc32(value[TABLE_START:end], zlib.crc32(value[: BLOCK_HEADER.size]))
+        if crc != CRC.unpack_from(value, BLOCK_HEADER.size)[0]:
             raise BlockError("the checksum of a block's header does not match")
         if uuid != self.uuid or first != key:
             raise BlockError(f"the block belongs to store {uuid.hex()}, ordinal {first}")
@@ -166,7 +166,7 @@ class Block:
 def _best_count(sizes: Sequence[int]) -> int:
     """How many of the next documents to put in a block, given the bytes of each with its offset."""
     totals: list[int] = []
-    total = TABLE_START + CRC.size + DIGEST_SIZE + PAGE_HEADER
+    total = TABLE_START + CRC.size + DIGEST_SIZE + _PAGE_HEADER
     for size in sizes:
         total += size
         if totals and total > MAX_BLOCK:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-KEY = b"ids"
+INDEX_KEY = b"ids"
 ENTRY_SIZE = 12
 PREFIX_SIZE = 7
 MAX_ORDINAL = (1 << 40) - 1

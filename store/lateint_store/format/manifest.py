@@ -13,9 +13,9 @@ from lateint_store.codecs.pipeline import Pipeline
 from lateint_store.disk.files import replace_file
 from lateint_store.errors import DamagedStore, InputError, LateintError, SpecError, StoreError, StoreNotFound
 
-FILE = "manifest.json"
+MANIFEST_FILE = "manifest.json"
 FORMAT = "lateint store"
-VERSION = 1
+FORMAT_VERSION = 1
 WINDOW = 512
 DOCUMENTS_PER_SHARD = 1_000_000
 MAP_SIZE = 64 << 30
@@ -92,7 +92,7 @@ class Manifest:
         data["specs"] = self.identity()["codecs"]
         data["shard"] = self.identity()["shard"]
         data["shards"] = [{entry.name: getattr(shard, entry.name) for entry in fields(shard)} for shard in self.shards]
-        data |= {"format": FORMAT, "format_version": VERSION, "min_reader_version": VERSION}
+        data |= {"format": FORMAT, "format_version": FORMAT_VERSION, "min_reader_version": FORMAT_VERSION}
         return data
 
     @classmethod
@@ -112,7 +112,7 @@ def write_manifest(store: Path, manifest: Manifest) -> None:
         text = _canonical(data | {"digest": _digest(data)})
     except (TypeError, ValueError) as error:
         raise InputError(f"a store's model, fingerprint, head and canary must be JSON: {error}") from error
-    replace_file(store / FILE, text.encode(), 0o444 if manifest.sealed else 0o644)
+    replace_file(store / MANIFEST_FILE, text.encode(), 0o444 if manifest.sealed else 0o644)
 
 
 def read_manifest(store: Path) -> Manifest:
@@ -121,19 +121,19 @@ def read_manifest(store: Path) -> Manifest:
     Raises: StoreNotFound, DamagedStore, StoreError for a format version that this reader does not know.
     """
     try:
-        text = (store / FILE).read_bytes()
+        text = (store / MANIFEST_FILE).read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise StoreNotFound(f"no store at {store}: {store / FILE} does not exist") from error
+        raise StoreNotFound(f"no store at {store}: {store / MANIFEST_FILE} does not exist") from error
     except OSError as error:
-        raise StoreError(f"cannot read {store / FILE}: {error.strerror}") from error
+        raise StoreError(f"cannot read {store / MANIFEST_FILE}: {error.strerror}") from error
     try:
         data = json.loads(text)
         if data.pop("digest") != _digest(data):
             raise ValueError("its digest does not match")
-        if data["format"] != FORMAT or data["min_reader_version"] > VERSION:
+        if data["format"] != FORMAT or data["min_reader_version"] > FORMAT_VERSION:
             raise StoreError(
                 f"store {store} has format {data['format']!r}, version {data['format_version']}, readable from "
-                f"version {data['min_reader_version']}; this one reads {FORMAT!r} up to {VERSION}: install a newer one"
+                f"version {data['min_reader_version']}; this one reads {FORMAT!r} up to {FORMAT_VERSION}: install a newer one"
             )
         return Manifest.from_json(data)
     except SpecError as error:
@@ -141,7 +141,7 @@ def read_manifest(store: Path) -> Manifest:
     except StoreError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, LateintError) as error:
-        raise DamagedStore(str(store), f"{FILE}: {error}") from error
+        raise DamagedStore(str(store), f"{MANIFEST_FILE}: {error}") from error
 
 
 def _canonical(data: Mapping[str, Any]) -> str:

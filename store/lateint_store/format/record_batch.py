@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lateint_store.codecs.codec import Buffer
-from lateint_store.format.block import CRC, DIGEST_SIZE, HEADER, MAGIC, MAX_DOCUMENTS, TABLE_START, BlockFormat
+from lateint_store.format.block import BLOCK_HEADER, BLOCK_MAGIC, CRC, DIGEST_SIZE, MAX_DOCUMENTS, TABLE_START, BlockFormat
 from lateint_store.format.record_kernels import Flags, Numbers, check_headers, copy_checked, starts_of
 from lateint_store.kernels.dispatch import with_kernel
 from lateint_store.ragged import Payloads
@@ -89,10 +89,10 @@ def read_tables(format: BlockFormat, blocks: Blocks, owners: Numbers, ordinals: 
     headers = _structs(copied, places, _HEADER)
     counts, firsts = headers["count"].astype(np.int64), headers["first"].astype(np.int64)
     ends = TABLE_START + CRC.size * (counts + 1)
-    sound = (headers["magic"] == int.from_bytes(MAGIC, "little")) & (headers["flags"] == 0)
+    sound = (headers["magic"] == int.from_bytes(BLOCK_MAGIC, "little")) & (headers["flags"] == 0)
     sound &= (headers["uuid"] == int.from_bytes(format.uuid, "little")) & (counts <= MAX_DOCUMENTS)
     sound &= (ends + DIGEST_SIZE <= sizes) & (headers["first"] == np.frombuffer(b"".join(keys), ">u8"))
-    starts = map(zlib.crc32, _slices(copied, places, places + HEADER.size))
+    starts = map(zlib.crc32, _slices(copied, places, places + BLOCK_HEADER.size))
     crcs = map(zlib.crc32, _slices(copied, places + TABLE_START, places + ends), starts)
     sound &= headers["crc"] == np.fromiter(crcs, np.uint32, len(views))
     inside = ordinals - firsts[owners]

@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lateint_store.codecs.codec import Buffer
-from lateint_store.format.block import DIGEST_SIZE, HEADER, MAGIC, MAX_DOCUMENTS, TABLE_START, BlockFormat
+from lateint_store.format.block import BLOCK_HEADER, BLOCK_MAGIC, DIGEST_SIZE, MAX_DOCUMENTS, TABLE_START, BlockFormat
 from lateint_store.kernels.compiled import compiled
 
 Numbers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-_CODE = int.from_bytes(MAGIC, "little")
-_CRC_AT, _TABLE, _BEHIND, _MOST = HEADER.size, TABLE_START, DIGEST_SIZE, MAX_DOCUMENTS
+_CODE = int.from_bytes(BLOCK_MAGIC, "little")
+_CRC_AT, _TABLE, _BEHIND, _MOST = BLOCK_HEADER.size, TABLE_START, DIGEST_SIZE, MAX_DOCUMENTS
 _ONES = np.uint32(0xFFFFFFFF)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from lateint_store.format.content_digest import Content
 
-KEY = b"state"
-DIGEST_SIZE = 16
+STATE_KEY = b"state"
+_DIGEST_SIZE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class State:
     @classmethod
     def from_bytes(cls, data: bytes, uuid: bytes) -> State:
         """The inverse of `to_bytes`. Raises: ValueError if the bytes are not what was written."""
-        body = data[DIGEST_SIZE:]
-        if data[:DIGEST_SIZE] != _digest(uuid, body):
+        body = data[_DIGEST_SIZE:]
+        if data[:_DIGEST_SIZE] != _digest(uuid, body):
             raise ValueError("the digest of the state record does not match")
         fields: dict[str, Any] = json.loads(body)
         fields["index"] = int(fields["index"], 16)
@@ -71,4 +71,4 @@ class State:
 
 
 def _digest(uuid: bytes, body: bytes) -> bytes:
-    return hashlib.blake2b(uuid + body, digest_size=DIGEST_SIZE).digest()
+    return hashlib.blake2b(uuid + body, digest_size=_DIGEST_SIZE).digest()

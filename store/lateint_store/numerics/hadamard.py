@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from lateint_store.spec import Array
 
-TOGETHER = 1000
+_COLUMNS_AT_ONCE = 1000
 """Columns turned at a time: few enough for the cache, and no power of two, whose rows would share their cache lines."""
 
 
@@ -51,7 +51,7 @@ def hadamard(x: Array) -> Array:
 
 def pieces(columns: int) -> Iterator[slice]:
     """Cut many columns into runs that are turned in the cache."""
-    return (slice(start, start + TOGETHER) for start in range(0, columns, TOGETHER))
+    return (slice(start, start + _COLUMNS_AT_ONCE) for start in range(0, columns, _COLUMNS_AT_ONCE))
 
 
 def total(x: Array) -> Array:

@@ -32,7 +32,7 @@ from lateint_store.format.state import State
 from lateint_store.shards.snapshot import Snapshot
 
 FOLDER = "shard-{:04d}"
-ATTEMPTS = 5
+_ATTEMPTS = 5
 
 
 def locate(path: Path, manifest: Manifest, number: int) -> Location:
@@ -110,14 +110,14 @@ class Shards:
     def _look(self) -> tuple[int, int, int] | None:
         """What tells one manifest file from the next; None if it is not there."""
         try:
-            status = (self.path / manifests.FILE).stat()
+            status = (self.path / manifests.MANIFEST_FILE).stat()
         except OSError:
             return None
         return status.st_ino, status.st_mtime_ns, status.st_size
 
     def refresh(self) -> None:
         """Open what the manifest lists. A compaction in between removes folders: then read the manifest again."""
-        for _ in range(ATTEMPTS):
+        for _ in range(_ATTEMPTS):
             stamp = self._look()
             manifest = read_manifest(self.path)
             opened: list[tuple[Environment, Location]] = []
@@ -177,7 +177,7 @@ def create_shard(path: Path, manifest: Manifest, state: State) -> tuple[ShardFil
 def put_state(snapshot: Snapshot, state: State) -> None:
     """Write the state record of a shard."""
     data = state.to_bytes(snapshot.format.uuid)
-    snapshot.transaction.put(states.KEY, data, db=snapshot.environment.databases["state"])
+    snapshot.transaction.put(states.STATE_KEY, data, db=snapshot.environment.databases["state"])
 
 
 def remove_leftovers(path: Path, manifest: Manifest | None) -> None:

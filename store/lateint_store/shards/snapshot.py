@@ -14,7 +14,7 @@ from lateint_store.codecs.codec import Buffer
 from lateint_store.disk.environment import Environment, Location
 from lateint_store.format import index, state
 from lateint_store.format.block import Block, BlockError, BlockFormat, RecordHeader
-from lateint_store.format.index import KEY, PREFIX_SIZE, entry_ordinal, id_prefix
+from lateint_store.format.index import INDEX_KEY, PREFIX_SIZE, entry_ordinal, id_prefix
 from lateint_store.format.record_batch import Blocks
 from lateint_store.format.state import State
 
@@ -40,7 +40,7 @@ class Snapshot:
 
     def state(self) -> State:
         """The state record. Raises: DamagedStore."""
-        data = self.transaction.get(state.KEY, db=self.environment.databases["state"])
+        data = self.transaction.get(state.STATE_KEY, db=self.environment.databases["state"])
         try:
             if data is None:
                 raise ValueError("the state record is missing")
@@ -51,7 +51,7 @@ class Snapshot:
     def lookup(self, doc_id: bytes) -> int | None:
         """First ordinal that the index names for an id; almost always the right one, the id in the record decides."""
         prefix = id_prefix(doc_id)
-        if self._ids.set_range_dup(KEY, prefix + _LOWEST):
+        if self._ids.set_range_dup(INDEX_KEY, prefix + _LOWEST):
             entry = bytes(self._ids.value())
             if entry.startswith(prefix):
                 return entry_ordinal(entry)
@@ -60,7 +60,7 @@ class Snapshot:
     def lookup_all(self, prefixes: Sequence[bytes]) -> npt.NDArray[np.int64]:
         """`lookup` for the digests of many ids, int64 [k]; -1 where the index names none. Quickest where they are sorted."""
         seek, value, none = self._ids.set_range_dup, self._ids.value, bytes(index.ENTRY_SIZE)
-        entries = [value() if seek(KEY, prefix + _LOWEST) else none for prefix in prefixes]
+        entries = [value() if seek(INDEX_KEY, prefix + _LOWEST) else none for prefix in prefixes]
         if wrong := set(map(len, entries)) - {index.ENTRY_SIZE}:
             raise self.location.damaged(f"an entry of the id index has {min(wrong)} bytes")
         return index.named_ordinals(b"".join(entries), b"".join(prefixes))
@@ -150,9 +150,9 @@ class Snapshot:
     def entries(self, database: str) -> bytes:
         """All 12-byte entries of `ids` or `deleted`, in order."""
         cursor = self.transaction.cursor(self.environment.databases[database])
-        rows = cursor.getmulti([KEY], dupdata=True, dupfixed_bytes=index.ENTRY_SIZE, keyfixed=True)
-        table = np.frombuffer(rows, np.uint8).reshape(-1, len(KEY) + index.ENTRY_SIZE)
-        return table[:, len(KEY) :].tobytes()
+        rows = cursor.getmulti([INDEX_KEY], dupdata=True, dupfixed_bytes=index.ENTRY_SIZE, keyfixed=True)
+        table = np.frombuffer(rows, np.uint8).reshape(-1, len(INDEX_KEY) + index.ENTRY_SIZE)
+        return table[:, len(INDEX_KEY) :].tobytes()
 
     def deleted(self) -> npt.NDArray[np.int64]:
         """Ordinals of deleted documents, sorted. Raises: DamagedStore if they are not what was written."""

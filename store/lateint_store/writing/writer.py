@@ -86,7 +86,7 @@ def put_window(
 def put_entries(snapshot: Snapshot, database: str, entries: Sequence[bytes], *, append: bool = False) -> None:
     """Insert entries in the index or in the list of deleted documents."""
     cursor = snapshot.transaction.cursor(snapshot.environment.databases[database])
-    _, added = cursor.putmulti([(index.KEY, entry) for entry in sorted(entries)], dupdata=True, append=append)
+    _, added = cursor.putmulti([(index.INDEX_KEY, entry) for entry in sorted(entries)], dupdata=True, append=append)
     if added != len(entries):
         raise snapshot.location.damaged(f"{len(entries) - added} entries of {database!r} are there already")
 
@@ -115,7 +115,7 @@ def _delete(snapshot: Snapshot, manifest: Manifest, ordinals: Sequence[int]) -> 
         entries.append(make_entry(header.doc_id, ordinal))
         tokens += header.rows
     for entry in entries:
-        if not snapshot.transaction.delete(index.KEY, entry, db=snapshot.environment.databases["ids"]):
+        if not snapshot.transaction.delete(index.INDEX_KEY, entry, db=snapshot.environment.databases["ids"]):
             raise snapshot.location.damaged("an index entry is missing", index.entry_ordinal(entry))
     put_entries(snapshot, "deleted", entries)
     digest = entries_digest(b"".join(entries))
