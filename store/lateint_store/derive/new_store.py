@@ -1,4 +1,4 @@
-"""A new store made of the documents of others: what merging and recoding write."""
+"""Write a new store from the documents of existing ones, for merging and recoding."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from lateint_store.writing.rewrite import StoredWindow, rewrite
 
 
 def write_store(out: Path, like: Manifest, windows: Iterable[StoredWindow], last: State) -> Store:
-    """Write windows into a new store at `out`, open for writing, that is otherwise `like` another; its manifest comes last.
+    """Write windows into a new store at `out`, with the manifest `like` of another; return it, open for writing.
 
-    `last`: progress and last window. An interruption leaves no store. Raises: StoreError, StoreLocked, StoreFull.
+    `last`: progress and last window. The manifest is written last, so an interruption leaves no store.
+    Raises: StoreError, StoreLocked, StoreFull.
     """
     lock = claim_folder(out)
     try:

@@ -1,6 +1,6 @@
-"""Checks of an LMDB file before LMDB maps it: a truncated file would kill the process, a damaged tree mislead it.
+"""Check an LMDB file before LMDB maps it: a truncated file would kill the process, a damaged tree would mislead it.
 
-Source: the page layout of LMDB 0.9 (data version 1), 64 bits, in the byte order of the machine.
+Source: the page layout of LMDB 0.9 (data version 1), 64-bit, in the byte order of the machine.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from lateint_store.disk.lmdb_trees import NUMBER, ROOT, Trees
 
 try:
     from lmdb.verify import VerifyError, verify
-except ImportError:  # lmdb < 3.0 has no verifier: sizes and meta pages are checked all the same
+except ImportError:  # lmdb < 3.0 has no verifier; sizes and meta pages are still checked
     VerifyError, verify = ValueError, None  # type: ignore[assignment,misc]
 
-_PAGE_HEADER = struct.Struct("=QHHI")  # page number, pad, flags, pages of an overflow extent
+_PAGE_HEADER = struct.Struct("=QHHI")  # page number, padding, flags, pages of an overflow extent
 META = struct.Struct("=IIQQ48s48sQQ")  # magic, version, address, map size, free tree, main tree, last page, txn id
 PAGE_SIZE = struct.Struct("=I")  # first field of the free tree
 _MAGIC, _VERSION = 0xBEEFC0DE, 1
@@ -28,12 +28,12 @@ _ATTEMPTS = 5
 
 
 class PageError(ValueError):
-    """An LMDB file is not what was written."""
+    """An LMDB file is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """What one of the two meta pages says."""
+    """The fields of a meta page that the checks need."""
 
     page_size: int
     last_page: int
@@ -42,12 +42,12 @@ class Meta:
 
 
 def read_meta(file: BinaryIO) -> Meta:
-    """The newer of both meta pages; they must be of consecutive transactions. Raises: PageError."""
+    """The newer of the two meta pages. Raises: PageError unless they are of consecutive transactions."""
     return read_metas(file)[1]
 
 
 def read_metas(file: BinaryIO) -> tuple[Meta, Meta]:
-    """Both meta pages, the older one first."""
+    """Both meta pages, the older one first. Raises: PageError unless they are of consecutive transactions."""
     first = _one_meta(file, 0)
     second = _one_meta(file, first.page_size)
     if first.page_size != second.page_size or abs(first.transaction - second.transaction) > 1:
@@ -56,9 +56,9 @@ def read_metas(file: BinaryIO) -> tuple[Meta, Meta]:
 
 
 def check_unsealed(data: Path) -> None:
-    """Check sizes and tree structure of a file that may be in use by a writer. Raises: PageError.
+    """Check sizes and tree structure of a file that a writer may be using. Raises: PageError.
 
-    A walk that overlaps commits can read pages that are being recycled; it is repeated when a commit came between.
+    A walk that overlaps a commit can read recycled pages, so it is repeated if the transaction changed meanwhile.
     """
     for _ in range(_ATTEMPTS):
         before, problem = _examine(data)
@@ -74,9 +74,9 @@ def check_unsealed(data: Path) -> None:
 
 
 def structure_digest(data: Path) -> str:
-    """Digest of everything in a file but the contents of overflow pages (which have checksums of their own).
+    """Digest of a whole file except the contents of overflow pages, which have checksums of their own.
 
-    Raises: PageError where the file is no sequence of pages. Cost: one small read a page or extent.
+    Raises: PageError if the file is not a sequence of pages. Cost: one small read per page or extent.
     """
     digest = hashlib.blake2b(digest_size=32)
     with data.open("rb") as file:
@@ -106,7 +106,7 @@ def file_digest(data: Path) -> str:
 
 
 def _examine(data: Path) -> tuple[int | None, str | None]:
-    """Transaction that was examined (None: no meta page) and what is wrong with it (None: nothing)."""
+    """The transaction that was examined (None: no meta page) and the problem found (None: no problem)."""
     transaction = None
     try:
         with data.open("rb") as file:
@@ -120,8 +120,8 @@ def _examine(data: Path) -> tuple[int | None, str | None]:
             if not errors:
                 trees = Trees(file, meta.page_size, meta.last_page)
                 trees.check(meta.root)
-                for one in (older, meta):
-                    trees.check_transaction(one.root, one.transaction)
+                for page in (older, meta):
+                    trees.check_transaction(page.root, page.transaction)
     except (VerifyError, ValueError, IndexError, struct.error, RecursionError) as error:
         return transaction, f"its pages cannot be read: {error}"
     return transaction, errors[0] if errors else None

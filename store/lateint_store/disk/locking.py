@@ -1,4 +1,4 @@
-"""One writer a store: a lock on a file of our own (closing LMDB's lock file would drop LMDB's locks)."""
+"""One writer per store: a lock on a file of its own, because closing LMDB's lock file would drop LMDB's locks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _held: set[int] = set()
 
 
 class WriterLock:
-    """Holds the lock from construction to `release`; the kernel drops it when the process dies.
+    """Holds the lock from construction to `release`; the operating system drops it when the process dies.
 
-    Raises: StoreLocked naming the holder, StoreError where the folder cannot be written.
+    Raises: StoreLocked naming the holder; StoreError if the folder cannot be written.
     """
 
     def __init__(self, store: Path) -> None:
@@ -34,7 +34,7 @@ class WriterLock:
                 f"store {store} is being written by {holder} (lock {store / LOCK_FILE}); wait until it has finished"
             ) from error
         _held.add(self._descriptor)
-        # Best effort: on a full disk the holder stays unnamed, the lock holds all the same.
+        # Best effort: on a full disk the holder stays unnamed, but the lock holds.
         try:
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"process {self.pid} on {socket.gethostname()}\n".encode(), 0)
@@ -42,14 +42,14 @@ class WriterLock:
             pass
 
     def release(self) -> None:
-        """Let the next writer in; safe to call again, and in a forked child (where the parent keeps the lock)."""
+        """Release the lock. Safe to call again, and in a forked child, where the parent keeps the lock."""
         if self._descriptor in _held and self.pid == os.getpid():
             _held.discard(self._descriptor)
             os.close(self._descriptor)
 
 
 def _close_inherited() -> None:
-    """In a forked child: drop the inherited descriptors, or the child would hold the lock beyond the parent's end."""
+    """Close the inherited descriptors in a forked child, which would otherwise hold the lock after the parent's end."""
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()

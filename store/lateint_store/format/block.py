@@ -1,7 +1,7 @@
-"""Blocks: the values in LMDB, each holding consecutive documents of one window. store/README.md draws the layout.
+"""Blocks: the values in LMDB, each with consecutive documents of one window. store/README.md specifies the layout.
 
-A read touches the header, the offset table and the document's own bytes, so large blocks cost no read amplification,
-and few values mean little page slack.
+A read touches the header, the offset table and the document's own bytes, so large blocks cost no read amplification.
+Few values leave little slack in pages.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ MAX_ID_BYTES = (1 << 16) - 1
 
 
 class BlockError(ValueError):
-    """A block or record is not what was written; the reader adds the place and raises DamagedStore."""
+    """A block or record is damaged; the reader adds the location and raises DamagedStore."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedDocument:
-    """One document ready to be written: id (UTF-8), rows, payload of each array in name order, content digest."""
+    """One document ready to write: id (UTF-8), rows, payload of each array in name order, content digest."""
 
     doc_id: bytes
     rows: int
@@ -44,7 +44,7 @@ class EncodedDocument:
 
 
 class RecordHeader(NamedTuple):
-    """The checked header of a document's record; `start` is where its payloads begin in the block."""
+    """The checked header of a document's record. `start`: offset of its payloads in the block."""
 
     doc_id: bytes
     rows: int
@@ -54,7 +54,7 @@ class RecordHeader(NamedTuple):
 
 
 class BlockFormat:
-    """Reads and writes the blocks of one store: `arrays` payloads a record, bound to the store's uuid."""
+    """Reads and writes the blocks of one store: `arrays` payloads per record, bound to the store's uuid."""
 
     def __init__(self, uuid: bytes, arrays: int) -> None:
         self.uuid = uuid[:8]
@@ -63,16 +63,16 @@ class BlockFormat:
         self.record_header = struct.Struct(f"<IHI{arrays}I{arrays}I")  # crc, id bytes, rows, lengths, payload checksums
 
     def record_size(self, document: EncodedDocument) -> int:
-        """Bytes of a document's record. Raises: InputError for one beyond 2 GiB."""
+        """Bytes of a document's record. Raises: InputError above 2 GiB."""
         size = self.record_header.size + len(document.doc_id) + sum(map(len, document.payloads))
         if size > MAX_RECORD:
             raise InputError(f"document {document.doc_id.decode()!r}: {size} encoded bytes, at most {MAX_RECORD} fit")
         return size
 
     def split(self, documents: Sequence[EncodedDocument]) -> list[Sequence[EncodedDocument]]:
-        """Cut the documents of a window into blocks: at most 64 documents and about 1 MiB each.
+        """Cut the documents of a window into blocks of at most 64 documents and about 1 MiB.
 
-        The end is where, among the upper half of the possible counts, the least of the last page stays empty.
+        Of the upper half of the possible counts, each block takes the one that leaves the least of its last page empty.
         """
         sizes = [self.record_size(document) + CRC.size for document in documents]
         blocks, start = [], 0
@@ -83,8 +83,8 @@ class BlockFormat:
         return blocks
 
     def write(self, documents: Sequence[EncodedDocument], first: int, window: int) -> bytes:
-        """The block of `documents`, the first of which has ordinal `first`."""
-        records = [self._record(document, first + place) for place, document in enumerate(documents)]
+        """The bytes of a block of `documents`, whose ordinals start with `first`."""
+        records = [self._record(document, first + index) for index, document in enumerate(documents)]
         offset = TABLE_START + CRC.size * (len(records) + 1)
         table = [offset]
         for record in records:
@@ -96,7 +96,7 @@ class BlockFormat:
         return body + hashlib.blake2b(body, digest_size=DIGEST_SIZE).digest()
 
     def _record(self, document: EncodedDocument, ordinal: int) -> bytes:
-        """One document's record; its checksum covers uuid, ordinal and the checksums of the payloads."""
+        """The bytes of one document's record; its checksum covers uuid, ordinal and the checksums of the payloads."""
         header = self.record_header.pack(
             0, len(document.doc_id), document.rows, *map(len, document.payloads), *map(zlib.crc32, document.payloads)
         )
@@ -104,13 +104,13 @@ class BlockFormat:
         return b"".join((CRC.pack(crc), header[CRC.size :], document.doc_id, *document.payloads))
 
     def open(self, value: memoryview, key: int) -> Block:
-        """Check header and offset table. Raises: BlockError."""
+        """Check a block's header and offset table. Raises: BlockError."""
         if len(value) < TABLE_START + DIGEST_SIZE:
             raise BlockError(f"a block of {len(value)} bytes")
         magic, count, flags, first, uuid, window = BLOCK_HEADER.unpack_from(value)
         end = TABLE_START + CRC.size * (count + 1)
         if magic != BLOCK_MAGIC or flags != 0 or not 1 <= count <= MAX_DOCUMENTS or end + DIGEST_SIZE > len(value):
-            raise BlockError("the header of a block is not one")
+            raise BlockError("the header of a block is damaged")
         crc = zlib.crc32(value[TABLE_START:end], zlib.crc32(value[: BLOCK_HEADER.size]))
         if crc != CRC.unpack_from(value, BLOCK_HEADER.size)[0]:
             raise BlockError("the checksum of a block's header does not match")
@@ -121,7 +121,7 @@ class BlockFormat:
 
 @dataclass(slots=True, eq=False)
 class Block:
-    """A view of one block whose header was checked; valid as long as its read transaction."""
+    """A view of one block with a checked header; valid as long as its read transaction."""
 
     format: BlockFormat
     value: memoryview
@@ -142,11 +142,11 @@ class Block:
         if payloads + sum(lengths) != end:
             raise BlockError("the lengths of a record do not add up")
         if zlib.crc32(value[start + CRC.size : payloads], (format.seed ^ ordinal) & 0xFFFFFFFF) != crc:
-            raise BlockError("the checksum of a record's header does not match")
+            raise BlockError("the checksum of a record header does not match")
         return RecordHeader(bytes(value[after:payloads]), rows, payloads, lengths, tuple(sizes[format.arrays :]))
 
     def payloads(self, header: RecordHeader, columns: Sequence[int]) -> list[bytes]:
-        """Copy out the payloads of the arrays number `columns`. Raises: BlockError."""
+        """Copy the payloads of the arrays number `columns` and compare their checksums. Raises: BlockError."""
         copies = []
         for column in columns:
             start = header.start + sum(header.lengths[:column])
@@ -157,14 +157,14 @@ class Block:
         return copies
 
     def check_digest(self) -> None:
-        """Compare the digest of the whole block. Raises: BlockError."""
+        """Compare the digest of the whole block. Raises: BlockError if it differs."""
         body, stored = self.value[:-DIGEST_SIZE], self.value[-DIGEST_SIZE:]
         if hashlib.blake2b(body, digest_size=DIGEST_SIZE).digest() != stored:
             raise BlockError("the digest of a block does not match")
 
 
 def _best_count(sizes: Sequence[int]) -> int:
-    """How many of the next documents to put in a block, given the bytes of each with its offset."""
+    """How many of the next documents to put in a block, given the bytes of each record and its table entry."""
     totals: list[int] = []
     total = TABLE_START + CRC.size + DIGEST_SIZE + _PAGE_HEADER
     for size in sizes:

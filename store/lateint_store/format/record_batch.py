@@ -30,32 +30,32 @@ _SPAN = np.dtype([("span", "<u4", (2,))])
 
 @dataclass(eq=False)
 class Blocks:
-    """Blocks as they lie in LMDB's map, with their keys. Nothing of them may outlive the transaction."""
+    """Views of blocks in LMDB's memory map, with their keys; valid as long as the transaction."""
 
     keys: Sequence[Buffer]
     views: Sequence[Buffer]
 
     @cached_property
     def sizes(self) -> Numbers:
-        """Bytes of each."""
+        """Bytes of each block."""
         return np.fromiter(map(len, self.views), np.int64, len(self.views))
 
     @cached_property
     def addresses(self) -> Numbers:
-        """Where each begins in memory; of one without bytes, 0."""
+        """Memory address of each block, 0 for an empty one."""
         return starts_of(self.views)
 
     def of(self, owners: Numbers) -> list[Buffer]:
-        """The block of each record."""
+        """The block of each record, given the indices of the blocks."""
         return [self.views[owner] for owner in owners.tolist()]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PayloadSource:
-    """Payloads of one array.
+    """The payloads of one array in k records.
 
-    Int64 [k] where each starts and ends in its block, the one of `blocks` that `owners` numbers, and the checksums that their
-    records state.
+    `owners`: index in `blocks` of the block of each record, int64 [k]; `starts`, `ends`: offsets of the payload in its
+    block, int64 [k]; `checksums`: as the record states them, uint32 [k].
     """
 
     blocks: Blocks
@@ -66,19 +66,19 @@ class PayloadSource:
 
     @property
     def addresses(self) -> Numbers:
-        """Where each begins in memory."""
+        """Memory address of each payload."""
         return self.blocks.addresses[self.owners] + self.starts
 
     def views(self) -> list[Buffer]:
-        """Their bytes, without a copy."""
+        """The bytes of each payload, without a copy."""
         cuts = zip(self.blocks.of(self.owners), self.starts.tolist(), self.ends.tolist(), strict=True)
         return [block[start:end] for block, start, end in cuts]
 
 
 def read_tables(format: BlockFormat, blocks: Blocks, owners: Numbers, ordinals: Numbers) -> tuple[Numbers, Flags]:
-    """Where the record of each ordinal begins and ends in its block, the one of `blocks` that `owners` numbers: int64 [k, 2].
+    """Find the record of each ordinal: its start and end in block `owners[i]` of `blocks`, int64 [k, 2].
 
-    And whether that block has the right key, a sound header and table, this ordinal, and room for the record: bool [k].
+    Also bool [k]: whether that block has the right key, a sound header and table, this ordinal, and room for the record.
     """
     keys, views, sizes = blocks.keys, blocks.views, blocks.sizes
     if set(map(len, keys)) - {_KEY_SIZE} or (sizes < TABLE_START + DIGEST_SIZE).any():
@@ -104,8 +104,10 @@ def read_tables(format: BlockFormat, blocks: Blocks, owners: Numbers, ordinals: 
 
 @dataclass(slots=True)
 class RecordHeaders:
-    """What k records state: `rows` int64 [k]; `edges`, where payloads begin in the block and where the last one ends, int64
-    [k, arrays + 1]; `checksums` of the payloads, [k, arrays].
+    """The headers of k records.
+
+    `rows` int64 [k]; `edges`, offsets in the block where each payload starts and the last one ends, int64 [k, arrays + 1];
+    `checksums` of the payloads, uint32 [k, arrays].
     """
 
     rows: Numbers
@@ -132,7 +134,7 @@ def _read_compiled(
 def read_records(
     format: BlockFormat, blocks: Blocks, owners: Numbers, ordinals: Numbers, doc_ids: Sequence[bytes]
 ) -> tuple[RecordHeaders, Flags]:
-    """The header of each record, in the block that `owners` numbers, and which are sound and of the ids expected: bool [k]."""
+    """Read the header of each record, in block `owners[i]` of `blocks`; bool [k]: whether it is sound and has the id."""
     spans, located = read_tables(format, blocks, owners, ordinals)
     headers, sound = read_headers(format, blocks.of(owners), np.where(located[:, None], spans, 0), ordinals, doc_ids)
     return headers, sound & located
@@ -148,7 +150,7 @@ def _copy_compiled(sources: Sequence[PayloadSource], order: Numbers) -> tuple[Pa
 
 @with_kernel(_copy_compiled, saved_ns=1_000)
 def copy_payloads(sources: Sequence[PayloadSource], order: Numbers) -> tuple[Payloads, Flags]:
-    """Copies of payloads in some order, and which of these are what was written: bool [k]."""
+    """Copy payloads in the given order; bool [k]: whether the checksum of each matches."""
     expected = np.concatenate([source.checksums for source in sources])[order]
     views = [view for source in sources for view in source.views()]
     copied = Payloads.join([views[index] for index in order.tolist()])
@@ -159,12 +161,12 @@ def copy_payloads(sources: Sequence[PayloadSource], order: Numbers) -> tuple[Pay
 def read_headers(
     format: BlockFormat, blocks: Sequence[Buffer], spans: Numbers, ordinals: Numbers, doc_ids: Sequence[bytes]
 ) -> tuple[RecordHeaders, Flags]:
-    """The header of each record, which stands in its block at `spans`, and which are sound and of the ids expected."""
+    """Read the header of each record, at `spans` in its block; bool [k]: whether it is sound and has the id."""
     (starts, ends), size = spans.T, format.record_header.size
     expected = size + np.fromiter(map(len, doc_ids), np.int64, len(doc_ids))
     taken = np.minimum(expected, np.maximum(ends - starts, 0))
     cuts = zip(blocks, starts.tolist(), (starts + taken).tolist(), strict=True)
-    # A record that is too short for its header is not sound: what is taken for the rest are the bytes behind, or these zeros.
+    # A record too short for its header is not sound; the bytes that follow, or these zeros, stand in for the rest.
     copied = b"".join([*(block[start:end] for block, start, end in cuts), bytes(size)])
     places = np.cumsum(taken) - taken
     headers = _structs(copied, places, _header_type(format))
@@ -178,7 +180,7 @@ def read_headers(
 
 
 def _header_type(format: BlockFormat) -> np.dtype[np.void]:
-    """The numbers of a record's header, as `BlockFormat.header` packs them."""
+    """The numpy dtype of a record header, as `BlockFormat.record_header` packs it."""
     arrays = (format.arrays,)
     return np.dtype(
         [("crc", "<u4"), ("id_bytes", "<u2"), ("rows", "<u4"), ("lengths", "<u4", arrays), ("checksums", "<u4", arrays)]
@@ -186,7 +188,7 @@ def _header_type(format: BlockFormat) -> np.dtype[np.void]:
 
 
 def _structs(data: bytes, places: Numbers, kind: np.dtype[np.void]) -> npt.NDArray[np.void]:
-    """The structs of one kind that stand at some places."""
+    """Read structs of dtype `kind` at the given offsets."""
     found: npt.NDArray[np.void] = np.frombuffer(data, np.uint8)[places[:, None] + np.arange(kind.itemsize)].view(kind)[:, 0]
     return found
 
