@@ -133,7 +133,7 @@ def test_relative_paths_work(tmp_path, monkeypatch):
 
 @pytest.fixture
 def foreign():
-    """A place that a user without permission may read and not write: files of root, or of ours made read-only."""
+    """A folder that the reader may read but not write: files of root, or our own made read-only."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder / "s"

@@ -1,4 +1,4 @@
-"""Records read where they lie: the same numbers and the same verdicts as numpy's, whatever is damaged; zlib's checksums."""
+"""The record kernels: the numbers and verdicts of numpy for all kinds of damage, and zlib's checksums."""
 
 import zlib
 from itertools import pairwise
@@ -16,7 +16,7 @@ IDS = [b"a", b"", b"longer than sixteen bytes", bytes(range(256)), b"b", b"\xff"
 
 
 def written(arrays=2, first=5):
-    """Two blocks of a store, and what each record in them is."""
+    """Two blocks of a store, and the block, ordinal and payloads of each record in them."""
     rng, format = np.random.default_rng(arrays), BlockFormat(b"uuid of a store", arrays)
     sizes = rng.integers(0, 70, (len(IDS), arrays))
     payloads = [tuple(rng.bytes(int(size)) for size in row) for row in sizes]
@@ -27,7 +27,7 @@ def written(arrays=2, first=5):
 
 
 def both(format, keys, blocks, owners, ordinals, ids=IDS):
-    """What numpy and the kernel make of them."""
+    """Read with numpy and with the kernel, compare, and return which records are sound."""
     found = [
         read(format, Blocks(keys, blocks), owners, ordinals, ids) for read in (read_records.reference, read_records.kernel)
     ]

@@ -1,4 +1,4 @@
-"""`int8` and `int4` by kernels, both ways: to the bit what numpy gives."""
+"""The kernels of `int8` and `int4` give the bits of numpy, encoding and decoding."""
 
 import numpy as np
 import pytest

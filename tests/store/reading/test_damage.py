@@ -1,4 +1,4 @@
-"""Bits flip, files shrink: an error that names the place, or the right bytes; never wrong bytes, never a signal."""
+"""Flipped bits and truncated files give an error with its location or the right bytes; never wrong bytes or a signal."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Many documents at once and one by one: the same bytes, and the same words where something is damaged."""
+"""Reading many documents at once and one by one gives the same bytes, and the same messages for damage."""
 
 from itertools import pairwise
 
@@ -17,7 +17,7 @@ TOGETHER, ONE_BY_ONE = 0, 1 << 60
 
 @pytest.fixture(autouse=True, params=["numpy", "kernels"])
 def passes(request, monkeypatch):
-    """Everything here holds whoever makes the passes."""
+    """Run every test of this file with numpy and with kernels."""
     monkeypatch.setattr(dispatch, "worth_compiling", lambda saved: request.param == "kernels")
 
 
@@ -107,7 +107,7 @@ def test_a_block_that_is_gone_is_damage_among_many(tmp_path, monkeypatch):
 
 
 def test_a_record_that_states_more_than_its_block_holds_is_refused_among_many(tmp_path, monkeypatch):
-    """Sizes that a checksum confirms are compared with the bytes that are there before they are followed."""
+    """Sizes with a valid checksum are still compared with the size of the block before they are followed."""
     from lateint_store.format import block
 
     write = block.BlockFormat._record
