@@ -40,7 +40,7 @@ def documents(spec: ArraySpec) -> list[NDArray[Any]]:
 
 def with_kernels(work: Callable[[], Any], used: bool) -> Any:
     """Run `work` with kernels, or with numpy if not `used`."""
-    with mock.patch.object(dispatch, "pays", lambda saved: used):
+    with mock.patch.object(dispatch, "worth_compiling", lambda saved: used):
         return work()
 
 

@@ -78,9 +78,9 @@ def command(
 
 def _is_large(corpus: str, store: str) -> bool:
     """True for a new store of a large corpus, except from standard input, which cannot be read twice."""
-    from lateint_store.format.manifest import FILE
+    from lateint_store.format.manifest import MANIFEST_FILE
 
-    if corpus == "-" or (Path(store) / FILE).exists():
+    if corpus == "-" or (Path(store) / MANIFEST_FILE).exists():
         return False
     return sum(1 for _ in islice(read_documents(corpus), _LARGE + 1)) > _LARGE
 

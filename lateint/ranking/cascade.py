@@ -9,7 +9,6 @@ from lateint.model.document import Document, as_documents
 from lateint.ranking.ladder import Cost, Ladder, Scored, merge_levels
 from lateint.ranking.ranker import Missing, Ranker
 from lateint.results import Clock, Hit, Ranking, combine_timings
-from lateint_store.reading.fetch import load_kernels
 
 CascadeStep = tuple[Ranker, int]
 """A ranker, and how many of the best candidates of the one before it re-ranks."""
@@ -75,7 +74,7 @@ class Cascade:
         """Load every kernel, and measure the heads of the first ranker as `Ranker.warm_up` does."""
         for ranker, _ in self.then:
             if ranker.store is not None:
-                load_kernels(ranker.store.manifest.specs.values())
+                ranker.store.load_kernels()
         return self.first.warm_up(query, doc_ids)
 
 

@@ -15,7 +15,6 @@ from lateint.ranking.aggregate import Aggregate
 from lateint.ranking.candidates import StoredScorer
 from lateint.ranking.ladder import Cost, Ladder, LadderPlan, Scored, merge_levels, parse_ladder
 from lateint.results import Clock, Rung
-from lateint_store.reading.fetch import load_kernels
 
 _FEW, _MANY = 16, 128  # candidates of the two calls that a cost is fitted to
 _REPEATS = 3
@@ -60,7 +59,7 @@ class LadderScorer:
         """
         if len(ids) < 2:
             raise InputError(f"warming up on {len(ids)} documents; expected at least 2, better {_MANY} or more")
-        load_kernels(self.own.store.manifest.specs.values())
+        self.own.store.load_kernels()
         large = list(ids[:_MANY])
         small = large[: min(_FEW, len(large) // 2)]
         state = self.model.query(query)

@@ -1,4 +1,4 @@
-"""The store: compressed arrays of documents in sharded LMDB. No torch here."""
+"""The store: compressed arrays of documents in sharded LMDB. Needs no torch."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from lateint_store.codecs.pipeline import Pipeline
     from lateint_store.codecs.syntax import format_codecs, parse_codecs
     from lateint_store.derive.merge import merge
-    from lateint_store.derive.recode import Loss, recode
+    from lateint_store.derive.recode import RecodingLoss as Loss
+    from lateint_store.derive.recode import recode
     from lateint_store.format.manifest import Manifest
-    from lateint_store.format.state import Progress
+    from lateint_store.format.state import SourceProgress as Progress
     from lateint_store.opening import create_store, open_store
     from lateint_store.ragged import Payloads, Ragged
     from lateint_store.reading.fetch import Fetched
@@ -48,16 +49,17 @@ __all__ = [
     "verify_store",
 ]
 
+# Module of each public name, and after a colon the name of its class there if that is another.
 _WHERE = {
     "ArraySpec": "spec",
     "Entry": "writing.entry",
     "Fetched": "reading.fetch",
-    "Loss": "derive.recode",
+    "Loss": "derive.recode:RecodingLoss",
     "Manifest": "format.manifest",
     "Payloads": "ragged",
     "Pipeline": "codecs.pipeline",
     "Problem": "reading.verify",
-    "Progress": "format.state",
+    "Progress": "format.state:SourceProgress",
     "Ragged": "ragged",
     "Report": "reading.verify",
     "Store": "store",
@@ -73,10 +75,11 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import public names on first use: the error tree alone, which every command needs, takes neither numpy nor lmdb."""
+    """Import public names on first use, so that the errors, which every command needs, load neither numpy nor lmdb."""
     if name not in _WHERE:
         raise AttributeError(f"module 'lateint_store' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"lateint_store.{_WHERE[name]}"), name)
+    module, _, defined_as = _WHERE[name].partition(":")
+    return getattr(importlib.import_module(f"lateint_store.{module}"), defined_as or name)
 
 
 def __dir__() -> list[str]:

@@ -1,38 +1,38 @@
-"""Every error that lateint raises on purpose, in one tree.
+"""All errors that lateint raises on purpose, in one tree.
 
 LateintError                     exit code 1
-├── InputError (ValueError)      an argument, a document or a line is not what it must be
+├── InputError (ValueError)      an invalid argument, document or line
 │   ├── FormatError              a malformed line; names file and line number
 │   ├── SpecError                codecs that do not fit each other or the array
-│   └── DuplicateDocument        an id that is already there
+│   └── DuplicateDocument        an id that exists already
 ├── MissingDocument (KeyError)   an id that the store or the corpus does not hold
-├── StoreError                   a store cannot do what was asked
+├── StoreError                   an operation that the store cannot do
 │   ├── StoreNotFound            (FileNotFoundError) no store at this path
-│   ├── StoreLocked              another writer is at work
-│   ├── SealedStore              a sealed store does not change
+│   ├── StoreLocked              another process is writing
+│   ├── SealedStore              a sealed store cannot change
 │   ├── StoreFull                (OSError) no space left, on disk or in the map
-│   ├── CodecError               bytes that a codec did not write; a store adds the place and raises DamagedStore
-│   └── DamagedStore             bytes are not what was written
+│   ├── CodecError               bytes that the codec did not write; a store adds the location and raises DamagedStore
+│   └── DamagedStore             bytes differ from what was written
 ├── StoreMismatch                exit code 3: store and model do not belong together
-├── ModelError                   a checkpoint cannot be loaded or does not fit the method
-│   └── DamagedCheckpoint        bytes of a checkpoint are not what was written
-├── TrainingError                a training run diverged: its loss is not finite
-└── MissingExtra (ImportError)   an optional dependency is absent; names the pip line
+├── ModelError                   a checkpoint that cannot be loaded or does not fit the method
+│   └── DamagedCheckpoint        bytes of a checkpoint differ from what was written
+├── TrainingError                a training run that diverged: its loss is not finite
+└── MissingExtra (ImportError)   a missing optional dependency; names the pip command
 """
 
 
 class LateintError(Exception):
-    """Base of all errors raised on purpose; `exit_code` is what the command line returns."""
+    """Base of all errors raised on purpose. `exit_code`: exit code of the command line."""
 
     exit_code = 1
 
     def __str__(self) -> str:
-        """The plain message (a KeyError would quote it)."""
+        """The message without the quotes that KeyError would add."""
         return str(self.args[0]) if self.args else type(self).__name__
 
 
 class InputError(LateintError, ValueError):
-    """An argument, a document or a line is not what it must be."""
+    """An invalid argument, document or line."""
 
 
 class FormatError(InputError):
@@ -44,19 +44,19 @@ class FormatError(InputError):
 
 
 class SpecError(InputError):
-    """Codecs that do not fit each other or the array that they are given."""
+    """Codecs that do not fit each other or the array."""
 
 
 class DuplicateDocument(InputError):
-    """A document id that is already there."""
+    """A document id that exists already."""
 
 
 class MissingDocument(LateintError, KeyError):
-    """A document id that is not there."""
+    """A document id that does not exist."""
 
 
 class StoreError(LateintError):
-    """A store cannot do what was asked."""
+    """An operation that the store cannot do."""
 
 
 class StoreNotFound(StoreError, FileNotFoundError):
@@ -64,25 +64,25 @@ class StoreNotFound(StoreError, FileNotFoundError):
 
 
 class StoreLocked(StoreError):
-    """Another writer is at work on this store."""
+    """Another process is writing this store."""
 
 
 class SealedStore(StoreError):
-    """A sealed store does not change."""
+    """A sealed store cannot change."""
 
 
 class StoreFull(StoreError, OSError):
-    """No space is left, on disk or in the map; what was committed is intact."""
+    """No space left, on disk or in the map; what was committed is intact."""
 
 
 class CodecError(StoreError):
-    """Encoded bytes that the codec did not write: truncated, altered, or of another length than the record says."""
+    """Encoded bytes that the codec did not write: truncated, altered, or of another length than the record states."""
 
 
 class DamagedStore(StoreError):
-    """Bytes of a store are not what was written.
+    """Bytes of a store differ from what was written.
 
-    Attributes name the place as far as it is known: `store` path, `shard` number, `ordinal` and `doc_id`.
+    Attributes give the location as far as it is known: `store` path, `shard` number, `ordinal` and `doc_id`.
     """
 
     def __init__(
@@ -96,22 +96,22 @@ class DamagedStore(StoreError):
     ) -> None:
         places = (("shard", shard), ("ordinal", ordinal), ("document", None if doc_id is None else repr(doc_id)))
         where = "".join(f", {name} {value}" for name, value in places if value is not None)
-        super().__init__(f"damaged store {store}{where}: {reason}; run `lateint store verify {store}` for the whole list")
+        super().__init__(f"damaged store {store}{where}: {reason}; run `lateint store verify {store}` to list all damage")
         self.store, self.reason, self.shard, self.ordinal, self.doc_id = store, reason, shard, ordinal, doc_id
 
 
 class StoreMismatch(LateintError):
-    """A store and a model do not belong together; the message names both and both digests."""
+    """A store and a model that do not belong together; the message names both and both digests."""
 
     exit_code = 3
 
 
 class ModelError(LateintError):
-    """A checkpoint cannot be loaded, or does not fit the method."""
+    """A checkpoint that cannot be loaded, or does not fit the method."""
 
 
 class DamagedCheckpoint(ModelError):
-    """Bytes of a checkpoint are not what was written."""
+    """Bytes of a checkpoint differ from what was written."""
 
 
 class TrainingError(LateintError):
@@ -119,7 +119,7 @@ class TrainingError(LateintError):
 
 
 class MissingExtra(LateintError, ImportError):
-    """An optional dependency is absent; the message holds the pip line that installs it."""
+    """A missing optional dependency; the message has the pip command that installs it."""
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed; run: pip install 'lateint[{extra}]'")

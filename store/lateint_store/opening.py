@@ -1,4 +1,4 @@
-"""Make a store, or open one."""
+"""Create a store, or open an existing one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ S = TypeVar("S", bound=Store)
 
 
 class About(TypedDict, total=False):
-    """What `create_store` records. `model`, `fingerprint` and `head` are needed, the rest has defaults (`Manifest`)."""
+    """Settings of `create_store`. `model`, `fingerprint` and `head` are required, the others have defaults (`Manifest`)."""
 
     model: Mapping[str, Any]
     fingerprint: Mapping[str, Any]
@@ -43,18 +43,18 @@ def create_store(
     kind: type[S] = Store,  # type: ignore[assignment]
     **about: Unpack[About],
 ) -> S:
-    """Make a store, open for writing; or continue one of the same identity, whether finished or not.
+    """Create a store, open for writing; or continue one with the same identity, finished or not.
 
     `specs`: a pipeline for each array of an entry. `about`: keyword arguments `model`, `fingerprint`, `head` (JSON-able
-    mappings), and optionally `canary`, `window` (documents a commit), `shard` ((i, n): this store gets windows k with
-    k % n == i), `documents_per_shard` (a new LMDB file begins after as many) and `map_size` (bytes a shard).
-    `kind`: the class of the result.
-    Raises: StoreMismatch for another fingerprint, StoreError for other codecs, window or shard or a folder that holds
-    something else, StoreLocked, StoreFull, InputError.
+    mappings), and optionally `canary`, `window` (documents per commit), `shard` ((i, n): this store gets the windows k
+    with k % n == i), `documents_per_shard` (a new LMDB file starts after that many) and `map_size` (bytes per shard).
+    `kind`: class of the result.
+    Raises: StoreMismatch for another fingerprint; StoreError for other codecs, window or shard, or a folder with other
+    contents; StoreLocked, StoreFull, InputError.
     """
     folder = Path(path)
     wanted = Manifest(uuid=uuid4().hex, specs=dict(specs), versions=library_versions(), **_complete(about))
-    if (folder / manifests.FILE).exists():
+    if (folder / manifests.MANIFEST_FILE).exists():
         return _continue(folder, wanted, kind)
     lock = claim_folder(folder)
     try:
@@ -66,16 +66,16 @@ def create_store(
 
 
 def open_store(path: str | os.PathLike[str], *, write: bool = False, kind: type[S] = Store) -> S:  # type: ignore[assignment]
-    """Open a store; sizes, counts and digests are checked, no model is needed.
+    """Open a store. Checks sizes, counts and digests; needs no model.
 
-    Raises: StoreNotFound, DamagedStore, StoreError, and with `write` SealedStore and StoreLocked.
+    Raises: StoreNotFound, DamagedStore, StoreError; with `write`, also SealedStore and StoreLocked.
     """
     folder = Path(path)
     manifest = read_manifest(folder)
     if not write:
         return kind(folder)
     if manifest.sealed:
-        raise SealedStore(f"store {folder} is sealed: it does not change; build another one")
+        raise SealedStore(f"store {folder} is sealed and cannot change; build another one")
     lock = WriterLock(folder)
     try:
         return kind(folder, lock)
@@ -93,20 +93,20 @@ def _complete(about: About) -> dict[str, Any]:
 
 
 def claim_folder(folder: Path) -> WriterLock:
-    """Make and lock a folder for a new store; remove what an interrupted build left there.
+    """Create and lock a folder for a new store; remove the leftovers of an interrupted build.
 
     Raises: StoreError, StoreLocked.
     """
     with disk_errors(folder, "create"):
         folder.mkdir(parents=True, exist_ok=True)
-        known = {locking.FILE, manifests.FILE + ".draft"}
+        known = {locking.LOCK_FILE, manifests.MANIFEST_FILE + ".draft"}
         foreign = [entry.name for entry in folder.iterdir() if entry.name not in known and not _is_shard(entry)]
     if foreign:
-        raise StoreError(f"{folder} is not empty and not a new store (it holds {foreign[0]!r}); choose another folder")
+        raise StoreError(f"{folder} is not empty and not a new store (it contains {foreign[0]!r}); choose another folder")
     lock = WriterLock(folder)
     try:
-        if (folder / manifests.FILE).exists():
-            raise StoreError(f"another process made a store at {folder}; run this again")
+        if (folder / manifests.MANIFEST_FILE).exists():
+            raise StoreError(f"another process created a store at {folder}; run this again")
         remove_leftovers(folder, None)
     except BaseException:
         lock.release()
@@ -115,7 +115,7 @@ def claim_folder(folder: Path) -> WriterLock:
 
 
 def _create(folder: Path, wanted: Manifest) -> None:
-    """Make the first shard, then the manifest: a store is there when its manifest is."""
+    """Create the first shard, then the manifest: a store exists once its manifest does."""
     shard, environment = create_shard(folder, wanted, State())
     try:
         write_manifest(folder, with_shards(wanted, (shard,)))
@@ -130,12 +130,12 @@ def _is_shard(entry: Path) -> bool:
 
 
 def _continue(folder: Path, wanted: Manifest, kind: type[S]) -> S:
-    """Open an existing store for more of the same."""
+    """Open an existing store to continue its build. Raises: StoreMismatch, StoreError if its identity differs."""
     there = read_manifest(folder)
     if difference := differences(there, wanted):
         raise StoreMismatch(f"store {folder} was built with other states: {difference}; choose another folder")
     if difference := identity_difference(there, wanted):
-        raise StoreError(f"store {folder} is another one: {difference}; choose another folder, or delete it")
+        raise StoreError(f"store {folder} was built differently: {difference}; choose another folder, or delete the store")
     if there.sealed:
         return kind(folder)
     store = open_store(folder, write=True, kind=kind)
@@ -148,13 +148,13 @@ def _continue(folder: Path, wanted: Manifest, kind: type[S]) -> S:
 
 
 def identity_difference(there: Manifest, wanted: Manifest) -> str:
-    """The first of codecs, window and shard that differs; empty if none does."""
+    """Describe the first difference in codecs, window or shard; empty if there is none."""
     mine, theirs = wanted.identity(), there.identity()
     return next((f"{name} {theirs[name]} there, {mine[name]} here" for name in mine if mine[name] != theirs[name]), "")
 
 
 def differences(there: Manifest, wanted: Manifest) -> str:
-    """Models and the entries in which two fingerprints differ, cut to 12 characters; empty if they are equal."""
+    """Describe how two fingerprints differ: models, and differing entries cut to 12 characters; empty if they are equal."""
     mine, theirs = wanted.plain("fingerprint"), there.plain("fingerprint")
     parts = [
         f"{name} {str(theirs.get(name))[:12]} there, {str(mine.get(name))[:12]} here"

@@ -1,4 +1,4 @@
-"""A `Part` names one exchangeable piece (a codec, pool, compressor, head or loss) and its settings. Pure data."""
+"""`Part`: the name of an exchangeable piece (codec, pool, compressor, head or loss) with its settings. Pure data."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Setting = bool | int | float | str | None
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A name plus JSON-able settings; the name is the module that implements it.
+    """A name and JSON-able settings; the name is that of the module that implements it.
 
-    Settings are kept as a sorted tuple of pairs, so parts are hashable and two equal parts print alike.
+    Settings are a sorted tuple of pairs, so parts are hashable and equal parts print alike.
     """
 
     name: str
@@ -26,12 +26,12 @@ class Part:
             raise InputError(f"part name {self.name!r} is not an identifier; expected a module name such as 'zstd'")
 
     def to_json(self) -> dict[str, Any]:
-        """The form that manifests and lateint.json hold: `{"name": ..., "configuration": {...}}`."""
+        """The form in manifests and lateint.json: `{"name": ..., "configuration": {...}}`."""
         return {"name": self.name, "configuration": dict(self.settings)}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Part:
-        """The inverse of `to_json`; unknown keys are an error."""
+        """The inverse of `to_json`. Raises: InputError for unknown keys."""
         if set(data) - {"name", "configuration"} or not isinstance(data.get("name"), str):
             raise InputError(f"not a part: {json.dumps(data)}; expected {{'name': ..., 'configuration': {{...}}}}")
         return part(data["name"], **data.get("configuration", {}))

@@ -1,4 +1,4 @@
-"""Arrays of many documents in one piece of memory."""
+"""Arrays of different lengths, one per document, in one block of memory."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Sizes = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ragged:
-    """One named array of n documents, stacked.
+    """One named array of n documents, concatenated.
 
-    `values`: [sum(rows), width], or [sum(rows)] for a spec without width; [n, width] where a document has one vector.
-    `offsets`: int64 [n + 1]; document i is `values[offsets[i]:offsets[i + 1]]`, which is what `self[i]` gives
-    (a view; [width] where a document has one vector).
+    `values`: [sum(rows), width], or [sum(rows)] for a spec without width; [n, width] with one vector per document.
+    `offsets`: int64 [n + 1]. `self[i]` is document i, the view `values[offsets[i]:offsets[i + 1]]`; with one vector per
+    document, it has shape [width].
     """
 
     values: Array
@@ -43,7 +43,7 @@ class Ragged:
 
 
 def filled(data: Array, sizes: Sizes, group: int) -> Array:
-    """Put zeros behind each of many pieces so that it ends with a whole group: [sum(sizes)] -> [sum of whole groups]."""
+    """Pad each of n pieces with zeros to a multiple of `group`: [sum(sizes)] -> [sum of padded sizes]; `sizes` int64 [n]."""
     whole = -(-sizes // group) * group
     if np.array_equal(whole, sizes):
         return data
@@ -54,7 +54,7 @@ def filled(data: Array, sizes: Sizes, group: int) -> Array:
 
 
 def unfilled(data: Array, sizes: Sizes, group: int) -> Array:
-    """The inverse of `filled`: many pieces, each filled up to whole groups, without the filling."""
+    """Remove the padding that `filled` adds."""
     whole = -(-sizes // group) * group
     if np.array_equal(whole, sizes):
         return data
@@ -62,17 +62,17 @@ def unfilled(data: Array, sizes: Sizes, group: int) -> Array:
 
 
 def _pieces(room: Sizes, sizes: Sizes) -> Iterator[slice]:
-    """Where pieces of `sizes` stand, each at the beginning of its `room`."""
+    """Slices of pieces of `sizes`, each at the start of its `room`."""
     starts = np.cumsum(room) - room
     return map(slice, starts.tolist(), (starts + sizes).tolist())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Payloads(Sequence[bytes]):
-    """Encoded bytes of one array of k documents, one after the other in one piece of memory.
+    """Encoded bytes of one array of k documents, concatenated.
 
-    `data`: uint8 [total], writable; `offsets`: int64 [k + 1]; document i is `data[offsets[i]:offsets[i + 1]]`, and
-    `self[i]` is a copy of that as bytes.
+    `data`: uint8 [total], writable; `offsets`: int64 [k + 1]. Document i is `data[offsets[i]:offsets[i + 1]]`; `self[i]`
+    is a copy of it as bytes.
     """
 
     data: npt.NDArray[np.uint8]
@@ -80,19 +80,19 @@ class Payloads(Sequence[bytes]):
 
     @classmethod
     def join(cls, pieces: Sequence[bytes | memoryview]) -> Payloads:
-        """Copy pieces of bytes into one. Cost: one copy, and a fraction of a microsecond a piece."""
+        """Copy many pieces of bytes into one array. Cost: one copy, and a fraction of a microsecond per piece."""
         offsets = np.fromiter(accumulate(map(len, pieces), initial=0), np.int64, len(pieces) + 1)
         return cls(np.frombuffer(bytearray().join(pieces), np.uint8), offsets)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, index: int) -> bytes:  # type: ignore[override]  # no slices: nobody cuts a list of payloads
+    def __getitem__(self, index: int) -> bytes:  # type: ignore[override]  # slices are not supported
         if not 0 <= index < len(self):
             raise IndexError(f"document {index} of {len(self)}")
         return self.data[self.offsets[index] : self.offsets[index + 1]].tobytes()
 
     def views(self) -> Iterable[memoryview]:
-        """The same bytes without a copy, document by document."""
+        """The bytes of each document, without a copy."""
         view = self.data.data
         return (view[start:end] for start, end in pairwise(self.offsets.tolist()))

@@ -1,4 +1,4 @@
-"""`ArraySpec` says what one named array of an entry looks like: dtype, width, and whether it has a row a token."""
+"""`ArraySpec`: dtype and width of one named array of an entry, and whether it has one row per token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from lateint_store.errors import InputError, SpecError
 
 Array = npt.NDArray[Any]
-Rows = Literal["tokens", "one"]
+RowKind = Literal["tokens", "one"]
 
 DTYPES = ("float16", "float32", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
@@ -20,13 +20,13 @@ DTYPES = ("float16", "float32", "int8", "uint8", "int16", "uint16", "int32", "ui
 class ArraySpec:
     """Dtype and shape of one array of an entry; m is the number of tokens of the document.
 
-    `rows="tokens"`: [m, width], or [m] when `width` is None. `rows="one"`: one vector a document, [width].
+    `rows="tokens"`: [m, width], or [m] if `width` is None. `rows="one"`: one vector per document, [width].
     Inside a pipeline every array is two-dimensional, [rows, columns].
     """
 
     dtype: str
     width: int | None
-    rows: Rows = "tokens"
+    rows: RowKind = "tokens"
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -54,15 +54,15 @@ class ArraySpec:
         return np.dtype(self.dtype).newbyteorder("<")
 
     def shape(self, rows: int) -> tuple[int, ...]:
-        """Shape that a user sees for a document of `rows` rows."""
+        """Shape of the array of a document of `rows` rows, as `Store.get` returns it."""
         if self.rows == "one":
             return (self.columns,)
         return (rows,) if self.width is None else (rows, self.width)
 
     def as_matrix(self, array: Array) -> Array:
-        """Check dtype, shape and finiteness; view as [rows, columns].
+        """Check dtype, shape and finiteness, and view the array as [rows, columns].
 
-        Raises: InputError naming what differs, or the place of the first value that is not finite.
+        Raises: InputError naming the difference, or row and column of the first value that is not finite.
         """
         expected = "[m]" if self.width is None else f"[{self.width}]" if self.rows == "one" else f"[m, {self.width}]"
         if not isinstance(array, np.ndarray) or array.dtype != np.dtype(self.dtype):
@@ -77,12 +77,12 @@ class ArraySpec:
         return matrix
 
     def to_json(self) -> dict[str, Any]:
-        """The form that a manifest holds."""
+        """The form stored in a manifest."""
         return {"dtype": self.dtype, "width": self.width, "rows": self.rows}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ArraySpec:
-        """The inverse of `to_json`; other keys are an error."""
+        """The inverse of `to_json`. Raises: SpecError for other keys."""
         if not isinstance(data, dict) or set(data) != {"dtype", "width", "rows"}:
             raise SpecError(f"not an array specification: {data!r}; expected dtype, width and rows")
         return cls(**data)
@@ -92,5 +92,5 @@ def check_finite(matrix: Array) -> None:
     """Raise InputError naming the first value of [rows, columns] that is NaN or infinite."""
     finite = np.isfinite(matrix)
     if not finite.all():
-        row, column = (int(place) for place in np.argwhere(~finite)[0])
+        row, column = (int(index) for index in np.argwhere(~finite)[0])
         raise InputError(f"value {matrix[row, column]} at row {row}, column {column} is not finite")

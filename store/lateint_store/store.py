@@ -1,4 +1,4 @@
-"""`Store`: compressed arrays of documents, by id. Reading needs no more than this file; changes are in `writer.py`."""
+"""`Store`: compressed arrays of documents, by id."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from lateint_store.disk.files import allocated_bytes
 from lateint_store.disk.locking import WriterLock
 from lateint_store.errors import CodecError, DuplicateDocument, InputError, MissingDocument, SealedStore, StoreError
 from lateint_store.format.content_digest import joined_digest
-from lateint_store.format.manifest import VERSION, Manifest
-from lateint_store.format.state import Progress, State
+from lateint_store.format.manifest import FORMAT_VERSION, Manifest
+from lateint_store.format.record_kernels import load_record_kernels
+from lateint_store.format.state import SourceProgress, State
+from lateint_store.kernels.dispatch import load_numba
 from lateint_store.ragged import Ragged
 from lateint_store.reading.fetch import Fetched, fetch_documents
 from lateint_store.reading.scan import scan
@@ -31,14 +33,14 @@ from lateint_store.writing.entry import Entry, encode_entries, encode_ids
 from lateint_store.writing.rewrite import compact_store, seal_store
 from lateint_store.writing.writer import append_window, delete_documents
 
-ADDED = 1 << 63  # documents that are not of the source come behind those of all shards
+ADDED = 1 << 63  # first window number of documents that are not from the source: above the windows of all shards
 
 
 class Store:
-    """An open store. Any number of threads and processes may read; one writes (`write=True`), the rest see its commits.
+    """An open store. Any number of threads and processes read; one process writes (`write=True`), the others see its commits.
 
-    Build one with `create_store` or `open_store`. Reading methods raise DamagedStore where bytes are not what was
-    written, changing ones SealedStore, StoreFull, and StoreError if the store was opened for reading.
+    Make one with `create_store` or `open_store`. Reading methods raise DamagedStore if bytes differ from what was
+    written. Changing methods raise SealedStore, StoreFull, and StoreError if the store was opened for reading.
     """
 
     def __init__(self, path: Path, lock: WriterLock | None = None) -> None:
@@ -53,11 +55,11 @@ class Store:
                     with lmdb_errors(snapshot.location):
                         snapshot.check_index()
 
-    # What the store is
+    # Description
 
     @property
     def manifest(self) -> Manifest:
-        """What was fixed when the store was made."""
+        """The settings that were fixed when the store was created."""
         return self._shards.manifest
 
     @property
@@ -66,8 +68,8 @@ class Store:
         return self.manifest.sealed
 
     @property
-    def progress(self) -> Progress:
-        """How far the source was read."""
+    def progress(self) -> SourceProgress:
+        """How far the source has been read."""
         return self._states()[-1].progress
 
     def __len__(self) -> int:
@@ -76,24 +78,24 @@ class Store:
     def __contains__(self, doc_id: object) -> bool:
         try:
             return isinstance(doc_id, str) and not self.fetch([doc_id], arrays=(), missing="skip").missing
-        except InputError:  # no document can have this id
+        except InputError:  # an impossible id
             return False
 
     def ids(self) -> Iterator[str]:
-        """Ids of live documents in order, as `scan` reads them."""
+        """Yield the ids of live documents in order, as `scan` reads them."""
         for page in self.scan(arrays=()):
             yield from page.ids
 
     def content_digest(self) -> str:
-        """Digest over ids and arrays of the live documents in order: 64 hex digits.
+        """Digest of ids and arrays of the live documents in order: 64 hex digits.
 
         Equal for an interrupted, an uninterrupted and a sharded and merged build, before and after `compact` and
-        `seal`, and for any byte codecs. Cost: constant, it is kept up to date.
+        `seal`, and for all byte codecs. Cost: constant; every change updates it.
         """
         return joined_digest(state.content for state in self._states())
 
     def info(self) -> dict[str, Any]:
-        """What `lateint store info` prints, JSON-able; `bytes` are allocated on disk, everything included."""
+        """The data that `lateint store info` prints, JSON-able. `bytes`: allocated on disk, everything included."""
         manifest, states = self.manifest, self._states()
         documents = sum(state.live for state in states)
         size = allocated_bytes(self.path)
@@ -105,7 +107,7 @@ class Store:
             "bytes": size,
             "bytes_per_document": round(size / documents, 1) if documents else None,
             "encoded_by_last_run": states[-1].last_run,
-            "progress": {name: getattr(progress, name) for name in Progress.__slots__},
+            "progress": {name: getattr(progress, name) for name in SourceProgress.__slots__},
             "sealed": manifest.sealed,
             "codecs": {name: [str(chosen) for chosen in manifest.specs[name].parts] for name in manifest.arrays},
             "arrays": {name: manifest.specs[name].spec.to_json() for name in manifest.arrays},
@@ -115,7 +117,7 @@ class Store:
             "window": manifest.window,
             "shard": list(manifest.shard) if manifest.shard else None,
             "shards": len(manifest.shards),
-            "format_version": VERSION,
+            "format_version": FORMAT_VERSION,
             "uuid": manifest.uuid,
             "written_with": dict(manifest.versions),
             "read_with": library_versions(),
@@ -124,21 +126,21 @@ class Store:
     # Reading
 
     def get(self, ids: Sequence[str]) -> list[dict[str, Array]]:
-        """All arrays of some documents, in the order of `ids`; an id may stand more than once.
+        """Read all arrays of the documents `ids`, in their order; an id may occur more than once.
 
-        Raises: MissingDocument naming the ids that are not there.
+        Raises: MissingDocument naming the ids that the store does not hold.
         """
         raw = self.fetch(ids)
         arrays = self.decode(raw)
-        return [{name: arrays[name][place] for name in self.manifest.arrays} for place in range(len(raw))]
+        return [{name: arrays[name][index] for name in self.manifest.arrays} for index in range(len(raw))]
 
     def fetch(
         self, ids: Sequence[str], arrays: Sequence[str] | None = None, missing: Literal["error", "skip"] = "error"
     ) -> Fetched:
-        """Copy the encoded bytes of some documents out of the store, in one short transaction, in the order on disk.
+        """Copy the encoded bytes of the documents `ids` out of the store, in one short transaction, in the order of `ids`.
 
-        `arrays` names those that are wanted (default: all; the others are not read). `missing="skip"` leaves unknown
-        ids out and names them in the result. Raises: MissingDocument, InputError, DamagedStore.
+        `arrays`: names of the arrays to read (default: all). `missing="skip"` omits unknown ids and lists them in the
+        result. Raises: MissingDocument, InputError, DamagedStore.
         """
         names = self.manifest.arrays if arrays is None else tuple(arrays)
         found = fetch_documents(self._shards, ids, {name: self._column(name) for name in names})
@@ -149,9 +151,9 @@ class Store:
         return found
 
     def decode(self, fetched: Fetched, coded: Collection[str] = ()) -> dict[str, Ragged]:
-        """Decode fetched bytes: for each array one contiguous array over all documents.
+        """Decode fetched bytes: for each array name, one contiguous array over all documents.
 
-        Those of the arrays in `coded` come as their array codecs made them (`Pipeline.coded_rows`). Raises: DamagedStore.
+        Arrays in `coded` stay in the codes of their array codecs (`Pipeline.coded_rows`). Raises: DamagedStore.
         """
         specs, rows = self.manifest.specs, fetched.rows
         try:
@@ -164,18 +166,29 @@ class Store:
             raise
 
     def scan(self, arrays: Sequence[str] | None = None) -> Iterator[Fetched]:
-        """Copy the encoded bytes of all live documents out of the store in order, some thousand at a time, for `decode`.
+        """Yield the encoded bytes of all live documents in order, in pages of a few thousand documents, for `decode`.
 
-        `arrays` as in `fetch`. These are the documents of the moment when the first page is asked for; one that is
-        deleted meanwhile may come or not, none comes twice. No transaction is held between two pages.
+        `arrays` as in `fetch`. The documents are those that exist when the first page is read; one deleted meanwhile may or
+        may not appear, and none appears twice. No transaction stays open between two pages.
         Raises: InputError, DamagedStore; StoreError if the store is compacted meanwhile.
         """
         names = self.manifest.arrays if arrays is None else tuple(arrays)
         return scan(self._shards, {name: self._column(name) for name in names})
 
     def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Tokens of each document, int64 [len(ids)], nothing decoded. Raises: MissingDocument."""
+        """Number of tokens of each document, int64 [len(ids)]; decodes nothing. Raises: MissingDocument."""
         return self.fetch(ids, arrays=()).rows
+
+    def load_kernels(self) -> None:
+        """Use kernels from now on, and compile or load all kernels that reading and writing this store calls.
+
+        Without it, later calls do so when it pays off. Without numba, numpy goes on.
+        """
+        if load_numba():
+            load_record_kernels()
+        for pipeline in self.manifest.specs.values():
+            encoded = pipeline.encode(np.zeros(pipeline.spec.shape(2), pipeline.spec.dtype))
+            pipeline.decode(encoded, 2)
 
     def verify(self) -> Report:
         """Read everything and list every problem; never raises on damage."""
@@ -184,25 +197,25 @@ class Store:
     # Changing
 
     def append(self, entries: Sequence[Entry], source_end: int, source_digest: str) -> None:
-        """Add the next window of the source: documents, index and progress in one durable transaction.
+        """Append the next window of the source: documents, index and progress in one durable transaction.
 
-        `source_end`: position in the source after this window; `source_digest`: the running digest up to there. A shard
-        i/n passes no entries for the windows of others, so that all shards end at the same position and digest.
-        Raises: DuplicateDocument or InputError before anything changes, StoreFull.
+        `source_end`: position in the source after this window; `source_digest`: running digest up to there. A shard i/n
+        passes no entries for the windows of other shards, so all shards end at the same position and digest.
+        Raises: DuplicateDocument or InputError before anything changes; StoreFull.
         """
         self._check_writable()
         states = self._states()
         progress = states[-1].progress
         if source_end < progress.source_position:
-            raise InputError(f"source position {source_end} is before {progress.source_position}, which is stored")
+            raise InputError(f"source position {source_end} is before {progress.source_position}, the stored position")
         windows = progress.windows + (len(entries) > 0)
-        after = Progress(source_end, source_digest, progress.documents + len(entries), windows)
+        after = SourceProgress(source_end, source_digest, progress.documents + len(entries), windows)
         self._write(entries, max(source_end, states[-1].window + 1), after)
 
     def add(self, entries: Sequence[Entry]) -> None:
-        """Add documents that are not part of the source, a window a transaction; the source position stays.
+        """Add documents that are not part of the source, one window per transaction; the source position stays.
 
-        Raises: DuplicateDocument before anything changes; InputError, StoreFull after the windows before.
+        Raises: DuplicateDocument before anything changes; InputError, StoreFull after earlier windows were committed.
         """
         self._check_writable()
         window = self.manifest.window
@@ -214,7 +227,7 @@ class Store:
             self._write(entries[start : start + window], max(ADDED, last.window + 1), last.progress)
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Delete documents; their bytes stay until `compact`. One transaction in each shard that holds some.
+        """Delete documents, in one transaction per shard; their bytes stay until `compact`.
 
         Raises: MissingDocument before anything changes.
         """
@@ -222,21 +235,21 @@ class Store:
         delete_documents(self._shards, sorted(set(self.fetch(ids, arrays=()).ordinals.tolist())))
 
     def compact(self) -> None:
-        """Rewrite the live documents densely, dropping deleted ones and free pages; atomic. Needs room for a copy."""
+        """Rewrite the live documents densely, without deleted ones and free pages. Atomic; needs space for a copy."""
         self._check_writable()
         compact_store(self._shards)
 
     def seal(self) -> None:
         """Make the store immutable: compact it, verify every byte, record digests, make the files read-only.
 
-        The store stays open for reading. Raises: DamagedStore if anything is not what was written.
+        The store stays open for reading. Raises: DamagedStore if any byte differs from what was written.
         """
         self._check_writable()
         seal_store(self._shards)
         self._unlock()
 
     def start_run(self) -> None:
-        """Begin to count `encoded_by_last_run` afresh, durably."""
+        """Reset the counter `encoded_by_last_run`, durably."""
         self._check_writable()
         self._run = 0
         with self._shards.writing(-1) as snapshot:
@@ -245,7 +258,7 @@ class Store:
                 put_state(snapshot, replace(state, last_run=0))
 
     def close(self) -> None:
-        """Close; another call does nothing."""
+        """Close the store; further calls do nothing."""
         self._shards.close()
         self._unlock()
 
@@ -255,9 +268,9 @@ class Store:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    # Inside
+    # Internals
 
-    def _write(self, entries: Sequence[Entry], number: int, progress: Progress) -> None:
+    def _write(self, entries: Sequence[Entry], number: int, progress: SourceProgress) -> None:
         documents = encode_entries(self.manifest, entries)
         append_window(self._shards, documents, number, progress, self._run + len(documents))
         self._run += len(documents)
@@ -272,20 +285,20 @@ class Store:
         return self.manifest.arrays.index(name)
 
     def _name_damaged(self, fetched: Fetched) -> None:
-        """Find the document that cannot be decoded. Raises: DamagedStore."""
+        """Find the document that cannot be decoded and name it. Raises: DamagedStore."""
         for name, payloads in fetched.payloads.items():
-            for place, payload in enumerate(payloads.views()):
+            for index, payload in enumerate(payloads.views()):
                 try:
-                    self.manifest.specs[name].decode(payload, int(fetched.rows[place]))
+                    self.manifest.specs[name].decode(payload, int(fetched.rows[index]))
                 except CodecError as error:
-                    ordinal, doc_id = int(fetched.ordinals[place]), fetched.ids[place]
+                    ordinal, doc_id = int(fetched.ordinals[index]), fetched.ids[index]
                     with self._shards.reading() as snapshots:
                         shard = next(s for s in reversed(snapshots) if s.state().first <= ordinal)
                         raise shard.location.damaged(f"array {name!r}: {error}", ordinal, doc_id) from error
 
     def _check_writable(self) -> None:
         if self.sealed:
-            raise SealedStore(f"store {self.path} is sealed: it does not change; build another one")
+            raise SealedStore(f"store {self.path} is sealed and cannot change; build another one")
         if self._lock is None:
             raise StoreError(f"store {self.path} was opened for reading; use open_store(path, write=True)")
         if self._lock.pid != os.getpid():
@@ -298,7 +311,7 @@ class Store:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of the libraries whose formats lie in a store."""
+    """Versions of the libraries whose formats a store contains."""
     return {
         "lmdb": ".".join(map(str, lmdb.version())),
         "py-lmdb": lmdb.__version__,

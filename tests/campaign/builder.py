@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from lateint_store import create_store, merge, open_store
-from lateint_store.format.manifest import FILE
+from lateint_store.format.manifest import MANIFEST_FILE
 from tests.campaign.stores import DELETED
 from tests.support.stores import ABOUT, entries, specs
 
@@ -60,7 +60,7 @@ def seal(path: Path) -> None:
 
 def merge_parts(path: Path, *parts: str) -> None:
     """Merge, unless it is done."""
-    if not (path / FILE).exists():
+    if not (path / MANIFEST_FILE).exists():
         merge([Path(part) for part in parts], path).close()
 
 

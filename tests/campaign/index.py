@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lateint_store import open_store
-from lateint_store.format.manifest import FILE
+from lateint_store.format.manifest import MANIFEST_FILE
 from tests.campaign.pool import child_environment, death
 from tests.campaign.stores import scratch
 from tests.support.paths import ROOT
@@ -93,7 +93,7 @@ def _until_finished(indexing: Indexing, path: Path, digest: str, plan: tuple[int
         if process.returncode != -9:
             return number, f"{death(process.returncode)}: {errors[-300:]}"
         number += 1
-        if (path / FILE).exists():
+        if (path / MANIFEST_FILE).exists():
             with open_store(path) as store:
                 if not store.verify().ok:
                     return number, f"after kill {number - 1} verify finds {store.verify().problems[0]}"

@@ -70,8 +70,8 @@ def test_the_judge_sees_wrong_bytes_missing_documents_and_unexpected_errors(subj
     assert judge.judge(1, *place).outcome == "untyped"
 
 
-def unchecked_copy(found, order, column, kernels):
-    """What `fetching._copy` gives, without comparing checksums."""
+def unchecked_copy(found, order, column):
+    """Copy payloads as `fetching._copy` does, without comparing checksums."""
     views = [view for records in found for view in records.source(column).views()]
     return Payloads.join([views[place] for place in order])
 

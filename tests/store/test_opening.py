@@ -71,7 +71,7 @@ def test_another_model_name_or_head_over_the_same_states_is_welcome(tmp_path):
 
 def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
-    with pytest.raises(StoreError, match=r"not empty and not a new store \(it holds 'mine.txt'\)"):
+    with pytest.raises(StoreError, match=r"not empty and not a new store \(it contains 'mine.txt'\)"):
         make(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -133,7 +133,7 @@ def test_relative_paths_work(tmp_path, monkeypatch):
 
 @pytest.fixture
 def foreign():
-    """A place that a user without permission may read and not write: files of root, or of ours made read-only."""
+    """A folder that the reader may read but not write: files of root, or our own made read-only."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder / "s"

@@ -1,4 +1,4 @@
-"""Settings of every codec and inputs that it must handle; a new codec adds a line here."""
+"""Settings of every codec and the specs that each must handle; a new codec adds a line here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BLOCKS = [ArraySpec("float32", 70), ArraySpec("float16", 100), ArraySpec("float
 
 
 def settings(name: str) -> list[tuple[Part, list[ArraySpec]]]:
-    """Configurations of a codec and the specs that each takes."""
+    """Configurations of a codec, each with the specs that it takes."""
     known = {
         "cast": [
             (part("cast", dtype="float16"), _FLOATS),
@@ -48,7 +48,7 @@ def settings(name: str) -> list[tuple[Part, list[ArraySpec]]]:
 
 
 def example(spec: ArraySpec, rows: int, seed: int = 0) -> np.ndarray:
-    """An array of a spec; floats of very different sizes, one row of zeros, integers that fit in 16 bits."""
+    """An array of a spec: floats of very different magnitudes with one row of zeros, or integers below 40,000."""
     rng = np.random.default_rng(seed)
     shape = spec.shape(rows)
     if not spec.is_float:

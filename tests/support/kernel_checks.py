@@ -1,26 +1,26 @@
-"""Kernels as they are compiled, and as plain Python that checks every index."""
+"""Run kernels compiled, or as plain Python that checks every index."""
 
 from contextlib import ExitStack, contextmanager
 from unittest import mock
 
 import numpy as np
 
-from lateint_store.kernels import dispatch as loading
+from lateint_store.kernels import dispatch
 
 COUNTS = np.array([3, 0, 1, 40, 0, 0, 7, 1, 0])
-"""Rows of documents: empty ones between others and at the end, single rows, more blocks than are looked up together."""
+"""Rows of documents: empty ones in the middle and at the end, single rows, more blocks than one tile of look-ups."""
 
 
 @contextmanager
 def kernels(used):
-    """Use them whatever the work, or never."""
-    with mock.patch.object(loading, "pays", lambda saved: used):
+    """Use kernels for all work, however small, or for none."""
+    with mock.patch.object(dispatch, "worth_compiling", lambda saved: used):
         yield
 
 
 @contextmanager
 def checked(*modules):
-    """Run the kernels of these modules as Python: an index beyond an array raises, where machine code would not notice."""
+    """Run the kernels of these modules as Python: an index out of bounds raises, which machine code would not notice."""
     with ExitStack() as stack:
         for module in modules:
             stack.enter_context(mock.patch.object(module, "compiled", plain))
@@ -38,7 +38,7 @@ def watched(given):
 
 
 class Checked(np.ndarray):
-    """An array that has no places below 0."""
+    """An array that refuses negative indices."""
 
     def __getitem__(self, key):
         refuse_negative(key)
@@ -50,12 +50,12 @@ class Checked(np.ndarray):
 
 
 def refuse_negative(key):
-    for one in key if isinstance(key, tuple) else (key,):
-        if isinstance(one, int | np.integer) and one < 0:
-            raise IndexError(f"place {one}")
+    for index in key if isinstance(key, tuple) else (key,):
+        if isinstance(index, int | np.integer) and index < 0:
+            raise IndexError(f"index {index}")
 
 
 def assert_same(found, expected):
-    """Equal to the bit: zeros have signs."""
+    """Equal dtype, shape and bits; +0 and -0 differ."""
     assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
     assert found.flags.c_contiguous and found.tobytes() == expected.tobytes()

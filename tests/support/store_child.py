@@ -1,4 +1,4 @@
-"""What tests do in another process: `child.py VERB PATH ...`; writes one JSON value, or the name of a lateint error."""
+"""Run one verb on a store in a separate process: `store_child VERB PATH ...`. Prints a JSON value or a lateint error."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def verb_build(path, documents, shard=None):
 
 
 def verb_build_limited(path, documents, limit):
-    """Build with files no larger than `limit` bytes: what a full disk looks like."""
+    """Build with files of at most `limit` bytes, which acts like a full disk."""
     store = create_store(path, specs(), **ABOUT, window=WINDOW)
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
     fill(store, int(documents))
@@ -86,19 +86,19 @@ def verb_read_small_address_space(path):
 
 
 def verb_damaged_reads(path, *mutations):
-    """For each `offset:hex` write bytes into the LMDB file (or `cut:size`), read, and put it back: one outcome each."""
+    """Apply each mutation (`offset:hex` writes bytes, `cut:size` truncates) to the LMDB file, read it, restore it."""
     data = next(Path(path).glob("shard-*")) / "data.mdb"
     original = data.read_bytes()
     with open_store(path) as store:
         truth = contents(store)
     outcomes = []
     for mutation in mutations:
-        place, _, value = mutation.partition(":")
+        offset, _, value = mutation.partition(":")
         changed = bytearray(original)
-        if place == "cut":
+        if offset == "cut":
             changed = changed[: int(value)]
         else:
-            changed[int(place) : int(place) + len(value) // 2] = bytes.fromhex(value)
+            changed[int(offset) : int(offset) + len(value) // 2] = bytes.fromhex(value)
         data.write_bytes(changed)
         outcomes.append(outcome(path, truth))
     data.write_bytes(original)

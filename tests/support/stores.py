@@ -1,4 +1,4 @@
-"""Small stores for tests: two lossless arrays and one lossy one, contents a function of the document's number."""
+"""Small stores for tests: two lossless arrays and a lossy one, whose contents depend on the document number alone."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def entries(numbers: Iterable[int]) -> list[Entry]:
 
 
 def fill(store: Store, documents: int, shard: tuple[int, int] | None = None) -> None:
-    """What a build does: go on at the stored position, window by window; a shard skips the windows of others."""
+    """Continue a build at the stored position, window by window; a shard skips the windows of other shards."""
     for start in range(store.progress.source_position, documents, WINDOW):
         end = min(start + WINDOW, documents)
         mine = shard is None or start // WINDOW % shard[1] == shard[0]
@@ -61,7 +61,7 @@ def build(path: Path, documents: int, **changes: Any) -> Store:
 
 
 def contents(store: Store, ids: Sequence[str] | None = None) -> dict[str, dict[str, bytes]]:
-    """Decoded bytes of every document, by id, in order."""
+    """Decoded bytes of each array of each document, by id, in order."""
     ids = list(store.ids()) if ids is None else ids
     return {
         doc_id: {name: array.tobytes() for name, array in arrays.items()}
@@ -70,7 +70,7 @@ def contents(store: Store, ids: Sequence[str] | None = None) -> dict[str, dict[s
 
 
 def run_child(*arguments: object, kill_at: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run `tests/support/store_child.py` in a process of its own."""
+    """Run `tests/support/store_child.py` in a separate process."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'store'}", "LATEINT_KILL_AT": kill_at}
     return subprocess.run(
         [sys.executable, "-X", "faulthandler", "-m", "tests.support.store_child", *map(str, arguments)],

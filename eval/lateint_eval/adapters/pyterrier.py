@@ -13,7 +13,7 @@ import numpy as np
 
 import lateint
 from lateint.errors import InputError, MissingExtra
-from lateint_store.format.manifest import FILE, FORMAT
+from lateint_store.format.manifest import FORMAT, MANIFEST_FILE
 
 if TYPE_CHECKING:
     from lateint.ranking.ranker import Missing, Ranker
@@ -106,7 +106,7 @@ class StoreArtifact(pt.Artifact):  # type: ignore[misc]
 def store_metadata(path: str, listing: Sequence[str]) -> dict[str, str] | None:
     """Return type and format of a folder without PyTerrier's own `pt_meta.json` if it is a lateint store, else None."""
     with contextlib.suppress(OSError, ValueError):  # the manifest belongs to another program
-        manifest = json.loads((Path(path) / FILE).read_text(encoding="utf-8")) if FILE in listing else None
+        manifest = json.loads((Path(path) / MANIFEST_FILE).read_text(encoding="utf-8")) if MANIFEST_FILE in listing else None
         if isinstance(manifest, dict) and manifest.get("format") == FORMAT:
             kind = StoreArtifact
             return {"type": kind.ARTIFACT_TYPE, "format": kind.ARTIFACT_FORMAT, "package_hint": kind.ARTIFACT_PACKAGE_HINT}

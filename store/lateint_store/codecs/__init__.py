@@ -1,1 +1,1 @@
-"""The codecs: one module a name."""
+"""The codecs: one module per codec name."""

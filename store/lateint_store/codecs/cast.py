@@ -1,4 +1,4 @@
-"""Narrow a dtype: states to float16, token ids to uint16 or uint32."""
+"""Store numbers in a narrower dtype: states as float16, token ids as uint16 or uint32."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lateint_store.spec import DTYPES, Array, ArraySpec
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """Convert to `dtype`; what does not fit is refused, never wrapped and never made infinite.
+    """Convert to `dtype`. Refuse a value that does not fit, instead of wrapping it or making it infinite.
 
-    Array -> array, [r, w] -> [r, w]. Floats stay in the narrow dtype when decoded (widening costs more than reading
-    them, and whoever computes widens anyway); integers come back in the dtype that went in.
+    Array -> array, [r, w] -> [r, w]. Decoded floats stay in the narrow dtype, because widening costs more than reading
+    them and callers that compute widen anyway. Decoded integers have the original dtype.
     Error: float32 -> float16: |x - x'| <= max(2**-11 |x|, 2**-25). Everything else: none.
     """
 
@@ -29,13 +29,13 @@ class Cast:
         check_choice(self.name, "dtype", self.dtype, DTYPES)
 
     def resolve(self, spec: ArraySpec) -> ArraySpec:
-        """Same shape, another dtype of the same sort."""
+        """The same shape in `dtype`. Raises: SpecError for float to integer or integer to float."""
         if spec.is_float != self.dtype.startswith("float"):
             raise SpecError(f"codec 'cast' does not turn {spec.dtype} into {self.dtype}: floats stay floats")
         return replace(spec, dtype=self.dtype)
 
     def decoded(self, spec: ArraySpec) -> ArraySpec:
-        """Floats: the cast dtype. Integers: the dtype of `spec`."""
+        """Floats: `dtype`. Integers: the dtype of `spec`."""
         return self.resolve(spec) if spec.is_float else spec
 
     def encode(self, x: Array) -> Array:
@@ -48,16 +48,16 @@ class Cast:
             y = x.astype(self.dtype)
             wrong = (y.astype(x.dtype) != x) | ((y < 0) != (x < 0))
         if wrong.any():
-            row, column = (int(place) for place in np.argwhere(wrong)[0])
+            row, column = (int(index) for index in np.argwhere(wrong)[0])
             raise InputError(f"value {x[row, column]} at row {row}, column {column} does not fit in {self.dtype}")
         return y
 
     def decode(self, y: Array, spec: ArraySpec) -> Array:
-        """Floats as stored; integers widened back."""
+        """Return floats as stored and integers widened to their original dtype."""
         return y.astype(self.decoded(spec).dtype, copy=False)
 
     def lossless(self, spec: ArraySpec) -> bool:
-        """Only a float that gets narrower loses bits."""
+        """True unless a float gets narrower."""
         return not spec.is_float or np.dtype(self.dtype).itemsize >= np.dtype(spec.dtype).itemsize
 
     def bound(self, x: Array) -> Bound:

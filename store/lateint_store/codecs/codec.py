@@ -1,8 +1,8 @@
-"""What a codec is, and how one is found by name.
+"""The protocols of codecs, and finding a codec by name.
 
-Three kinds, applied in this order: array -> array (`cast`, `int8`), exactly one array -> bytes (`raw`, `drive`),
-bytes -> bytes (`zstd`, `checksum`). A codec is a frozen dataclass in `codecs/<name>.py`; its fields are its JSON
-configuration, its class is the name in capitals (`int8` -> `Int8`). Adding a codec is adding a file: no list to edit.
+There are three kinds, applied in this order: array -> array (`cast`, `int8`), exactly one array -> bytes (`raw`, `drive`),
+bytes -> bytes (`zstd`, `checksum`). A codec is a frozen dataclass in `codecs/<name>.py`. Its fields are its JSON
+configuration; its class is the capitalised name (`int8` -> `Int8`). To add a codec, add a file: there is no list to edit.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ Count = TypeVar("Count", int, npt.NDArray[np.int64])
 
 @runtime_checkable
 class ArrayCodec(Protocol):
-    """Array -> array, row by row: the code of a row depends on that row only, so documents may be coded together."""
+    """Array -> array, row by row: the code of a row depends on that row alone, so many documents are coded at once."""
 
     name: ClassVar[str]
     kind: ClassVar[Literal["array"]]
 
     def resolve(self, spec: ArraySpec) -> ArraySpec:
-        """What `encode` makes of an array of this spec. Raises: SpecError if it does not fit."""
+        """The spec of `encode`'s result for an array of `spec`. Raises: SpecError if the codec cannot take it."""
         ...
 
     def decoded(self, spec: ArraySpec) -> ArraySpec:
-        """What `decode` gives back for input of `spec`: the same, or a narrower float dtype."""
+        """The spec of `decode`'s result for input of `spec`: the same, or a narrower float dtype."""
         ...
 
     def encode(self, x: Array) -> Array:
-        """Code [r, w] into the shape and dtype of `resolve`. Raises: InputError for a value that does not fit."""
+        """Encode [r, w] into the shape and dtype of `resolve`. Raises: InputError for a value that does not fit."""
         ...
 
     def decode(self, y: Array, spec: ArraySpec) -> Array:
-        """The nearest inverse; `spec` is the spec of `encode`'s input. Raises: CodecError for impossible codes."""
+        """The nearest inverse of `encode`, whose input had `spec`. Raises: CodecError for impossible codes."""
         ...
 
     def lossless(self, spec: ArraySpec) -> bool:
@@ -59,17 +59,17 @@ class ArrayCodec(Protocol):
 
 @runtime_checkable
 class LayoutCodec(Protocol):
-    """Array -> bytes: how the numbers of one document lie in memory; it sees the document as a whole."""
+    """Array -> bytes: lays out the numbers of one document, which it sees as a whole."""
 
     name: ClassVar[str]
     kind: ClassVar[Literal["layout"]]
 
     def resolve(self, spec: ArraySpec) -> None:
-        """Raise SpecError if arrays of this spec cannot be laid out."""
+        """Raise SpecError if it cannot lay out arrays of `spec`."""
         ...
 
     def nbytes(self, spec: ArraySpec, rows: Count) -> Count:
-        """Exact size in bytes of a document of `rows` rows, or of each of many: int64 [n] in and out."""
+        """Exact size in bytes of a document of `rows` rows; for int64 [n], of each of n documents."""
         ...
 
     def encode(self, matrix: Array) -> bytes:
@@ -77,14 +77,14 @@ class LayoutCodec(Protocol):
         ...
 
     def decode(self, data: npt.NDArray[np.uint8], spec: ArraySpec, rows: npt.NDArray[np.int64]) -> Array:
-        """Stack documents of `nbytes` each, one after the other in `data`, into [sum(rows), columns] of the dtype of `spec`.
+        """Decode documents, of `nbytes` each and concatenated in `data`, into [sum(rows), columns] of the dtype of `spec`.
 
-        Sizes were checked by the caller; the result may share memory with `data`. Raises: CodecError for impossible codes.
+        The caller has checked the sizes. The result may share memory with `data`. Raises: CodecError for impossible codes.
         """
         ...
 
     def lossless(self, spec: ArraySpec) -> bool:
-        """True if every document of `spec` that `encode` accepts comes back equal."""
+        """True if every document of `spec` that `encode` accepts decodes to equal numbers."""
         ...
 
     def bound(self, x: Array) -> Bound:
@@ -94,37 +94,37 @@ class LayoutCodec(Protocol):
 
 @runtime_checkable
 class BytesCodec(Protocol):
-    """Bytes -> bytes. Lossless and bounded: `decode` never makes more than `limit` bytes."""
+    """Bytes -> bytes. Lossless and bounded: `decode` never returns more than `limit` bytes."""
 
     name: ClassVar[str]
     kind: ClassVar[Literal["bytes"]]
 
     def encode(self, data: Buffer) -> bytes:
-        """Code one document's bytes."""
+        """Encode the bytes of one document."""
         ...
 
     def decode(self, data: Buffer, limit: int) -> Buffer:
-        """The inverse. Raises: CodecError if the bytes are not ours or would grow beyond `limit` bytes."""
+        """The inverse. Raises: CodecError if this codec did not write the bytes, or they decode to more than `limit` bytes."""
         ...
 
     def encoded_limit(self, size: int) -> int:
-        """Upper bound on the bytes that `encode` makes of `size` bytes or fewer."""
+        """Upper bound on the size of `encode`'s result for at most `size` bytes."""
         ...
 
 
 Codec = ArrayCodec | LayoutCodec | BytesCodec
-NOT_CODECS = {"codec", "pipeline", "syntax"}  # modules of this folder that are no codec
+_NOT_CODECS = {"codec", "pipeline", "syntax"}  # modules of this folder that are not codecs
 
 
 def known_codecs() -> list[str]:
-    """Names of all codecs: the modules of the folder `codecs/`."""
+    """Names of all codecs, sorted: the modules of the folder `codecs/`."""
     folders = [Path(folder) for folder in codecs.__path__]
-    found = {path.stem for folder in folders for path in folder.glob("[a-z]*.py")}
-    return sorted(found - NOT_CODECS)
+    modules = {path.stem for folder in folders for path in folder.glob("[a-z]*.py")}
+    return sorted(modules - _NOT_CODECS)
 
 
 def codec_class(name: str) -> type[Any]:
-    """The class that implements a codec. Raises: SpecError listing the known names."""
+    """The class that implements a codec. Raises: SpecError listing the known names, if there is none."""
     if name not in known_codecs():
         raise SpecError(f"no codec {name!r}; known codecs: {', '.join(known_codecs())}")
     module = importlib.import_module(f"{codecs.__name__}.{name}")
@@ -148,18 +148,18 @@ def make_codec(chosen: Part) -> Codec:
 
 
 def codec_part(codec: Codec) -> Part:
-    """The full description of a codec, defaults written out."""
+    """The codec's name and all its settings, defaults included."""
     return part(codec.name, **asdict(codec))  # type: ignore[call-overload]
 
 
 def check_seed(codec: str, seed: object) -> None:
-    """Raise SpecError unless a seed is a whole number of 64 bits."""
+    """Raise SpecError unless a seed is an unsigned 64-bit integer."""
     if type(seed) is not int or not 0 <= seed < 1 << 64:
         raise SpecError(f"codec {codec!r}: seed={seed!r} is not a whole number from 0 to 2**64 - 1")
 
 
 def check_choice(codec: str, setting: str, value: object, choices: tuple[object, ...]) -> None:
-    """Raise SpecError unless `value` is one of `choices` (and of the same type)."""
+    """Raise SpecError unless `value` equals one of `choices` and has its type."""
     if not any(type(value) is type(choice) and value == choice for choice in choices):
         listed = ", ".join(map(repr, choices)) if len(choices) <= 8 else f"{choices[0]!r} to {choices[-1]!r}"
         raise SpecError(f"codec {codec!r}: {setting}={value!r} is not one of {listed}")

@@ -16,17 +16,17 @@ from lateint_store.part import Part, part
 from lateint_store.ragged import Payloads, Ragged
 from lateint_store.spec import Array, ArraySpec
 
-Rows = Sequence[int] | npt.NDArray[np.int64]
+RowCounts = Sequence[int] | npt.NDArray[np.int64]
 
 _ORDER = ("array", "layout", "bytes")
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """How one array of an entry becomes bytes and comes back: array codecs, a layout (default `raw`), byte codecs.
+    """Encodes one array of an entry to bytes and back: array codecs, one layout (default `raw`), byte codecs.
 
-    `parts` names the codecs in encode order; after construction it holds every setting, defaults written out.
-    Raises: SpecError if a codec is unknown, stands out of order, or does not take what the one before it gives.
+    `parts` names the codecs in encode order. After construction it holds every setting, defaults included.
+    Raises: SpecError if a codec is unknown, out of order, or cannot take the output of the codec before it.
     """
 
     spec: ArraySpec
@@ -56,23 +56,23 @@ class Pipeline:
 
     @property
     def lossless(self) -> bool:
-        """True if every array comes back equal."""
+        """True if every array decodes to equal numbers."""
         steps: tuple[ArrayCodec | LayoutCodec, ...] = (*self._array, self._layout)
         return all(codec.lossless(spec) for codec, spec in zip(steps, self._specs, strict=True))
 
     @property
     def coding(self) -> tuple[Part, ...]:
-        """The codecs that decide what numbers come back: all but the byte codecs, settings written out."""
+        """The codecs that determine the decoded numbers: all but the byte codecs, with all settings."""
         return self.parts[: len(self._array) + 1]
 
     @property
     def coded_spec(self) -> ArraySpec:
-        """Spec of what the array codecs make and the layout lays out: uint8, a row's codes and scale, for `int8` and `int4`."""
+        """Spec of the array codecs' output, which the layout takes. For `int8` and `int4`: uint8, codes and scale of a row."""
         return self._specs[-1]
 
     @property
     def spec_out(self) -> ArraySpec:
-        """Spec of decoded arrays: `spec`, but a float `cast` stays narrow."""
+        """Spec of decoded arrays: `spec`, except that floats stay in the dtype of a `cast`."""
         spec = self._specs[-1]
         for codec, before in zip(reversed(self._array), reversed(self._specs[:-1]), strict=True):
             spec = codec.decoded(before)
@@ -84,7 +84,7 @@ class Pipeline:
         return self.spec_out.dtype
 
     def bound(self, array: Array) -> Bound:
-        """Largest possible error of each row of `array`, float64 [r, 1]; the codecs' bounds add up."""
+        """Largest possible error of each row of `array`: the sum of the codecs' bounds, float64 [r, 1]."""
         matrix = self.spec.as_matrix(array)
         total: Bound = np.zeros((len(matrix), 1))
         for codec in self._array:
@@ -93,11 +93,11 @@ class Pipeline:
         return total + self._layout.bound(matrix)
 
     def encode(self, array: Array) -> bytes:
-        """Encode one array. Raises: InputError for another dtype or shape, or a value that does not fit."""
+        """Encode one array. Raises: InputError for a wrong dtype or shape, or a value that does not fit."""
         return self.pack(self.array_bytes([array])[0])
 
     def array_bytes(self, arrays: Sequence[Array]) -> list[bytes]:
-        """Array codecs and layout of many documents at once: what content digests are computed over."""
+        """Apply array codecs and layout to many documents. Content digests are computed over these bytes."""
         matrices = [self.spec.as_matrix(array) for array in arrays]
         if not matrices:
             return []
@@ -108,13 +108,13 @@ class Pipeline:
         return [self._layout.encode(coded[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
 
     def pack(self, data: bytes) -> bytes:
-        """Byte codecs of one document."""
+        """Apply the byte codecs to one document."""
         for codec in self._bytes:
             data = codec.encode(data)
         return data
 
     def unpack(self, data: Buffer, rows: int) -> Buffer:
-        """Undo `pack`: exactly the bytes that `rows` rows take. Raises: CodecError. Bounded by that size."""
+        """Undo `pack`: exactly the bytes of `rows` rows, and never more memory than that. Raises: CodecError."""
         size = self._layout.nbytes(self._specs[-1], 1 if self.spec.rows == "one" else rows)
         if self._bytes:
             limits = list(accumulate(self._bytes, lambda limit, codec: codec.encoded_limit(limit), initial=size))
@@ -127,55 +127,55 @@ class Pipeline:
         return data
 
     def decode(self, data: Buffer, rows: int) -> Array:
-        """Decode one array of a document of `rows` rows, in the shape a user sees. Raises: CodecError."""
+        """Decode one array of a document of `rows` rows, in the shape of `ArraySpec.shape`. Raises: CodecError."""
         return self.decode_many([data], [rows])[0]
 
-    def decode_many(self, payloads: Sequence[Buffer], rows: Rows) -> Ragged:
-        """Decode many documents of so many rows each into one contiguous array; for `raw` it may share memory with `Payloads`.
+    def decode_many(self, payloads: Sequence[Buffer], rows: RowCounts) -> Ragged:
+        """Decode many documents, `rows` of each, into one contiguous array. For `raw` it may share memory with `Payloads`.
 
-        Cost: nothing a document for `raw` without byte codecs; array codecs run once over all rows. Raises: CodecError.
+        Cost: nothing per document for `raw` without byte codecs; array codecs run once over all rows. Raises: CodecError.
         """
         return self._decoded(self.coded_rows(payloads, rows))
 
-    def coded_rows(self, payloads: Sequence[Buffer], rows: Rows) -> Ragged:
-        """The rows of many documents as the array codecs made them, in `coded_spec`: for kernels that read codes.
+    def coded_rows(self, payloads: Sequence[Buffer], rows: RowCounts) -> Ragged:
+        """Undo byte codecs and layout only: the rows of many documents in `coded_spec`, for kernels that read codes.
 
-        For `int8` and `int4` uint8 [sum(rows), bytes a row]: codes, then the scale, which nobody has looked at yet.
+        For `int8` and `int4`: uint8 [sum(rows), bytes per row], the codes, then the scale, which is not validated yet.
         Memory, cost and errors as `decode_many`, without the array codecs.
         """
         return self._coded(self._unpacked(payloads, rows) if self._bytes else payloads, rows)
 
-    def restore(self, unpacked: Sequence[Buffer], rows: Rows) -> Ragged:
-        """Undo `array_bytes`: decode documents that have passed no byte codec. Raises: CodecError."""
+    def restore(self, unpacked: Sequence[Buffer], rows: RowCounts) -> Ragged:
+        """Undo `array_bytes`: decode documents without byte codecs. Raises: CodecError."""
         return self._decoded(self._coded(unpacked, rows))
 
-    def _unpacked(self, payloads: Sequence[Buffer], rows: Rows) -> list[Buffer]:
+    def _unpacked(self, payloads: Sequence[Buffer], rows: RowCounts) -> list[Buffer]:
         pieces = payloads.views() if isinstance(payloads, Payloads) else payloads
         return [self.unpack(data, int(count)) for data, count in zip(pieces, rows, strict=True)]
 
-    def _coded(self, unpacked: Sequence[Buffer], rows: Rows) -> Ragged:
-        """Undo the layout, after comparing every size. Raises: CodecError."""
+    def _coded(self, unpacked: Sequence[Buffer], rows: RowCounts) -> Ragged:
+        """Compare every size, then undo the layout. Raises: CodecError."""
         joined = unpacked if isinstance(unpacked, Payloads) else Payloads.join(unpacked)
         counts = np.ones(len(joined), np.int64) if self.spec.rows == "one" else np.asarray(rows, np.int64)
         if len(joined) != len(counts):
-            raise CodecError(f"{len(joined)} documents where {len(counts)} have rows")
+            raise CodecError(f"{len(joined)} documents, but row counts of {len(counts)}")
         found, sizes = np.diff(joined.offsets), self._layout.nbytes(self.coded_spec, counts)
         if (found != sizes).any():
-            place = int(np.argmax(found != sizes))
-            raise CodecError(f"{found[place]} bytes where {counts[place]} rows take {sizes[place]}")
+            first = int(np.argmax(found != sizes))
+            raise CodecError(f"{found[first]} bytes where {counts[first]} rows take {sizes[first]}")
         matrix = self._layout.decode(joined.data, self.coded_spec, counts)
         offsets = np.concatenate([[0], np.cumsum(counts)])
         return Ragged(matrix[:, 0] if self.coded_spec.width is None else matrix, offsets, self.coded_spec)
 
     def _decoded(self, coded: Ragged) -> Ragged:
-        """Undo the array codecs. Raises: CodecError for codes that none of them made."""
+        """Undo the array codecs. Raises: CodecError for impossible codes."""
         matrix = coded.values.reshape(-1, self.coded_spec.columns)
         for codec, spec in zip(reversed(self._array), reversed(self._specs[:-1]), strict=True):
             matrix = codec.decode(matrix, spec)
         return Ragged(matrix[:, 0] if self.spec.width is None else matrix, coded.offsets, self.spec_out)
 
     def to_json(self) -> dict[str, Any]:
-        """The form that a manifest holds."""
+        """The form stored in a manifest."""
         return {"spec": self.spec.to_json(), "codecs": [chosen.to_json() for chosen in self.parts]}
 
     @classmethod
@@ -187,8 +187,8 @@ class Pipeline:
 
 
 def _with_layout(codecs: list[Codec]) -> list[Codec]:
-    """Put `raw` before the first byte codec if there is no layout."""
+    """Insert `raw` before the first byte codec if there is no layout."""
     if any(codec.kind == "layout" for codec in codecs):
         return codecs
-    first = next((place for place, codec in enumerate(codecs) if codec.kind == "bytes"), len(codecs))
+    first = next((index for index, codec in enumerate(codecs) if codec.kind == "bytes"), len(codecs))
     return [*codecs[:first], make_codec(part("raw")), *codecs[first:]]

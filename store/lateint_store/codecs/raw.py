@@ -1,4 +1,4 @@
-"""The numbers as they are."""
+"""Numbers laid out without any change."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from lateint_store.spec import Array, ArraySpec
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Little-endian, row by row, no header. Array -> bytes. Error: none.
+    """Little-endian numbers, row by row, no header. Array -> bytes. Error: none.
 
-    A pipeline without an array -> bytes codec gets this one.
+    The default layout of a pipeline.
     """
 
     name: ClassVar[str] = "raw"
     kind: ClassVar[Literal["layout"]] = "layout"
 
     def resolve(self, spec: ArraySpec) -> None:
-        """Every array fits."""
+        """Accept every array."""
 
     def nbytes(self, spec: ArraySpec, rows: Count) -> Count:
         """Rows times columns times the size of a number."""
@@ -42,5 +42,5 @@ class Raw:
         return True
 
     def bound(self, x: Array) -> Bound:
-        """Nothing is lost, [r, 1]."""
+        """Zero: nothing is lost, [r, 1]."""
         return np.zeros((len(x), 1))

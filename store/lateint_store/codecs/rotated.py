@@ -1,4 +1,4 @@
-"""B bits a number, each row rotated by itself: any token can be read alone, and inner products without decoding it."""
+"""B bits per number, each row rotated by itself: a token can be read alone, and scored without decoding."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from lateint_store.numerics.hadamard import hadamard, pieces, signs, total
 from lateint_store.numerics.lloyd_max import borders, levels
 from lateint_store.spec import Array, ArraySpec
 
-ROUNDING = 2.0**-18
-"""Float32 rounding of a decoded number, relative to the length of its row: sums of up to 2**15 levels, a root, a quotient."""
-TINY = 2.0**-138
-"""The rounding where a scale is so small that it has fewer bits."""
+_ROUNDING = 2.0**-18
+"""Float32 rounding of a decoded number, relative to the norm of its row: sums of up to 2**15 levels, a root, a quotient."""
+_TINY = 2.0**-138
+"""Absolute rounding if the scale is subnormal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """Each row, of a power of two of numbers, randomly rotated; `bits` bits a number and the row's length, or none.
+    """Each row of w numbers, w a power of two, randomly rotated: `bits` bits per number and the row's norm, or no norm.
 
-    Array -> array. [r, w] float16 or float32 in; uint8 [r, w bits / 8 + s] out. A row x is turned into y = H S x / |x|, S
-    the diagonal of signs drawn from `seed`, H the Hadamard matrix; each number of y becomes the index of the nearest
-    Lloyd-Max level c of N(0, 1). Stored: w indices (see `lateint_store/bits.py`), then the length |x|, little-endian, in
-    s = 4 bytes (float32), 2 (float16), or 0 with `scale="none"`. Decoded: x' = t S H c / (sqrt(w) |c|), of length t = |x|
-    as stored; with "none" t is 1, so that only the direction is kept, which is all that a cosine asks for.
-    A row of zeros comes back as zeros, with "none" as some direction.
+    Array -> array. In: [r, w] float16 or float32. Out: uint8 [r, w bits / 8 + s]. A row x is rotated to y = H S x / |x|,
+    with a diagonal S of signs drawn from `seed` and the Hadamard matrix H. Each number of y becomes the index of the
+    nearest Lloyd-Max level c of N(0, 1). Stored: w indices (see `numerics/bits.py`), then the norm |x|, little-endian,
+    in s = 4 bytes (float32), 2 (float16), or 0 with `scale="none"`. Decoded: x' = t S H c / (sqrt(w) |c|), of norm t =
+    |x| as stored. With "none", t is 1: only the direction is stored, which is all that a cosine needs.
+    A row of zeros decodes to zeros; with "none", to an arbitrary direction.
 
-    Error: at most |x - x'| for every number of the row; its square is about 2 - 2 sqrt(1 - D) times |x|**2, D = .363,
-    .117, .0345, .0095, .0025, .00064, .00016, .00004 for 1 to 8 bits; with "none" it is measured to the unit row.
-    Additions, products, quotients and square roots in a fixed order: the same bytes and numbers on every machine.
-    Raises: InputError for a row whose length is beyond the scale's dtype or the array's.
-    Source: lateint; the rotation and levels are those of DRIVE, NeurIPS 2021 (arXiv:2105.08339), a row a block.
+    Error: at most |x - x'| for every number of the row. Its square is about 2 - 2 sqrt(1 - D) times |x|**2, D = .363,
+    .117, .0345, .0095, .0025, .00064, .00016, .00004 for 1 to 8 bits; with "none", relative to the unit row.
+    Additions, products, quotients and square roots run in a fixed order: the same bytes and numbers on every machine.
+    Raises: InputError for a row whose norm overflows the dtype of the scale or of the array.
+    Source: lateint; rotation and levels as in DRIVE, NeurIPS 2021 (arXiv:2105.08339), with one row per block.
     """
 
     name: ClassVar[str] = "rotated"
@@ -51,12 +51,12 @@ class Rotated:
         check_seed(self.name, self.seed)
 
     def resolve(self, spec: ArraySpec) -> ArraySpec:
-        """uint8, as wide as the indices and the length. Raises: SpecError but for floats of a power of two from 8 on."""
+        """uint8, wide enough for indices and norm. Raises: SpecError unless floats, and the width a power of two >= 8."""
         if not spec.is_float:
             raise SpecError(f"codec {self.name!r} needs float16 or float32 input, got {spec.dtype}")
         width = spec.columns
         if width < 8 or width & (width - 1):
-            raise SpecError(f"codec {self.name!r} turns rows of 8, 16, 32, ... numbers, not {width}; 'drive' takes any width")
+            raise SpecError(f"codec {self.name!r} needs rows of 8, 16, 32, ... numbers, not {width}; 'drive' takes any width")
         return replace(spec, dtype="uint8", width=self.code_bytes(width) + self._scale_bytes)
 
     def decoded(self, spec: ArraySpec) -> ArraySpec:
@@ -64,7 +64,7 @@ class Rotated:
         return spec
 
     def encode(self, x: Array) -> Array:
-        """Turn, quantise and pack, in float64."""
+        """Rotate, quantise and pack, in float64."""
         codes, lengths = self._quantised(x)
         packed = np.ascontiguousarray(pack_bits(codes, self.bits).T)
         if self.scale == "none":
@@ -72,11 +72,13 @@ class Rotated:
         limit = min(float(np.finfo(self.scale).max), float(np.finfo(x.dtype).max))
         if not (lengths <= limit).all():
             row = int(np.argmax(~(lengths <= limit)))
-            raise InputError(f"value {np.abs(x[row]).max():g} in row {row}: its row is too long for {self.scale} or {x.dtype}")
+            raise InputError(
+                f"value {np.abs(x[row]).max():g} in row {row}: the norm of the row is too large for {self.scale} or {x.dtype}"
+            )
         return join_scales(packed, lengths[:, None], self.scale)
 
     def decode(self, y: Array, spec: ArraySpec) -> Array:
-        """All rows, some thousand at a time, in float32; then in the dtype of `spec`."""
+        """Decode all rows in float32, a thousand at a time, and convert to the dtype of `spec`."""
         width = spec.columns
         lengths = np.ones((len(y), 1), np.float32)
         codes = y
@@ -84,11 +86,11 @@ class Rotated:
             codes, lengths = split_scales(y, self.code_bytes(width), self.scale, float(np.finfo(spec.dtype).max))
         table, diagonal = self.levels.astype(np.float32), signs(self.seed, width).astype(np.float32)
         out = np.empty((len(y), width), spec.dtype)
-        for some in pieces(len(y)):
-            found = np.take(table, unpack_bits(np.ascontiguousarray(codes[some].T), self.bits))  # [w, r]
+        for rows in pieces(len(y)):
+            found = np.take(table, unpack_bits(np.ascontiguousarray(codes[rows].T), self.bits))  # [w, r]
             unit = np.sqrt(total(found**2) * np.float32(width))
-            turned = hadamard(found) / unit * lengths[some, 0]
-            np.multiply(turned.T, diagonal, out=out[some], casting="same_kind")
+            turned = hadamard(found) / unit * lengths[rows, 0]
+            np.multiply(turned.T, diagonal, out=out[rows], casting="same_kind")
         return out
 
     def lossless(self, spec: ArraySpec) -> bool:
@@ -96,20 +98,20 @@ class Rotated:
         return False
 
     def bound(self, x: Array) -> Bound:
-        """The length of the error of each row, and the rounding: [r, 1]. Cost: that of `encode`."""
+        """The norm of each row's error, plus rounding: [r, 1]. Cost: as `encode`."""
         codes, lengths = self._quantised(x)
         kept = np.ones(len(x)) if self.scale == "none" else lengths.astype(self.scale).astype(np.float64)
         found = self.levels[codes]
         turned = hadamard((x.astype(np.float64) * signs(self.seed, x.shape[1])).T) / np.sqrt(x.shape[1])
         errors = np.sqrt(total((turned - found * (kept / np.sqrt(total(found**2)))) ** 2))
         narrow = np.finfo(x.dtype)
-        slack = (float(narrow.eps) + ROUNDING) * (kept + lengths) + float(narrow.smallest_subnormal) + TINY
-        bound: Bound = ((1 + ROUNDING) * errors + slack)[:, None]
+        slack = (float(narrow.eps) + _ROUNDING) * (kept + lengths) + float(narrow.smallest_subnormal) + _TINY
+        bound: Bound = ((1 + _ROUNDING) * errors + slack)[:, None]
         return bound
 
     @property
     def levels(self) -> Array:
-        """The number that each index stands for, up to the row's length: float64 [2**bits]."""
+        """The number that each index stands for, up to the row's norm: float64 [2**bits]."""
         return levels(self.bits)
 
     def code_bytes(self, width: int) -> int:
@@ -117,9 +119,9 @@ class Rotated:
         return width * self.bits // 8
 
     def turn(self, x: Array) -> Array:
-        """Rows float32 [q, w] as stored levels meet them: an inner product with a decoded row is that with c, times t / |c|.
+        """Rotate query rows float32 [q, w]: their inner product with c, times t / |c|, is that with the decoded row.
 
-        Cost: w log2(w) additions a row.
+        Cost: w log2(w) additions per row.
         """
         width = x.shape[1]
         turned: Array = hadamard((x * signs(self.seed, width).astype(np.float32)).T).T / np.float32(np.sqrt(width))
@@ -130,7 +132,7 @@ class Rotated:
         return 0 if self.scale == "none" else np.dtype(self.scale).itemsize
 
     def _quantised(self, x: Array) -> tuple[Array, Array]:
-        """Indices uint8 [w, r] and lengths float64 [r]."""
+        """Indices uint8 [w, r] and norms float64 [r]."""
         turned = hadamard((x.astype(np.float64) * signs(self.seed, x.shape[1])).T)
         lengths = np.sqrt(total(turned**2) / x.shape[1])
         unit = turned / np.where(lengths > 0, lengths, 1)

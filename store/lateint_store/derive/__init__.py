@@ -1,1 +1,1 @@
-"""New stores of the documents of others: merged, or in other codecs."""
+"""Create new stores from the documents of existing ones: merge shards, recode with other codecs."""

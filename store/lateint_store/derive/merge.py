@@ -1,4 +1,4 @@
-"""Put the shards i/n of a build together: window k comes from shard k % n, so the order is that of the source."""
+"""Merge the shards i/n of a build: window k comes from shard k % n, so the order is that of the source."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from lateint_store.writing.rewrite import live_windows
 def merge(paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Store:
     """Merge the stores of shards 0/n to n-1/n into a new store at `out`, open for writing.
 
-    The content digest is that of one unsharded build. An interrupted merge leaves no store; run it again.
-    Raises: StoreMismatch, StoreError if the stores are not the n finished shards of one build, DuplicateDocument.
+    The content digest equals that of one unsharded build. An interrupted merge leaves no store; run it again.
+    Raises: StoreMismatch or StoreError if the stores are not the n finished shards of one build; DuplicateDocument.
     """
     with ExitStack() as stack:
         parts = _in_order([stack.enter_context(closing(Shards(Path(path)))) for path in paths])
@@ -44,13 +44,13 @@ def merge(paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) 
 
 
 def _in_order(parts: Sequence[Shards]) -> list[Shards]:
-    """The shards by number. Raises: StoreError, StoreMismatch unless they are all shards of one build."""
+    """Sort the shards by number. Raises: StoreError, StoreMismatch unless they are all shards of one build."""
     if not parts:
         raise InputError("merge needs at least one store")
     first = parts[0].manifest
     for part in parts:
         if part.manifest.shard is None:
-            raise StoreError(f"store {part.path} is no shard of a build (it was made without shard=(i, n))")
+            raise StoreError(f"store {part.path} is no shard of a build (it was created without shard=(i, n))")
         if difference := differences(first, part.manifest):
             raise StoreMismatch(f"stores {parts[0].path} and {part.path} do not belong together: {difference}")
         if difference := identity_difference(replace(first, shard=None), replace(part.manifest, shard=None)):
@@ -64,7 +64,7 @@ def _in_order(parts: Sequence[Shards]) -> list[Shards]:
 
 
 def _check_finished(parts: Sequence[Shards], states: Sequence[State]) -> None:
-    """Raise StoreError unless all shards have read the same source to the same place."""
+    """Raise StoreError unless all shards have read the same source to the same position."""
     first = states[0].progress
     for part, state in zip(parts, states, strict=True):
         progress = state.progress
@@ -72,12 +72,12 @@ def _check_finished(parts: Sequence[Shards], states: Sequence[State]) -> None:
             raise StoreError(
                 f"{parts[0].path} has read {first.source_position} documents of its source (digest "
                 f"{first.source_digest[:12]}), {part.path} {progress.source_position} (digest "
-                f"{progress.source_digest[:12]}): one is not finished, or they are of different sources"
+                f"{progress.source_digest[:12]}): one is not finished, or their sources differ"
             )
 
 
 def _check_distinct(parts: Sequence[Shards], snapshots: Sequence[Sequence[Snapshot]]) -> None:
-    """Raise DuplicateDocument for an id that stands in two stores; compares digests of ids first."""
+    """Raise DuplicateDocument for an id that two stores hold; compares digests of ids first."""
     flat = [(part, snapshot) for part, mine in zip(parts, snapshots, strict=True) for snapshot in mine]
     entries = [snapshot.entries("ids") for _, snapshot in flat]
     owners = np.repeat(np.arange(len(flat)), [len(run) // index.ENTRY_SIZE for run in entries])
@@ -86,10 +86,10 @@ def _check_distinct(parts: Sequence[Shards], snapshots: Sequence[Sequence[Snapsh
     prefixes[:, : index.PREFIX_SIZE] = table[:, : index.PREFIX_SIZE]
     keys = prefixes.view("<u8")[:, 0]
     order = np.argsort(keys, kind="stable")
-    for place in np.flatnonzero(keys[order[1:]] == keys[order[:-1]]):
-        twins = order[place], order[place + 1]
+    for first in np.flatnonzero(keys[order[1:]] == keys[order[:-1]]):
+        twins = order[first], order[first + 1]
         found = [
-            (flat[owners[twin]][0].path, flat[owners[twin]][1].head(index.entry_ordinal(table[twin].tobytes())).doc_id)
+            (flat[owners[twin]][0].path, flat[owners[twin]][1].record_header(index.entry_ordinal(table[twin].tobytes())).doc_id)
             for twin in twins
         ]
         if found[0][1] == found[1][1]:
@@ -98,7 +98,7 @@ def _check_distinct(parts: Sequence[Shards], snapshots: Sequence[Sequence[Snapsh
 
 
 def _joined(states: Sequence[State]) -> State:
-    """Progress of the merged store: the position that all have reached, all documents."""
+    """The state of the merged store: the source position that all have reached, the documents of all."""
     progress = replace(
         states[0].progress,
         documents=sum(state.progress.documents for state in states),

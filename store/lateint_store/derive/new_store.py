@@ -1,4 +1,4 @@
-"""A new store made of the documents of others: what merging and recoding write."""
+"""Write a new store from the documents of existing ones, for merging and recoding."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from lateint_store.format.state import State
 from lateint_store.opening import claim_folder
 from lateint_store.shards.shards import remove_leftovers, with_shards
 from lateint_store.store import Store, library_versions
-from lateint_store.writing.rewrite import Window, rewrite
+from lateint_store.writing.rewrite import StoredWindow, rewrite
 
 
-def write_store(out: Path, like: Manifest, windows: Iterable[Window], last: State) -> Store:
-    """Write windows into a new store at `out`, open for writing, that is otherwise `like` another; its manifest comes last.
+def write_store(out: Path, like: Manifest, windows: Iterable[StoredWindow], last: State) -> Store:
+    """Write windows into a new store at `out`, with the manifest `like` of another; return it, open for writing.
 
-    `last`: progress and last window. An interruption leaves no store. Raises: StoreError, StoreLocked, StoreFull.
+    `last`: progress and last window. The manifest is written last, so an interruption leaves no store.
+    Raises: StoreError, StoreLocked, StoreFull.
     """
     lock = claim_folder(out)
     try:
@@ -33,7 +34,7 @@ def write_store(out: Path, like: Manifest, windows: Iterable[Window], last: Stat
         sync_folder(out.absolute().parent)
         return Store(out, lock)
     except BaseException:
-        if not (out / manifests.FILE).exists():
+        if not (out / manifests.MANIFEST_FILE).exists():
             remove_leftovers(out, None)
         lock.release()
         raise

@@ -1,6 +1,6 @@
-"""Other codecs for the arrays of a store, without the encoder that made them: into a new store, the old one stays.
+"""Copy a store to a new one with other codecs, without the encoder that produced its arrays. The old store stays.
 
-Arrays whose numbers stay the same keep their very codes, so a round trip never adds loss where nothing changes.
+Arrays whose numeric codecs do not change keep their codes bit for bit, so recoding never adds loss to them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lateint_store.codecs.pipeline import Pipeline
 from lateint_store.codecs.syntax import format_codecs
 from lateint_store.derive.new_store import write_store
 from lateint_store.errors import InputError
-from lateint_store.format.block import Encoded
+from lateint_store.format.block import EncodedDocument
 from lateint_store.format.manifest import Manifest
 from lateint_store.part import Part
 from lateint_store.ragged import Ragged
@@ -26,12 +26,12 @@ from lateint_store.shards.shards import Shards
 from lateint_store.spec import Array
 from lateint_store.store import Store
 from lateint_store.writing.entry import assemble
-from lateint_store.writing.rewrite import Window, live_windows
+from lateint_store.writing.rewrite import StoredWindow, live_windows
 
 
 @dataclass(slots=True)
-class Loss:
-    """How far the numbers of one array moved from what the source gave: largest and mean difference, and how many."""
+class RecodingLoss:
+    """Differences between the numbers of one array and those of the source: the largest, their sum and their count."""
 
     largest: float = 0.0
     total: float = 0.0
@@ -39,11 +39,11 @@ class Loss:
 
     @property
     def mean(self) -> float:
-        """Mean absolute difference; 0 if there is no number."""
+        """Mean absolute difference; 0 if there are no numbers."""
         return self.total / self.numbers if self.numbers else 0.0
 
     def add(self, before: Array, after: Array) -> None:
-        """Count the numbers of some documents, in any dtype."""
+        """Add the numbers of some documents, of any dtype."""
         moved = np.abs(before.astype(np.float64) - after.astype(np.float64))
         self.largest = max(self.largest, float(moved.max(initial=0.0)))
         self.total += float(moved.sum())
@@ -56,14 +56,14 @@ def recode(
     codecs: Mapping[str, Sequence[Part]],
     *,
     finer: bool = False,
-) -> tuple[Store, dict[str, Loss]]:
-    """Write the documents of a store into a new one at `out` whose arrays pass other codecs.
+) -> tuple[Store, dict[str, RecodingLoss]]:
+    """Write the documents of a store into a new one at `out`, encoded with other codecs.
 
-    Args: `codecs` of the arrays that change, the others keep theirs; `finer`: allow codecs that could keep more than the
-    source still has. From a lossless source, the content digest is that of a build with these codecs.
-    Returns: the new store, open for writing, and what each changed array lost against the source.
+    Args: `codecs` of the arrays that change; the others keep theirs. `finer`: allow codecs with smaller errors than the
+    source has. From a lossless source, the content digest equals that of a build with these codecs.
+    Returns: the new store, open for writing, and the loss of each changed array against the source.
     Raises: InputError for unknown arrays, codecs that do not fit, or finer ones; StoreError, StoreFull, DamagedStore. An
-    interruption leaves no store. Cost: one decoding and one encoding of every document; a window is in memory at once.
+    interruption leaves no store. Cost: decodes and encodes every document once; holds one window in memory.
     """
     with closing(Shards(Path(source))) as shards, shards.reading() as snapshots:
         manifest = recoded(shards.manifest, codecs)
@@ -72,28 +72,30 @@ def recode(
         changed = [name for name in manifest.arrays if manifest.specs[name].coding != shards.manifest.specs[name].coding]
         if first is not None and not finer:
             _refuse_finer(shards.manifest, manifest, changed, first[1])
-        losses = {name: Loss() for name in changed}
+        losses = {name: RecodingLoss() for name in changed}
         translated = _translate(chain([] if first is None else [first], windows), shards.manifest, manifest, losses)
         return write_store(Path(out), manifest, translated, snapshots[-1].state()), losses
 
 
 def recoded(manifest: Manifest, codecs: Mapping[str, Sequence[Part]]) -> Manifest:
-    """What a store records, with other codecs. Raises: InputError for an array that it does not hold, SpecError."""
+    """The manifest with other codecs. Raises: InputError for an array that it does not hold, SpecError."""
     if unknown := sorted(set(codecs) - set(manifest.specs)):
         raise InputError(f"the store has no array {unknown[0]!r}; it holds {', '.join(manifest.arrays)}")
     specs = {name: Pipeline(manifest.specs[name].spec, tuple(parts)) for name, parts in codecs.items()}
     return replace(manifest, specs={**manifest.specs, **specs})
 
 
-def _translate(windows: Iterable[Window], old: Manifest, new: Manifest, losses: Mapping[str, Loss]) -> Iterator[Window]:
-    """The same windows in new codecs; `losses` grow on the way."""
+def _translate(
+    windows: Iterable[StoredWindow], old: Manifest, new: Manifest, losses: Mapping[str, RecodingLoss]
+) -> Iterator[StoredWindow]:
+    """Yield the same windows in the new codecs, and add to `losses`."""
     for number, documents in windows:
         rows = [document.rows for document in documents]
         columns = []
-        for place, name in enumerate(new.arrays):
-            payloads = [document.payloads[place] for document in documents]
+        for index, name in enumerate(new.arrays):
+            payloads = [document.payloads[index] for document in documents]
             if name not in losses:
-                columns.append([bytes(old.specs[name].unpack(*one)) for one in zip(payloads, rows, strict=True)])
+                columns.append([bytes(old.specs[name].unpack(*pair)) for pair in zip(payloads, rows, strict=True)])
                 continue
             before = old.specs[name].decode_many(payloads, rows)
             columns.append(_array_bytes(new.specs[name], before))
@@ -102,22 +104,22 @@ def _translate(windows: Iterable[Window], old: Manifest, new: Manifest, losses: 
 
 
 def _array_bytes(pipeline: Pipeline, arrays: Ragged) -> list[bytes]:
-    """Code decoded arrays, which may be narrower than what the pipeline takes."""
+    """Encode decoded arrays, whose dtype may be narrower than the pipeline's input."""
     return pipeline.array_bytes([array.astype(pipeline.spec.dtype) for array in arrays])
 
 
-def _refuse_finer(old: Manifest, new: Manifest, changed: Sequence[str], documents: Sequence[Encoded]) -> None:
-    """Compare the bounds of both codecs over some documents. Raises: InputError if the new one is finer."""
+def _refuse_finer(old: Manifest, new: Manifest, changed: Sequence[str], documents: Sequence[EncodedDocument]) -> None:
+    """Compare the mean bounds of both codecs over some documents. Raises: InputError if the new codecs are finer."""
     rows = [document.rows for document in documents]
     for name in changed:
-        place = new.arrays.index(name)
-        arrays = old.specs[name].decode_many([document.payloads[place] for document in documents], rows)
+        column = new.arrays.index(name)
+        arrays = old.specs[name].decode_many([document.payloads[column] for document in documents], rows)
         lost, losing = (_mean_bound(pipeline, arrays) for pipeline in (old.specs[name], new.specs[name]))
         if lost > losing:
             codecs = format_codecs({name: new.specs[name].parts})
             raise InputError(
-                f"array {name!r} was kept within {lost:.3g} of what the model gave, and {codecs} keeps within {losing:.3g}: "
-                "finer codecs bring nothing back; recode from a finer store, or say that you want this (--finer)"
+                f"array {name!r} is stored within {lost:.3g} of the model's output, and {codecs} would store it within "
+                f"{losing:.3g}: finer codecs restore nothing; recode from a finer store, or allow this (--finer)"
             )
 
 

@@ -1,1 +1,1 @@
-"""Files, locks, LMDB environments and what their pages hold."""
+"""Files, locks, LMDB environments, and checks of LMDB's pages."""

@@ -1,8 +1,8 @@
-"""LMDB environments: each file is opened once a process, counted, never used across a fork.
+"""LMDB environments: each file is open once per process, reference-counted, and never used across a fork.
 
-LMDB forbids a second open of the same file in a process and any use of an environment that was opened before a fork.
-So environments are shared through a registry, and a fork waits until no transaction is open, after which the child
-closes what it inherited.
+LMDB forbids opening the same file twice in a process, and using an environment that was opened before a fork. So
+environments are shared through a registry. A fork waits until no transaction is open; then the child closes the
+environments that it inherited.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lateint_store.errors import DamagedStore, StoreError, StoreFull
 
 DATA, LOCK = "data.mdb", "lock.mdb"
 MAX_READERS = 2048
-LOCK_BYTES = 64 * MAX_READERS + 4096  # a cache line a reader, and LMDB's header
+LOCK_BYTES = 64 * MAX_READERS + 4096  # a cache line per reader, and LMDB's header
 DATABASES: dict[str, dict[str, Any]] = {
     "blocks": {},
     "ids": {"dupsort": True, "dupfixed": True},
@@ -41,7 +41,7 @@ _registry: dict[tuple[int, int], Environment] = {}
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a shard is, for opening it and for messages. `sealed`: (bytes, structure digest) of its file, or None."""
+    """Where a shard is, to open it and to name it in errors. `sealed`: (bytes, structure digest) of its file, or None."""
 
     store: Path
     folder: Path
@@ -55,13 +55,13 @@ class Location:
         return self.folder / DATA
 
     def damaged(self, reason: str, ordinal: int | None = None, doc_id: str | None = None) -> DamagedStore:
-        """The error that names this place."""
+        """A DamagedStore error that names this shard."""
         return DamagedStore(str(self.store), reason, shard=self.shard, ordinal=ordinal, doc_id=doc_id)
 
 
 @dataclass(slots=True, eq=False)
 class Environment:
-    """One open LMDB file with its databases; `references` users. `index_checked`: last transaction found intact."""
+    """One open LMDB file and its databases. `references`: its users. `index_checked`: last transaction with a sound index."""
 
     env: Any
     key: tuple[int, int]
@@ -74,14 +74,14 @@ class Environment:
 
 @contextmanager
 def exclusive() -> Iterator[None]:
-    """Change what is open: one thread at a time, and never across a fork."""
+    """Hold the registry's lock: one thread at a time opens or closes files, and no fork happens meanwhile."""
     with _idle:
         yield
 
 
 @contextmanager
 def active() -> Iterator[None]:
-    """Hold back forks and reopening while a transaction is open; every transaction of this package is inside."""
+    """Delay forks and reopening while a transaction is open. Every transaction of this package runs inside."""
     global _active
     depth = getattr(_depth, "value", 0)
     with _idle:
@@ -101,18 +101,18 @@ def active() -> Iterator[None]:
 
 @contextmanager
 def lmdb_errors(location: Location, *, writing: bool = False) -> Iterator[None]:
-    """Turn what LMDB raises into the errors of this package."""
+    """Convert LMDB's exceptions into the errors of this package."""
     try:
         yield
     except lmdb.MapFullError as error:
         raise StoreFull(f"the map of {location.folder} is full ({location.map_size} bytes): {error}") from error
     except lmdb.ReadersFullError as error:
-        raise StoreError(f"{location.folder}: all {MAX_READERS} reader slots are taken: {error}") from error
+        raise StoreError(f"{location.folder}: all {MAX_READERS} reader slots are in use: {error}") from error
     except lmdb.Error as error:
         code = getattr(error, "code", 0)
         if writing and (code in FULL or code == EIO):
             raise StoreFull(
-                f"cannot write {location.data}: {error}; free some space and run it again, what was committed is intact"
+                f"cannot write {location.data}: {error}; free some space and run it again; what was committed is intact"
             ) from error
         if "closed" in str(error).lower():
             raise StoreError(f"store {location.store} is closed") from error
@@ -120,16 +120,16 @@ def lmdb_errors(location: Location, *, writing: bool = False) -> Iterator[None]:
 
 
 def create_environment(location: Location) -> Environment:
-    """Create the folder, its LMDB file and databases, open for writing. Raises: StoreFull, StoreError."""
+    """Create the folder, its LMDB file and its databases, open for writing. Raises: StoreFull, StoreError."""
     with _idle, disk_errors(location.folder, "create"):
         location.folder.mkdir()
         return _register(location, *_open(location, write=True, create=True), write=True)
 
 
 def acquire(location: Location, *, write: bool = False) -> Environment:
-    """Open a shard's file, or share it with those who have it open. Checks it before LMDB maps it.
+    """Open a shard's file, or share the environment if it is open already. Checks the file before LMDB maps it.
 
-    Raises: DamagedStore, StoreError if the folder cannot be written and the shard is not sealed.
+    Raises: DamagedStore; StoreError if the folder cannot be written and the shard is not sealed.
     """
     with _idle:
         try:
@@ -149,13 +149,13 @@ def acquire(location: Location, *, write: bool = False) -> Environment:
 
 
 def retain(environment: Environment) -> None:
-    """One more user."""
+    """Add a user."""
     with _idle:
         environment.references += 1
 
 
 def release(environment: Environment) -> None:
-    """One user less; the last one closes it. A handle that was inherited through a fork is ignored."""
+    """Remove a user; the last one closes the environment. Ignores a handle inherited through a fork."""
     with _idle:
         if _registry.get(environment.key) is not environment:
             return
@@ -166,7 +166,7 @@ def release(environment: Environment) -> None:
 
 
 def _check_file(location: Location) -> None:
-    """Compare an LMDB file with what is known of it, without mapping it."""
+    """Check an LMDB file without mapping it: against its seal, or its own structure. Raises: DamagedStore, StoreError."""
     try:
         if location.sealed is None:
             pages.check_unsealed(location.data)
@@ -176,7 +176,7 @@ def _check_file(location: Location) -> None:
         if found != size:
             raise location.damaged(f"{location.data} has {found} bytes, {size} were sealed")
         if pages.structure_digest(location.data) != digest:
-            raise location.damaged(f"the pages of {location.data} are not those that were sealed")
+            raise location.damaged(f"the pages of {location.data} have changed since it was sealed")
     except pages.PageError as error:
         raise location.damaged(f"{location.data}: {error}") from error
     except OSError as error:
@@ -184,8 +184,8 @@ def _check_file(location: Location) -> None:
 
 
 def _open(location: Location, *, write: bool, create: bool = False) -> tuple[Any, dict[str, Any]]:
-    """An LMDB environment and its databases; the caller holds the lock, so no fork comes between."""
-    # No spare transactions: a child that closes an inherited environment would free the parent's reader slots.
+    """Open an LMDB environment and its databases. The caller holds the lock, so no fork happens meanwhile."""
+    # No spare transactions: a child that closed an inherited environment would free the parent's reader slots.
     size = location.map_size if location.sealed is None else location.sealed[0]
     if location.sealed is None:
         _reserve_lock(location)
@@ -208,9 +208,9 @@ def _open(location: Location, *, write: bool, create: bool = False) -> tuple[Any
 
 
 def _reserve_lock(location: Location) -> None:
-    """Give LMDB's lock file its space on disk: LMDB maps it sparse, and on a full disk its first write would be SIGBUS.
+    """Allocate LMDB's lock file on disk. LMDB maps it sparse, so on a full disk its first write would raise SIGBUS.
 
-    Only called when this process does not have the file open, for closing it drops the locks of the process.
+    Call it only while this process does not have the file open, because closing the file drops the locks of the process.
     """
     path = location.folder / LOCK
     try:
@@ -226,7 +226,7 @@ def _reserve_lock(location: Location) -> None:
         if error.errno in FULL:
             raise StoreFull(f"no space for {path}: {error.strerror}; free some space and run it again") from error
         if error.errno not in FORBIDDEN:
-            raise StoreError(f"cannot make {path}: {error.strerror}") from error
+            raise StoreError(f"cannot create {path}: {error.strerror}") from error
 
 
 def _register(location: Location, env: Any, databases: dict[str, Any], *, write: bool) -> Environment:
@@ -237,7 +237,7 @@ def _register(location: Location, env: Any, databases: dict[str, Any], *, write:
 
 
 def _make_writable(environment: Environment) -> None:
-    """Open an environment again for writing, when no transaction is open; its other users notice nothing."""
+    """Reopen an environment for writing once no transaction is open; its other users notice nothing."""
     _quiesce()
     try:
         environment.env.close()
@@ -260,7 +260,7 @@ def _open_error(location: Location, error: lmdb.Error) -> StoreError:
         )
     if isinstance(error, lmdb.ReadonlyError) or code in FORBIDDEN:
         return StoreError(
-            f"cannot open {location.folder}: {error}; readers of a store that is not sealed need write permission "
+            f"cannot open {location.folder}: {error}; readers of an unsealed store need write permission "
             "for its lock file: seal the store to serve it read-only"
         )
     if code in FULL:
@@ -269,7 +269,7 @@ def _open_error(location: Location, error: lmdb.Error) -> StoreError:
 
 
 def _quiesce() -> None:
-    """Take the lock, wait until no transaction is open, and let none begin."""
+    """Take the lock, wait until no transaction is open, and block new ones until `_resume`."""
     global _waiting
     _idle.acquire()
     _waiting += 1
@@ -285,7 +285,7 @@ def _resume() -> None:
 
 
 def _after_fork_in_child() -> None:
-    """Close what was inherited; no transaction is open, so the parent's reader slots stay untouched."""
+    """Close the inherited environments. No transaction is open, so the parent's reader slots are not touched."""
     global _idle, _active, _waiting
     _idle, _active, _waiting = threading.Condition(threading.RLock()), 0, 0
     for environment in _registry.values():

@@ -1,4 +1,4 @@
-"""Files that are either there completely or not at all, and what a folder takes on disk."""
+"""Write files atomically and durably; measure the disk space of a folder."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from lateint_store.disk.killpoints import point
 from lateint_store.errors import LateintError, StoreError, StoreFull
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-SECTOR, PAGE = 512, 4096
+_SECTOR, _PAGE = 512, 4096
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextmanager
 def disk_errors(path: Path | str, action: str, otherwise: type[LateintError] = StoreError) -> Iterator[None]:
-    """Turn an OSError of a write below `path` into StoreFull, or `otherwise`; StoreErrors pass.
+    """Convert an OSError of a write below `path` into StoreFull, or else `otherwise`.
 
-    That the reader of a pipe went away is for the caller.
+    StoreError and BrokenPipeError (the reader of a pipe is gone) pass through to the caller.
     """
     try:
         yield
@@ -28,12 +28,12 @@ def disk_errors(path: Path | str, action: str, otherwise: type[LateintError] = S
         raise
     except OSError as error:
         if error.errno in FULL:
-            raise StoreFull(f"no space to {action} {path}: {error.strerror}; free some, then run it again") from error
+            raise StoreFull(f"no space to {action} {path}: {error.strerror}; free some space and run it again") from error
         raise otherwise(f"cannot {action} {path}: {error.strerror or error}") from error
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
+    """Make the file names in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -48,7 +48,7 @@ def sync_file(path: Path) -> None:
 
 
 def replace_file(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write `data` beside `path`, sync, rename, sync the folder: readers see the old bytes or the new ones."""
+    """Write `data` to a draft, sync it, rename it to `path`, sync the folder: readers see the old bytes or the new ones."""
     draft = path.with_name(path.name + ".draft")
     with disk_errors(path, "write"):
         try:
@@ -67,14 +67,14 @@ def replace_file(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 def allocated_bytes(folder: Path) -> int:
-    """Bytes that a folder and everything in it take on disk (`st_blocks`), the folder's own blocks included.
+    """Bytes that a folder and everything in it occupy on disk (`st_blocks`), the folder's own blocks included.
 
-    A file counts for no more than its length in whole pages: what a file system allocates beside it to find scattered pages
-    again depends on what else was written meanwhile, and equal stores would differ.
+    A file counts at most its length in whole pages. File systems also allocate metadata for scattered pages; how much
+    depends on what else was written meanwhile, and would make equal stores differ.
     """
-    total = folder.stat().st_blocks * SECTOR
+    total = folder.stat().st_blocks * _SECTOR
     for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # a writer removed it meanwhile
+        with suppress(FileNotFoundError):  # a writer has just removed it
             state = path.lstat()
-            total += min(state.st_blocks * SECTOR, -(-state.st_size // PAGE) * PAGE)
+            total += min(state.st_blocks * _SECTOR, -(-state.st_size // _PAGE) * _PAGE)
     return total

@@ -1,7 +1,7 @@
 """Named points at which a test can kill the process.
 
-`LATEINT_KILL_AT="append.before_commit:3"` kills at the third pass of that point. Nothing happens
-unless the variable is set when the module is imported.
+`LATEINT_KILL_AT="append.before_commit:3"` kills at the third pass of that point. Without the variable, set before this
+module is imported, nothing happens.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _left = int(_pass or 1)
 
 
 def point(name: str) -> None:
-    """Pass the point `name`; SIGKILL this process if it is the one that was asked for."""
+    """Pass the point `name`; SIGKILL this process if the variable asks for it."""
     global _left
     if name == _wanted:
         _left -= 1

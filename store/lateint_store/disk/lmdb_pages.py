@@ -1,6 +1,6 @@
-"""Checks of an LMDB file before LMDB maps it: a truncated file would kill the process, a damaged tree mislead it.
+"""Check an LMDB file before LMDB maps it: a truncated file would kill the process, a damaged tree would mislead it.
 
-Source: the page layout of LMDB 0.9 (data version 1), 64 bits, in the byte order of the machine.
+Source: the page layout of LMDB 0.9 (data version 1), 64-bit, in the byte order of the machine.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from lateint_store.disk.lmdb_trees import NUMBER, ROOT, Trees
 
 try:
     from lmdb.verify import VerifyError, verify
-except ImportError:  # lmdb < 3.0 has no verifier: sizes and meta pages are checked all the same
+except ImportError:  # lmdb < 3.0 has no verifier; sizes and meta pages are still checked
     VerifyError, verify = ValueError, None  # type: ignore[assignment,misc]
 
-PAGE_HEADER = struct.Struct("=QHHI")  # page number, pad, flags, pages of an overflow extent
+_PAGE_HEADER = struct.Struct("=QHHI")  # page number, padding, flags, pages of an overflow extent
 META = struct.Struct("=IIQQ48s48sQQ")  # magic, version, address, map size, free tree, main tree, last page, txn id
 PAGE_SIZE = struct.Struct("=I")  # first field of the free tree
-MAGIC, VERSION = 0xBEEFC0DE, 1
+_MAGIC, _VERSION = 0xBEEFC0DE, 1
 OVERFLOW = 0x04
 CHUNK = 1 << 20
-ATTEMPTS = 5
+_ATTEMPTS = 5
 
 
 class PageError(ValueError):
-    """An LMDB file is not what was written."""
+    """An LMDB file is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """What one of the two meta pages says."""
+    """The fields of a meta page that the checks need."""
 
     page_size: int
     last_page: int
@@ -42,12 +42,12 @@ class Meta:
 
 
 def read_meta(file: BinaryIO) -> Meta:
-    """The newer of both meta pages; they must be of consecutive transactions. Raises: PageError."""
+    """The newer of the two meta pages. Raises: PageError unless they are of consecutive transactions."""
     return read_metas(file)[1]
 
 
 def read_metas(file: BinaryIO) -> tuple[Meta, Meta]:
-    """Both meta pages, the older one first."""
+    """Both meta pages, the older one first. Raises: PageError unless they are of consecutive transactions."""
     first = _one_meta(file, 0)
     second = _one_meta(file, first.page_size)
     if first.page_size != second.page_size or abs(first.transaction - second.transaction) > 1:
@@ -56,11 +56,11 @@ def read_metas(file: BinaryIO) -> tuple[Meta, Meta]:
 
 
 def check_unsealed(data: Path) -> None:
-    """Check sizes and tree structure of a file that may be in use by a writer. Raises: PageError.
+    """Check sizes and tree structure of a file that a writer may be using. Raises: PageError.
 
-    A walk that overlaps commits can read pages that are being recycled; it is repeated when a commit came between.
+    A walk that overlaps a commit can read recycled pages, so it is repeated if the transaction changed meanwhile.
     """
-    for _ in range(ATTEMPTS):
+    for _ in range(_ATTEMPTS):
         before, problem = _examine(data)
         if problem is None:
             return
@@ -74,9 +74,9 @@ def check_unsealed(data: Path) -> None:
 
 
 def structure_digest(data: Path) -> str:
-    """Digest of everything in a file but the contents of overflow pages (which have checksums of their own).
+    """Digest of a whole file except the contents of overflow pages, which have checksums of their own.
 
-    Raises: PageError where the file is no sequence of pages. Cost: one small read a page or extent.
+    Raises: PageError if the file is not a sequence of pages. Cost: one small read per page or extent.
     """
     digest = hashlib.blake2b(digest_size=32)
     with data.open("rb") as file:
@@ -87,9 +87,9 @@ def structure_digest(data: Path) -> str:
         while page < pages:
             file.seek(page * meta.page_size)
             content = file.read(meta.page_size)
-            _, _, flags, extent = PAGE_HEADER.unpack_from(content)
+            _, _, flags, extent = _PAGE_HEADER.unpack_from(content)
             overflow = page > 1 and flags & OVERFLOW
-            digest.update(content[: PAGE_HEADER.size] if overflow else content)
+            digest.update(content[: _PAGE_HEADER.size] if overflow else content)
             page += max(1, extent) if overflow else 1
         if page != pages:
             raise PageError("its last extent reaches beyond its end")
@@ -106,7 +106,7 @@ def file_digest(data: Path) -> str:
 
 
 def _examine(data: Path) -> tuple[int | None, str | None]:
-    """Transaction that was examined (None: no meta page) and what is wrong with it (None: nothing)."""
+    """The transaction that was examined (None: no meta page) and the problem found (None: no problem)."""
     transaction = None
     try:
         with data.open("rb") as file:
@@ -120,20 +120,20 @@ def _examine(data: Path) -> tuple[int | None, str | None]:
             if not errors:
                 trees = Trees(file, meta.page_size, meta.last_page)
                 trees.check(meta.root)
-                for one in (older, meta):
-                    trees.check_transaction(one.root, one.transaction)
+                for page in (older, meta):
+                    trees.check_transaction(page.root, page.transaction)
     except (VerifyError, ValueError, IndexError, struct.error, RecursionError) as error:
         return transaction, f"its pages cannot be read: {error}"
     return transaction, errors[0] if errors else None
 
 
 def _one_meta(file: BinaryIO, offset: int) -> Meta:
-    file.seek(offset + PAGE_HEADER.size)
+    file.seek(offset + _PAGE_HEADER.size)
     content = file.read(META.size)
     if len(content) < META.size:
         raise PageError("it is shorter than its meta pages")
     magic, version, _, _, free, main, last_page, transaction = META.unpack(content)
     page_size = PAGE_SIZE.unpack_from(free)[0]
-    if (magic, version) != (MAGIC, VERSION) or page_size & (page_size - 1) or not 256 <= page_size <= 1 << 16:
+    if (magic, version) != (_MAGIC, _VERSION) or page_size & (page_size - 1) or not 256 <= page_size <= 1 << 16:
         raise PageError("a meta page is damaged, or it was written on another kind of machine")
     return Meta(page_size, last_page, transaction, NUMBER.unpack_from(main, ROOT)[0])

@@ -1,4 +1,4 @@
-"""One writer a store: a lock on a file of our own (closing LMDB's lock file would drop LMDB's locks)."""
+"""One writer per store: a lock on a file of its own, because closing LMDB's lock file would drop LMDB's locks."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from pathlib import Path
 from lateint_store.disk.files import disk_errors
 from lateint_store.errors import StoreLocked
 
-FILE = "writer.lock"
+LOCK_FILE = "writer.lock"
 
 _held: set[int] = set()
 
 
 class WriterLock:
-    """Holds the lock from construction to `release`; the kernel drops it when the process dies.
+    """Holds the lock from construction to `release`; the operating system drops it when the process dies.
 
-    Raises: StoreLocked naming the holder, StoreError where the folder cannot be written.
+    Raises: StoreLocked naming the holder; StoreError if the folder cannot be written.
     """
 
     def __init__(self, store: Path) -> None:
         self.pid = os.getpid()
         with disk_errors(store, "write in"):
-            self._descriptor = os.open(store / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._descriptor = os.open(store / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "another process"
             os.close(self._descriptor)
             raise StoreLocked(
-                f"store {store} is being written by {holder} (lock {store / FILE}); wait until it has finished"
+                f"store {store} is being written by {holder} (lock {store / LOCK_FILE}); wait until it has finished"
             ) from error
         _held.add(self._descriptor)
-        # Best effort: on a full disk the holder stays unnamed, the lock holds all the same.
+        # Best effort: on a full disk the holder stays unnamed, but the lock holds.
         try:
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"process {self.pid} on {socket.gethostname()}\n".encode(), 0)
@@ -42,14 +42,14 @@ class WriterLock:
             pass
 
     def release(self) -> None:
-        """Let the next writer in; safe to call again, and in a forked child (where the parent keeps the lock)."""
+        """Release the lock. Safe to call again, and in a forked child, where the parent keeps the lock."""
         if self._descriptor in _held and self.pid == os.getpid():
             _held.discard(self._descriptor)
             os.close(self._descriptor)
 
 
 def _close_inherited() -> None:
-    """In a forked child: drop the inherited descriptors, or the child would hold the lock beyond the parent's end."""
+    """Close the inherited descriptors in a forked child, which would otherwise hold the lock after the parent's end."""
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()

@@ -1,1 +1,1 @@
-"""What stands on disk: blocks, records, the id index, state, digests, the manifest."""
+"""The on-disk format: blocks, records, the id index, state, digests, the manifest."""

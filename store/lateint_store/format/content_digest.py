@@ -1,9 +1,9 @@
-"""The content digest: equal for equal documents in equal order, however they came to lie on disk.
+"""The content digest: equal for equal documents in equal order, however they are arranged on disk.
 
-Each live document contributes blake2b(id of the live document before it, its own digest); contributions add up modulo
-2**256. So the sum pins the order, can be kept up to date by appends and deletes without reading the rest, and the sums
-of shards join: a shard keeps its inner sum, the digest of its first live document and the id of its last one.
-It finds accidents; it is no defence against someone who constructs colliding documents.
+Each live document contributes blake2b(id of the live document before it, its own digest); contributions are added modulo
+2**256. So the sum fixes the order, appends and deletes update it without reading the rest, and the sums of shards can be
+joined: a shard keeps its inner sum, the digest of its first live document and the id of its last one.
+It detects accidents; it is no defence against someone who constructs colliding documents.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def document_digest(doc_id: bytes, arrays: Sequence[bytes]) -> bytes:
 
 
 def link(before: str | None, document: bytes) -> int:
-    """Contribution of a document whose live predecessor is `before` (None: it is the first)."""
+    """Contribution of a document digest whose live predecessor has the id `before` (None: it is the first)."""
     digest = hashlib.blake2b(document, digest_size=32, person=b"lateint link")
     digest.update(b"" if before is None else b"\1" + before.encode())
     return int.from_bytes(digest.digest(), "little")
@@ -35,14 +35,14 @@ def link(before: str | None, document: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content of one shard: digest of its first live document, id of its last, sum over the documents between."""
+    """The content of one shard: digest of its first live document, id of its last, sum over all but the first."""
 
     first: bytes | None = None
     last: str | None = None
     inner: int = 0
 
     def append(self, doc_id: str, document: bytes) -> Content:
-        """The content with one more document at the end."""
+        """The content after appending a document."""
         if self.first is None:
             return Content(document, doc_id, 0)
         return Content(self.first, doc_id, (self.inner + link(self.last, document)) % MODULUS)
@@ -59,7 +59,7 @@ class Content:
 
 
 def joined_digest(shards: Iterable[Content]) -> str:
-    """The content digest of a store: 64 hex digits, from the contents of its shards in order."""
+    """The content digest of a store, 64 hex digits, from the contents of its shards in order."""
     total, last = 0, None
     for shard in shards:
         if shard.first is not None:

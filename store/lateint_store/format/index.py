@@ -1,7 +1,7 @@
 """The id index: 12-byte entries, 7 bytes of blake2b(id) and the 5-byte ordinal, sorted in one LMDB duplicate set.
 
-Fixed-size duplicates have no per-entry header, so an id costs 12 bytes in order and about 17 after random inserts.
-Seven bytes collide once in 2**28 documents or so; the id inside the record decides.
+Fixed-size duplicates have no header, so an id costs 12 bytes if inserted in order and about 17 after random inserts.
+Expect the first collision of 7 bytes at about 2**28 documents; the id inside the record decides.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-KEY = b"ids"
+INDEX_KEY = b"ids"
 ENTRY_SIZE = 12
 PREFIX_SIZE = 7
 MAX_ORDINAL = (1 << 40) - 1
@@ -21,18 +21,18 @@ _MASK = (1 << 64) - 1
 
 
 def id_prefix(doc_id: bytes) -> bytes:
-    """First part of an entry: 7 bytes of the digest of an id (UTF-8)."""
+    """The first part of an entry: 7 bytes of the digest of an id (UTF-8)."""
     return id_prefixes([doc_id])[0]
 
 
 def id_prefixes(doc_ids: Sequence[bytes]) -> list[bytes]:
-    """`id_prefix` of many, without a call each."""
+    """`id_prefix` of many ids, without one call per id."""
     blake2b, size = hashlib.blake2b, PREFIX_SIZE
     return [blake2b(doc_id, digest_size=size).digest() for doc_id in doc_ids]
 
 
 def make_entry(doc_id: bytes, ordinal: int) -> bytes:
-    """The entry of a document."""
+    """The index entry of a document."""
     return id_prefix(doc_id) + ordinal.to_bytes(ENTRY_SIZE - PREFIX_SIZE, "big")
 
 
@@ -42,21 +42,21 @@ def entry_ordinal(entry: bytes | memoryview) -> int:
 
 
 def entry_ordinals(entries: bytes) -> npt.NDArray[np.int64]:
-    """The ordinals of a run of entries, sorted."""
+    """The ordinals of joined entries, sorted: int64 [k]."""
     return np.sort(_ordinals(_table(entries)))
 
 
 def named_ordinals(entries: bytes, prefixes: bytes) -> npt.NDArray[np.int64]:
-    """The ordinal of each of a run of entries, -1 where the entry does not begin with its own of the joined `prefixes`."""
+    """The ordinal of each of k joined entries, -1 if the entry does not start with its prefix: int64 [k]."""
     table = _table(entries)
     alike = table[:, :PREFIX_SIZE] == np.frombuffer(prefixes, np.uint8).reshape(-1, PREFIX_SIZE)
     return np.where(alike.all(axis=1), _ordinals(table), -1)
 
 
 def entries_digest(entries: bytes) -> int:
-    """Sum over a run of entries of a 128-bit mix of each: independent of their order, so it is kept up entry by entry.
+    """Sum of a 128-bit hash of each of the joined entries: independent of their order, so it is updated entry by entry.
 
-    It finds accidents, not attacks.
+    It detects accidents, not attacks.
     """
     table = _table(entries)
     head = np.ascontiguousarray(table[:, :8]).view("<u8")[:, 0]
@@ -68,7 +68,7 @@ def entries_digest(entries: bytes) -> int:
 
 
 def add_digests(first: int, second: int, sign: int = 1) -> int:
-    """Sum (sign=1) or difference (sign=-1) of two digests, lane by lane."""
+    """Sum (sign=1) or difference (sign=-1) of two digests, each 64-bit half by itself."""
     low = ((first & _MASK) + sign * (second & _MASK)) & _MASK
     high = ((first >> 64) + sign * (second >> 64)) & _MASK
     return low | high << 64

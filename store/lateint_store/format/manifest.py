@@ -1,4 +1,4 @@
-"""`manifest.json`: what a store is. Only its replacement and LMDB commits change what a reader sees."""
+"""`manifest.json`: the description of a store. Only replacing it and committing in LMDB change what a reader sees."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lateint_store.codecs.pipeline import Pipeline
 from lateint_store.disk.files import replace_file
 from lateint_store.errors import DamagedStore, InputError, LateintError, SpecError, StoreError, StoreNotFound
 
-FILE = "manifest.json"
+MANIFEST_FILE = "manifest.json"
 FORMAT = "lateint store"
-VERSION = 1
+FORMAT_VERSION = 1
 WINDOW = 512
 DOCUMENTS_PER_SHARD = 1_000_000
 MAP_SIZE = 64 << 30
@@ -24,7 +24,7 @@ MAX_ARRAYS = 64
 
 @dataclass(frozen=True, slots=True)
 class ShardFile:
-    """One shard folder. A sealed one has its file's size, structure digest and whole-file digest."""
+    """One shard folder. If sealed: size, structure digest and whole-file digest of its LMDB file."""
 
     folder: str
     bytes: int = 0
@@ -34,11 +34,11 @@ class ShardFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """Everything that is fixed when a store is made, and the list of its shard folders.
+    """Everything that is fixed when a store is created, and the list of its shard folders.
 
-    `fingerprint`, `codecs` (in `specs`), `window` and `shard` are the store's identity: a build continues only where
-    they are equal. `model`, `head` and `canary` are records for whoever opens it. `shard`: (i, n), this store holds the
-    windows k with k % n == i of its source. Raises: InputError for values that no store can have.
+    `fingerprint`, the codecs in `specs`, `window` and `shard` are the store's identity: a build continues only if they
+    are equal. `model`, `head` and `canary` are information for readers. `shard`: (i, n), the store holds the windows k
+    with k % n == i of its source. Raises: InputError for impossible values.
     """
 
     uuid: str
@@ -70,11 +70,11 @@ class Manifest:
 
     @property
     def arrays(self) -> tuple[str, ...]:
-        """Array names in the order of a record's payloads: sorted."""
+        """Array names, sorted: the order of a record's payloads."""
         return tuple(sorted(self.specs))
 
     def identity(self) -> dict[str, Any]:
-        """What must be equal for a build to continue in this store (the fingerprint is compared on its own)."""
+        """Values that must be equal for a build to continue in this store, except the fingerprint."""
         return {
             "codecs": {name: self.specs[name].to_json() for name in self.arrays},
             "window": self.window,
@@ -82,17 +82,17 @@ class Manifest:
         }
 
     def plain(self, name: str) -> dict[str, Any]:
-        """A recorded mapping as it comes back from JSON."""
-        found: dict[str, Any] = json.loads(json.dumps(dict(getattr(self, name))))
-        return found
+        """The mapping of this name after a round trip through JSON."""
+        mapping: dict[str, Any] = json.loads(json.dumps(dict(getattr(self, name))))
+        return mapping
 
     def to_json(self) -> dict[str, Any]:
-        """The content of the file without its digest."""
+        """The content of the file, without the digest."""
         data: dict[str, Any] = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         data["specs"] = self.identity()["codecs"]
         data["shard"] = self.identity()["shard"]
         data["shards"] = [{entry.name: getattr(shard, entry.name) for entry in fields(shard)} for shard in self.shards]
-        data |= {"format": FORMAT, "format_version": VERSION, "min_reader_version": VERSION}
+        data |= {"format": FORMAT, "format_version": FORMAT_VERSION, "min_reader_version": FORMAT_VERSION}
         return data
 
     @classmethod
@@ -106,42 +106,42 @@ class Manifest:
 
 
 def write_manifest(store: Path, manifest: Manifest) -> None:
-    """Replace the manifest of a store atomically; read-only when sealed. Raises: InputError if it is no JSON."""
+    """Replace the manifest of a store atomically; a sealed one is read-only. Raises: InputError if JSON cannot hold it."""
     data = manifest.to_json()
     try:
         text = _canonical(data | {"digest": _digest(data)})
     except (TypeError, ValueError) as error:
         raise InputError(f"a store's model, fingerprint, head and canary must be JSON: {error}") from error
-    replace_file(store / FILE, text.encode(), 0o444 if manifest.sealed else 0o644)
+    replace_file(store / MANIFEST_FILE, text.encode(), 0o444 if manifest.sealed else 0o644)
 
 
 def read_manifest(store: Path) -> Manifest:
     """Read and check the manifest of a store.
 
-    Raises: StoreNotFound, DamagedStore, StoreError for a format version that this reader does not know.
+    Raises: StoreNotFound; DamagedStore; StoreError for a format version or a codec that this reader does not know.
     """
     try:
-        text = (store / FILE).read_bytes()
+        text = (store / MANIFEST_FILE).read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise StoreNotFound(f"no store at {store}: {store / FILE} does not exist") from error
+        raise StoreNotFound(f"no store at {store}: {store / MANIFEST_FILE} does not exist") from error
     except OSError as error:
-        raise StoreError(f"cannot read {store / FILE}: {error.strerror}") from error
+        raise StoreError(f"cannot read {store / MANIFEST_FILE}: {error.strerror}") from error
     try:
         data = json.loads(text)
         if data.pop("digest") != _digest(data):
             raise ValueError("its digest does not match")
-        if data["format"] != FORMAT or data["min_reader_version"] > VERSION:
+        if data["format"] != FORMAT or data["min_reader_version"] > FORMAT_VERSION:
             raise StoreError(
-                f"store {store} has format {data['format']!r}, version {data['format_version']}, readable from "
-                f"version {data['min_reader_version']}; this one reads {FORMAT!r} up to {VERSION}: install a newer one"
+                f"store {store} has format {data['format']!r}, version {data['format_version']}, which needs a reader of "
+                f"version {data['min_reader_version']}; this one reads {FORMAT!r} up to {FORMAT_VERSION}: install a newer one"
             )
         return Manifest.from_json(data)
     except SpecError as error:
-        raise StoreError(f"store {store} uses codecs that this lateint does not have: {error}") from error
+        raise StoreError(f"store {store} uses codecs that this version of lateint does not have: {error}") from error
     except StoreError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, LateintError) as error:
-        raise DamagedStore(str(store), f"{FILE}: {error}") from error
+        raise DamagedStore(str(store), f"{MANIFEST_FILE}: {error}") from error
 
 
 def _canonical(data: Mapping[str, Any]) -> str:
@@ -149,5 +149,5 @@ def _canonical(data: Mapping[str, Any]) -> str:
 
 
 def _digest(data: Mapping[str, Any]) -> str:
-    """Digest of the canonical JSON of everything but the digest itself."""
+    """Digest of the canonical JSON of `data`, which has no `digest` entry."""
     return hashlib.blake2b(_canonical(data).encode(), digest_size=32).hexdigest()

@@ -1,4 +1,7 @@
-"""Heads and payloads of many records, checked and copied where they lie in LMDB's map: what `bulk.py` does with numpy."""
+"""Kernels that check and copy record headers and payloads in place, in LMDB's memory map.
+
+They do what the numpy implementations in `record_batch.py` do.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from lateint_store.codecs.codec import Buffer
-from lateint_store.format.block import DIGEST_SIZE, HEADER, MAGIC, MAX_DOCUMENTS, TABLE_START, BlockFormat
+from lateint_store.format.block import BLOCK_HEADER, BLOCK_MAGIC, DIGEST_SIZE, MAX_DOCUMENTS, TABLE_START, BlockFormat
 from lateint_store.kernels.compiled import compiled
 
 Numbers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-_CODE = int.from_bytes(MAGIC, "little")
-_CRC_AT, _TABLE, _BEHIND, _MOST = HEADER.size, TABLE_START, DIGEST_SIZE, MAX_DOCUMENTS
+_CODE = int.from_bytes(BLOCK_MAGIC, "little")
+_CRC_AT, _TABLE, _BEHIND, _MOST = BLOCK_HEADER.size, TABLE_START, DIGEST_SIZE, MAX_DOCUMENTS
 _ONES = np.uint32(0xFFFFFFFF)
 
 
 class Memory:
-    """The bytes from the first to the last of some pieces of memory, as one array: uint8, read-only.
+    """One read-only uint8 array that spans several pieces of memory, from the first byte to the last.
 
-    What lies between the pieces may be nobody's: only they may be read, and only while they are there.
+    The memory between the pieces may be unmapped: read the pieces only, and only as long as they are valid.
     """
 
     def __init__(self, starts: Numbers, sizes: Numbers) -> None:
@@ -36,40 +39,40 @@ class Memory:
 
 
 def starts_of(views: Sequence[Buffer]) -> Numbers:
-    """Where each piece of memory begins, int64; of one without bytes, 0."""
+    """The address of each piece of memory, int64; 0 for an empty one."""
     begin = compiled(address)  # numpy's own way takes three times as long
     found = (begin(np.frombuffer(view, np.uint8)) if len(view) else 0 for view in views)
     return np.fromiter(found, np.int64, len(views))
 
 
-def check_heads(
+def check_headers(
     format: BlockFormat,
     blocks: tuple[Numbers, Numbers, Numbers],
     owners: Numbers,
     ordinals: Numbers,
     ids: tuple[bytes, Numbers],
 ) -> tuple[Numbers, Numbers, npt.NDArray[np.uint32], Flags]:
-    """Rows, edges, checksums, and which are sound, of k records: `bulk.Heads`.
+    """Read and check the headers of k records: rows, edges, checksums (as in `RecordHeaders`), and which are sound.
 
-    Args: of every block where it begins in memory, its size and key, int64; of every record its block, its ordinal and its id:
-    all ids joined, and where each ends.
+    Args: `blocks`: address, size and key of each block, int64 each; `owners`, `ordinals`: block and ordinal of each record;
+    `ids`: all ids joined, and the end of each.
     """
     (addresses, sizes, keys), k, arrays = blocks, len(ordinals), format.arrays
     memory = Memory(addresses, sizes)
     rows, edges = np.zeros(k, np.int64), np.zeros((k, arrays + 1), np.int64)
     checksums, sound = np.zeros((k, arrays), np.uint32), np.zeros(k, np.bool_)
-    bound = (int.from_bytes(format.uuid, "little", signed=True), format.seed, format.head.size)
+    bound = (int.from_bytes(format.uuid, "little", signed=True), format.seed, format.record_header.size)
     placed = (addresses - memory.first, sizes, keys)
     wanted = (owners, ordinals, np.frombuffer(ids[0], np.uint8), ids[1])
     found = (rows, edges, checksums, sound)
-    compiled(read_heads)(memory.array, crc_tables(), np.array(bound, np.int64), placed, wanted, found)
+    compiled(read_headers)(memory.array, crc_tables(), np.array(bound, np.int64), placed, wanted, found)
     return rows, edges, checksums, sound
 
 
 def copy_checked(
     addresses: Numbers, sizes: Numbers, checksums: npt.NDArray[np.uint32]
 ) -> tuple[npt.NDArray[np.uint8], Numbers, Flags]:
-    """Copies of k pieces of memory, one after the other, where each begins and the last ends, and whose checksums agree."""
+    """Copy k pieces of memory into one array: the array, offsets int64 [k + 1], and whether each checksum matches."""
     memory, offsets = Memory(addresses, sizes), np.zeros(len(sizes) + 1, np.int64)
     np.cumsum(sizes, out=offsets[1:])
     out, same = np.empty(int(offsets[-1]), np.uint8), np.zeros(len(sizes), np.bool_)
@@ -77,36 +80,36 @@ def copy_checked(
     return out, offsets, same
 
 
-def load_records() -> None:
-    """Have the machine code of all three."""
+def load_record_kernels() -> None:
+    """Compile or load the three kernels of this module, on empty input."""
     none = np.zeros(0, np.int64)
     compiled(address)(np.frombuffer(bytes(1), np.uint8))
-    check_heads(BlockFormat(bytes(8), 1), (none, none, none), none, none, (b"", none))
+    check_headers(BlockFormat(bytes(8), 1), (none, none, none), none, none, (b"", none))
     copy_checked(none, none, none.astype(np.uint32))
 
 
 @cache
 def crc_tables() -> npt.NDArray[np.uint32]:
-    """What a byte adds to a CRC-32 of zlib's polynomial when so many bytes stand behind it: uint32 [16, 256]."""
+    """Tables for zlib's CRC-32: `[n, b]` is the contribution of byte b followed by n more bytes, uint32 [16, 256]."""
     tables = np.zeros((16, 256), np.uint32)
     tables[0] = np.arange(256)
     for _ in range(8):
         tables[0] = (tables[0] >> 1) ^ np.where(tables[0] & 1, 0xEDB88320, 0).astype(np.uint32)
-    for place in range(1, 16):
-        before = tables[place - 1]
-        tables[place] = (before >> 8) ^ tables[0, before & 255]
+    for following in range(1, 16):
+        before = tables[following - 1]
+        tables[following] = (before >> 8) ^ tables[0, before & 255]
     return tables
 
 
 def address(piece: Any) -> Any:
-    """Where an array begins in memory."""
+    """The memory address of an array."""
     return piece.ctypes.data
 
 
-def read_heads(memory: Any, tables: Any, bound: Any, blocks: Any, wanted: Any, found: Any) -> None:
-    """Fill `found`; each number is compared with the bytes that are there before it is followed.
+def read_headers(memory: Any, tables: Any, bound: Any, blocks: Any, wanted: Any, found: Any) -> None:
+    """Fill `found`. Every offset is compared with the size of its block before it is followed.
 
-    Where numbers stand in a block and in a record, store/README.md says.
+    store/README.md specifies where numbers are in a block and in a record.
     """
     starts, sizes, keys = blocks
     owners, ordinals, ids, id_ends = wanted
@@ -140,7 +143,7 @@ def read_heads(memory: Any, tables: Any, bound: Any, blocks: Any, wanted: Any, f
 
 
 def block_is_sound(memory: Any, tables: Any, start: Any, size: Any, key: Any, uuid: Any) -> Any:
-    """Whether a block has a header and a table as they were written, its store's uuid and its key's ordinal."""
+    """True if a block has a sound header and table, the store's uuid and the ordinal of its key."""
     if size < _TABLE + _BEHIND or word(memory, start) != _CODE or half(memory, start + 6) != 0:
         return False
     first = word(memory, start + 8) | word(memory, start + 12) << 32
@@ -154,28 +157,28 @@ def block_is_sound(memory: Any, tables: Any, start: Any, size: Any, key: Any, uu
 
 
 def copy_all(memory: Any, tables: Any, starts: Any, offsets: Any, checksums: Any, made: Any) -> None:
-    """Fill what is made: copies, and whether each is the same as what was written."""
+    """Fill `made`: the copies, and whether the checksum of each matches."""
     out, same = made
     for k in range(len(starts)):
         target = out[offsets[k] : offsets[k + 1]]
         piece = memory[starts[k] : starts[k] + len(target)]
-        for place in range(len(target)):  # assigning it whole takes numba seconds to compile
-            target[place] = piece[place]
+        for i in range(len(target)):  # numba takes seconds to compile a slice assignment
+            target[i] = piece[i]
         same[k] = crc32(target, tables, 0, len(target), 0) == checksums[k]
 
 
 def half(memory: Any, at: Any) -> Any:
-    """An unsigned number of two bytes, the lower first."""
+    """An unsigned 16-bit number, little-endian."""
     return np.int64(memory[at]) | np.int64(memory[at + 1]) << 8
 
 
 def word(memory: Any, at: Any) -> Any:
-    """One of four."""
+    """An unsigned 32-bit number, little-endian."""
     return half(memory, at) | half(memory, at + 2) << 16
 
 
 def crc32(data: Any, tables: Any, start: Any, end: Any, value: Any) -> Any:
-    """The CRC-32 of zlib of `data[start:end]`, going on from `value`; sixteen bytes at a time."""
+    """The CRC-32 of zlib over `data[start:end]`, continued from `value`; sixteen bytes at a time."""
     byte, eight, crc, at = np.uint32(255), np.uint32(8), np.uint32(value) ^ _ONES, start
     while at + 16 <= end:
         crc ^= np.uint32(data[at]) | np.uint32(data[at + 1]) << eight
@@ -185,7 +188,7 @@ def crc32(data: Any, tables: Any, start: Any, end: Any, value: Any) -> Any:
         two = tables[11, data[at + 4]] ^ tables[10, data[at + 5]] ^ tables[9, data[at + 6]] ^ tables[8, data[at + 7]]
         three = tables[7, data[at + 8]] ^ tables[6, data[at + 9]] ^ tables[5, data[at + 10]] ^ tables[4, data[at + 11]]
         four = tables[3, data[at + 12]] ^ tables[2, data[at + 13]] ^ tables[1, data[at + 14]] ^ tables[0, data[at + 15]]
-        crc = (one ^ two) ^ (three ^ four)  # so that no look-up waits for another
+        crc = (one ^ two) ^ (three ^ four)  # a tree of XORs, so that no look-up waits for another
         at += 16
     while at < end:
         crc = (crc >> eight) ^ tables[0, (crc ^ np.uint32(data[at])) & byte]

@@ -1,4 +1,4 @@
-"""The state record: what a shard holds and how far its source was read, written in the transaction of the documents."""
+"""The state record: a shard's counters and digests and the progress in its source, written with its documents."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 from lateint_store.format.content_digest import Content
 
-KEY = b"state"
-DIGEST_SIZE = 16
+STATE_KEY = b"state"
+_DIGEST_SIZE = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a source was read: position (documents of the source), running digest, documents and windows written."""
+class SourceProgress:
+    """How far a source was read: position (in documents), running digest, documents and windows written."""
 
     source_position: int = 0
     source_digest: str = ""
@@ -25,10 +25,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Counters and digests of one shard; `progress` and `last_run` are those of the whole store at the time.
+    """Counters and digests of one shard; `progress` and `last_run` are those of the whole store at that time.
 
-    Ordinals of the shard: [first, end). `live` of them are not deleted, with `tokens` rows in all.
-    `index` and `deleted` are digests of the two sets of index entries. `window` is the number of the last window.
+    Ordinals of the shard: [first, end). `live` of them are not deleted, with `tokens` rows in total.
+    `index` and `deleted`: digests of the two sets of index entries. `window`: number of the last window.
     """
 
     first: int = 0
@@ -40,14 +40,14 @@ class State:
     window: int = -1
     last_run: int = 0
     content: Content = field(default_factory=Content)
-    progress: Progress = field(default_factory=Progress)
+    progress: SourceProgress = field(default_factory=SourceProgress)
 
     def following(self) -> State:
-        """The state with which the next shard begins."""
+        """The initial state of the next shard."""
         return State(self.end, self.end, window=self.window, last_run=self.last_run, progress=self.progress)
 
     def to_bytes(self, uuid: bytes) -> bytes:
-        """Canonical JSON behind its digest, which also covers the store's uuid."""
+        """A digest of uuid and JSON, then the canonical JSON."""
         data = asdict(self) | {
             "index": f"{self.index:032x}",
             "deleted": f"{self.deleted:032x}",
@@ -58,17 +58,17 @@ class State:
 
     @classmethod
     def from_bytes(cls, data: bytes, uuid: bytes) -> State:
-        """The inverse of `to_bytes`. Raises: ValueError if the bytes are not what was written."""
-        body = data[DIGEST_SIZE:]
-        if data[:DIGEST_SIZE] != _digest(uuid, body):
+        """The inverse of `to_bytes`. Raises: ValueError if the digest does not match."""
+        body = data[_DIGEST_SIZE:]
+        if data[:_DIGEST_SIZE] != _digest(uuid, body):
             raise ValueError("the digest of the state record does not match")
         fields: dict[str, Any] = json.loads(body)
         fields["index"] = int(fields["index"], 16)
         fields["deleted"] = int(fields["deleted"], 16)
         fields["content"] = Content.from_json(fields["content"])
-        fields["progress"] = Progress(**fields["progress"])
+        fields["progress"] = SourceProgress(**fields["progress"])
         return cls(**fields)
 
 
 def _digest(uuid: bytes, body: bytes) -> bytes:
-    return hashlib.blake2b(uuid + body, digest_size=DIGEST_SIZE).digest()
+    return hashlib.blake2b(uuid + body, digest_size=_DIGEST_SIZE).digest()

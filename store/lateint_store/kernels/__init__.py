@@ -1,1 +1,1 @@
-"""Kernels: plain Python over numpy arrays that numba compiles on first use. Uncompiled, each is its own reference."""
+"""Kernels: plain Python loops over numpy arrays, compiled by numba on first use. Tests also run them uncompiled."""

@@ -1,4 +1,4 @@
-"""Rotated blocks of 128 numbers, from their stored bytes to numbers: one block after the other, without leaving the cache."""
+"""The decoding kernel of `drive`: from stored bytes to numbers, one block of 128 after the other, within the cache."""
 
 from __future__ import annotations
 
@@ -12,26 +12,30 @@ from lateint_store.numerics.hadamard import hadamard
 from lateint_store.spec import Array
 
 BLOCK = 128
-TILE = 8  # blocks looked up together, so that what was written has reached the cache when it is read as whole registers
-WHOLE = {1: 8, 2: 4, 4: 2}  # codes of a byte, where a byte holds whole ones; otherwise two codes are looked up together
+# Blocks looked up at a time. Their entries are read back as whole registers, which is fast only once the writes have
+# reached the cache.
+TILE = 8
+CODES_PER_LOOKUP = {1: 8, 2: 4, 4: 2}  # by bits: all codes of a byte if it holds whole codes; otherwise 2
 
 
 def first_turns(levels: Array) -> npt.NDArray[np.uint64]:
-    """What the first steps of the transform make of all codes that are looked up together, two float32 in a word.
+    """Tabulate the first steps of the transform for all combinations of codes that are looked up at once.
 
-    Args: `levels` [2**bits], the numbers that codes stand for. Returns: [entries, words], an entry for 1 byte, or for 2 codes.
+    Args: `levels` [2**bits], the number that each code stands for. Returns: uint64 [entries, words], one entry for each
+    value of a byte or each pair of codes, two float32 per word.
     """
     bits = len(levels).bit_length() - 1
-    together = WHOLE.get(bits, 2)
-    codes = np.arange(1 << bits * together) >> (bits * np.arange(together)[:, None]) & ((1 << bits) - 1)
+    count = CODES_PER_LOOKUP.get(bits, 2)
+    codes = np.arange(1 << bits * count) >> (bits * np.arange(count)[:, None]) & ((1 << bits) - 1)
     return np.ascontiguousarray(hadamard(levels.astype(np.float32)[codes]).T).view(np.uint64)
 
 
 def decoded_blocks(stored: Array, factors: Array, table: Array, diagonal: Array, sizes: Array) -> npt.NDArray[np.float32]:
-    """S H c times a factor, without the filling of documents: what `drive` decodes, in the same order of operations.
+    """Decode blocks to S H c times a factor, in the order of operations of `drive`, without the padding of documents.
 
-    Args: `stored` uint8 [k, bytes], codes and scale of k blocks; `factors` float32 [k]; `table` of `first_turns`; `diagonal`
-    float32 [128]; `sizes` int64 [n], numbers of each document, which begins with a block of its own. Returns: [sum(sizes)].
+    Args: `stored` uint8 [k, bytes], codes and scale of k blocks; `factors` float32 [k]; `table` from `first_turns`;
+    `diagonal` float32 [128]; `sizes` int64 [n], numbers of each document; each document starts a new block.
+    Returns: float32 [sum(sizes)].
     """
     ends = np.cumsum(sizes)
     out = np.empty(int(sizes.sum()), np.float32)
@@ -40,7 +44,7 @@ def decoded_blocks(stored: Array, factors: Array, table: Array, diagonal: Array,
 
 
 def decode_all(stored: Any, factors: Any, table: Any, diagonal: Any, ends: Any, out: Any) -> None:
-    """Fill `out`; document i ends at `ends[i]` of it."""
+    """Fill `out`; document i ends at `out[ends[i]]`."""
     words = np.empty((TILE, BLOCK // 2), np.uint64)
     numbers, spare = words.view(np.float32), np.empty(BLOCK, np.float32)
     document, at = 0, 0
@@ -63,10 +67,10 @@ def decode_all(stored: Any, factors: Any, table: Any, diagonal: Any, ends: Any, 
 
 
 def look_up_bytes(tile: Any, table: Any, words: Any) -> None:
-    """Entries of a few blocks, each that of one byte."""
+    """Fill `words` with the table entry of each byte of a few blocks."""
     for block in range(len(tile)):
         row, target = tile[block], words[block]
-        if table.shape[1] == 4:  # loops of a length that the compiler knows
+        if table.shape[1] == 4:  # loops whose length the compiler knows
             for place in range(16):
                 for word in range(4):
                     target[4 * place + word] = table[row[place], word]
@@ -80,7 +84,10 @@ def look_up_bytes(tile: Any, table: Any, words: Any) -> None:
 
 
 def look_up_pairs(tile: Any, table: Any, words: Any) -> None:
-    """Entries of a few blocks, each that of two codes. A byte behind the codes may be read, and its bits are dropped."""
+    """Fill `words` with the table entry of each pair of codes of a few blocks.
+
+    May read a byte behind the codes (the scale is there) and drops its bits.
+    """
     step = 0  # bits of two codes
     while 1 << step < len(table):
         step += 1
@@ -93,7 +100,7 @@ def look_up_pairs(tile: Any, table: Any, words: Any) -> None:
 
 
 def turn(x: Any, done: Any, out: Any) -> None:
-    """The steps of the transform from `done` (2, 4, 8) to 32 apart, in place and then to `out`."""
+    """Run the steps of the transform from distance `done` (2, 4 or 8) to 16: in place, the last two into `out`."""
     if done <= 2:
         for place in range(0, BLOCK, 4):
             a, b, c, d = x[place], x[place + 1], x[place + 2], x[place + 3]
@@ -111,7 +118,7 @@ def turn(x: Any, done: Any, out: Any) -> None:
 
 
 def finish(x: Any, factor: Any, diagonal: Any, out: Any) -> None:
-    """The last two steps, the factor and the signs."""
+    """Run the last two steps (distances 32 and 64), then apply the factor and the signs."""
     for place in range(32):
         a, b, c, d = x[place], x[place + 32], x[place + 64], x[place + 96]
         out[place] = ((a + b) + (c + d)) * factor * diagonal[place]

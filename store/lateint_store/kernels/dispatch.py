@@ -1,36 +1,66 @@
-"""When kernels are used: numba takes half a second to load, which a few small calls must not wait for.
+"""Choose between a compiled kernel and its numpy reference.
 
-numpy and kernels give the same numbers, so the choice never shows in a result.
+Importing numba takes half a second, which a few small calls must not wait for. So work starts in numpy, and each process
+switches to kernels for good once the time that numpy has cost it would have paid for the import. Both give the same bits,
+so the choice never shows in a result.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Generic, ParamSpec, TypeVar
 
-if TYPE_CHECKING:
-    pass
+P = ParamSpec("P")
+R = TypeVar("R")
 
 LOADING = 5e8
-"""Nanoseconds that importing numba and reading a kernel from disk take; the first time on a machine it is compiled, 5 s."""
+"""Nanoseconds to import numba and read a kernel from disk. The first time on a machine, compiling takes 5 s instead."""
 
 
 @dataclass(slots=True)
 class Missed:
-    """What kernels would have saved in this process until now, in nanoseconds; `usable` is False where numba is not there."""
+    """Nanoseconds that kernels would have saved so far. `usable` is False if numba cannot be imported."""
 
     so_far: float = 0.0
     usable: bool = True
 
 
 MISSED = Missed()
+"""The state of this process, the only one behind the choice. Nothing outside this module changes it.
+
+Two threads may lose an update to each other; then kernels start a little later, and nothing else changes.
+"""
 
 
-def pays(saved: float) -> bool:
-    """Whether work in which a kernel saves so many nanoseconds is to be done by it.
+@dataclass(frozen=True, slots=True)
+class Dispatched(Generic[P, R]):
+    """A function with two implementations that give the same bits; called like the reference, after a count.
 
-    Yes from the call on with which all that was missed reaches `LOADING`: so nobody waits twice as long as with hindsight.
-    Two threads at once may lose a count; nothing else depends on it.
+    `kernel`, `reference`: the compiled implementation and the numpy one, with the same parameters. `saved_ns`: nanoseconds
+    that the kernel saves for each of the `count` numbers (or records, or documents) of a call.
+    """
+
+    kernel: Callable[P, R]
+    reference: Callable[P, R]
+    saved_ns: float
+
+    def __call__(self, count: int, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the kernel if kernels are in use, else the reference, and add the missed saving to the state."""
+        chosen = self.kernel if worth_compiling(self.saved_ns * count) else self.reference
+        return chosen(*args, **kwargs)
+
+
+def with_kernel(kernel: Callable[P, R], *, saved_ns: float) -> Callable[[Callable[P, R]], Dispatched[P, R]]:
+    """Decorate a numpy reference with its kernel: `f(x)` becomes `f(count, x)`. See `Dispatched`."""
+    return lambda reference: Dispatched(kernel, reference, saved_ns)
+
+
+def worth_compiling(saved: float) -> bool:
+    """Count `saved` nanoseconds that a kernel would save now; True if kernels are in use from here on.
+
+    They are from the call that brings the sum of all missed savings to `LOADING`: no process waits more than twice as long
+    as the best choice in hindsight.
     """
     if MISSED.so_far >= LOADING:
         return MISSED.usable
@@ -39,7 +69,7 @@ def pays(saved: float) -> bool:
 
 
 def load_numba() -> bool:
-    """Use kernels from now on, whatever the work; False where numba cannot be imported, and numpy goes on."""
+    """Use kernels from now on, whatever the work. False if numba cannot be imported; then numpy goes on."""
     MISSED.so_far = LOADING
     try:
         import numba  # noqa: F401

@@ -1,4 +1,4 @@
-"""Numbers to codes of rotated blocks, in float64: what `drive` stores, block by block."""
+"""The encoding kernel of `drive`: rotate and quantise blocks of 128 numbers, in float64."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy.typing as npt
 
 from lateint_store.kernels.blocks import BLOCK
 from lateint_store.kernels.compiled import compiled
+from lateint_store.numerics.lloyd_max import Floats
 from lateint_store.spec import Array
-
-Floats = npt.NDArray[np.float64]
 
 
 def quantised_blocks(
     numbers: Array, diagonal: Array, borders: Array, levels: Array, unbiased: bool
 ) -> tuple[npt.NDArray[np.uint8], Floats]:
-    """Packed codes uint8 [k, 16 bits] and scales float64 [k] of the blocks of one document, as `drive` computes them.
+    """Packed codes uint8 [k, 16 bits] and scales float64 [k] of the k blocks of one document, as `drive` defines them.
 
-    Args: `numbers` [m], floats; `diagonal` float64 [128]; `borders` [2**bits - 1] between `levels` [2**bits]; which scale.
+    Args: `numbers` [m], floats; `diagonal` float64 [128], signs; `borders` [2**bits - 1] between `levels` [2**bits];
+    `unbiased`: use that scale, not the norm.
     """
     blocks, bits = -(-len(numbers) // BLOCK), len(levels).bit_length() - 1
     packed, scales = np.empty((blocks, BLOCK // 8 * bits), np.uint8), np.empty(blocks)
@@ -29,7 +29,7 @@ def quantised_blocks(
 
 
 def quantise_all(numbers: Any, diagonal: Any, tables: Any, unbiased: Any, packed: Any, scales: Any) -> None:
-    """Fill `packed` and `scales`; `tables` are borders, filled up, and levels."""
+    """Fill `packed` and `scales`. `tables` [2, 2**bits]: the borders, padded with infinity, and the levels."""
     x, spare, codes = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK, np.int64)
     for block in range(len(packed)):
         begin = BLOCK * block
@@ -59,7 +59,7 @@ def quantise_all(numbers: Any, diagonal: Any, tables: Any, unbiased: Any, packed
 
 
 def rotate(x: Any, spare: Any) -> None:
-    """H x / sqrt(128), in place."""
+    """Replace x by H x / sqrt(128)."""
     for step in range(7):
         half = 1 << step
         before, after = (x, spare) if step % 2 == 0 else (spare, x)
@@ -72,7 +72,7 @@ def rotate(x: Any, spare: Any) -> None:
 
 
 def halving_sum(x: Any) -> Any:
-    """The sum of 128 numbers in the order of `hadamard.total`; `x` is written over."""
+    """The sum of 128 numbers, added in the order of `hadamard.total`; overwrites `x`."""
     half = BLOCK // 2
     while half > 0:
         for place in range(half):
@@ -82,7 +82,7 @@ def halving_sum(x: Any) -> Any:
 
 
 def nearest(x: Any, borders: Any, codes: Any) -> None:
-    """How many borders are not above each number: searches by halves, side by side and without a branch."""
+    """Fill `codes` with the number of borders <= each number: 128 binary searches in step, without branches."""
     step = len(borders) // 2
     for place in range(BLOCK):
         codes[place] = 0
@@ -93,7 +93,7 @@ def nearest(x: Any, borders: Any, codes: Any) -> None:
 
 
 def pack(codes: Any, out: Any) -> None:
-    """128 codes, lowest bit first."""
+    """Pack 128 codes into the bytes `out`, lowest bit first."""
     bits, word, held, byte = len(out) // 16, 0, 0, 0
     for place in range(BLOCK):
         word |= codes[place] << held

@@ -1,4 +1,4 @@
-"""Whole numbers of a few bits each, in a stream a document, lowest bit first."""
+"""Unsigned integers of a few bits each, packed into one bit stream per document, lowest bit first."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from lateint_store.kernels.compiled import compiled
 from lateint_store.spec import Array
 
 WIDEST = 56
-"""Bits of a number that, begun anywhere in a byte, still fits into a word of 64."""
+"""Most bits of a number: it may start at any bit of a byte and must still fit in a 64-bit word."""
 
 
 def read_streams(data: npt.NDArray[np.uint8], bits: int, sizes: npt.NDArray[np.int64], dtype: str) -> Array:
-    """Numbers of up to 56 bits of many documents, each of which begins with a byte of its own: [sum(sizes)] of `dtype`.
+    """Unpack the numbers, `bits` <= 56 each, of many documents: [sum(sizes)] of `dtype`.
 
-    Args: `sizes` int64 [n], numbers of each document; `data` holds ceil(size bits / 8) bytes for each.
+    Args: `sizes` int64 [n], numbers of each document; `data` uint8, ceil(size * bits / 8) bytes per document, each
+    document on a byte boundary.
     """
     out = np.empty(int(sizes.sum()), dtype)
     compiled(read_all)(data, bits, sizes, out)
@@ -25,7 +26,7 @@ def read_streams(data: npt.NDArray[np.uint8], bits: int, sizes: npt.NDArray[np.i
 
 
 def write_stream(numbers: Array, bits: int) -> npt.NDArray[np.uint8]:
-    """The bytes of one document: whole numbers [k] below 2**bits, `bits` up to 56 -> [ceil(k bits / 8)]."""
+    """Pack one document: integers [k] below 2**bits, `bits` <= 56 -> uint8 [ceil(k * bits / 8)]."""
     out = np.empty(-(-len(numbers) * bits // 8), np.uint8)
     compiled(write_all)(numbers, bits, out)
     return out
@@ -34,25 +35,25 @@ def write_stream(numbers: Array, bits: int) -> npt.NDArray[np.uint8]:
 def read_all(data: Any, bits: Any, sizes: Any, out: Any) -> None:
     """Fill `out`, document by document."""
     mask = (np.uint64(1) << np.uint64(bits)) - np.uint64(1)
-    byte, at = 0, 0
+    byte, start = 0, 0
     for document in range(len(sizes)):
         word, held = np.uint64(0), 0
-        for place in range(at, at + sizes[document]):
+        for i in range(start, start + sizes[document]):
             while held < bits:
                 word |= np.uint64(data[byte]) << np.uint64(held)
                 byte += 1
                 held += 8
-            out[place] = word & mask
+            out[i] = word & mask
             word >>= np.uint64(bits)
             held -= bits
-        at += sizes[document]
+        start += sizes[document]
 
 
 def write_all(numbers: Any, bits: Any, out: Any) -> None:
-    """Fill `out`; the bits behind the last number are zeros."""
+    """Fill `out`; the bits after the last number are zero."""
     word, held, byte = np.uint64(0), 0, 0
-    for place in range(len(numbers)):
-        word |= np.uint64(numbers[place]) << np.uint64(held)
+    for i in range(len(numbers)):
+        word |= np.uint64(numbers[i]) << np.uint64(held)
         held += bits
         while held >= 8:
             out[byte] = np.uint8(word & np.uint64(255))

@@ -1,1 +1,1 @@
-"""Numerics of the codecs: bit packing, the Hadamard transform, Lloyd-Max levels."""
+"""Numerics behind the codecs: bit packing, the Hadamard transform, Lloyd-Max levels."""

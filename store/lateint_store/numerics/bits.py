@@ -1,4 +1,4 @@
-"""Bit packing: unsigned numbers of 1 to 64 bits, one after the other in a stream, lowest bit first."""
+"""Bit packing: unsigned numbers of 1 to 64 bits, one after the other in a bit stream, lowest bit first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lateint_store.spec import Array
 
 GROUP = 8
-"""Numbers that fill whole bytes together, whatever their width: 8 numbers of b bits are b bytes."""
+"""Numbers that always fill whole bytes together: 8 numbers of b bits take b bytes."""
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -41,13 +41,13 @@ def unpack_bits(packed: Bytes, bits: int) -> Array:
 
 
 def _pieces(bits: int) -> Iterator[tuple[int, int, int]]:
-    """Which byte of a group holds a piece of which number, and how far left the byte stands in the number."""
+    """For each overlap of a number with a byte of its group: (number, byte, left shift of the byte within the number)."""
     for number in range(GROUP):
         first, last = number * bits // 8, ((number + 1) * bits - 1) // 8
         yield from ((number, byte, 8 * byte - number * bits) for byte in range(first, last + 1))
 
 
 def _shifted(x: Array, left: int) -> Array:
-    """Shift left, or right if `left` is negative; bits beyond the dtype fall out."""
+    """Shift left, or right if `left` is negative; bits beyond the dtype are dropped."""
     moved: Array = x << x.dtype.type(left) if left >= 0 else x >> x.dtype.type(-left)
     return moved

@@ -1,7 +1,7 @@
-"""Lloyd-Max quantisers of the standard normal distribution, 1 to 8 bits: tables, computed once to full float64 precision.
+"""Tables of the Lloyd-Max quantisers of the standard normal distribution, 1 to 8 bits, in full float64 precision.
 
-A Lloyd-Max quantiser has the least mean squared error of all with 2**bits levels: borders lie midway between levels, each
-level is the mean of its cell. The tests solve these two conditions anew and compare.
+A Lloyd-Max quantiser has the least mean squared error of all quantisers with 2**bits levels: each border lies midway
+between two levels, each level is the mean of its cell. The tests solve these two conditions again and compare.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ Floats = npt.NDArray[np.float64]
 
 def levels(bits: int) -> Floats:
     """The 2**bits levels in ascending order, symmetric about 0: float64 [2**bits]."""
-    half = np.array(POSITIVE[bits - 1])
+    half = np.array(_POSITIVE[bits - 1])
     return np.concatenate([-half[::-1], half])
 
 
 def borders(bits: int) -> Floats:
-    """Where one cell ends and the next begins: float64 [2**bits - 1], the middle one 0."""
-    found = levels(bits)
-    between: Floats = (found[1:] + found[:-1]) / 2
+    """The borders between the cells, ascending: float64 [2**bits - 1]; the middle one is 0."""
+    centres = levels(bits)
+    between: Floats = (centres[1:] + centres[:-1]) / 2
     return between
 
 
 # fmt: off
-POSITIVE: tuple[tuple[float, ...], ...] = (
+_POSITIVE: tuple[tuple[float, ...], ...] = (
     (0.7978845608028654,),
     (0.452780034636492, 1.5104176084990955),
     (0.24509417894422167, 0.7560052812058773, 1.343909278505, 2.1519457045369874),
@@ -83,5 +83,5 @@ POSITIVE: tuple[tuple[float, ...], ...] = (
      3.329848470000476, 3.4440716782142333, 3.5755879723915944, 3.7316662622241643, 3.9256377839361196,
      4.186595442844834, 4.603535612430344),
 )
-"""The levels above 0 for 1, 2, ... 8 bits."""
+"""The levels above 0, for 1, 2, ... 8 bits."""
 # fmt: on

@@ -1,1 +1,1 @@
-"""Fetching documents, scanning a store, finding damage."""
+"""Fetch documents by id, scan a store, find damage."""

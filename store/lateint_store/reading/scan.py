@@ -1,4 +1,4 @@
-"""Reading a store from end to end, a page at a time; no transaction is held between pages."""
+"""Read a whole store in order, page by page; no transaction stays open between pages."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ PAGE_BYTES = 16 << 20
 
 
 def scan(shards: Shards, columns: Mapping[str, int]) -> Iterator[Fetched]:
-    """Documents in the order of their ordinals, with the arrays of `columns` (name -> number) alone.
+    """Yield the live documents in order of their ordinals, with only the arrays of `columns` (name -> number).
 
-    They are those of the moment when the first page is asked for; one deleted meanwhile may come or not, none comes twice.
-    A page is one transaction: whole blocks, until there are 4,096 documents or 16 MiB.
-    Raises: DamagedStore; StoreError if a compaction numbers the documents anew between two pages.
+    They are the documents that exist when the first page is read; one deleted meanwhile may or may not appear, and none
+    appears twice. A page is one transaction: whole blocks, up to 4,096 documents or 16 MiB.
+    Raises: DamagedStore; StoreError if a compaction renumbers the documents between two pages.
     """
     before: list[Path] = []
     start, end = 0, None
@@ -41,7 +41,7 @@ def scan(shards: Shards, columns: Mapping[str, int]) -> Iterator[Fetched]:
 
 
 class _Page:
-    """The documents of one page, as they come."""
+    """Collects the documents of one page."""
 
     def __init__(self, columns: Mapping[str, int]) -> None:
         self.numbers = tuple(columns.values())
@@ -53,18 +53,18 @@ class _Page:
 
     @property
     def full(self) -> bool:
-        """True once no block should follow."""
+        """True if no further block should be added."""
         return len(self.ids) >= PAGE_DOCUMENTS or self.size >= PAGE_BYTES
 
     def put(self, snapshot: Snapshot, ordinal: int) -> None:
-        head = snapshot.head(ordinal)
-        payloads = snapshot.payloads(ordinal, head, self.numbers)
-        self.ids.append(head.doc_id.decode())
+        header = snapshot.record_header(ordinal)
+        payloads = snapshot.payloads(ordinal, header, self.numbers)
+        self.ids.append(header.doc_id.decode())
         self.ordinals.append(ordinal)
-        self.rows.append(head.rows)
-        for kept, payload in zip(self.payloads.values(), payloads, strict=True):
-            kept.append(payload)
-        self.size += snapshot.format.head.size + len(head.doc_id) + sum(map(len, payloads))
+        self.rows.append(header.rows)
+        for pieces, payload in zip(self.payloads.values(), payloads, strict=True):
+            pieces.append(payload)
+        self.size += snapshot.format.record_header.size + len(header.doc_id) + sum(map(len, payloads))
 
     def fetched(self) -> Fetched:
         ordinals, rows = np.array(self.ordinals, np.int64), np.array(self.rows, np.int64)
@@ -74,7 +74,7 @@ class _Page:
 
 
 def _fill(page: _Page, snapshots: Sequence[Snapshot], start: int, end: int) -> int:
-    """Put the documents from ordinal `start` on into a page until it is full; the ordinal behind them."""
+    """Fill a page with the documents from ordinal `start` on; return the ordinal after the last one."""
     for snapshot in snapshots:
         with lmdb_errors(snapshot.location):
             last = min(snapshot.state().end, end)

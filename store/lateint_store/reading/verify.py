@@ -1,4 +1,4 @@
-"""Read everything in a store and list what is wrong with it."""
+"""Read everything in a store and list all damage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lateint_store.spec import check_finite
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is not what was written, and where, as far as it is known."""
+    """One piece of damage and its location, as far as it is known."""
 
     reason: str
     shard: int | None = None
@@ -32,7 +32,7 @@ class Problem:
 
 @dataclass(slots=True)
 class Report:
-    """What `verify` found. `documents` and `blocks` were read without a problem of their own."""
+    """The result of `verify`. `documents`, `blocks`: numbers of those without a problem of their own."""
 
     store: str
     documents: int = 0
@@ -41,7 +41,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """True if nothing is wrong."""
+        """True if there is no problem."""
         return not self.problems
 
     def to_json(self) -> dict[str, Any]:
@@ -49,14 +49,14 @@ class Report:
         return asdict(self) | {"ok": self.ok}
 
     def add(self, error: DamagedStore) -> None:
-        """Note a damage."""
+        """Add the problem that an error describes."""
         self.problems.append(Problem(error.reason, error.shard, error.ordinal, error.doc_id))
 
 
 def verify_store(path: Path) -> Report:
     """Check manifest, files, blocks, records, arrays, index, counters and content digest of a store.
 
-    Never raises on damage. Raises: StoreNotFound, StoreError if the store cannot be read for another reason.
+    Never raises on damage. Raises: StoreNotFound; StoreError if the store cannot be read for another reason.
     """
     report = Report(str(path))
     try:
@@ -72,15 +72,15 @@ def verify_store(path: Path) -> Report:
             continue
         contents.append(state.content)
         if state.first != expected and len(contents) == number + 1:
-            report.problems.append(Problem(f"begins with ordinal {state.first}, expected {expected}", number))
+            report.problems.append(Problem(f"starts with ordinal {state.first}, expected {expected}", number))
         expected = state.end
     if report.ok and manifest.content_digest not in (None, joined_digest(contents)):
-        report.problems.append(Problem("the content digest is not the one that was sealed"))
+        report.problems.append(Problem("the content digest has changed since the store was sealed"))
     return report
 
 
 def verify_shard(manifest: Manifest, location: Location, report: Report) -> State | None:
-    """Check one shard into `report`; gives its state if that can be read."""
+    """Check one shard and add its problems to `report`; return its state, or None if it cannot be read."""
     try:
         environment = acquire(location)
     except DamagedStore as error:
@@ -101,19 +101,19 @@ def verify_shard(manifest: Manifest, location: Location, report: Report) -> Stat
 
 
 def _check_file(manifest: Manifest, location: Location, report: Report) -> None:
-    """Compare the whole file of a sealed shard with its digest."""
+    """Compare the file of a sealed shard with its digest."""
     if not manifest.sealed:
         return
     try:
         if pages.file_digest(location.data) != manifest.shards[location.shard].file_digest:
-            report.problems.append(Problem(f"the bytes of {location.data} are not those that were sealed", location.shard))
+            report.problems.append(Problem(f"the bytes of {location.data} have changed since it was sealed", location.shard))
     except OSError as error:
         raise StoreError(f"cannot read {location.data}: {error}") from error
 
 
 @dataclass(slots=True)
 class _Check:
-    """The walk over one shard: what was met so far."""
+    """The walk over one shard and what it has found so far."""
 
     snapshot: Snapshot
     manifest: Manifest
@@ -125,7 +125,7 @@ class _Check:
     intact: bool = True
 
     def run(self) -> None:
-        """Walk blocks, then compare index, counters and content."""
+        """Walk the blocks, then compare index, counters and content."""
         gone = self._deleted()
         expected = self.state.first
         for ordinal in self.snapshot.block_ordinals():
@@ -146,7 +146,7 @@ class _Check:
             return set()
 
     def _block(self, ordinal: int, gone: set[int]) -> int:
-        """Check one block; gives the ordinal behind it."""
+        """Check one block; return the ordinal after it."""
         try:
             block = self.snapshot.block(ordinal)
         except DamagedStore as error:
@@ -175,28 +175,28 @@ class _Check:
         return block.first + block.count
 
     def _document(self, block: Block, ordinal: int) -> tuple[str, bytes, int]:
-        """Decode one document; gives id, content digest and rows. Raises: DamagedStore."""
-        head = self.snapshot.head(ordinal)
-        doc_id = head.doc_id.decode(errors="replace")
+        """Decode one document; return its id, content digest and rows. Raises: DamagedStore."""
+        header = self.snapshot.record_header(ordinal)
+        doc_id = header.doc_id.decode(errors="replace")
         arrays = []
         for column, name in enumerate(self.manifest.arrays):
             pipeline = self.manifest.specs[name]
-            payload = self.snapshot.payloads(ordinal, head, (column,))[0]
+            payload = self.snapshot.payloads(ordinal, header, (column,))[0]
             try:
-                data = bytes(pipeline.unpack(payload, head.rows))
-                decoded = pipeline.decode(payload, head.rows)
+                data = bytes(pipeline.unpack(payload, header.rows))
+                decoded = pipeline.decode(payload, header.rows)
                 if pipeline.spec_out.is_float:
                     check_finite(decoded.reshape(-1, 1))
             except (CodecError, InputError) as error:
                 raise self.snapshot.location.damaged(f"array {name!r}: {error}", ordinal, doc_id) from error
             arrays.append(data)
-        return doc_id, document_digest(head.doc_id, arrays), head.rows
+        return doc_id, document_digest(header.doc_id, arrays), header.rows
 
     def _index(self) -> None:
-        """Every live document has its entry, and there are no others."""
+        """Check that every live document has its index entry, and that there are no other entries."""
         stored = self.snapshot.entries("ids")
         if entries_digest(stored) != self.state.index:
-            self._problem("the id index is not what was written")
+            self._problem("the id index does not match its digest")
         found = {stored[at : at + 12] for at in range(0, len(stored), 12)}
         for entry, doc_id in self._missing_entries(found):
             self._problem("the id index does not hold this document", int.from_bytes(entry[7:], "big"), doc_id)

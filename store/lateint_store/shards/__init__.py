@@ -1,1 +1,1 @@
-"""The LMDB files of one store, and snapshots of them."""
+"""The LMDB files of one store, and snapshots of them as of one transaction."""

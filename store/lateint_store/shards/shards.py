@@ -1,4 +1,4 @@
-"""The shards of one store that this process has open; follows the manifest, survives forks."""
+"""The open shards of one store in this process. They follow the manifest and survive forks."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ from lateint_store.format.state import State
 from lateint_store.shards.snapshot import Snapshot
 
 FOLDER = "shard-{:04d}"
-ATTEMPTS = 5
+_ATTEMPTS = 5
 
 
 def locate(path: Path, manifest: Manifest, number: int) -> Location:
-    """Where shard `number` is."""
+    """The location of shard `number`."""
     shard = manifest.shards[number]
     sealed = (shard.bytes, shard.structure_digest) if manifest.sealed else None
     return Location(path, path / shard.folder, number, manifest.map_size, sealed)
 
 
 def block_format(manifest: Manifest) -> BlockFormat:
-    """How the blocks of a store are read and written."""
+    """The block format of a store."""
     return BlockFormat(bytes.fromhex(manifest.uuid), len(manifest.specs))
 
 
 class Shards:
-    """Opens every shard that the manifest lists; opens again after a fork and when the manifest was replaced.
+    """Opens every shard that the manifest lists, and reopens them after a fork or when the manifest was replaced.
 
     Raises: StoreNotFound, DamagedStore, StoreError.
     """
@@ -67,7 +67,7 @@ class Shards:
 
     @contextmanager
     def reading(self) -> Iterator[list[Snapshot]]:
-        """One short read transaction on every shard, all begun before the first read."""
+        """Open one short read transaction on every shard, all of them before the first read."""
         with self._held() as shards, ExitStack() as stack:
             stack.enter_context(active())
             snapshots = []
@@ -79,14 +79,14 @@ class Shards:
 
     @contextmanager
     def writing(self, number: int) -> Iterator[Snapshot]:
-        """One write transaction on a shard, committed at the end of the block and undone by an exception."""
+        """Open a write transaction on a shard: committed at the end of the `with` block, undone by an exception."""
         with self._held() as shards:
             environment, location = shards[number]
             with writing(environment, location, self.format) as snapshot:
                 yield snapshot
 
     def close(self) -> None:
-        """Let go of the environments; transactions that are still open finish first."""
+        """Release the environments; open transactions finish first."""
         with exclusive():
             self._closed = True
             self._release_all()
@@ -108,16 +108,16 @@ class Shards:
                 release(environment)
 
     def _look(self) -> tuple[int, int, int] | None:
-        """What tells one manifest file from the next; None if it is not there."""
+        """A stamp that changes when the manifest file is replaced; None if there is no file."""
         try:
-            status = (self.path / manifests.FILE).stat()
+            status = (self.path / manifests.MANIFEST_FILE).stat()
         except OSError:
             return None
         return status.st_ino, status.st_mtime_ns, status.st_size
 
     def refresh(self) -> None:
-        """Open what the manifest lists. A compaction in between removes folders: then read the manifest again."""
-        for _ in range(ATTEMPTS):
+        """Open the shards that the manifest lists. If a compaction removes folders meanwhile, read the manifest again."""
+        for _ in range(_ATTEMPTS):
             stamp = self._look()
             manifest = read_manifest(self.path)
             opened: list[tuple[Environment, Location]] = []
@@ -145,16 +145,16 @@ class Shards:
 
 @contextmanager
 def writing(environment: Environment, location: Location, format: BlockFormat) -> Iterator[Snapshot]:
-    """One write transaction; LMDB's default durability: when this returns, the data is on disk."""
+    """Open a write transaction with LMDB's default durability: after the `with` block, the data is on disk."""
     with active(), lmdb_errors(location, writing=True), environment.env.begin(write=True, buffers=True) as transaction:
         yield Snapshot(environment, location, format, transaction)
         transaction.put(TRANSACTION, STORED.pack(transaction.id()), db=environment.databases["state"])
 
 
 def create_shard(path: Path, manifest: Manifest, state: State) -> tuple[ShardFile, Environment]:
-    """Make a shard folder with an empty LMDB file and a state record; nothing refers to it yet.
+    """Create a shard folder with an empty LMDB file and a state record. Nothing refers to it yet.
 
-    The caller adds it to the manifest, and releases the environment. Raises: StoreFull, StoreError.
+    The caller adds it to the manifest and releases the environment. Raises: StoreFull, StoreError.
     """
     taken = [int(folder.name.rpartition("-")[2]) for folder in path.glob(FOLDER.format(0)[:-4] + "[0-9]*")]
     shard = ShardFile(FOLDER.format(max(taken, default=-1) + 1))
@@ -177,11 +177,11 @@ def create_shard(path: Path, manifest: Manifest, state: State) -> tuple[ShardFil
 def put_state(snapshot: Snapshot, state: State) -> None:
     """Write the state record of a shard."""
     data = state.to_bytes(snapshot.format.uuid)
-    snapshot.transaction.put(states.KEY, data, db=snapshot.environment.databases["state"])
+    snapshot.transaction.put(states.STATE_KEY, data, db=snapshot.environment.databases["state"])
 
 
 def remove_leftovers(path: Path, manifest: Manifest | None) -> None:
-    """Delete what an interrupted writer left: drafts, and shard folders that the manifest does not list."""
+    """Delete the leftovers of an interrupted writer: drafts, and shard folders that the manifest does not list."""
     listed = {shard.folder for shard in manifest.shards} if manifest else set()
     with disk_errors(path, "clean"):
         for draft in path.glob("*.draft"):

@@ -1,4 +1,4 @@
-"""One read transaction on one shard: look ids up, read records, check what is read."""
+"""One transaction on one shard: look up ids, read records, check all that is read."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy.typing as npt
 from lateint_store.codecs.codec import Buffer
 from lateint_store.disk.environment import Environment, Location
 from lateint_store.format import index, state
-from lateint_store.format.block import Block, BlockError, BlockFormat, Head
-from lateint_store.format.index import KEY, PREFIX_SIZE, entry_ordinal, id_prefix
+from lateint_store.format.block import Block, BlockError, BlockFormat, RecordHeader
+from lateint_store.format.index import INDEX_KEY, PREFIX_SIZE, entry_ordinal, id_prefix
 from lateint_store.format.record_batch import Blocks
 from lateint_store.format.state import State
 
@@ -24,7 +24,7 @@ _BEYOND = index.MAX_ORDINAL + 1
 
 
 class Snapshot:
-    """A shard as of one transaction. Blocks are views: nothing of them may outlive the transaction."""
+    """A shard as of one transaction. Blocks are views, valid as long as the transaction."""
 
     def __init__(
         self, environment: Environment, location: Location, format: BlockFormat, transaction: lmdb.Transaction
@@ -40,7 +40,7 @@ class Snapshot:
 
     def state(self) -> State:
         """The state record. Raises: DamagedStore."""
-        data = self.transaction.get(state.KEY, db=self.environment.databases["state"])
+        data = self.transaction.get(state.STATE_KEY, db=self.environment.databases["state"])
         try:
             if data is None:
                 raise ValueError("the state record is missing")
@@ -49,29 +49,29 @@ class Snapshot:
             raise self.location.damaged(f"{error}") from error
 
     def lookup(self, doc_id: bytes) -> int | None:
-        """First ordinal that the index names for an id; almost always the right one, the id in the record decides."""
+        """The first ordinal in the index for an id. Almost always the right one; the id in the record decides."""
         prefix = id_prefix(doc_id)
-        if self._ids.set_range_dup(KEY, prefix + _LOWEST):
+        if self._ids.set_range_dup(INDEX_KEY, prefix + _LOWEST):
             entry = bytes(self._ids.value())
             if entry.startswith(prefix):
                 return entry_ordinal(entry)
         return None
 
     def lookup_all(self, prefixes: Sequence[bytes]) -> npt.NDArray[np.int64]:
-        """`lookup` for the digests of many ids, int64 [k]; -1 where the index names none. Quickest where they are sorted."""
+        """`lookup` for the digest prefixes of many ids: int64 [k], -1 if the index has none. Fastest if they are sorted."""
         seek, value, none = self._ids.set_range_dup, self._ids.value, bytes(index.ENTRY_SIZE)
-        entries = [value() if seek(KEY, prefix + _LOWEST) else none for prefix in prefixes]
+        entries = [value() if seek(INDEX_KEY, prefix + _LOWEST) else none for prefix in prefixes]
         if wrong := set(map(len, entries)) - {index.ENTRY_SIZE}:
             raise self.location.damaged(f"an entry of the id index has {min(wrong)} bytes")
         return index.named_ordinals(b"".join(entries), b"".join(prefixes))
 
-    def find(self, doc_id: bytes) -> tuple[int, Head] | None:
-        """Ordinal and head of a live document, or None; goes through all that share the first bytes of its digest."""
+    def find(self, doc_id: bytes) -> tuple[int, RecordHeader] | None:
+        """Ordinal and record header of a live document, or None. Tries all entries with the prefix of its digest."""
         ordinal, prefix = self.lookup(doc_id), id_prefix(doc_id)
         while ordinal is not None:
-            head = self.head(ordinal)
-            if head.doc_id == doc_id:
-                return ordinal, head
+            header = self.record_header(ordinal)
+            if header.doc_id == doc_id:
+                return ordinal, header
             entry = bytes(self._ids.value()) if self._ids.next_dup() else b""
             ordinal = entry_ordinal(entry) if entry.startswith(prefix) else None
         return None
@@ -93,51 +93,51 @@ class Snapshot:
         raise self.location.damaged("no block holds this ordinal", ordinal)
 
     def locate(self, ordinals: npt.NDArray[np.int64]) -> tuple[Blocks, npt.NDArray[np.int64]]:
-        """The blocks of some sorted ordinals, unchecked, and which of them is each one's: int64 [k].
+        """The unchecked blocks that hold k sorted ordinals, and the index of each ordinal's block: int64 [k].
 
-        Cost: a look-up a block. Raises: DamagedStore.
+        Cost: one look-up per block. Raises: DamagedStore.
         """
         seek, back, key, value = self._blocks.set_range, self._blocks.prev, self._blocks.key, self._blocks.value
         keys: list[Buffer] = []
         views: list[Buffer] = []
         wanted: list[int] = ordinals.tolist()
         starts: list[int] = []
-        place = 0
-        while place < len(wanted):
-            ordinal = wanted[place]
+        start = 0
+        while start < len(wanted):
+            ordinal = wanted[start]
             more = seek(_KEY.pack(ordinal + 1))
-            end = int.from_bytes(key(), "big") if more else _BEYOND  # the next block's first; reading it costs no page
+            end = int.from_bytes(key(), "big") if more else _BEYOND  # first ordinal of the next block; touches no more pages
             if not (back() if more else self._blocks.last()):
                 raise self.location.damaged("no block holds this ordinal", ordinal)
             keys.append(key())
             views.append(value())
-            starts.append(place)
-            place = bisect_left(wanted, end, place + 1)
+            starts.append(start)
+            start = bisect_left(wanted, end, start + 1)
         return Blocks(keys, views), np.repeat(np.arange(len(starts)), np.diff([*starts, len(wanted)]))
 
-    def head(self, ordinal: int) -> Head:
-        """The head of a document's record. Raises: DamagedStore."""
+    def record_header(self, ordinal: int) -> RecordHeader:
+        """The record header of a document. Raises: DamagedStore."""
         try:
-            return self.block(ordinal).head(ordinal)
+            return self.block(ordinal).record_header(ordinal)
         except BlockError as error:
             raise self.location.damaged(str(error), ordinal) from error
 
-    def payloads(self, ordinal: int, head: Head, columns: Sequence[int]) -> list[bytes]:
-        """Copies of some payloads of a document. Raises: DamagedStore."""
+    def payloads(self, ordinal: int, header: RecordHeader, columns: Sequence[int]) -> list[bytes]:
+        """Copy the payloads of the arrays number `columns` of a document. Raises: DamagedStore."""
         try:
-            return self.block(ordinal).payloads(head, columns)
+            return self.block(ordinal).payloads(header, columns)
         except BlockError as error:
-            raise self.location.damaged(str(error), ordinal, head.doc_id.decode(errors="replace")) from error
+            raise self.location.damaged(str(error), ordinal, header.doc_id.decode(errors="replace")) from error
 
     def blocks(self, start: int = 0) -> Iterator[Block]:
-        """All blocks from key `start` on, in order; each is valid until the next one is asked for."""
+        """Yield all blocks from key `start` on, in order; each is valid until the next one."""
         more = self._blocks.set_range(_KEY.pack(start))
         while more:
             yield self._open_block()
             more = self._blocks.next()
 
     def block_ordinals(self, start: int = 0) -> Iterator[int]:
-        """Keys of the blocks from `start` on, the blocks unread. Raises: DamagedStore for a key that is none."""
+        """Yield the keys of the blocks from `start` on, without reading the blocks. Raises: DamagedStore for a bad key."""
         cursor = self.transaction.cursor(self.environment.databases["blocks"])
         more = cursor.set_range(_KEY.pack(start))
         while more:
@@ -148,26 +148,26 @@ class Snapshot:
             more = cursor.next()
 
     def entries(self, database: str) -> bytes:
-        """All 12-byte entries of `ids` or `deleted`, in order."""
+        """All 12-byte entries of the database `ids` or `deleted`, in order, joined."""
         cursor = self.transaction.cursor(self.environment.databases[database])
-        rows = cursor.getmulti([KEY], dupdata=True, dupfixed_bytes=index.ENTRY_SIZE, keyfixed=True)
-        table = np.frombuffer(rows, np.uint8).reshape(-1, len(KEY) + index.ENTRY_SIZE)
-        return table[:, len(KEY) :].tobytes()
+        rows = cursor.getmulti([INDEX_KEY], dupdata=True, dupfixed_bytes=index.ENTRY_SIZE, keyfixed=True)
+        table = np.frombuffer(rows, np.uint8).reshape(-1, len(INDEX_KEY) + index.ENTRY_SIZE)
+        return table[:, len(INDEX_KEY) :].tobytes()
 
     def deleted(self) -> npt.NDArray[np.int64]:
-        """Ordinals of deleted documents, sorted. Raises: DamagedStore if they are not what was written."""
+        """Ordinals of deleted documents, sorted. Raises: DamagedStore if their digest does not match."""
         entries = self.entries("deleted")
         if index.entries_digest(entries) != self.state().deleted:
-            raise self.location.damaged("the list of deleted documents is not what was written")
+            raise self.location.damaged("the list of deleted documents does not match its digest")
         return index.entry_ordinals(entries)
 
     def check_index(self) -> None:
-        """Tell a missing document from a damaged index: compare digests, once a transaction. Raises: DamagedStore."""
+        """Tell a missing document from a damaged index: compare its digest, once per transaction. Raises: DamagedStore."""
         number = self.transaction.id()
         if self.environment.index_checked == number:
             return
         if index.entries_digest(self.entries("ids")) != self.state().index:
-            raise self.location.damaged("the id index is not what was written")
+            raise self.location.damaged("the id index does not match its digest")
         self.environment.index_checked = number
 
     def _open_block(self) -> Block:

@@ -1,1 +1,1 @@
-"""Checking and encoding entries, committing windows, rewriting shards."""
+"""Check and encode entries, commit windows, rewrite shards."""

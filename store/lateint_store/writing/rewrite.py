@@ -1,7 +1,7 @@
-"""Write live documents densely into new shard folders: the one way to compact, seal and merge.
+"""Write live documents densely into new shard folders: the only way to compact, seal, merge and recode.
 
-Nothing refers to the new folders until the manifest is replaced, so an interruption leaves the old store, and the next
-writer removes what was begun.
+Nothing refers to the new folders until the manifest is replaced. So an interruption leaves the old store, and the next
+writer removes the unfinished folders.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lateint_store.disk.environment import DATA, LOCK, Location, lmdb_errors, re
 from lateint_store.disk.files import disk_errors, sync_file, sync_folder
 from lateint_store.disk.killpoints import point
 from lateint_store.errors import DamagedStore
-from lateint_store.format.block import Encoded
+from lateint_store.format.block import EncodedDocument
 from lateint_store.format.content_digest import Content, joined_digest
 from lateint_store.format.index import make_entry
 from lateint_store.format.manifest import Manifest, ShardFile, write_manifest
@@ -25,17 +25,21 @@ from lateint_store.shards.shards import Shards, block_format, create_shard, put_
 from lateint_store.shards.snapshot import Snapshot
 from lateint_store.writing.writer import put_entries, put_window, read_encoded
 
-Window = tuple[int, list[Encoded]]
+StoredWindow = tuple[int, list[EncodedDocument]]
+"""The number of a window and its documents."""
 COMMIT_BYTES = 64 << 20
 
 
 def compact_store(shards: Shards) -> None:
-    """Rewrite a store and let the manifest name the new folders. Raises: StoreFull, DamagedStore; the old one stays."""
+    """Rewrite a store, then switch its manifest to the new folders.
+
+    Raises: StoreFull, DamagedStore; then the store stays as it was.
+    """
     publish(shards, with_shards(shards.manifest, copy_live(shards)))
 
 
 def seal_store(shards: Shards) -> None:
-    """Rewrite, verify every byte of the copy, record its digests, make it read-only."""
+    """Rewrite a store, verify every byte of the copy, record its digests and make it read-only."""
     manifest = with_shards(shards.manifest, copy_live(shards))
     report = Report(str(shards.path))
     states = []
@@ -55,7 +59,7 @@ def seal_store(shards: Shards) -> None:
 
 
 def publish(shards: Shards, manifest: Manifest) -> None:
-    """Replace the manifest, go over to it, remove the folders that it no longer lists."""
+    """Replace the manifest, reopen the shards that it lists, remove all other shard folders."""
     write_manifest(shards.path, manifest)
     shards.refresh()
     point("publish.before_clean")
@@ -64,7 +68,7 @@ def publish(shards: Shards, manifest: Manifest) -> None:
 
 
 def copy_live(shards: Shards) -> tuple[ShardFile, ...]:
-    """Copy the live documents of a store into new folders beside the old ones, and compare content digests."""
+    """Copy the live documents of a store into new folders beside the old ones and compare the content digests."""
     try:
         with shards.reading() as snapshots:
             states = [snapshot.state() for snapshot in snapshots]
@@ -79,10 +83,10 @@ def copy_live(shards: Shards) -> tuple[ShardFile, ...]:
         raise
 
 
-def live_windows(snapshot: Snapshot, manifest: Manifest) -> Iterator[Window]:
-    """The live documents of a shard, window by window, every checksum compared."""
+def live_windows(snapshot: Snapshot, manifest: Manifest) -> Iterator[StoredWindow]:
+    """Yield the live documents of a shard window by window, with every checksum compared."""
     number = -1
-    documents: list[Encoded] = []
+    documents: list[EncodedDocument] = []
     with lmdb_errors(snapshot.location):
         gone = set(snapshot.deleted().tolist())
         for block in snapshot.blocks():
@@ -97,9 +101,9 @@ def live_windows(snapshot: Snapshot, manifest: Manifest) -> Iterator[Window]:
 
 
 def rewrite(
-    path: Path, manifest: Manifest, windows: Iterable[Window], last: State
+    path: Path, manifest: Manifest, windows: Iterable[StoredWindow], last: State
 ) -> tuple[tuple[ShardFile, ...], list[Content]]:
-    """Write windows into new shard folders; gives their files and contents. `last`: progress and last window."""
+    """Write windows into new shard folders; return their files and contents. `last`: progress and last window."""
     targets = [_Target(path, manifest, (), State(progress=last.progress, last_run=last.last_run))]
     try:
         for number, documents in windows:
@@ -119,32 +123,32 @@ def rewrite(
 
 
 class _Target:
-    """A shard that is being written: windows are gathered to large transactions, the index comes last, in order."""
+    """A shard being written. Windows are collected into large transactions; the index is written last, in order."""
 
     def __init__(self, path: Path, manifest: Manifest, files: tuple[ShardFile, ...], state: State) -> None:
         self.state = state
         self.format = block_format(manifest)
         self.file, self.environment = create_shard(path, with_shards(manifest, files), state)
         self._entries: list[bytes] = []
-        self._pending: list[Window] = []
+        self._pending: list[StoredWindow] = []
         self._bytes = 0
 
     @property
     def end(self) -> int:
-        """The ordinal behind all documents that were put, also behind those that wait."""
+        """The ordinal after all documents that were put, written or pending."""
         return self.state.end + sum(len(waiting) for _, waiting in self._pending)
 
-    def put(self, number: int, documents: list[Encoded]) -> None:
-        """Write a window, now or with the next ones."""
+    def put(self, number: int, documents: list[EncodedDocument]) -> None:
+        """Add a window, to be written now or together with the next ones."""
         first = self.end
-        self._entries.extend(make_entry(document.doc_id, first + at) for at, document in enumerate(documents))
+        self._entries.extend(make_entry(document.doc_id, first + index) for index, document in enumerate(documents))
         self._pending.append((number, documents))
         self._bytes += sum(len(payload) for document in documents for payload in document.payloads)
         if self._bytes >= COMMIT_BYTES:
             self._flush()
 
     def finish(self, window: int | None = None) -> None:
-        """Write what waits, the index, and the state."""
+        """Write the pending windows, the index and the state."""
         self._flush()
         with writing(self.environment, self.environment.location, self.format) as snapshot:
             put_entries(snapshot, "ids", self._entries, append=True)
@@ -161,7 +165,7 @@ class _Target:
 
 
 def _freeze(folder: Path) -> ShardFile:
-    """Sync a shard's file, take its digests, make it read-only."""
+    """Make a shard's file durable and read-only; return it with its size and digests."""
     data = folder / DATA
     (folder / LOCK).unlink(missing_ok=True)
     sync_file(data)

@@ -1,4 +1,4 @@
-"""Changing a store that is not sealed: append a window, delete documents."""
+"""Change an unsealed store: append a window, delete documents."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from lateint_store.disk.environment import release
 from lateint_store.disk.killpoints import point
 from lateint_store.errors import CodecError, DuplicateDocument, StoreError
 from lateint_store.format import index
-from lateint_store.format.block import Encoded
+from lateint_store.format.block import EncodedDocument
 from lateint_store.format.content_digest import MODULUS, Content, document_digest, link
 from lateint_store.format.index import add_digests, entries_digest, make_entry
 from lateint_store.format.manifest import Manifest, write_manifest
-from lateint_store.format.state import Progress, State
+from lateint_store.format.state import SourceProgress, State
 from lateint_store.shards.shards import Shards, create_shard, put_state, with_shards
 from lateint_store.shards.snapshot import Snapshot
 
 
-def append_window(shards: Shards, documents: Sequence[Encoded], window: int, progress: Progress, last_run: int) -> None:
-    """Write the documents of a window and the progress marker in one transaction, in a new shard if the last is full.
+def append_window(
+    shards: Shards, documents: Sequence[EncodedDocument], window: int, progress: SourceProgress, last_run: int
+) -> None:
+    """Write the documents of a window and the progress in one transaction, in a new shard if the last one is full.
 
     Raises: DuplicateDocument before anything changes, StoreFull.
     """
@@ -40,7 +42,7 @@ def append_window(shards: Shards, documents: Sequence[Encoded], window: int, pro
 
 
 def roll(shards: Shards, state: State) -> None:
-    """Begin a new shard behind the last one."""
+    """Start a new shard after the last one."""
     shard, environment = create_shard(shards.path, shards.manifest, state.following())
     try:
         point("roll.created")
@@ -50,18 +52,20 @@ def roll(shards: Shards, state: State) -> None:
         release(environment)
 
 
-def put_window(snapshot: Snapshot, state: State, documents: Sequence[Encoded], window: int, *, indexed: bool = True) -> State:
-    """Put the blocks of a window behind what is there, and (if `indexed`) its ids; gives the new state."""
+def put_window(
+    snapshot: Snapshot, state: State, documents: Sequence[EncodedDocument], window: int, *, indexed: bool = True
+) -> State:
+    """Append the blocks of a window and, if `indexed`, its ids; return the new state."""
     end, content = state.end, state.content
     if end + len(documents) > index.MAX_ORDINAL:
         raise StoreError(f"a store holds at most {index.MAX_ORDINAL} documents")
     blocks = snapshot.environment.databases["blocks"]
-    entries = [make_entry(document.doc_id, end + place) for place, document in enumerate(documents)]
+    entries = [make_entry(document.doc_id, end + offset) for offset, document in enumerate(documents)]
     for block in snapshot.format.split(documents):
         value = snapshot.format.write(block, end, window)
         point("append.before_put")
         if not snapshot.transaction.put(struct.pack(">Q", end), value, append=True, db=blocks):
-            raise snapshot.location.damaged("a block with a higher ordinal is there already", end)
+            raise snapshot.location.damaged("a block with a higher ordinal exists already", end)
         point("append.after_put")
         end += len(block)
     if indexed:
@@ -80,15 +84,15 @@ def put_window(snapshot: Snapshot, state: State, documents: Sequence[Encoded], w
 
 
 def put_entries(snapshot: Snapshot, database: str, entries: Sequence[bytes], *, append: bool = False) -> None:
-    """Insert entries in the index or in the list of deleted documents."""
+    """Insert entries into the index or the list of deleted documents."""
     cursor = snapshot.transaction.cursor(snapshot.environment.databases[database])
-    _, added = cursor.putmulti([(index.KEY, entry) for entry in sorted(entries)], dupdata=True, append=append)
+    _, added = cursor.putmulti([(index.INDEX_KEY, entry) for entry in sorted(entries)], dupdata=True, append=append)
     if added != len(entries):
-        raise snapshot.location.damaged(f"{len(entries) - added} entries of {database!r} are there already")
+        raise snapshot.location.damaged(f"{len(entries) - added} entries of {database!r} exist already")
 
 
 def delete_documents(shards: Shards, ordinals: Sequence[int]) -> None:
-    """Delete live documents (sorted ordinals), shard by shard, each in one transaction."""
+    """Delete live documents (sorted ordinals), in one transaction per shard."""
     with shards.reading() as snapshots:
         states = [snapshot.state() for snapshot in snapshots]
     for number, state in enumerate(states):
@@ -101,17 +105,17 @@ def delete_documents(shards: Shards, ordinals: Sequence[int]) -> None:
 
 
 def _delete(snapshot: Snapshot, manifest: Manifest, ordinals: Sequence[int]) -> None:
-    """Take documents of one shard out of index, counters and content digest; their bytes stay."""
+    """Remove documents of one shard from index, counters and content digest; their bytes stay."""
     state = snapshot.state()
     gone = {int(ordinal) for ordinal in snapshot.deleted()}
     content = _content_without(snapshot, manifest, gone, ordinals)
     entries, tokens = [], 0
     for ordinal in ordinals:
-        head = snapshot.head(ordinal)
-        entries.append(make_entry(head.doc_id, ordinal))
-        tokens += head.rows
+        header = snapshot.record_header(ordinal)
+        entries.append(make_entry(header.doc_id, ordinal))
+        tokens += header.rows
     for entry in entries:
-        if not snapshot.transaction.delete(index.KEY, entry, db=snapshot.environment.databases["ids"]):
+        if not snapshot.transaction.delete(index.INDEX_KEY, entry, db=snapshot.environment.databases["ids"]):
             raise snapshot.location.damaged("an index entry is missing", index.entry_ordinal(entry))
     put_entries(snapshot, "deleted", entries)
     digest = entries_digest(b"".join(entries))
@@ -127,27 +131,27 @@ def _delete(snapshot: Snapshot, manifest: Manifest, ordinals: Sequence[int]) -> 
 
 
 def stored_digest(snapshot: Snapshot, manifest: Manifest, ordinal: int) -> tuple[str, bytes]:
-    """Id and content digest of a stored document, from its bytes. Raises: DamagedStore."""
+    """Id and content digest of a stored document, computed from its bytes. Raises: DamagedStore."""
     document = read_encoded(snapshot, manifest, ordinal)
     return document.doc_id.decode(), document.digest
 
 
-def read_encoded(snapshot: Snapshot, manifest: Manifest, ordinal: int) -> Encoded:
-    """A stored document as it was encoded, every checksum compared. Raises: DamagedStore."""
-    head = snapshot.head(ordinal)
-    payloads = snapshot.payloads(ordinal, head, range(len(manifest.arrays)))
+def read_encoded(snapshot: Snapshot, manifest: Manifest, ordinal: int) -> EncodedDocument:
+    """Read a stored document in encoded form and compare every checksum. Raises: DamagedStore."""
+    header = snapshot.record_header(ordinal)
+    payloads = snapshot.payloads(ordinal, header, range(len(manifest.arrays)))
     try:
         arrays = [
-            bytes(manifest.specs[name].unpack(payload, head.rows))
+            bytes(manifest.specs[name].unpack(payload, header.rows))
             for name, payload in zip(manifest.arrays, payloads, strict=True)
         ]
     except CodecError as error:
-        raise snapshot.location.damaged(str(error), ordinal, head.doc_id.decode(errors="replace")) from error
-    return Encoded(head.doc_id, head.rows, tuple(payloads), document_digest(head.doc_id, arrays))
+        raise snapshot.location.damaged(str(error), ordinal, header.doc_id.decode(errors="replace")) from error
+    return EncodedDocument(header.doc_id, header.rows, tuple(payloads), document_digest(header.doc_id, arrays))
 
 
 def _content_without(snapshot: Snapshot, manifest: Manifest, gone: set[int], ordinals: Sequence[int]) -> Content:
-    """The shard's content after deleting `ordinals`: each run of neighbours is cut out, its ends are linked."""
+    """The shard's content after deleting `ordinals`: cut out each run of neighbours and link its ends."""
     state = snapshot.state()
     content, doomed = state.content, set(ordinals)
 
@@ -161,7 +165,7 @@ def _content_without(snapshot: Snapshot, manifest: Manifest, gone: set[int], ord
         before = neighbour(first, -1, gone)
         if before in doomed:
             continue
-        last_id = None if before is None else snapshot.head(before).doc_id.decode()
+        last_id = None if before is None else snapshot.record_header(before).doc_id.decode()
         old_id, at, inner = last_id, first, content.inner
         while at is not None and at in doomed:
             doc_id, digest = stored_digest(snapshot, manifest, at)

@@ -147,9 +147,9 @@ def test_warming_up_loads_the_kernels_that_decode_and_moves_no_score(tmp_path, m
         monkeypatch.setattr(loading, "MISSED", loading.Missed())
         ranker = Ranker(model, store)
         before = pairs(ranker.rank(QUERY, IDS))
-        assert not loading.pays(0)
+        assert not loading.worth_compiling(0)
         ranker.warm_up(QUERY, IDS)
-        assert loading.pays(0)
+        assert loading.worth_compiling(0)
         known = [list(compiled(kernel).signatures) for kernel in (decode_all, scale_nibbles)]
         assert pairs(ranker.rank(QUERY, IDS)) == before
         assert [compiled(kernel).signatures for kernel in (decode_all, scale_nibbles)] == known != [[], []]

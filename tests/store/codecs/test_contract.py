@@ -1,4 +1,4 @@
-"""What every codec promises; finds the codecs by itself, a new one needs a line in `cases.py` and a golden file."""
+"""The contract of every codec. Codecs are found by name; a new one needs a line in `codec_cases.py` and a golden file."""
 
 import json
 

@@ -41,7 +41,7 @@ def error(x, found):
 
 
 def read(encoded, bits):
-    """A reader written from the docstring alone: every number of every block by its definition, seed 0."""
+    """A reader written from the docstring alone: computes every number of every block by its definition, with seed 0."""
     stream = int.from_bytes(hashlib.shake_256(b"lateint drive 0").digest(16), "little")
     signs = [-1 if stream >> place & 1 else 1 for place in range(128)]
     numbers = []

@@ -121,7 +121,7 @@ def test_payloads_and_pieces_decode_alike_and_sizes_are_compared():
     plain = pipeline("raw")
     with pytest.raises(CodecError, match="32 bytes where 3 rows take 48"):
         plain.decode_many(Payloads.join([bytes(16), bytes(32)]), [1, 3])
-    with pytest.raises(CodecError, match="2 documents where 3 have rows"):
+    with pytest.raises(CodecError, match="2 documents, but row counts of 3"):
         plain.decode_many([bytes(16), bytes(32)], [1, 2, 3])
 
 

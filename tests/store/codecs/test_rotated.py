@@ -1,4 +1,4 @@
-"""Rows rotated alone: distortion, directions, inner products from the codes, independence of neighbours."""
+"""The codec `rotated`: distortion, directions, inner products from codes, independence of neighbouring rows."""
 
 import numpy as np
 import pytest

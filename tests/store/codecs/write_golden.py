@@ -12,7 +12,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "golden"
 
 
 def golden(name: str) -> list[dict[str, object]]:
-    """One case a setting and spec: what went in, what was written, what comes back."""
+    """One case per setting and spec: the input, the encoded bytes, the decoded array."""
     cases: list[dict[str, object]] = []
     for chosen, specs in settings(name):
         for spec in specs:

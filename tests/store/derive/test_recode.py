@@ -1,4 +1,4 @@
-"""Recoding against direct builds; what is lost, what is refused, and that the source is never touched."""
+"""Recoding against direct builds: losses, refusals, and a source that is never changed."""
 
 import json
 
@@ -41,7 +41,7 @@ def test_from_a_lossless_master_a_store_equals_a_direct_build(tmp_path, codecs):
 
 
 def test_a_recoded_lossy_store_differs_from_a_direct_build_within_both_bounds(tmp_path):
-    """The negative twin of the test above: codes of a coarser source are not those of a direct build."""
+    """The negative twin of the test above: codes from a coarser source differ from those of a direct build."""
     direct(tmp_path / "half", "states=int8;token_ids=raw;vector=int8").close()
     made, _ = recode(tmp_path / "half", tmp_path / "made", parse_codecs("states=int4;vector=int4"))
     with made, direct(tmp_path / "direct", "states=int4;token_ids=raw;vector=int4") as wanted:

@@ -34,7 +34,7 @@ def test_worker_processes_read(path, method):
 
 
 def in_child(action):
-    """Exit status of `action` in a forked child: 0 if it returned True."""
+    """Run `action` in a forked child; return its exit status, 0 if it returned True."""
     child = os.fork()
     if child == 0:
         status = 1

@@ -1,4 +1,4 @@
-"""The disk or the map is full: a typed error, nothing committed is lost, and the same command finishes later."""
+"""A full disk or map raises a typed error; no committed document is lost, and the same command finishes later."""
 
 import json
 import subprocess

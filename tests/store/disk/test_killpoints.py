@@ -1,4 +1,4 @@
-"""SIGKILL at named points; the same command run again ends where an undisturbed run ends."""
+"""SIGKILL at named points: running the same command again gives the result of an undisturbed run."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""Three kinds of damage that LMDB's own verifier does not see; each test shows that it does not."""
+"""Three kinds of damage that LMDB's verifier misses; each test also shows that it misses them."""
 
 import struct
 
@@ -21,7 +21,7 @@ def data(tmp_path):
 
 
 def tree(data, name):
-    """The node in the first page of a named database."""
+    """Root page number and first node of a named database."""
     with data.open("rb") as file:
         meta = pages.read_meta(file)
         trees = Trees(file, meta.page_size, meta.last_page)
@@ -56,7 +56,7 @@ def test_a_separator_that_leads_past_some_keys(data, mask):
 
 
 def test_a_meta_page_that_takes_another_turn(data):
-    """One bit makes the older meta page the newer one: the last commit would be undone silently."""
+    """One flipped bit makes the older meta page the newer one: the last commit would silently be undone."""
     with data.open("rb") as file:
         before = [meta.transaction for meta in pages.read_metas(file)]
     while before[1] % 4 not in (2, 3):  # so that bit 1 lowers the newer number by two

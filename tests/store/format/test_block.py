@@ -3,13 +3,13 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from lateint_store.format.block import MAX_BLOCK, MAX_DOCUMENTS, PAGE, BlockError, BlockFormat, Encoded
+from lateint_store.format.block import MAX_BLOCK, MAX_DOCUMENTS, PAGE, BlockError, BlockFormat, EncodedDocument
 
 FORMAT = BlockFormat(bytes(range(16)), 2)
 
 
 def documents(sizes):
-    return [Encoded(f"d{number}".encode(), 3, (bytes(size), b"v" * 5), b"") for number, size in enumerate(sizes)]
+    return [EncodedDocument(f"d{number}".encode(), 3, (bytes(size), b"v" * 5), b"") for number, size in enumerate(sizes)]
 
 
 def test_documents_come_back_from_their_block():
@@ -17,9 +17,9 @@ def test_documents_come_back_from_their_block():
     block = FORMAT.open(value, 1 << 33)
     assert (block.first, block.count, block.window) == (1 << 33, 3, 77)
     for place, size in enumerate([0, 10, 300]):
-        head = block.head((1 << 33) + place)
-        assert (head.doc_id, head.rows, head.lengths) == (f"d{place}".encode(), 3, (size, 5))
-        assert block.payloads(head, (1, 0)) == [b"v" * 5, bytes(size)]
+        header = block.record_header((1 << 33) + place)
+        assert (header.doc_id, header.rows, header.lengths) == (f"d{place}".encode(), 3, (size, 5))
+        assert block.payloads(header, (1, 0)) == [b"v" * 5, bytes(size)]
     block.check_digest()
 
 
@@ -44,8 +44,8 @@ def test_every_truncation_is_noticed():
 
 def read(value):
     block = FORMAT.open(memoryview(value), 5)
-    heads = [block.head(ordinal) for ordinal in (5, 6)]
-    return [(head.doc_id, head.rows, block.payloads(head, (0, 1))) for head in heads]
+    headers = [block.record_header(ordinal) for ordinal in (5, 6)]
+    return [(header.doc_id, header.rows, block.payloads(header, (0, 1))) for header in headers]
 
 
 @pytest.mark.parametrize("size", [40, 500, 4_000, 20_000, 300_000, 3_000_000])

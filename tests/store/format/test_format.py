@@ -1,4 +1,4 @@
-"""A second reader, written from store/README.md with nothing but struct, zlib, hashlib, json and lmdb."""
+"""A second reader, written from store/README.md with only struct, zlib, hashlib, json and lmdb."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ FIXTURE = ROOT / "tests/store/golden/store-v1.json"
 
 
 def read_payloads(path):
-    """Every live document, in order: id, rows, payloads by array name."""
+    """Yield every live document in order: id, rows, payloads by array name."""
     manifest = json.loads((path / "manifest.json").read_text())
     digest = manifest.pop("digest")
     text = json.dumps(manifest, sort_keys=True, indent=1)
@@ -113,7 +113,7 @@ def test_a_store_written_by_version_1_opens_with_the_same_contents(tmp_path):
 
 
 def write_fixture(path):
-    """How the fixture was made: `python -c "from tests.store.format.test_format import *; write_fixture(Path('/tmp/v1'))"`."""
+    """Write the fixture: `python -c "from tests.store.format.test_format import *; write_fixture(Path('/tmp/v1'))"`."""
     with build(path, 9) as store:
         store.delete(["doc0"])
         store.seal()

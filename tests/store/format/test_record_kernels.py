@@ -1,4 +1,4 @@
-"""Records read where they lie: the same numbers and the same verdicts as numpy's, whatever is damaged; zlib's checksums."""
+"""The record kernels: the numbers and verdicts of numpy for all kinds of damage, and zlib's checksums."""
 
 import zlib
 from itertools import pairwise
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from lateint_store.format import record_kernels as records
-from lateint_store.format.block import BlockFormat, Encoded
-from lateint_store.format.record_batch import Blocks, Source, copy_payloads, read_records
+from lateint_store.format.block import BlockFormat, EncodedDocument
+from lateint_store.format.record_batch import Blocks, PayloadSource, copy_payloads, read_records
 from lateint_store.kernels.compiled import compiled
 from tests.support.kernel_checks import assert_same, checked
 
@@ -16,23 +16,25 @@ IDS = [b"a", b"", b"longer than sixteen bytes", bytes(range(256)), b"b", b"\xff"
 
 
 def written(arrays=2, first=5):
-    """Two blocks of a store, and what each record in them is."""
+    """Two blocks of a store, and the block, ordinal and payloads of each record in them."""
     rng, format = np.random.default_rng(arrays), BlockFormat(b"uuid of a store", arrays)
     sizes = rng.integers(0, 70, (len(IDS), arrays))
     payloads = [tuple(rng.bytes(int(size)) for size in row) for row in sizes]
-    documents = [Encoded(doc_id, 3 * len(doc_id), found, b"") for doc_id, found in zip(IDS, payloads, strict=True)]
+    documents = [EncodedDocument(doc_id, 3 * len(doc_id), found, b"") for doc_id, found in zip(IDS, payloads, strict=True)]
     blocks = [format.write(documents[:4], first, 0), format.write(documents[4:], first + 4, 1)]
     keys = [(first + place).to_bytes(8, "big") for place in (0, 4)]
     return format, keys, blocks, np.array([0, 0, 0, 0, 1, 1, 1]), first + np.arange(len(IDS)), payloads
 
 
 def both(format, keys, blocks, owners, ordinals, ids=IDS):
-    """What numpy and the kernel make of them."""
-    found = [read_records(format, Blocks(keys, blocks), owners, ordinals, ids, kernels=used) for used in (False, True)]
-    (heads, sound), (quick, same) = found
+    """Read with numpy and with the kernel, compare, and return which records are sound."""
+    found = [
+        read(format, Blocks(keys, blocks), owners, ordinals, ids) for read in (read_records.reference, read_records.kernel)
+    ]
+    (headers, sound), (quick, same) = found
     np.testing.assert_array_equal(sound, same)
     for name in ("rows", "edges", "checksums"):
-        assert_same(getattr(quick, name)[sound], getattr(heads, name)[sound])
+        assert_same(getattr(quick, name)[sound], getattr(headers, name)[sound])
     return sound
 
 
@@ -63,9 +65,9 @@ def test_blocks_that_are_cut_short_are_refused_and_nothing_behind_them_is_read()
     for size in (0, 1, 35, 36, 51, 52, 100, len(one) - 60, len(one) - 1):
         blocks = Blocks(keys, [one[:size], two])
         with checked(records):
-            _, sound = read_records(format, blocks, owners, ordinals, IDS, kernels=True)
+            _, sound = read_records.kernel(format, blocks, owners, ordinals, IDS)
         assert not sound[3] and sound[4:].all()
-        _, quiet = read_records(format, blocks, owners, ordinals, IDS, kernels=False)
+        _, quiet = read_records.reference(format, blocks, owners, ordinals, IDS)
         assert not (quiet & ~sound).any(), "numpy passes no judgement on any where one block is hardly there"
 
 
@@ -76,21 +78,21 @@ def test_as_python_that_checks_every_index():
         assert not both(format, [], [], owners[:0], ordinals[:0], []).any()
 
 
-@pytest.mark.parametrize("used", [False, True])
-def test_payloads_are_copied_in_order_and_their_damage_is_seen(used):
+@pytest.mark.parametrize("copy", [copy_payloads.reference, copy_payloads.kernel], ids=["numpy", "kernel"])
+def test_payloads_are_copied_in_order_and_their_damage_is_seen(copy):
     format, keys, blocks, owners, ordinals, payloads = written()
-    heads, _ = read_records(format, Blocks(keys, blocks), owners, ordinals, IDS, kernels=False)
+    headers, _ = read_records.reference(format, Blocks(keys, blocks), owners, ordinals, IDS)
     order = np.random.default_rng(2).permutation(len(IDS))
     for column in range(2):
-        starts, ends = heads.edges[:, column], heads.edges[:, column + 1]
+        starts, ends = headers.edges[:, column], headers.edges[:, column + 1]
         halves = [
-            Source(Blocks(keys, blocks), owners[some], starts[some], ends[some], heads.checksums[some, column])
+            PayloadSource(Blocks(keys, blocks), owners[some], starts[some], ends[some], headers.checksums[some, column])
             for some in (slice(0, 3), slice(3, None))
         ]
-        copied, same = copy_payloads(halves, order, kernels=used)
+        copied, same = copy(halves, order)
         assert list(copied) == [payloads[place][column] for place in order] and same.all() and copied.data.flags.writeable
         halves[1].checksums[0] ^= 1
-        _, same = copy_payloads(halves, order, kernels=used)
+        _, same = copy(halves, order)
         assert order[~same].tolist() == [3]
 
 

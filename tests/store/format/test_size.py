@@ -1,4 +1,4 @@
-"""Space is what the file system allocated (`st_blocks`), everything in the folder included."""
+"""Disk space as the file system allocates it (`st_blocks`), for everything in the folder."""
 
 import os
 

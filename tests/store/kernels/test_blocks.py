@@ -1,4 +1,4 @@
-"""`drive` decoded by a kernel: to the bit what numpy gives, whatever the bits, widths and lengths of documents."""
+"""The decoding kernel of `drive` gives the bits of numpy, for all bits, widths and document lengths."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def encoded(codec, spec, counts, seed=0):
 
 
 def both(codec, spec, counts, seed=0):
-    """Decoded by the kernel and by numpy."""
+    """Yield the result of the kernel, then that of numpy."""
     data = encoded(codec, spec, counts, seed)
     for used in (True, False):
         with kernels(used):

@@ -1,4 +1,4 @@
-"""How kernels become machine code: what they call comes along, and a machine without a place for the cache still runs them."""
+"""Compiling kernels: called functions of the same file are compiled too, and a missing cache folder is no obstacle."""
 
 import numba
 import numpy as np

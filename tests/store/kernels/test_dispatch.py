@@ -1,4 +1,4 @@
-"""Kernels are used from the moment on when they would have paid for being loaded, and never have to be there."""
+"""Kernels are used once their savings would have paid for loading them, and numpy works without them."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -6,18 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from lateint_store import ArraySpec, Pipeline, parse_codecs
-from lateint_store.format.record_kernels import copy_all, read_heads
+from lateint_store import ArraySpec, Entry, Pipeline, create_store, parse_codecs
+from lateint_store.format.record_kernels import copy_all, read_headers
 from lateint_store.kernels import dispatch as loading
 from lateint_store.kernels.blocks import decode_all
 from lateint_store.kernels.compiled import compiled
-from lateint_store.kernels.dispatch import LOADING, Missed, load_numba, pays
+from lateint_store.kernels.dispatch import LOADING, Missed, load_numba, with_kernel, worth_compiling
 from lateint_store.kernels.halves import round_all
 from lateint_store.kernels.rotating import quantise_all
 from lateint_store.kernels.scaled import find_peaks, round_bytes, round_nibbles, scale_bytes, scale_nibbles
 from lateint_store.kernels.stream import read_all, write_all
-from lateint_store.reading.fetch import load_kernels
-from tests.support.stores import build
+from tests.support.stores import ABOUT
 
 
 @pytest.fixture
@@ -28,17 +27,27 @@ def missed(monkeypatch):
 
 
 def test_small_work_adds_up_until_loading_would_have_paid(missed):
-    assert [pays(LOADING / 4) for _ in range(5)] == [False, False, False, True, True]
-    assert pays(0), "from then on whatever the work"
+    assert [worth_compiling(LOADING / 4) for _ in range(5)] == [False, False, False, True, True]
+    assert worth_compiling(0), "from then on for all work"
+
+
+def test_a_dispatched_function_counts_its_saving_and_runs_one_of_the_two(missed):
+    @with_kernel(lambda x: ("kernel", x), saved_ns=LOADING / 10)
+    def double(x):
+        return "numpy", x
+
+    assert [double(4, x) for x in "abc"] == [("numpy", "a"), ("numpy", "b"), ("kernel", "c")]
+    assert double(0, x="d") == ("kernel", "d") and double.reference("e") == ("numpy", "e")
+    assert missed.so_far == LOADING
 
 
 def test_one_large_piece_of_work_is_enough(missed):
-    assert not pays(0.9 * LOADING) and missed.usable
-    assert pays(LOADING)
+    assert not worth_compiling(0.9 * LOADING) and missed.usable
+    assert worth_compiling(LOADING)
 
 
 def test_who_asks_for_them_has_them_from_the_first_call_on(missed):
-    assert load_numba() and pays(0)
+    assert load_numba() and worth_compiling(0)
 
 
 def test_many_threads_may_decode_at_once(missed):
@@ -54,26 +63,25 @@ def test_many_threads_may_decode_at_once(missed):
 
 def test_without_numba_numpy_goes_on(missed, monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
-    assert not pays(2 * LOADING) and not pays(2 * LOADING) and not load_numba()
+    assert not worth_compiling(2 * LOADING) and not worth_compiling(2 * LOADING) and not load_numba()
 
 
 KERNELS = (decode_all, quantise_all, read_all, write_all, round_all)
 KERNELS += (find_peaks, round_bytes, round_nibbles, scale_bytes, scale_nibbles)
-KERNELS += (read_heads, copy_all)
+KERNELS += (read_headers, copy_all)
 
 
 def test_after_loading_nothing_is_compiled(missed, tmp_path):
-    specs = [(ArraySpec("float16", 40), "drive:6"), (ArraySpec("float32", 16, "one"), "int8:float16")]
-    specs += [(ArraySpec("float32", 7), "int4"), (ArraySpec("int64", None), "pack:15+zstd")]
-    pipelines = [Pipeline(spec, parse_codecs(f"states={codecs}")["states"]) for spec, codecs in specs]
-    load_kernels(pipelines)
-    before = [list(compiled(kernel).signatures) for kernel in KERNELS]
-    assert all(before)
+    shapes = {"a": ArraySpec("float16", 40), "b": ArraySpec("float32", 16, "one"), "c": ArraySpec("float32", 7)}
+    shapes["d"] = ArraySpec("int64", None)
+    codecs = parse_codecs("a=drive:6;b=int8:float16;c=int4;d=pack:15+zstd")
     rng = np.random.default_rng(0)
-    for pipeline in pipelines:
-        counts = [5, 0, 30] if pipeline.spec.rows == "tokens" else [1, 1, 1]
-        arrays = [(100 * rng.random(pipeline.spec.shape(rows))).astype(pipeline.spec.dtype) for rows in counts]
-        pipeline.decode_many([pipeline.pack(data) for data in pipeline.array_bytes(arrays)], counts)
-    with build(tmp_path / "s", 40) as store:
-        store.fetch([f"doc{number}" for number in range(40)])
+    with create_store(tmp_path / "s", {name: Pipeline(shapes[name], codecs[name]) for name in shapes}, **ABOUT) as store:
+        store.load_kernels()
+        before = [list(compiled(kernel).signatures) for kernel in KERNELS]
+        assert all(before)
+        for number, rows in enumerate([5, 0, 30] * 14):
+            arrays = {name: (100 * rng.random(spec.shape(rows))).astype(spec.dtype) for name, spec in shapes.items()}
+            store.add([Entry(f"doc{number}", arrays)])
+        store.get([f"doc{number}" for number in range(42)])
     assert [compiled(kernel).signatures for kernel in KERNELS] == before

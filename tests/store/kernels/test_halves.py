@@ -1,4 +1,4 @@
-"""float32 to float16 against numpy's own rounding, on every float16, between them, and beyond."""
+"""float32 to float16 against numpy's rounding: on every float16, between neighbours, and beyond the range."""
 
 import numpy as np
 import pytest

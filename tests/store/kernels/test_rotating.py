@@ -1,4 +1,4 @@
-"""`drive` encoded by a kernel: the bytes that numpy gives, whatever the bits, scales, widths and lengths."""
+"""The encoding kernel of `drive` gives the bytes of numpy, for all bits, scales, widths and lengths."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""`int8` and `int4` by kernels, both ways: to the bit what numpy gives."""
+"""The kernels of `int8` and `int4` give the bits of numpy, encoding and decoding."""
 
 import numpy as np
 import pytest
@@ -104,5 +104,5 @@ def test_nibbles_the_other_way_round_differ():
     scales = np.ascontiguousarray(y[:, 32:]).view(np.float32)
     with kernels(False):
         expected = codec.decode(y, spec)
-    assert_same(scaled_nibbles(y, scales, 64), expected)
-    assert (scaled_nibbles(y << 4 | y >> 4, scales, 64) != expected).mean() > 0.5
+    assert_same(scaled_nibbles(y, scales, 64, "float32"), expected)
+    assert (scaled_nibbles(y << 4 | y >> 4, scales, 64, "float32") != expected).mean() > 0.5

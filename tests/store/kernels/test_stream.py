@@ -1,4 +1,4 @@
-"""`pack` by a kernel, both ways: the stream of the definition, and what numpy gives."""
+"""The kernels of `pack` give the stream of the definition and the bits of numpy, encoding and decoding."""
 
 import numpy as np
 import pytest

@@ -6,7 +6,7 @@ from lateint_store.numerics.bits import pack_bits, unpack_bits
 
 
 def stream(numbers, bits):
-    """The definition: one long number, the first of the packed ones lowest."""
+    """The definition: one long number, with the first packed number in its lowest bits."""
     whole = sum(int(number) << (place * bits) for place, number in enumerate(numbers))
     return whole.to_bytes(len(numbers) * bits // 8, "little")
 

@@ -12,7 +12,7 @@ def blocks(dtype=np.float64, count=20):
 
 
 def matrix(size):
-    """The definition: entry i, j is -1 to the number of bits that i and j share."""
+    """The definition: entry (i, j) is -1 to the power of the number of bits that i and j share."""
     return np.array([[(-1) ** (row & column).bit_count() for column in range(size)] for row in range(size)])
 
 

@@ -11,7 +11,7 @@ DISTORTION = {1: 0.3634, 2: 0.1175, 3: 0.0345, 4: 0.0095, 5: 0.0025, 6: 0.00064}
 
 
 def cells(half):
-    """Density at the borders of the cells above 0, the last one infinite, and the mass between them."""
+    """Borders of the cells above 0 (the last one infinite), the density at them, and the mass between them."""
     edges = [0.0, *((half[1:] + half[:-1]) / 2)]
     density = np.array([exp(-edge * edge / 2) / sqrt(2 * pi) for edge in edges] + [0.0])
     above = np.array([erfc(edge / sqrt(2)) / 2 for edge in edges] + [0.0])
@@ -19,7 +19,7 @@ def cells(half):
 
 
 def regenerated(bits):
-    """Levels above 0 for which every level is the mean of its cell, by Newton's method from companded quantiles."""
+    """Solve for the levels above 0 that are the means of their cells, by Newton's method from companded quantiles."""
     half = np.sqrt(3) * np.array([quantile((place + 0.5) / 2**bits + 0.5) for place in range(2 ** (bits - 1))])
     for _ in range(300):
         edges, density, mass = cells(half)
@@ -37,7 +37,7 @@ def regenerated(bits):
 
 
 def quantile(share):
-    """Of N(0, 1), by bisection."""
+    """A quantile of N(0, 1), by bisection."""
     low, high = -9.0, 9.0
     for _ in range(80):
         middle = (low + high) / 2
@@ -46,7 +46,7 @@ def quantile(share):
 
 
 def distortion(half):
-    """E (x - level)**2 for x of N(0, 1) = 1 - E level**2 where levels are means."""
+    """E (x - level)**2 for x of N(0, 1); equals 1 - E level**2 if levels are the means of their cells."""
     _, density, mass = cells(half)
     return 1 - 2 * float(np.sum(-2 * half * np.diff(density) - half**2 * mass))
 

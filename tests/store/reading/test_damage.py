@@ -1,4 +1,4 @@
-"""Bits flip, files shrink: an error that names the place, or the right bytes; never wrong bytes, never a signal."""
+"""Flipped bits and truncated files give an error with its location or the right bytes; never wrong bytes or a signal."""
 
 import json
 
@@ -68,7 +68,7 @@ def test_damage_is_named_by_shard_ordinal_and_document(tmp_path):
         assert (caught.value.shard, caught.value.ordinal, caught.value.doc_id) == (0, 41, "doc41")
         others = [doc_id for doc_id in truth if doc_id != "doc41"]
         assert contents(store, others) == {doc_id: truth[doc_id] for doc_id in others}
-        assert store.rows(["doc41"]).tolist() == [41 % 7], "the other arrays and the head are intact"
+        assert store.rows(["doc41"]).tolist() == [41 % 7], "the other arrays and the header are intact"
         report = store.verify()
     assert not report.ok and [(p.shard, p.ordinal, p.doc_id) for p in report.problems] == [(0, 41, "doc41")]
     assert report.documents == 68 and "checksum" in report.problems[0].reason
@@ -94,12 +94,12 @@ def test_a_damaged_index_is_not_a_missing_document(tmp_path):
 
 
 def test_records_of_another_place_or_store_are_refused(tmp_path):
-    from lateint_store.format.block import BlockError, BlockFormat, Encoded
+    from lateint_store.format.block import BlockError, BlockFormat, EncodedDocument
 
-    documents = [Encoded(f"d{number}".encode(), 1, (b"abc",), b"") for number in range(3)]
+    documents = [EncodedDocument(f"d{number}".encode(), 1, (b"abc",), b"") for number in range(3)]
     here, other = BlockFormat(b"12345678", 1), BlockFormat(b"87654321", 1)
     value = memoryview(here.write(documents, 10, 0))
-    assert here.open(value, 10).head(11).doc_id == b"d1"
+    assert here.open(value, 10).record_header(11).doc_id == b"d1"
     with pytest.raises(BlockError, match="belongs to store"):
         other.open(value, 10)
     with pytest.raises(BlockError, match="ordinal 10"):

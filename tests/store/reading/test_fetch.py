@@ -1,4 +1,4 @@
-"""Many documents at once and one by one: the same bytes, and the same words where something is damaged."""
+"""Reading many documents at once and one by one gives the same bytes, and the same messages for damage."""
 
 from itertools import pairwise
 
@@ -7,6 +7,7 @@ import pytest
 
 from lateint_store import open_store
 from lateint_store.errors import DamagedStore
+from lateint_store.kernels import dispatch
 from lateint_store.reading import fetch as fetching
 from tests.campaign.layout import block_structure, records
 from tests.support.stores import build, entries, entry
@@ -16,8 +17,8 @@ TOGETHER, ONE_BY_ONE = 0, 1 << 60
 
 @pytest.fixture(autouse=True, params=["numpy", "kernels"])
 def passes(request, monkeypatch):
-    """Everything here holds whoever makes the passes."""
-    monkeypatch.setattr(fetching, "pays", lambda saved: request.param == "kernels")
+    """Run every test of this file with numpy and with kernels."""
+    monkeypatch.setattr(dispatch, "worth_compiling", lambda saved: request.param == "kernels")
 
 
 def fetched(store, monkeypatch, many, ids, arrays=None):
@@ -106,7 +107,7 @@ def test_a_block_that_is_gone_is_damage_among_many(tmp_path, monkeypatch):
 
 
 def test_a_record_that_states_more_than_its_block_holds_is_refused_among_many(tmp_path, monkeypatch):
-    """Sizes that a checksum confirms are compared with the bytes that are there before they are followed."""
+    """Sizes with a valid checksum are still compared with the size of the block before they are followed."""
     from lateint_store.format import block
 
     write = block.BlockFormat._record

@@ -1,4 +1,4 @@
-"""Scanning: every live document once, in order, equal to what `get` gives; whatever the shards, pages and changes."""
+"""A scan yields every live document once, in order, equal to `get`, for all shards, pages and changes."""
 
 import numpy as np
 import pytest
@@ -11,12 +11,12 @@ from tests.support.stores import WINDOW, build, contents, entries, entry
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch):
-    """Pages of a block or two, so that small stores have many."""
+    """Use pages of one or two blocks, so that small stores have many pages."""
     monkeypatch.setattr(scanning, "PAGE_DOCUMENTS", 40)
 
 
 def scanned(store, arrays=None):
-    """What `contents` gives, read by a scan."""
+    """Read by a scan what `contents` returns."""
     found = {}
     for page in store.scan(arrays):
         decoded = store.decode(page)

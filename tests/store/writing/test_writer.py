@@ -25,7 +25,7 @@ def test_an_id_that_is_there_already_changes_nothing(store):
 
 
 def test_an_id_twice_in_one_window_changes_nothing(store):
-    assert_unchanged(store, lambda: store.append(entries([100, 100]), 66, "x"), DuplicateDocument, "'doc100' stands twice")
+    assert_unchanged(store, lambda: store.append(entries([100, 100]), 66, "x"), DuplicateDocument, "'doc100' occurs twice")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
