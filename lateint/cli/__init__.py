@@ -1,1 +1,1 @@
-"""The command line: one file a verb, imported when the verb is called. Nothing imports this package."""
+"""The command line: one file per verb, imported when the verb is called. Nothing imports this package."""

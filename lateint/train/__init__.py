@@ -1,1 +1,1 @@
-"""Training: sampled lists of candidates, losses one file each, one loop for every method."""
+"""Training: plans, sampled examples, losses with one file each, and one loop for all methods."""

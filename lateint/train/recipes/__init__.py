@@ -1,1 +1,1 @@
-"""Recipes: a method with everything that remakes its checkpoint."""
+"""Recipes: methods with all settings that reproduce their checkpoints."""
