@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from torch import Tensor
 
@@ -19,7 +19,7 @@ Slots = Literal["tokens", "cls", "mean"]
 _CHOICES = {"order": Order, "readout": Readout, "residual": Residual, "cache": Cache, "attend": Attend, "slots": Slots}
 
 
-def check_choice(name: str, choice: str, choices: Any) -> None:
+def check_choice(name: str, choice: str, choices: object) -> None:
     """Refuse a setting that is not one of the values of a `Literal` type. Raises: InputError."""
     if choice not in get_args(choices):
         raise InputError(f"{name}={choice!r}; expected one of {', '.join(get_args(choices))}")

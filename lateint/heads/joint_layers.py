@@ -148,7 +148,7 @@ class JointLayers(JointHead):
             return TokenStates(side, positions, docs.mask)
         return TokenStates(stored if compressor is None else compressor.expand(stored, side), positions, docs.mask)
 
-    def _embedded(self, ids: Any, positions: Tensor) -> Tensor:
+    def _embedded(self, ids: Tensor, positions: Tensor) -> Tensor:
         """Embed document tokens [n, m]: the same numbers offline and here."""
         segments = torch.full_like(ids, self.method.document.segment or 0)
         return self.backbone.embed(ids, segments, positions)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lateint.compressors.linear import Linear
 from lateint.loading.pretrained import MethodOverrides, pretrained
 from lateint.methods.method import Method
 from lateint.model.model import Model
@@ -37,13 +37,14 @@ def rebase(checkpoint: Model, source: Path | str, method: Method | None, changes
     if (evidence := checkpoint.head.evidence_term()) is not None and (below := model.head.evidence_term()) is not None:
         _carry(evidence.state_dict(), below)
         model.carried |= {"evidence"}
-        if evidence.document_map is not None and below.document_map is None and "compressor" in model.carried:
-            _fold(evidence.document_map.weight, model.compressor)
+        carried = model.compressor if "compressor" in model.carried else None
+        if evidence.document_map is not None and below.document_map is None and isinstance(carried, Linear):
+            _fold(evidence.document_map.weight, carried)
     return model.to(dtype)
 
 
 @torch.no_grad()
-def _fold(weight: Tensor, compressor: Any) -> None:
+def _fold(weight: Tensor, compressor: Linear) -> None:
     """Fold the document map D of evidence into a linear compressor, so that it gives D z for codes z: scores stay equal.
 
     Decompression is multiplied by the pseudo-inverse of D.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +20,6 @@ def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
     return state.hexdigest()
 
 
-def digest_json(data: Any) -> str:
+def digest_json(data: object) -> str:
     """BLAKE2b-256 of canonical JSON."""
     return hashlib.blake2b(json.dumps(data, sort_keys=True, ensure_ascii=True).encode(), digest_size=32).hexdigest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 from torch import Tensor
 
@@ -11,6 +10,7 @@ from lateint.backbone.layer import TokenStates
 from lateint.backbone.tokenizer import TextEncoder
 from lateint.errors import InputError
 from lateint.methods.method import Layout
+from lateint.methods.registry import Setting
 
 
 class Pool(ABC):
@@ -36,7 +36,7 @@ class Pool(ABC):
         """Return the kept states of texts with token ids [n, t]. States under padding must not matter."""
 
     @classmethod
-    def width(cls, states_width: int, **settings: Any) -> int:
+    def width(cls, states_width: int, **settings: Setting) -> int:
         """Numbers of a pooled row, for states of this width and the pool's settings."""
         return states_width
 

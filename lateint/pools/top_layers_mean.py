@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from lateint.backbone.layer import TokenStates
 from lateint.backbone.tokenizer import TextEncoder
+from lateint.methods.registry import Setting
 from lateint.pools.base import Pool
 
 LAYERS = 4
@@ -25,7 +24,7 @@ class TopLayersMean(Pool):
         self.layers = layers
 
     @classmethod
-    def width(cls, states_width: int, *, layers: int = LAYERS, **settings: Any) -> int:
+    def width(cls, states_width: int, *, layers: int = LAYERS, **settings: Setting) -> int:
         """Return `layers` times the width of a state."""
         return layers * states_width
 

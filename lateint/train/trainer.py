@@ -53,7 +53,7 @@ class StageTrainer(Trainer):
         self.history: StageHistory = history
         self.examples = data
         trained = {"layers", "embeddings", "compressor", "vector_map"} & set(objective.stage.train)
-        stored = getattr(model.head, "stored_width", None)  # a head that stores its own keys and values trains them
+        stored = model.head.stored_width  # a head that stores its own keys and values trains them
         self.features: Frozen | Live = Live(model, quantised=objective.stage.quantised) if trained or stored else Frozen(model)
         self.teacher: Teacher | None = None
         super().__init__(model=model, args=arguments, train_dataset=data, data_collator=_collate, callbacks=[history])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lateint_store.part import Part, part
 
@@ -74,7 +74,7 @@ _WHERE = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import public names on first use, so that the errors, which every command needs, load neither numpy nor lmdb."""
     if name not in _WHERE:
         raise AttributeError(f"module 'lateint_store' has no attribute {name!r}")
