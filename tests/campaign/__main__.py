@@ -1,6 +1,6 @@
-"""`python -m tests.campaign`: damage stores and kill writers by the thousand; exit 1 if a promise is broken.
+"""`python -m tests.campaign`: damage stores and kill writers by the thousand; exit code 1 if a guarantee is broken.
 
-Sections: kills, index, flips, headers, truncations, memory. Every random choice comes from one seed, which is printed.
+Sections: kills, index, flips, headers, truncations, memory. All random choices come from one seed, which is printed.
 `--only flips --case 17 --seed S` repeats one case.
 """
 
@@ -22,7 +22,7 @@ from tests.campaign.summary import summarise
 
 
 def run_damage(name: str, seed: int, scale: float, case: int | None) -> dict[str, Any]:
-    """Flips, headers or truncations."""
+    """Run the section flips, headers or truncations."""
     with scratch(fast=True) as folder:
         root = folder / "stores"
         make_stores(root)
@@ -33,15 +33,15 @@ def run_damage(name: str, seed: int, scale: float, case: int | None) -> dict[str
 
 
 def run_section(name: str, seed: int, scale: float, case: int | None) -> dict[str, Any]:
-    """One section with its time."""
+    """Run one section and add its time."""
     start = time.perf_counter()
-    own = {"kills": kills.run, "index": index.run, "memory": memory.run}
-    result = own[name](seed, scale, case) if name in own else run_damage(name, seed, scale, case)
+    others = {"kills": kills.run, "index": index.run, "memory": memory.run}
+    result = others[name](seed, scale, case) if name in others else run_damage(name, seed, scale, case)
     return result | {"seed": seed, "scale": scale, "seconds": round(time.perf_counter() - start, 1)}
 
 
 def describe(name: str, result: dict[str, Any]) -> str:
-    """One line a section."""
+    """Format the result of a section as one line."""
     shown = {key: value for key, value in result.items() if key not in ("ok", "failures", "seconds", "seed", "scale")}
     words = [f"{key} {value}" if not isinstance(value, dict) else _words(value) for key, value in shown.items() if value != {}]
     return f"{name:<12}{'PASS' if result['ok'] else 'FAIL'}  {'; '.join(words)}; {result['seconds']} s"
@@ -52,11 +52,11 @@ def _words(counts: dict[str, Any]) -> str:
 
 
 @click.command(help=__doc__)
-@click.option("--scale", default=1.0, show_default=True, help="Share of the cases that are run.")
-@click.option("--seed", type=int, help="Default: a fresh one.")
+@click.option("--scale", default=1.0, show_default=True, help="Fraction of the cases to run.")
+@click.option("--seed", type=int, help="Default: random.")
 @click.option("--only", multiple=True, type=click.Choice(["kills", "index", *damage.SECTIONS, "memory"]))
 @click.option("--case", type=int, help="Run this case of the one section named by --only.")
-@click.option("--json", "file", type=click.Path(path_type=Path), help="Put the sections that were run in this file.")
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Update the sections that were run in this file.")
 def main(scale: float, seed: int | None, only: tuple[str, ...], case: int | None, file: Path | None) -> None:
     seed = secrets.randbelow(1 << 32) if seed is None else seed
     if case is not None and len(only) != 1:
@@ -75,7 +75,7 @@ def main(scale: float, seed: int | None, only: tuple[str, ...], case: int | None
 
 
 def write_results(file: Path, results: dict[str, dict[str, Any]]) -> None:
-    """Each section says which commit and machine it was run on; sections that were not run stay as they are."""
+    """Write each section with its commit and machine to a file; keep the sections that were not run."""
     from benchmarks._harness import describe as describe_machine
 
     before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}

@@ -1,6 +1,6 @@
-"""`python -m tests.campaign.builder VERB ...`: the process that is killed. Does what it finds undone, then ends.
+"""`python -m tests.campaign.builder VERB ...`: the process that is killed. Finishes the work of its verb, then exits.
 
-Writes `ready` once everything is imported, then the number of documents of each window before it encodes them.
+Prints `ready` once everything is imported, then the number of documents of each window before it encodes them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ DOCUMENTS, WINDOW, PER_SHARD = 1_280, 64, 512
 
 
 def source_digest(position: int) -> str:
-    """Digest of the source up to a position, as a build keeps it."""
+    """Digest of the source up to a position, as a build records it."""
     return hashlib.blake2b(f"the first {position} documents".encode(), digest_size=16).hexdigest()
 
 
 def build(path: Path, part: str = "") -> None:
-    """Build, or go on; `part` is i/n."""
+    """Build a store, or continue; `part` is i/n."""
     shard = tuple(map(int, part.split("/"))) if part else None
     with create_store(path, specs(), **ABOUT, window=WINDOW, shard=shard, documents_per_shard=PER_SHARD) as store:
         begun = store.progress.source_position
@@ -37,20 +37,20 @@ def build(path: Path, part: str = "") -> None:
 
 
 def delete(path: Path) -> None:
-    """Delete what is not yet deleted."""
+    """Delete the documents that are not deleted yet."""
     with open_store(path, write=True) as store:
         if there := [doc_id for doc_id in DELETED if doc_id in store]:
             store.delete(there)
 
 
 def compact(path: Path) -> None:
-    """Compact."""
+    """Compact the store."""
     with open_store(path, write=True) as store:
         store.compact()
 
 
 def seal(path: Path) -> None:
-    """Seal what is not yet sealed."""
+    """Seal the store unless it is sealed."""
     with open_store(path) as store:
         if store.sealed:
             return
@@ -59,7 +59,7 @@ def seal(path: Path) -> None:
 
 
 def merge_parts(path: Path, *parts: str) -> None:
-    """Merge, unless it is done."""
+    """Merge the parts unless the merged store exists."""
     if not (path / MANIFEST_FILE).exists():
         merge([Path(part) for part in parts], path).close()
 

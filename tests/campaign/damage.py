@@ -1,4 +1,4 @@
-"""Cases of damage, numbered so that one can be repeated: bits that flip, files that end too early."""
+"""Numbered, repeatable cases of damage: flipped bits and truncated files."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ class Case:
 
 
 def flips(root: Path, seed: int, scale: float) -> list[Case]:
-    """Random single bits: a store, a file of it by weight, a byte, a bit."""
+    """Flip random single bits: pick a store, one of its files by weight, a byte and a bit."""
     return [_flip(root, seed, number) for number in range(ceil(FLIPS * scale))]
 
 
 def headers(root: Path, seed: int, scale: float) -> list[Case]:
-    """Every bit of everything that is not a payload; of the store with two shards LMDB's own in the first."""
+    """Flip every bit outside payloads; in the store with two shards, only LMDB's structure of the first shard."""
     places = chain.from_iterable(_structure(root, name) for name in STORES)
     cases = [(store, file, offset, 1 << bit) for store, file, offset in places for bit in range(8)]
     return _sample(cases, seed, scale)
 
 
 def truncations(root: Path, seed: int, scale: float) -> list[Case]:
-    """Every length of the LMDB file of the plain store; every 16th of the sealed one, whose size is recorded."""
+    """Truncate the LMDB file of the plain store to every length, that of the sealed store to every 16th length."""
     cases = [
         (name, file.relative_to(root / name).as_posix(), length, 0)
         for name, step in (("plain", 1), ("sealed", 16))
@@ -61,16 +61,16 @@ SECTIONS = {"flips": flips, "headers": headers, "truncations": truncations}
 
 
 def hit_documents(root: Path, cases: Sequence[Case]) -> dict[int, tuple[str, bool]]:
-    """For each case that hits a live document's record: its id, and whether the payload was hit (else head or id)."""
+    """For each case that hits a live document's record: its id, and whether it hits a payload (else header or id)."""
     found = {}
     owners: dict[tuple[str, str], dict[int, tuple[str, bool]]] = {}
     for case in cases:
         if case.mask and case.file.endswith("data.mdb"):
-            place = (case.store, case.file)
-            if place not in owners:
-                owners[place] = _owners((root / case.store / case.file).read_bytes())
-            if case.offset in owners[place]:
-                found[case.number] = owners[place][case.offset]
+            file = (case.store, case.file)
+            if file not in owners:
+                owners[file] = _owners((root / case.store / case.file).read_bytes())
+            if case.offset in owners[file]:
+                found[case.number] = owners[file][case.offset]
     return found
 
 

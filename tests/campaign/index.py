@@ -1,4 +1,4 @@
-"""SIGKILL through the whole of `lateint index`: a tiny random model, a JSONL corpus, the same command until it is done."""
+"""SIGKILL during `lateint index`, with a tiny random model and a JSONL corpus; the same command runs until it finishes."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ STARTING_S = 120
 
 @dataclass(frozen=True, slots=True)
 class Indexing:
-    """One command; `seconds`: how long it takes from the moment its store is there."""
+    """One command. `seconds`: its run time, counted from the moment that its store exists."""
 
     model: Path
     corpus: Path
     seconds: float = 0.0
 
     def start(self, store: Path, kill_at: str = "") -> subprocess.Popen[str]:
-        """Begin to index."""
+        """Start indexing."""
         return subprocess.Popen(
             [
                 sys.executable, "-m", "lateint", "index", "--model", str(self.model), "--corpus", str(self.corpus),
@@ -46,7 +46,7 @@ class Indexing:
 
 
 def run(seed: int, scale: float, case: int | None) -> dict[str, Any]:
-    """Kill until `KILLS` * scale commands were killed; each store is finished and compared. `case`: one kill, number K."""
+    """Kill `KILLS` * scale commands; finish and compare each store. `case`: number of the only kill to run."""
     with scratch() as folder:
         indexing, digest = _reference(folder)
         wanted = ceil(KILLS * scale) if case is None else case + 1
@@ -61,7 +61,7 @@ def run(seed: int, scale: float, case: int | None) -> dict[str, Any]:
 
 
 def _reference(folder: Path) -> tuple[Indexing, str]:
-    """Index once without a kill; gives the command with its time, and the content digest."""
+    """Index once without a kill; return the command with its time, and the content digest."""
     from transformers.utils import logging
 
     from lateint.testing.tiny import checkpoint, texts
@@ -83,7 +83,7 @@ def _reference(folder: Path) -> tuple[Indexing, str]:
 
 
 def _until_finished(indexing: Indexing, path: Path, digest: str, plan: tuple[int, int, int]) -> tuple[int, str]:
-    """Kill with growing numbers from `plan` (seed, first, end), then finish; gives the next number and what is wrong."""
+    """Run the kills of `plan` (seed, first, end), then finish; return the next number and the problem, empty if none."""
     seed, number, end = plan
     while number < end:
         process = _kill(indexing, path, np.random.default_rng([seed, number]))
@@ -108,7 +108,7 @@ def _until_finished(indexing: Indexing, path: Path, digest: str, plan: tuple[int
 
 
 def _kill(indexing: Indexing, path: Path, rng: np.random.Generator) -> subprocess.Popen[str]:
-    """Start and kill: at a point of one of the first two windows that are left, or at any time after the store is there."""
+    """Start and kill: at a point of one of the next two windows, or at any time once the store exists."""
     if rng.random() < 0.5:
         return indexing.start(path, f"{rng.choice(POINTS)}:{rng.integers(1, 3)}")
     process = indexing.start(path)
@@ -121,7 +121,7 @@ def _kill(indexing: Indexing, path: Path, rng: np.random.Generator) -> subproces
 
 
 def _wait_for_store(process: subprocess.Popen[str], path: Path) -> None:
-    """Until a run has claimed the store: its lock file is younger than the start."""
+    """Wait until the process has claimed the store: its lock file is newer than the start."""
     begun, lock = time.time(), path / "writer.lock"
     deadline = begun + STARTING_S
     while process.poll() is None and time.time() < deadline:

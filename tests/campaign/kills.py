@@ -29,7 +29,7 @@ from tests.support.paths import ROOT
 KILLS = 300
 IN_A_ROW = 3
 WINDOWS, SHARDS = builder.DOCUMENTS // builder.WINDOW, -(-builder.DOCUMENTS // builder.PER_SHARD)
-PASSES = {  # how often each verb passes each point
+PASSES = {  # how many times each verb passes each point
     "build": {
         "create.shard": SHARDS, "roll.created": SHARDS - 1, "manifest.before_rename": SHARDS,
         "manifest.after_rename": SHARDS, "append.before_put": WINDOWS, "append.after_put": WINDOWS,
@@ -49,7 +49,7 @@ COMBINATIONS = [(verb, name) for verb, points in PASSES.items() for name in poin
 
 @dataclass
 class Tally:
-    """What all scenarios found; shared by threads."""
+    """The results of all scenarios; shared by threads."""
 
     wanted: int
     kills: Counter[str] = field(default_factory=Counter)
@@ -59,7 +59,7 @@ class Tally:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def next_scenario(self) -> int | None:
-        """Number of the next scenario; None when enough was killed."""
+        """Number of the next scenario, or None after enough kills."""
         with self.lock:
             if sum(self.kills.values()) >= self.wanted:
                 return None
@@ -69,7 +69,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Templates:
-    """Undisturbed results that scenarios begin with or are compared to."""
+    """Undisturbed results that scenarios start from or are compared with."""
 
     folder: Path
     digest: str
@@ -78,7 +78,7 @@ class Templates:
 
 
 def run(seed: int, scale: float, case: int | None) -> dict[str, Any]:
-    """Kill until `KILLS` * scale processes were killed, or run one scenario."""
+    """Run scenarios until `KILLS` * scale processes were killed, or only the scenario `case`."""
     with scratch() as folder:
         templates = make_templates(folder)
         tally = Tally(ceil(KILLS * scale))
@@ -104,7 +104,7 @@ def _keep_killing(templates: Templates, tally: Tally, seed: int) -> None:
 
 
 def make_templates(folder: Path) -> Templates:
-    """Build, delete, seal, compact and merge without a kill, and take the times."""
+    """Build, delete, seal, compact and merge without a kill, and measure the times."""
     seconds = {}
 
     def timed(verb: str, path: Path, *more: object) -> None:
@@ -131,7 +131,7 @@ def make_templates(folder: Path) -> Templates:
 
 
 def scenario(templates: Templates, tally: Tally, seed: int, number: int) -> None:
-    """One command, killed up to three times in a row, then run until done."""
+    """Run one command: kill it up to three times in a row, then let it finish."""
     rng = np.random.default_rng([seed, number])
     verb, point = _plan(seed, number, rng)
     folder = templates.folder / f"scenario{number}"
@@ -160,7 +160,7 @@ def scenario(templates: Templates, tally: Tally, seed: int, number: int) -> None
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What is run, killed, and run again."""
+    """A command to run, kill and run again."""
 
     verb: str
     path: Path
@@ -194,7 +194,7 @@ def _kill_and_finish(command: Command, point: str, rng: np.random.Generator, tem
 
 
 def check_between(command: Command) -> int:
-    """Documents of the source that are there; what is there is intact. No store: 0."""
+    """Verify the store and return the number of its documents; 0 if there is no store."""
     try:
         with open_store(command.path) as store:
             report, progress = store.verify(), store.progress
@@ -211,7 +211,7 @@ def check_between(command: Command) -> int:
 
 
 def _plan(seed: int, number: int, rng: np.random.Generator) -> tuple[str, str]:
-    """Verb and point: first every combination once, in random order; then random times, half of them builds."""
+    """Choose verb and point: first every combination once, in random order; then random times, half of them builds."""
     order = np.random.default_rng(seed).permutation(len(COMBINATIONS))
     if number < len(order):
         return COMBINATIONS[order[number]]
@@ -225,14 +225,14 @@ def _point(verb: str, rng: np.random.Generator) -> str:
 
 @dataclass
 class Child:
-    """A running command, and how many documents it began to encode."""
+    """A running command and the number of documents that it started to encode."""
 
     process: subprocess.Popen[str]
     encoded: int = 0
 
 
 def start(verb: str, path: Path, *more: object, kill_at: str = "") -> Child:
-    """Start a command; returns when it begins to work."""
+    """Start a command; return once it has started to work."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.campaign.builder", verb, str(path), *map(str, more)],
         stdout=subprocess.PIPE, text=True, cwd=ROOT, env=child_environment(LATEINT_KILL_AT=kill_at),
@@ -243,7 +243,7 @@ def start(verb: str, path: Path, *more: object, kill_at: str = "") -> Child:
 
 
 def end(child: Child, after_s: float | None) -> int:
-    """Wait for the end, or kill after some seconds; gives the exit code, -9 if it was killed."""
+    """Wait for the end, or kill after `after_s` seconds; return the exit code, -9 if it was killed."""
     try:
         output, _ = child.process.communicate(timeout=after_s)
     except subprocess.TimeoutExpired:

@@ -1,6 +1,6 @@
-"""Which bytes of an LMDB file are structure, and which document the others belong to: an own reading of the format.
+"""An independent reader that tells which bytes of an LMDB file are structure, and which belong to which document.
 
-Sources: store/README.md; the page layout of LMDB 0.9. Blocks of the stores made here fill overflow pages.
+Sources: store/README.md; the page layout of LMDB 0.9. In these stores, all blocks are in overflow pages.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BLOCK_HEADER, DIGEST = 36, 16
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Where one document lies in the file: its head with id, then its payloads up to `end`."""
+    """Offsets of one document in the file: its header and id, then its payloads up to `end`."""
 
     doc_id: str
     start: int
@@ -29,17 +29,17 @@ class Record:
 
 
 def records(data: bytes, arrays: int) -> Iterator[Record]:
-    """All documents in all blocks."""
-    head = 10 + 8 * arrays
+    """Yield all documents in all blocks."""
+    header = 10 + 8 * arrays
     for start, table in _blocks(data):
         for begin, end in pairwise(table):
             id_bytes = struct.unpack_from("<H", data, start + begin + 4)[0]
-            payloads = start + begin + head + id_bytes
+            payloads = start + begin + header + id_bytes
             yield Record(data[payloads - id_bytes : payloads].decode(), start + begin, payloads, start + end)
 
 
 def page_structure(data: bytes) -> Iterator[range]:
-    """Meta pages, page headers, node pointers and nodes: databases, state record, short duplicate sets."""
+    """Yield the spans of meta pages, page headers, node pointers and nodes (databases, state, small duplicate sets)."""
     for meta in (0, PAGE):
         yield range(meta, meta + META)
     for page in live_pages(data):
@@ -52,7 +52,7 @@ def page_structure(data: bytes) -> Iterator[range]:
 
 
 def block_structure(data: bytes, arrays: int) -> Iterator[range]:
-    """Headers, offset tables and digests of blocks, heads and ids of records."""
+    """Yield the spans of block headers, offset tables and digests, and of record headers with ids."""
     for start, table in _blocks(data):
         yield range(start, start + table[0])
         yield range(start + table[-1], start + table[-1] + DIGEST)
@@ -61,7 +61,7 @@ def block_structure(data: bytes, arrays: int) -> Iterator[range]:
 
 
 def live_pages(data: bytes) -> Iterator[int]:
-    """Where the pages begin that the newer meta page leads to; an overflow extent is one page."""
+    """Yield the offsets of all pages reachable from the newer meta page; an overflow extent counts as one page."""
     newer = max((0, PAGE), key=lambda meta: struct.unpack_from("=Q", data, meta + META - 8)[0])
     waiting = [_root(data, newer + FREE_TREE), _root(data, newer + MAIN_TREE)]
     while waiting:
@@ -91,13 +91,13 @@ def _root(data: bytes, tree: int) -> int:
 
 
 def _header(data: bytes, page: int) -> tuple[int, int, int]:
-    """Flags, and where free space begins and ends."""
+    """Flags of a page, and start and end of its free space."""
     flags, lower, upper = struct.unpack_from("=HHH", data, page + 10)
     return flags, lower, upper
 
 
 def _blocks(data: bytes) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Start and offset table of every block."""
+    """Yield start and offset table of every block."""
     for page in live_pages(data):
         start = page + PAGE_HEADER
         if _header(data, page)[0] & OVERFLOW and data[start : start + 4] == b"LTB1":

@@ -1,4 +1,4 @@
-"""Memory of a build does not grow with the number of documents: peak of anonymous memory, without a model."""
+"""Check that the peak of anonymous memory of a build, without a model, does not grow with the number of documents."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EVERY_S = 0.02
 
 
 class Peak:
-    """Watches the anonymous memory of this process while it is entered; `bytes` is the largest value seen."""
+    """Samples the anonymous memory of this process inside a `with` block. `bytes`: the largest value seen."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -43,13 +43,13 @@ class Peak:
 
 
 def anonymous_bytes() -> int:
-    """Memory of this process that is not backed by files (Linux)."""
+    """Memory of this process that no file backs (Linux)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon"))
 
 
 def run(seed: int, scale: float, case: int | None) -> dict[str, Any]:
-    """Build with `SIZES` * scale entries in processes of their own and compare their peaks."""
+    """Build with `SIZES` * scale entries, each in a separate process, and compare the peaks."""
     peaks = [_peak_of_build(max(512, int(size * scale))) for size in SIZES]
     grown = peaks[1] - peaks[0]
     failures = [{"case": 0, "detail": f"grew by {grown} bytes, at most {LIMIT}"}] if grown > LIMIT else []
@@ -67,7 +67,7 @@ def _peak_of_build(documents: int) -> int:
 
 
 def main(path: Path, documents: int) -> None:
-    """Build, then print the peak."""
+    """Build a store, then print the peak."""
     with Peak() as peak, create_store(path, specs(), **ABOUT) as store:
         for start in range(0, documents, 512):
             end = min(start + 512, documents)

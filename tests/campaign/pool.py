@@ -1,4 +1,4 @@
-"""Runs cases of damage in workers, and starts a new worker where one was killed by a signal."""
+"""Run cases of damage in workers, and replace each worker that a signal kills."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ AT_ONCE = 50
 
 
 def child_environment(**more: str) -> dict[str, str]:
-    """The environment of a child: the project can be imported, nothing kills unless asked."""
+    """The environment of a child process: the project can be imported, and no kill point is set."""
     folders = (ROOT, ROOT / "store", ROOT / "eval")
     return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, folders)), "LATEINT_KILL_AT": ""} | more
 
 
 def run_cases(root: Path, cases: Sequence[Case]) -> dict[int, dict[str, Any]]:
-    """What came of every case, by number. `root` holds the stores; each worker has a copy of its own beside it."""
+    """Run all cases and return the answers by number. `root` holds the stores; each worker uses a copy beside it."""
     shares = [cases[first::WORKERS] for first in range(WORKERS)]
     folders = [root.with_name(f"{root.name}-{number}") for number in range(WORKERS)]
     with ThreadPoolExecutor(WORKERS) as threads:
@@ -54,7 +54,7 @@ def _run_share(root: Path, folder: Path, share: Sequence[Case]) -> list[dict[str
 
 
 def _feed(worker: subprocess.Popen[str], share: Sequence[Case], answers: list[dict[str, Any]]) -> None:
-    """Send cases, collect answers, until all are there or the worker is gone."""
+    """Send cases and collect answers until all are answered or the worker is dead."""
     assert worker.stdin is not None and worker.stdout is not None
     while len(answers) < len(share):
         batch = share[len(answers) : len(answers) + AT_ONCE]
@@ -72,5 +72,5 @@ def _feed(worker: subprocess.Popen[str], share: Sequence[Case], answers: list[di
 
 
 def death(code: int) -> str:
-    """How a process ended, in words."""
+    """Describe how a process ended."""
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

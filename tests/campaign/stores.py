@@ -1,4 +1,4 @@
-"""The small stores that are damaged: one shard, sealed, and two shards with an index deep enough for branch pages."""
+"""The small stores to damage: one shard; one sealed; two shards with an index deep enough for branch pages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHARED_MEMORY = Path("/dev/shm")
 
 @contextmanager
 def scratch(*, fast: bool = False) -> Iterator[Path]:
-    """A temporary folder, in memory if `fast` and the machine has such a file system."""
+    """A temporary folder; if `fast`, in a memory file system where the machine has one."""
     inside = SHARED_MEMORY if fast and os.access(SHARED_MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="lateint-campaign-", dir=inside) as folder:
         yield Path(folder)

@@ -1,4 +1,4 @@
-"""From outcomes to one result a section: counts, what is required, the cases to repeat."""
+"""Summarise the outcomes of a section: counts, whether it passed, the failed cases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHOWN = 10
 
 
 def summarise(root: Path, cases: Sequence[Case], answers: dict[int, dict[str, Any]]) -> dict[str, Any]:
-    """Counts of outcomes; `named`: of damaged documents, how many errors gave the id, and how many only the ordinal."""
+    """Count outcomes; for damaged documents, also how many errors gave the id and how many only the ordinal."""
     outcomes = Counter(answers[case.number]["outcome"] for case in cases)
     errors = Counter(name for answer in answers.values() for name in answer.get("errors", ()))
     failures = [

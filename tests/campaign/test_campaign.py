@@ -1,6 +1,6 @@
-"""A sample of the robustness campaign (`make campaign` runs all of it); its seed is printed, and repeats it.
+"""A sample of the robustness campaign (`make campaign` runs all of it); a failure prints the seed that repeats it.
 
-The section `index`, kills through the command line, is left to the campaign: every run of it loads torch several times.
+Only the campaign runs the section `index`, kills through the command line: each run of it loads torch several times.
 """
 
 import re

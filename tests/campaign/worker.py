@@ -1,7 +1,7 @@
 """`python -m tests.campaign.worker FOLDER`: damage a private copy of a store, read everything, undo the damage.
 
-A line of JSON in is a case, a line out what came of it. A signal that kills this process is an outcome too, so is one
-that takes longer than `LIMIT_S`. No torch here.
+Reads one case per line of JSON and prints one answer per line. A signal that kills this process also counts as an outcome,
+and an alarm kills it if a case takes longer than `LIMIT_S`. Needs no torch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RANKS = ("right", "error", "missing", "untyped", "wrong")
 
 @dataclass
 class Answer:
-    """What came of a case: the worst outcome of all reads, with the errors met."""
+    """The outcome of a case: the worst outcome of all reads, and their errors."""
 
     outcome: str = "right"
     errors: set[str] = field(default_factory=set)
@@ -38,13 +38,13 @@ class Answer:
     detail: str = ""
 
     def note(self, outcome: str, detail: str) -> None:
-        """Keep the worst outcome and the first words about it."""
+        """Keep the worst outcome and the start of its description."""
         if RANKS.index(outcome) > RANKS.index(self.outcome):
             self.outcome, self.detail = outcome, detail[:300]
 
     @contextmanager
     def catching(self, doc_id: str = "") -> Iterator[None]:
-        """Note what a read raises."""
+        """Note the exception that a read raises."""
         try:
             yield
         except MissingDocument as error:
@@ -60,7 +60,7 @@ class Answer:
 
 
 class Subject:
-    """One store that is damaged again and again, and what it held before."""
+    """A store that is damaged again and again, and its undamaged contents."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -69,7 +69,7 @@ class Subject:
             self.digest = store.content_digest()
 
     def judge(self, number: int, file: str, offset: int, mask: int) -> Answer:
-        """Damage, read, undo."""
+        """Damage a file, read the store, undo the damage."""
         answer = Answer()
         with damaged(self.folder / file, offset, mask):
             with answer.catching(), open_store(self.folder) as store:
@@ -81,7 +81,7 @@ class Subject:
         return answer
 
     def read(self, store: Store, answer: Answer) -> None:
-        """Every way of reading: all documents by id, those that are not there, the list of ids, the totals."""
+        """Read in every way: all documents by id, ids that do not exist, the list of ids, the totals."""
         self.read_documents(store, list(self.truth), answer)
         with answer.catching():
             if any(doc_id in store for doc_id in (*DELETED, "never there")):
@@ -95,7 +95,7 @@ class Subject:
                 answer.note("wrong", "the number of documents or the content digest differs")
 
     def read_documents(self, store: Store, ids: Sequence[str], answer: Answer) -> None:
-        """Read some documents at once; where that fails, each half, down to the single document that fails."""
+        """Read documents at once; if that fails, read each half, down to the single document that fails."""
         trial = Answer()
         with trial.catching(ids[0]):
             found = contents(store, ids)
@@ -112,7 +112,7 @@ class Subject:
             answer.named |= trial.named
 
     def check_verify(self, answer: Answer) -> None:
-        """`verify` never raises on damage, and finds what reading finds."""
+        """Check that `verify` does not raise on damage, and finds a problem if reading did."""
         from lateint_store import verify_store
 
         report = None
@@ -126,7 +126,7 @@ class Subject:
 
 @contextmanager
 def damaged(path: Path, offset: int, mask: int) -> Iterator[None]:
-    """Flip or cut, and put back."""
+    """Flip bits or truncate the file, and restore it afterwards."""
     with path.open("r+b", buffering=0) as file:
         file.seek(offset)
         original = file.read() if mask == 0 else file.read(1)
