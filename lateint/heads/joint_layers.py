@@ -143,7 +143,7 @@ class JointLayers(JointHead):
         n, m = stored.shape[:2]
         start = document_start(self.method.document, self.method.query, query.rows.states.shape[1])
         positions = (torch.arange(m, device=stored.device) + start).expand(n, m)
-        side = self._embedded(docs.token_ids, positions) if "token_ids" in self._joins else None
+        side = self._embedded(docs.token_ids, positions) if docs.token_ids is not None and "token_ids" in self._joins else None
         if side is not None and not self.method.depth:
             return TokenStates(side, positions, docs.mask)
         return TokenStates(stored if compressor is None else compressor.expand(stored, side), positions, docs.mask)

@@ -100,7 +100,7 @@ class SmallTransformer(Head):
         return TokenStates(rows + self.positions[:t] + self.segments[segment], places, mask)
 
 
-def _quieten(layer: Layer) -> None:
+def _quieten(layer: Any) -> None:
     """Start a fresh layer near the identity: scale what attention and feed-forward add by a tenth."""
     with torch.no_grad():
         for linear in (layer.attention.output, layer.feed_forward.down):

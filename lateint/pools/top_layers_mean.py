@@ -24,9 +24,9 @@ class TopLayersMean(Pool):
         self.layers = layers
 
     @classmethod
-    def width(cls, states_width: int, *, layers: int = LAYERS, **settings: Setting) -> int:
+    def width(cls, states_width: int, **settings: Setting) -> int:
         """Return `layers` times the width of a state."""
-        return layers * states_width
+        return int(settings.get("layers", LAYERS) or 0) * states_width
 
     def __call__(self, rows: TokenStates, ids: Tensor) -> TokenStates:
         """Return the mean as a text of one row."""
