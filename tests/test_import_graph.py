@@ -31,6 +31,11 @@ ROOMS = 16  # folders and modules at the top of a package, at most
 
 
 @cache
+def tree(file):
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+@cache
 def modules():
     """Every module of the three packages with its file."""
     found = {}
@@ -61,7 +66,7 @@ def imported(tree):
 def arrows_of(name, file):
     """The modules of ours that one module imports."""
     found = set()
-    for dotted in imported(ast.parse(file.read_text(encoding="utf-8"))):
+    for dotted in imported(tree(file)):
         while dotted and dotted not in modules():
             dotted = dotted.rpartition(".")[0]
         found |= {dotted} - {"", name}
@@ -143,7 +148,7 @@ def test_the_engine_asks_no_object_for_its_attributes():
     allowed = {"posix_fallocate", "decompressor", "documentation"}
     asked = []
     for file in modules().values():
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree(file)):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "hasattr":
                 name = ast.literal_eval(node.args[1])
                 asked += [] if name in allowed else [f"{Path(file).relative_to(ROOT)}: {name}"]
@@ -153,7 +158,7 @@ def test_the_engine_asks_no_object_for_its_attributes():
 def test_a_class_name_has_one_meaning():
     places = {}
     for file in [*modules().values(), *sorted((ROOT / "benchmarks").rglob("*.py"))]:
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree(file)):
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, set()).add(file.relative_to(ROOT).as_posix())
     twice = {name: sorted(found) for name, found in places.items() if len(found) > 1}
@@ -166,7 +171,7 @@ ANY_PER_1000_LINES = 8
 def test_types_are_named_more_often_than_any(record_property, capsys):
     files = list(modules().values())
     lines = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
-    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
+    trees = [tree(file) for file in files]
     count = sum(isinstance(node, ast.Name) and node.id == "Any" for tree in trees for node in ast.walk(tree))
     summary = f"Any: {count} in {lines} lines, {1000 * count / lines:.1f} per 1,000"
     record_property("any", summary)

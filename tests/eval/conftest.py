@@ -1,6 +1,3 @@
-import os
-
 import torch
 
-os.environ["HF_HUB_OFFLINE"] = "1"
 torch.set_num_threads(1)  # as in tests/lateint: with more threads, scores of equal texts in a batch may differ in the last bits

@@ -1,5 +1,4 @@
 import gzip
-import os
 import shutil
 
 import pytest
@@ -7,7 +6,6 @@ import torch
 
 from tests.support.paths import TOY
 
-os.environ["HF_HUB_OFFLINE"] = "1"
 torch.set_num_threads(1)  # with tiny models on shared cores, more threads are slower
 
 
