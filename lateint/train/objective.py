@@ -24,7 +24,8 @@ from lateint.train.teacher import Teacher
 class Objective:
     """Computes the total loss of a step: Σ weight · loss.
 
-    Raises: InputError if a loss needs a teacher and none is named, unless the student at the stage's start can be its own.
+    Raises: InputError if a loss needs a teacher and none is named, unless the student at the start of the stage can be
+    the teacher.
     """
 
     def __init__(self, stage: Stage, *, taught: bool) -> None:
