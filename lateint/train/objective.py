@@ -38,7 +38,7 @@ class Objective:
         learns_itself = any(loss.needs_scores and not loss.needs_teacher_scores for loss in self.losses)
         for name, loss in zip(self.names, self.losses, strict=True):
             if not taught and (loss.needs_teacher_model or (loss.needs_teacher_scores and not learns_itself)):
-                raise InputError(f"loss {name!r} learns from a teacher, and the model cannot be its own: name one (--teacher)")
+                raise InputError(f"loss {name!r} learns from a teacher other than the model itself: name one (--teacher)")
 
     @property
     def needs_teacher_scores(self) -> bool:
