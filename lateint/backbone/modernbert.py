@@ -30,7 +30,7 @@ class FusedSlice(nn.Module):
 
 
 class ModernBert(Backbone):
-    """Rotary positions, no segments, pre-norm. States do not depend on where a text starts, so documents may `follow`."""
+    """Rotary positions, no segments, pre-norm. States do not depend on where a text starts: positions `follow` is allowed."""
 
     rotary = True
     segments = False

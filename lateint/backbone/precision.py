@@ -1,4 +1,4 @@
-"""Keep similarities in float32 under mixed precision: scores of candidates differ by less than a step of bfloat16."""
+"""Keep similarities in float32 under mixed precision: scores of candidates can differ by less than bfloat16 resolves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Orthonormal directions: random ones that are the same in every process, and principal ones of given vectors."""
+"""Orthonormal directions: random ones with the same bits in every process, and principal ones of given vectors."""
 
 from __future__ import annotations
 

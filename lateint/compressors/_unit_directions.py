@@ -1,4 +1,4 @@
-"""Linear maps to unit directions: what the quantisers `residual` and `words` share."""
+"""Linear maps to unit directions, the base class of the quantisers `residual` and `words`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AESI as linear maps: one map removes what the token's embedding explains, and the rest is stored."""
+"""AESI as linear maps: one map removes what the token's embedding explains; the other compresses the rest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class AesiLinear(Linear):
     v is a token's state. u, the side information, is the output of the document tower's embedding layer for the same token,
     as for `aesi`. Both maps are linear, so attention can absorb them: q·v' = (Wᵀ q)·z + (Sᵀ q)·u.
     A fresh A = Wᵀ is a random orthonormal map and S the identity. `fit` has closed forms for all three.
-    Source: lateint, after SDR (arXiv:2110.02065, Sec. 3). Cost: h² + h·c multiply-adds per token and direction.
+    Source: lateint, after SDR (arXiv:2110.02065, Sec. 3).
+    Cost: h² + h·c multiply-adds per token to compress, and again to expand.
     """
 
     needs_side = True
@@ -54,7 +55,7 @@ class AesiLinear(Linear):
 
     @torch.no_grad()
     def fit_with_side(self, states: Tensor, side: Tensor) -> float:
-        """Fit S by least squares of states [n, h] on side information [n, h], then the main directions of the residual.
+        """Fit S by least squares of states [n, h] on side information [n, h], then A and W to directions of the residual.
 
         Returns: the share of the states' squared length that comes back. Cost: 2·n·h² + 2·h³.
         """

@@ -24,7 +24,7 @@ class FitSample:
 
 
 class FitData(Protocol):
-    """Where parts take their samples from; a sample is computed when it is first asked for."""
+    """Provides the samples that parts are fitted on; a sample is computed when a part first asks for it."""
 
     @property
     def documents(self) -> FitSample:
@@ -36,7 +36,7 @@ class Compressor(nn.Module, ABC):
     """Maps token states [..., h] to codes [..., c], row by row.
 
     A subclass sets `width` and implements `compress`. It is built as `PART(states_width, **settings)`, its settings are
-    keyword-only, and its parameters start from torch's generator.
+    keyword-only, and its fresh parameters are drawn from torch's generator.
     """
 
     width: int
@@ -88,9 +88,9 @@ class LookupTables(NamedTuple):
 class Quantizer(Compressor, ABC):
     """A compressor that turns the direction of a state into bytes by itself.
 
-    Codes z = A x / |A x| are stored as bytes that decode to an estimate z' of z, a little shorter than 1 where the bytes are
-    vague. The inner product with z' is the best estimate of the cosine, so heads compare by inner products and read
-    bytes through `lookup_tables`. The bytes of z may depend on the token's id.
+    Codes z = A x / |A x| are stored as bytes that decode to an estimate z' of z. Its norm is below 1, the more so the less
+    exactly the bytes determine z. The inner product with z' is the best estimate of the cosine, so heads compare by inner
+    products and read bytes through `lookup_tables`. The bytes of z may depend on the token's id.
     """
 
     @property
@@ -104,7 +104,7 @@ class Quantizer(Compressor, ABC):
 
     @abstractmethod
     def decode(self, codes: Tensor) -> Tensor:
-        """Map bytes, uint8 [..., code_bytes], to the directions they stand for, [..., c]; differentiable in the weights."""
+        """Decode bytes, uint8 [..., code_bytes], to directions [..., c]; differentiable in the weights."""
 
     @abstractmethod
     def lookup_tables(self, queries: Tensor) -> LookupTables:

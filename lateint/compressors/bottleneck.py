@@ -15,7 +15,7 @@ class Bottleneck(Compressor):
     `width`: the default is ours for h = 384; the paper has 128, 256 and 384 of 768. `both_sides`: the query's states pass
     through the compressor and back too, as every position does in the graph that the authors released; False leaves them
     alone. The rounding to float16 between the halves is a codec of the store, and concerns documents only.
-    Cost: h·c multiply-adds per token and direction.
+    Cost: h·c multiply-adds per token to compress, and again to expand.
     """
 
     expands = True

@@ -15,7 +15,7 @@ class Linear(Compressor):
     """z = A x, x' = W z. Without bias and LayerNorm, so that attention can absorb both maps.
 
     A fresh A is a random orthonormal map, and W its transpose. `fit` replaces them by principal directions of states.
-    Cost: h·c multiply-adds per token and direction.
+    Cost: h·c multiply-adds per token to compress, and again to expand.
     """
 
     expands = True

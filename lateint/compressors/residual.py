@@ -12,7 +12,7 @@ from lateint.compressors._validation import check_width
 from lateint.compressors.base import FitData, LookupTables
 from lateint.errors import InputError
 
-_ENTRIES = 256  # vectors of a codebook: one byte names one
+_ENTRIES = 256  # vectors of a codebook: a byte names one of them
 _ROUNDS = 8  # iterations of Lloyd's algorithm
 _SAMPLE = 30_000  # tokens that codebooks are fitted on
 _SEED = 20_240_914
@@ -21,12 +21,12 @@ _SEED = 20_240_914
 class Residual(UnitDirections):
     """z = A x / |A x|, stored as bytes i_1 .. i_k with z ≈ C_1[i_1] + .. + C_k[i_k]; x' = W z; h -> c -> h.
 
-    `width` is c, `levels` is k. Each byte names the codebook entry nearest to the residual of the entries before it. A
-    direction decodes to the mean of those that share its bytes.
+    `width` is c, `levels` is k. Each byte names the codebook entry nearest to the residual of the entries before it. Each
+    direction decodes to about the mean of all directions with the same bytes.
     Fresh: A and W as in `linear`, codebooks of zeros. `fit_directions` fits the maps, `fit_codebooks` the codebooks.
     In training, gradients reach the chosen codebook entries, and pass straight through to the states.
     Source: residual vector quantisation (Chen et al. 2010); for late interaction, after CQ (ACL 2022). Cost: h·c
-    multiply-adds per token and direction, and k·256·c more to choose the bytes.
+    multiply-adds per token to compress or to expand, and k·256·c more to choose the bytes.
     """
 
     def __init__(self, states_width: int, *, width: int = 128, levels: int = 10) -> None:
@@ -70,7 +70,7 @@ class Residual(UnitDirections):
 
     @torch.no_grad()
     def fit_codebooks(self, states: Tensor) -> float:
-        """Fit codebooks by k-means, each to the residuals that those before it leave of states [n, h].
+        """Fit codebooks to states [n, h] by k-means, each to the residuals of the codebooks before it.
 
         Returns: the mean cosine of directions with what they decode to. Cost: 8·k·256·c multiply-adds per state, for at most
         30,000 states.

@@ -14,7 +14,7 @@ from lateint.errors import InputError
 
 _ID_BYTES = 2
 _RIDGE = 1.0
-SHRINK = 8  # a token seen this often is half-way between its embedding's prediction and its own mean
+SHRINK = 8  # a token seen this often gets the average of its embedding's prediction and its own mean
 _SEED = 20_261_127
 
 
@@ -22,8 +22,8 @@ class Words(UnitDirections):
     """z = A x / |A x|, stored as the token id t and the signs s of P (z - S_t); z' = S_t + Qᵀ s; h -> c -> h.
 
     `width` is c, `bits` the number B of signs, `vocabulary` the rows of S. A store holds 2 + B/8 bytes per token: the id, low
-    byte first, then the signs, the first in the lowest bit. Most of a contextual state is explained by its token; the
-    signs hold the context. The pool before it must keep tokens as they are.
+    byte first, then the signs, the first in the lowest bit. The token explains most of a contextual state; the signs
+    say what the context adds. The pool before it must keep tokens as they are.
     Fresh: A and W as in `linear`, S of zeros, P = Q random and orthonormal. `fit_directions` fits the maps, `fit_words` the
     rest. In training, gradients reach S and Q, and pass straight through to the states; P stays.
     Source: lateint, after SDR's side information (arXiv:2110.02065, Sec. 3). Cost: h·c + B·c multiply-adds per token.
@@ -96,8 +96,8 @@ class Words(UnitDirections):
         """Fit S, P and Q to states [n, h] of tokens with ids [n], and the input embeddings [vocabulary, e] of all tokens.
 
         S: ridge regression of directions on embeddings, so that unseen tokens have a row, moved towards the mean of the
-        states seen. P: principal directions of the residual, rotated at random so that all signs tell alike. Q: least squares.
-        Returns: the mean cosine of directions with what they decode to.
+        states seen. P: principal directions of the residual, rotated at random so that all signs carry equal information.
+        Q: least squares. Returns: the mean cosine of directions with what they decode to.
         """
         z = self.compress(states).double()
         words = _predicted(embeddings[: len(self.words)].double(), token_ids, z)

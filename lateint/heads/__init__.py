@@ -1,1 +1,1 @@
-"""Heads: what runs with the query. One module per name; the contract is `base.Head`."""
+"""Heads: the parts that score candidates at query time. One module per name; the contract is `base.Head`."""

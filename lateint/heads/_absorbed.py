@@ -1,7 +1,7 @@
-"""Absorbed attention: rows attend to the codes of a document, and no code is ever expanded or projected.
+"""Absorbed attention: rows attend to the codes of a document, and no code is expanded or projected.
 
 Keys and values are linear maps of states, and states are linear maps of codes, so both are linear maps M of codes. A linear
-map can change sides: q·(M z) = (Mᵀ q)·z, and Σ α_t M z_t = M Σ α_t z_t. So maps are applied to queries and sums, which are
+map can be moved: q·(M z) = (Mᵀ q)·z, and Σ α_t M z_t = M Σ α_t z_t. So maps are applied to queries and sums, which are
 few, and never to the m codes of a document. The algebra is exact; a rotation and a LayerNorm between code and state fold too.
 """
 
@@ -92,7 +92,7 @@ def absorbed(
 
 
 def _folded(linear: Any, heads: int, how: Expansion) -> _Map:
-    """Fold linear(x) into a map of codes. Cost: h²·c; nothing if the map reads codes already."""
+    """Fold linear(x) into a map of codes. Cost: h²·c multiply-adds; none if the map reads codes already."""
     weight: Tensor = linear.weight
     constant, shift = linear.bias, None
     if how.norm is not None:

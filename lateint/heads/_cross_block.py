@@ -16,8 +16,8 @@ from lateint.heads._validation import Order
 class CrossBlock(nn.Module):
     """Query rows attend to a document and, with `own`, to each other, then pass a feed-forward. Fresh: a copy of a layer.
 
-    Cross-attention has no joint positions, so rotary families lose theirs there. With `absorbs` it attends to codes without
-    projecting them, see `heads/_absorbed.py`: different arithmetic, the same states.
+    Cross-attention has no joint positions, so rotary families use no positions there. With `absorbs` it attends to codes
+    without projecting them, see `heads/_absorbed.py`: different arithmetic, the same states.
     """
 
     absorbs = False

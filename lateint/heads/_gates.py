@@ -13,10 +13,10 @@ from lateint.backbone.layer import TokenStates
 class Gates(nn.Module):
     """Two biases per layer: one on attention from query rows to document tokens, one on the reverse.
 
-    Attention inside a side is unchanged; a token of the other side counts exp(b) times before the softmax. Fresh: `start` in
-    all layers but the last, and 0 there. So an encoder of single texts first reads each side as it was trained to, lets
-    the sides attend to each other in the last layer, and can learn to do so in earlier layers. A bias of minus infinity in
-    all layers below L is the split at L. Layers 0..T-1; those below a method's L are not used. Source: lateint.
+    Attention inside a side is unchanged; a bias b multiplies the unnormalised attention to the other side by exp(b). Fresh:
+    `start` in all layers but the last, and 0 there. So an encoder of single texts at first reads each side as in its own
+    training, lets the sides attend to each other in the last layer, and can learn to do so in earlier layers. A bias of minus
+    infinity in all layers below L is the split at L. Layers 0..T-1; those below a method's L are not used. Source: lateint.
     """
 
     def __init__(self, layers: int, start: float) -> None:

@@ -15,7 +15,7 @@ from lateint.backbone.precision import in_float32
 def max_similarities(ours: Tensor, theirs: Tensor, mask: Tensor | None, *, inner_product: bool = False) -> Tensor:
     """Return the largest cosine of each query row with a document's rows: [n, q]; padding never wins.
 
-    Args: `ours` [q, c], or [n, q, c] if every document has query rows of its own; `theirs` [n, m, c]; `mask` [n, m] bool,
+    Args: `ours` [q, c], or [n, q, c] if each document has its own query rows; `theirs` [n, m, c]; `mask` [n, m] bool,
     True where a row is real; `inner_product`: do not normalise `theirs`.
     Cost: n·m·q·c multiply-adds.
     """
@@ -37,7 +37,7 @@ def weighted_mean(similarity: Tensor, logits: Tensor, text_mask: Tensor) -> Tens
 class Matches(nn.Module):
     """score = tau·cos(mean query row, mean document row) + eps·Σ w_i·max_j cos(P q_i, d_j) / Σ w_i, text tokens i, rows j.
 
-    Rows are those of a joint sequence, so every document has query rows of its own; w_i is softplus of a linear map of
+    Rows are those of a joint sequence, so each document has its own query rows; w_i is softplus of a linear map of
     q_i. The query's mean is over its text tokens, the document's over all its real rows. Fresh: P is the identity, all
     weights are equal, tau = 5 and eps = 40; `calibrated`: tau = 8, eps = 12, and a learned constant that starts at -16, so
     that the score is a logit, positive for about half of the sentence pairs. Computed in float32 for rows of any dtype.

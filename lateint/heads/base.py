@@ -1,4 +1,4 @@
-"""The contract of heads: what runs with the query, over the stored arrays of its candidates."""
+"""The contract of heads: score the candidates of a query from their stored arrays, at query time."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Watch = Callable[[int, TokenStates], None]
 
 
 class HeadFitData(FitData, Protocol):
-    """What a head may be fitted on besides documents; each sample is computed when it is asked for."""
+    """What a head may be fitted on, beside states of documents; a sample is computed when a head asks for it."""
 
     def query_tokens(self) -> FitSample:
         """Return states and ids of the text tokens of some training queries."""
         ...
 
     def lost_length(self) -> float | None:
-        """Return the mean length of compressed states over that of what their codecs restore; None for lossless codecs."""
+        """Return the mean norm of compressed states, divided by that after their codecs; None for lossless codecs."""
         ...
 
 
@@ -44,13 +44,14 @@ class Head(nn.Module, ABC):
     """Scores the candidates of a query from their stored arrays.
 
     A subclass sets `reads` and implements `score`. It is built as `PART(backbone, method, compressor, **settings)`, its
-    settings are keyword-only, and its parameters start from torch's generator. Backbone and compressor belong to the model.
+    settings are keyword-only, and its fresh parameters are drawn from torch's generator. Backbone and compressor belong to the
+    model.
     """
 
     needs_classifier = False
     """True if it reads the checkpoint's classification head."""
     vectors_only = False
-    """True if it reads vectors and nothing else, so that L is the depth of the vector."""
+    """True if it reads vectors only; then L is the depth of the vector."""
 
     def __init__(self, backbone: Backbone, compressor: Compressor | None = None) -> None:
         super().__init__()

@@ -42,17 +42,17 @@ class CrossBlocks(Head):
     - `readout`: the `cls` row, the `mean` of the rows, or (ours) `matches`, their max similarities with the frozen document,
       see `heads/_matches.py`.
     - `residual`: what the readout is added to. A fresh readout is zero, unless it is `matches`. It is multiplied by √h,
-      because a residual moves by tens and an optimizer's steps are small. With `evidence` (which `document_map` belongs to),
-      each row also receives how well it matched.
+      because scores of a residual span tens and an optimizer's steps are small. With `evidence`, each row also receives its own
+      max similarity; `document_map` is a setting of that term.
     - `cache`: what a store holds per token, its `states` (S1 in the paper, h numbers) or every block's `keys_values` (S2,
-      2·X·h numbers; then nothing of the document is projected online, and other blocks need another store). Train with
+      2·X·h numbers; then no document state is projected online, and other blocks need another store). Train with
       `states`: the scores are the same.
-    - `gate` (ours, after arXiv:2003.04887): the initial share of each block's update, a learned number per block; 0 starts
-      from the readout without any block. None, as published: the whole update.
+    - `gate` (ours, after arXiv:2003.04887): the initial value of a learned factor on each block's update; with 0, training
+      starts from the readout without any block. None, as published: no factor.
     - `attend`: `materialised` projects every code or state of a document to keys and values; `absorbed` (ours) attends to codes
       directly, see `heads/_absorbed.py`, with the same weights and scores.
     - `slots` (ours): the rows that blocks update, all `tokens` of the query as published, its `cls` row alone, or one row that
-      is the `mean` of its text tokens. `own` (ours): whether rows attend to each other too.
+      is the `mean` of its text tokens. `own` (ours): True if rows also attend to each other.
     A linear compressor is folded into keys and values of post-norm families, exactly; elsewhere codes are expanded.
     Source: arXiv:2004.13313, Sec. 3 and arXiv:2602.16299, Sec. 3; the residual is ours.
     """
@@ -94,7 +94,7 @@ class CrossBlocks(Head):
         self.readout: Any = linear_readout(backbone.width, std) if self.matches is None else None
         self.scale = nn.Parameter(torch.tensor(20.0)) if residual == "cosine" else None
         self.evidence = Evidence(backbone, method, compressor, document_map=document_map) if residual == "evidence" else None
-        matches_text = residual == "evidence" and slots != "cls"  # CLS is no text token that could match
+        matches_text = residual == "evidence" and slots != "cls"  # CLS is not a text token, so it has no match
         self.matched = nn.Parameter(torch.zeros(backbone.width)) if matches_text else None
 
     @property

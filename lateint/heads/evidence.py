@@ -1,7 +1,7 @@
 """Lexical and contextual evidence: a weighted mean of max similarities over stored codes, added to the base cosine.
 
-Softmax attention says what a query token found, but not how well it matched; the max similarity says exactly that. So an
-inexpensive sum of maxima beside attention blocks carries what BM25 knows: does this word, in this sense, occur?
+Softmax attention returns what a query token found, but not how well it matched; the max similarity is that measure. So an
+inexpensive sum of maxima beside attention blocks adds what BM25 knows: whether this word, in this sense, occurs.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Evidence(QuantizedHead):
 
     w_i is softplus of a linear map of the query token's state: a learned weight with the role of idf.
     Fresh: P is the compressor's own map (the identity without one), D the identity, and all weights are equal, so the
-    second term is the mean of the max cosines. `document_map=False` removes D: then nothing is computed for a document's
-    token alone. Vectors that a learned map made are normalised here.
+    second term is the mean of the max cosines. `document_map=False` removes D: then no map is applied to document tokens
+    online, so their codes can be scored as stored. Vectors that a learned map made are normalised here.
     Source: lateint; the sum of maxima is arXiv:2004.12832's. Cost per candidate: q·m·c multiply-adds, and m·c² with D.
     """
 
@@ -46,7 +46,7 @@ class Evidence(QuantizedHead):
         self.query_map = nn.Linear(backbone.width, width, bias=False)
         self.document_map = nn.Linear(width, width, bias=False) if document_map else None
         self.maps_vectors = method.vector_map is not None
-        # A quantiser decodes to an estimate, shorter where it is vague: its inner product is the best estimate of the cosine.
+        # A quantiser decodes to a mean, which is shorter where it is less certain: its inner product estimates the cosine best.
         self.by_inner_product = isinstance(compressor, Quantizer) and not document_map
         self.weight = nn.Linear(backbone.width, 1)
         self.log_cosine = nn.Parameter(torch.tensor(math.log(20.0)))
@@ -110,7 +110,7 @@ class Evidence(QuantizedHead):
     def fit_weights(self, states: Tensor, token_ids: Tensor, first_word: int) -> None:
         """Fit token weights by ridge regression of the log vocabulary rank of tokens on their states [n, h].
 
-        Vocabularies list frequent words first, so the rank of `token_ids` [n], counted from `first_word`, stands for idf.
+        Vocabularies list frequent words first, so the rank of `token_ids` [n], counted from `first_word`, replaces idf.
         """
         target = torch.log1p((token_ids.clamp(min=first_word) - first_word + 1).double()) / 3
         x = torch.cat([states.double(), torch.ones(len(states), 1, dtype=torch.float64)], dim=1)

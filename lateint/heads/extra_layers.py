@@ -23,15 +23,15 @@ Readout = Literal["both_cls", "matches"]
 
 
 class ExtraLayers(Head):
-    """Adds positions and segments again to the joint rows, runs K more layers, and maps both CLS rows to a score.
+    """Adds positions and segments to the joint rows again, runs `layers` more layers, and maps both CLS rows to a score.
 
     Joint positions run from 0 to q + m - 1; the query is segment 0 and the document segment 1. Position and segment
-    embeddings start as copies of the backbone's, the layers as copies of its last K (`layers`). Embeddings that a family
+    embeddings start as copies of the backbone's, the layers as copies of its last ones. Embeddings that a family
     lacks are not added: RoBERTa and DistilBERT tell the sides apart by position alone; rotary layers rotate queries and
     keys by the joint positions, which adds positions again. `readout`: `both_cls`, as published, or (ours) `matches`, the
     max similarities of all joint rows, see `heads/_matches.py`.
     Source: arXiv:2002.12591, Sec. 2; adding without another norm is ours.
-    Cost per candidate: K·(12·(q+m)·h² + 2·(q+m)²·h) multiply-adds, the last layer 2·(q+m)·h².
+    Cost per candidate: layers·(12·(q+m)·h² + 2·(q+m)²·h) multiply-adds, the last layer 2·(q+m)·h².
     """
 
     reads = ("states",)

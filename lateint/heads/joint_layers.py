@@ -31,7 +31,7 @@ class JointLayers(JointHead):
     Settings:
     - `readout`: `cls`, as published, is the checkpoint's classifier; the last layer computes the CLS row alone if the
       classifier reads only that. `matches` (ours): means and max similarities of all joint rows, see `heads/_matches.py`,
-      without a classifier. `calibrated_matches`: the same as a logit, for labels that are judged pair by pair.
+      without a classifier. `calibrated_matches`: the same as a calibrated logit, for labels of single pairs.
     - `gate` (ours): the initial value of a learned bias on attention between the sides, in all layers but the last, see
       `heads/_gates.py`. None, as published: no bias.
     - `residual`: with `cosine` (ours), a learned multiple, 10 at first, of the cosine of both sides' vectors is added.
@@ -111,7 +111,7 @@ class JointLayers(JointHead):
         return seen
 
     def _run(self, query: Query, docs: Candidates, watch: Watch | None = None, compressed: bool = True) -> TokenStates:
-        """Run the layers; return the last rows, of CLS alone if nothing else is read and a layer is left to save on."""
+        """Run the layers; return the last rows: only CLS if nothing else is read and at least one layer runs."""
         rows, q = self._joined(query, docs, compressed), query.rows.states.shape[1]
         backbone, start = self.backbone, self.method.depth
         stop = len(backbone.layers)
@@ -127,7 +127,7 @@ class JointLayers(JointHead):
         return rows if start == stop else rows.with_states(backbone.final(rows.states))
 
     def _joined(self, query: Query, docs: Candidates, compressed: bool) -> TokenStates:
-        """Put the query's rows before each document's; a compressor of both sides maps the query's rows there and back."""
+        """Put the query's rows before each document's; a compressor of both sides also compresses and expands the query's."""
         compressor = self.compressor if compressed else None
         rows = query.rows
         if compressor is not None and compressor.both_sides:
@@ -149,7 +149,7 @@ class JointLayers(JointHead):
         return TokenStates(stored if compressor is None else compressor.expand(stored, side), positions, docs.mask)
 
     def _embedded(self, ids: Tensor, positions: Tensor) -> Tensor:
-        """Embed document tokens [n, m]: the same numbers offline and here."""
+        """Embed document tokens [n, m]: the same numbers as offline."""
         segments = torch.full_like(ids, self.method.document.segment or 0)
         return self.backbone.embed(ids, segments, positions)
 

@@ -20,8 +20,8 @@ from lateint.methods.method import Method
 class MaxSim(Head):
     """Sum, over query tokens, of the largest similarity with a real document token. Source: arXiv:2004.12832, Sec. 3.3.
 
-    `scale`, ours: a learned factor with this initial value, so that a teacher's scores of any spread can be matched; None,
-    as published: no factor. It changes no order.
+    `scale`, ours: a learned factor with this initial value, so that the student can match the spread of a teacher's scores;
+    None, as published: no factor. It does not change the order of candidates.
     Cost per candidate: q·m·c multiply-adds.
     """
 

@@ -27,9 +27,9 @@ class SmallTransformer(Head):
 
     The method's compressor maps both sides to c (without one, c = h). Learned positions, counted from 0 on each side, and
     segments are added; the score is a linear map of the query's first row. Layers are post-norm with `heads` attention
-    heads and an inner width of 4c. Rows beyond the first ones are never read on either side, so a `Query` caches a query as
-    a store caches documents. `readout`: `first`, that row, or (ours) `matches`, the max similarities of all rows after the
-    layers, see `heads/_matches.py`; fresh layers then change little, so the initial score is a sum of maxima.
+    heads and an inner width of 4c. Later rows are never read on either side, so a `Query` can cache a query as a store caches
+    documents. `readout`: `first`, that row, or (ours) `matches`, the max similarities of all rows after the
+    layers, see `heads/_matches.py`; fresh layers then change little, so the initial score is near a sum of maxima.
     Source: arXiv:2010.03099, Sec. 3 (its TSF head); widths, depth and counts are settings, because the paper's are not known.
     Cost per candidate: layers·(12·t·c² + 2·t²·c) multiply-adds for t rows of both sides, the last layer 2·t·c².
     """

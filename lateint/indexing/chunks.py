@@ -1,9 +1,9 @@
 """Cut long documents into overlapping chunks of limited length; each chunk is an entry `id#k`.
 
 A chunk is a text: a slice of the document between two words, after the title (as the passages of Dai and Callan,
-arXiv:1905.09217). Its stored arrays equal those of encoding that text alone. Its tokens are those of the slice; only a
-tokenizer that keeps white space may give another token where a title meets a line break. A document that fits is a single
-chunk. Every id in a chunked store has a suffix, and the last `#k` is the chunk number: ids may contain `#` themselves.
+arXiv:1905.09217). Its stored arrays equal those of encoding that text alone. Its tokens are those of the slice, with one
+exception: a tokenizer that keeps white space may give another token where a line break follows the title. A document that
+fits is a single chunk. Every id in a chunked store has a suffix, and the last `#k` is the chunk number: ids may contain `#`.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def _spans(levels: Sequence[Words], length: int, overlap: int) -> Iterator[tuple
 
 
 def _boundary(levels: Sequence[Words], at: int, after: int) -> int:
-    """Return the start of the word at token `at`, by the first of `levels` whose word starts after token `after`; else `at`."""
+    """Return the start of the word at token `at`, in the first of `levels` where it is after token `after`; else `at`."""
     for words in levels:
         start = at
         while start > after and words[start] is not None and words[start] == words[start - 1]:

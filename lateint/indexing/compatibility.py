@@ -22,7 +22,7 @@ libraries and batch shapes change the numbers slightly."""
 
 
 class ModelRecord(TypedDict):
-    """Facts that a store records of the model that fills it, JSON-able."""
+    """Facts that a store records about the model that fills it, JSON-able."""
 
     model: dict[str, object]
     fingerprint: dict[str, str]

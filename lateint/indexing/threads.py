@@ -1,4 +1,4 @@
-"""Work on threads with the order and the errors of a plain loop."""
+"""Run work on threads, with results and errors in the order of a plain loop."""
 
 from __future__ import annotations
 

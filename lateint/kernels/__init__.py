@@ -1,1 +1,1 @@
-"""Kernels: plain Python over numpy arrays, compiled by numba on first use. Uncompiled, a kernel is its own reference."""
+"""Kernels: plain Python over numpy arrays, compiled by numba on first use. Tests compare it with the uncompiled function."""

@@ -19,7 +19,7 @@ UINT16 = (part("cast", dtype="uint16"),)
 QUERY_HALF = Layout(template="first", max_length=32)
 OFFSET_HALF = Layout(template="second", positions="offset", max_length=256)
 ALONE = Layout(template="alone", max_length=256)
-# Everything but the embeddings; a method without a compressor ignores that entry. Frozen embeddings are ours: they are half
+# Everything but the embeddings; a method without a compressor ignores that entry. Freezing embeddings is ours: they are half
 # of the weights of a small encoder.
 ALL = ("layers", "compressor", "head")
 LISTWISE = (Stage(losses=((part("listwise"), 1.0),), train=ALL, rate=5e-5),)

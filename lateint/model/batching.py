@@ -15,7 +15,7 @@ from lateint_store import Ragged
 
 # Largest number of padded document tokens in one batch. A fixed budget bounds memory, however many documents there are.
 # ONLINE: scoring candidates. On a CPU a batch that fits the caches is faster (docs/log/2026-11-20-tokens-a-batch.md); a GPU
-# needs more work at once.
+# needs larger batches.
 ONLINE_TOKENS, ONLINE_TOKENS_GPU = 4_096, 16_384
 # OFFLINE: encoding for a store. On a CPU small batches stay in the caches, and have less padding.
 OFFLINE_TOKENS, OFFLINE_TOKENS_GPU = 1_024, 4_096

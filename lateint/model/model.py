@@ -30,7 +30,7 @@ from lateint.model.resolve import check_side, check_vector, resolve
 from lateint.model.saving import save
 from lateint.pools.base import Pool
 
-PRIVATE_SEED = 20_040_714  # fresh parameters start from here, in every process alike
+PRIVATE_SEED = 20_040_714  # fresh parameters are drawn from this seed, so they are equal in every process
 QUERIES_AT_ONCE = 128
 
 
@@ -83,7 +83,7 @@ class Model(nn.Module):
 
     @property
     def arrays(self) -> tuple[str, ...]:
-        """The arrays that a document's entry holds."""
+        """The names of the arrays in a document's entry."""
         reads = self.head.reads
         return reads if self.vector_pool is None or "vector" in reads else (*reads, "vector")
 
@@ -114,7 +114,7 @@ class Model(nn.Module):
         """Run the query's own layers, once per query.
 
         Raises: InputError for a query without a single token.
-        Cost: (query layers)·(12·q·h² + 2·q²·h), to the depth of the vector if that is more.
+        Cost: D·(12·q·h² + 2·q²·h) multiply-adds, with D the query layers, or the depth of the vector if that is larger.
         """
         return self.query_from_tokens(self.query_tokens(text))
 
@@ -130,7 +130,7 @@ class Model(nn.Module):
         """Run the query's own layers on token ids; differentiable if the caller enables gradients."""
         return self._queries_of_one_length([tokens])[0]
 
-    @torch.no_grad()  # no inference mode: a head may learn from what was computed once
+    @torch.no_grad()  # not inference mode: training a head alone uses these queries again at every step
     def queries(self, texts: Sequence[str]) -> list[Query]:
         """Run the query's own layers for many queries, batched by equal length: without padding, each equals `query`'s result.
 
@@ -170,7 +170,7 @@ class Model(nn.Module):
 
         States are uint8 bytes if the model has a `quantizer`; `exact` returns the directions before quantisation. Padding
         is removed.
-        Cost: L·(12·t·h² + 2·t²·h) a document, more if its vector is deeper.
+        Cost: L·(12·t·h² + 2·t²·h) multiply-adds per document; if its vector is deeper than L, that depth replaces L.
         """
         with torch.inference_mode():
             tensors = self.encode_batch(rows)
@@ -205,7 +205,7 @@ class Model(nn.Module):
 
     @contextmanager
     def uncompressed(self) -> Iterator[None]:
-        """Bypass the compressor inside this context, in encoding and in the head: a ranker is trained before its autoencoder.
+        """Bypass the compressor in encoding and in the head inside this context, to train a ranker before its autoencoder.
 
         Raises: InputError for a compressor below a head other than `joint_layers`, whose weights depend on codes.
         """
@@ -232,7 +232,7 @@ class Model(nn.Module):
         return other
 
     def without_codecs(self) -> Model:
-        """Return this model with codecs that lose nothing; all weights are shared."""
+        """Return this model with lossless default codecs; all weights are shared."""
         plain = copy.copy(self)
         plain.method = replace(self.method, codecs=())
         return plain

@@ -20,9 +20,9 @@ class Pool(ABC):
     """
 
     layers = 1
-    """How many of the last layers it reads; their states are concatenated, the last layer's last."""
+    """How many of the last layers it reads; their states are concatenated in layer order."""
     tokens: int | None = None
-    """How many states it keeps at most, the first ones; None: no limit."""
+    """It keeps only the first `tokens` states; None: no limit."""
     normalise = False
     """True if its rows have length 1."""
     keeps_tokens = False
@@ -33,11 +33,11 @@ class Pool(ABC):
 
     @abstractmethod
     def __call__(self, rows: TokenStates, ids: Tensor) -> TokenStates:
-        """Return the kept states of texts with token ids [n, t]. States under padding must not matter."""
+        """Return the kept states of texts with token ids [n, t]. The values of padded states must not change the result."""
 
     @classmethod
     def width(cls, states_width: int, **settings: Setting) -> int:
-        """Numbers of a pooled row, for states of this width and the pool's settings."""
+        """Return the width of a pooled row, for states of this width and the pool's settings."""
         return states_width
 
     def check(self, layout: Layout, depth: int) -> None:

@@ -51,7 +51,7 @@ class Aggregate:
             )
 
     def __call__(self, scores: NDArray[np.float32], sizes: Sequence[int]) -> list[float]:
-        """Map chunk scores [sum(sizes)], document by document, to one score per document. Each document has a chunk."""
+        """Map chunk scores [sum(sizes)], document by document, to one score per document. Each has at least one chunk."""
         if len(scores) == len(sizes):
             unchanged: list[float] = scores.tolist()
             return unchanged

@@ -1,4 +1,4 @@
-"""Score candidates from a store: look up ids, read bytes, decode what the head cannot read as stored, score."""
+"""Score candidates from a store: look up ids, read bytes, decode unless the head reads stored bytes, score."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from lateint.ranking.ranker import Missing, Ranker
 from lateint.results import Clock, Hit, Ranking, combine_timings
 
 CascadeStep = tuple[Ranker, int]
-"""A ranker, and how many of the best candidates of the one before it re-ranks."""
+"""A ranker, and the number of candidates that it re-ranks: the best of the ranker before it."""
 
 
 class Cascade:

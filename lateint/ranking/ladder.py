@@ -14,7 +14,7 @@ from lateint.errors import InputError
 Scored = list[tuple[str, float]]
 """Document ids with their scores."""
 Steps = tuple[tuple[str, int], ...]
-"""Names of heads, each with the number of candidates that it passes on. The model's own head scores what the last passes."""
+"""Names of heads, each with the number of candidates that it passes on; the last one passes them to the model's own head."""
 Ladder = str | Sequence[tuple[str, int]]
 """A ladder as a caller writes it: `cosine:200,evidence:50`, or pairs of the same."""
 
@@ -75,7 +75,7 @@ class Cost:
 
 
 def merge_levels(levels: Sequence[Scored]) -> Scored:
-    """Merge the candidates that each rung scored and did not pass on into one list, best first.
+    """Merge the levels of a ladder run into one list, best first. A level: the candidates that a rung did not pass on.
 
     `levels`: the first rung first, each sorted from best to worst. A candidate that was passed on ranks above all that were
     not. Scores of different heads cannot be compared: if the best score of a lower level is too high, the whole level is

@@ -135,7 +135,7 @@ def _fresh(chosen: Part) -> Compressor:
 
 
 def _check_way_back(name: str, compressor: Compressor, states: Tensor, side: Tensor) -> None:
-    """Check `expand` and the matrices that stand for both maps where they are linear."""
+    """Check `expand`, and the matrices of both maps where they are linear."""
     zero = torch.zeros_like(side)  # with side information at zero the maps of states are linear, not only affine
     with torch.no_grad():
         codes = compressor.compress(states, zero)
@@ -153,7 +153,7 @@ def _check_way_back(name: str, compressor: Compressor, states: Tensor, side: Ten
 
 
 def _check_fit(name: str, compressor: Compressor) -> None:
-    """Check that `fit` leaves trained tensors alone, and fits the others to finite values; afterwards it is fitted."""
+    """Check that `fit` leaves trained tensors alone and fits the others to finite values; the part is fitted afterwards."""
     embeddings = _random(60, _WIDTH, seed=5)
     ids = torch.randint(0, 60, (_TOKENS,), generator=torch.Generator().manual_seed(6))
     noise = 0.5 * _random(_TOKENS, _WIDTH, seed=7)
@@ -288,7 +288,7 @@ def _check_stored_bytes(name: str, model: Model) -> None:
 
 
 def check_loss(name: str, **settings: Setting) -> None:
-    """Check a loss: a finite scalar with a gradient, which needs and reads a teacher's scores exactly if it says so.
+    """Check a loss: a finite scalar with a gradient, which needs and reads a teacher's scores if and only if it says so.
 
     Only losses of scores are run. A loss that reads layers or vectors needs models that suit it, and tests of its own.
     """

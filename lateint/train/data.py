@@ -148,7 +148,7 @@ TrainingSource = TrainingSet | PairSet | TextSet
 
 
 class Sampler:
-    """Draws examples from several sources in turn, so that a small source counts beside a large one.
+    """Draws examples from several sources in turn, so that a small source is drawn as often as a large one.
 
     Args: `negatives` per query, drawn from the `depth` best candidates; `shares`, turns of each source in one round, by its
     name (default: one).

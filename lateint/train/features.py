@@ -16,7 +16,7 @@ from lateint.model.model import Model
 from lateint_store import Pipeline, Ragged
 from lateint_store.spec import Array
 
-_MIN_SPLIT = 6  # documents of a list from which on two batches pay
+_MIN_SPLIT = 6  # lists of at least this many documents are encoded in two batches
 
 
 class Live:
@@ -42,7 +42,7 @@ class Live:
         return self.arrays(self.model.document_tokens(documents))
 
     def batches(self, documents: Sequence[Document]) -> Iterator[tuple[list[int], Candidates]]:
-        """Encode documents in two batches, the shorter and the longer half, with their indices: that takes less padding."""
+        """Encode the shorter and the longer half of documents as two batches, with their indices, to save padding."""
         rows = self.model.document_tokens(documents)
         order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
         half = len(order) // 2 if len(order) >= _MIN_SPLIT else 0
@@ -81,7 +81,7 @@ class Frozen:
         return self._queries[text]
 
     def batches(self, documents: Sequence[Document]) -> Iterator[tuple[list[int], Candidates]]:
-        """Yield all documents in one batch, because the rest is cheap."""
+        """Yield all documents in one batch: their arrays are computed already, so padding costs little."""
         yield list(range(len(documents))), self.candidates(documents)
 
     def candidates(self, documents: Sequence[Document]) -> Candidates:

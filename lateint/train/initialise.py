@@ -23,7 +23,7 @@ def initialise(model: Model, sets: Sequence[TrainingSource], seed: int = 0) -> d
     """Fit every part of a model that can be fitted without labels, and rebuild the head on a compressor that was fitted.
 
     Each source counts alike. Parts that were taken, trained, from a checkpoint stay as they are.
-    Returns: the quality of what was fitted, by name (the share of squared length kept; the factor of lengths).
+    Returns: the quality of each fitted part, by name (share of squared length kept; factor of lengths).
     """
     data = _Samples(model, sets, seed)
     fitted: dict[str, float] = {}
@@ -57,7 +57,7 @@ class _VectorSamples:
 
 
 class _Samples:
-    """What compressors and heads are fitted on, computed when it is first asked for. Nothing here changes the layers."""
+    """Samples that compressors and heads are fitted on, each computed on first use. Nothing here changes the layers."""
 
     def __init__(self, model: Model, sets: Sequence[TrainingSource], seed: int) -> None:
         self.model, self.sets, self.seed = model, sets, seed
@@ -81,7 +81,7 @@ class _Samples:
         return FitSample(torch.cat(states), torch.cat(ids))
 
     def lost_length(self) -> float | None:
-        """Return the mean length of compressed states over that of what their codecs restore; None for lossless codecs."""
+        """Return the mean norm of compressed states, divided by that after their codecs; None for lossless codecs."""
         pipeline, compressor = pipelines(self.model)["states"], self.model.compressor
         if pipeline.lossless or compressor is None:
             return None

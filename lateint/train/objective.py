@@ -24,7 +24,8 @@ from lateint.train.teacher import Teacher
 class Objective:
     """Computes the total loss of a step: Σ weight · loss.
 
-    Raises: InputError if a loss needs a teacher and none is named, unless the student at the stage's start can be its own.
+    Raises: InputError if a loss needs a teacher and none is named, unless the student at the start of the stage can be
+    the teacher.
     """
 
     def __init__(self, stage: Stage, *, taught: bool) -> None:
@@ -37,7 +38,7 @@ class Objective:
         learns_itself = any(loss.needs_scores and not loss.needs_teacher_scores for loss in self.losses)
         for name, loss in zip(self.names, self.losses, strict=True):
             if not taught and (loss.needs_teacher_model or (loss.needs_teacher_scores and not learns_itself)):
-                raise InputError(f"loss {name!r} learns from a teacher, and the model cannot be its own: name one (--teacher)")
+                raise InputError(f"loss {name!r} learns from a teacher other than the model itself: name one (--teacher)")
 
     @property
     def needs_teacher_scores(self) -> bool:

@@ -39,7 +39,7 @@ class TrainingPlan:
     `from_method` and `from_recipe` make a plan; `dataclasses.replace` changes it; `lateint.train.run.run_plan` runs it.
 
     Args: `base`, the encoder or checkpoint that training starts from; `method` with its stages; `recipe`, the name of the
-    recipe that the plan was made of; `data`, names of the training sources, and their `split`; `shares`, how often each
+    recipe that the plan was made from; `data`, names of the training sources, and their `split`; `shares`, how often each
     source gets a turn (default: once); `steps` of each stage, and `minutes` that end a stage early; `teacher`, the model
     that scores lists for losses that need it: a name or path, or a method over the base; None: the student as it is when a
     stage begins; `scores`, a file that keeps the teacher's scores; `spans`, queries without labels made of each ranking

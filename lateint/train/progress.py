@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class TrainingProgress:
-    """Receives the events of a run. Every method does nothing here; override those that interest you."""
+    """Receives the events of a run. Methods do nothing by default; override those that you need."""
 
     def resumed(self, folder: Path) -> None:
         """An interrupted run in `folder` is resumed."""

@@ -183,7 +183,7 @@ def _train_stage(
     with torch.random.fork_rng(devices=devices), bypass, quiet():  # the caller's random state stays as it is
         trainer = StageTrainer(model, objective, history, arguments(run.folder, objective, run.budget, plan), data)
         if objective.needs_teacher_scores or objective.needs_teacher_model:
-            kept = scores if teacher is not None else None  # scores of the student as it is now are of no use to others
+            kept = scores if teacher is not None else None  # scores of a copy of the student are useless to other runs
             trainer.teacher = Teacher(model, teacher, trainer.features, kept)
             objective.fit(model, trainer.teacher, _sample_documents(sources, plan.seed))
         trainer.train(resume_from_checkpoint=None if saved is None else str(saved))
@@ -191,6 +191,6 @@ def _train_stage(
 
 
 def _sample_documents(sources: Sequence[TrainingSource], seed: int) -> list[Document]:
-    """Documents of all sources alike, for losses that are fitted before the first step."""
+    """Sample the same number of documents from each source, for losses that are fitted before the first step."""
     random = np.random.default_rng(seed)
     return [document for source in sources for document in source.sample(_FITTED_ON // len(sources), random)[1]]

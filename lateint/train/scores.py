@@ -37,7 +37,7 @@ def identity(teacher: Model) -> dict[str, str]:
 
 
 class Scores:
-    """A file of float32 scores by (query, document text), in LMDB: a kill at any point loses nothing before the last `put`.
+    """A file of float32 scores by (query, document text), in LMDB: a kill at any point loses no `put` that has returned.
 
     Raises: StoreMismatch if the file holds scores of another teacher; InputError if it is not a file of scores.
     Cost: about 60 bytes a pair on disk.

@@ -41,8 +41,8 @@ def load_teacher(plan: TrainingPlan) -> Model | None:
 class Teacher:
     """Scores lists of documents with a fixed model.
 
-    Args: `model`, or None for a copy of the student as it is now, which keeps labels of a few topics from overwriting what
-    the student knows of all others; `features` of the student, shared if the teacher is that copy and the student's arrays
+    Args: `model`, or None for a copy of the student as it is now, so that labels of a few topics do not overwrite what the
+    student knows about all others; `features` of the student, shared if the teacher is that copy and the student's arrays
     are frozen; `scores`, a file to look up scores in before computing them.
     """
 
@@ -68,7 +68,7 @@ class Teacher:
         return scores
 
     def _look_up(self, example: Example) -> list[float | None]:
-        """The kept score of each document of an example; None where there is none."""
+        """Return the stored score of each document of an example; None for a missing one."""
         if self.scores is None:
             return [None] * len(example.documents)
         return self.scores.get([(example.query, document.full_text) for document in example.documents])

@@ -66,7 +66,7 @@ class StageTrainer(Trainer):
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LambdaLR:
-        """Warm up, then fall to zero with the share of the budget that is used up, in steps or in time."""
+        """Warm up, then decay the rate to zero in proportion to the used share of the budget, in steps or in time."""
         warm = max(1.0, _WARM_UP * self.history.budget.steps)
 
         def rate(step: int) -> float:

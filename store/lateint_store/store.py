@@ -182,7 +182,7 @@ class Store:
     def load_kernels(self) -> None:
         """Use kernels from now on, and compile or load all kernels that reading and writing this store calls.
 
-        Without it, later calls do so when it pays off. Without numba, numpy goes on.
+        Without it, later calls do so once that saves time. Without numba, numpy is used.
         """
         if load_numba():
             load_record_kernels()

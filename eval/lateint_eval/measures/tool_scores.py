@@ -130,7 +130,7 @@ def _repeats(run: Run) -> bool:
 
 
 def _last_of_each(run: Run) -> Run:
-    """Remove repetitions as a Python dictionary does: position of the first line, score of the last."""
+    """Remove repetitions as a Python dictionary does: keep the position of the first line and the score of the last."""
     return Run(run.source, {q: list({entry.doc_id: entry for entry in entries}.values()) for q, entries in run.items()})
 
 

@@ -1,1 +1,1 @@
-"""Losses: what training minimises. One module per name; the contract is `base.Loss`."""
+"""Losses: the functions that training minimises. One module per name; the contract is `base.Loss`."""

@@ -23,8 +23,8 @@ class AttentionMse(Loss):
     """MSE between attention probabilities with and without the compressor, in layers L..T; mean over layers and lists.
 
     No gradient flows through the run without the compressor, nor from a document into the layers below L. Zero if the
-    compressor is bypassed. Source: arXiv:2004.14255, Sec. 3.2; the mean over
-    layers is ours, the paper's weighting is not known to us.
+    compressor is bypassed. Source: arXiv:2004.14255, Sec. 3.2; the mean over layers is ours: we do not know the paper's
+    weights.
     """
 
     needs_scores = False

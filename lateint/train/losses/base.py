@@ -13,7 +13,7 @@ from lateint.train.step import StepOutput
 
 
 class Loss(ABC):
-    """Maps what a training step saw to a scalar.
+    """Maps the output of a training step to a scalar.
 
     A subclass implements `__call__` and says what it needs. It is built as `PART(**settings)`; settings are keyword-only.
     """
@@ -28,7 +28,7 @@ class Loss(ABC):
     """True if it reads the student's joint token states layer by layer."""
 
     def fit(self, student: Model, teacher: Model, documents: Sequence[Document]) -> None:
-        """Fit what the loss needs on texts, once, before its first step; most losses need nothing."""
+        """Fit the loss on texts, once, before its first step; most losses have nothing to fit."""
         return
 
     @abstractmethod

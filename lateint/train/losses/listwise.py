@@ -11,9 +11,9 @@ from lateint.train.step import StepOutput
 
 
 class Listwise(Loss):
-    """Cross-entropy of the relevant candidate, which stands first: -log softmax(scale · scores)[0], mean over queries.
+    """Cross-entropy of the relevant candidate, which is the first: -log softmax(scale · scores)[0], mean over queries.
 
-    `scale`: cosines lie in -1..1 and need about 20, logits none. Zero only in the limit of an infinitely better
+    `scale`: cosines, in -1..1, need about 20; logits need 1. Zero only in the limit of an infinitely better
     candidate. Invariant to adding a constant to all scores of a query.
     """
 

@@ -11,7 +11,7 @@ from lateint.train.step import StepOutput
 class LogitMse(Loss):
     """Mean of (s - t)² over candidates. Source: arXiv:1908.05161, Sec. 3 (DSE); DiPair regresses scores the same way.
 
-    Unlike Margin-MSE it sees a constant added to all scores, as a pair task with a threshold must.
+    Unlike Margin-MSE it depends on a constant added to all scores, which pair tasks with a threshold need.
     """
 
     needs_teacher_scores = True

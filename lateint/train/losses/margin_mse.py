@@ -11,7 +11,7 @@ from lateint.train.step import StepOutput
 class MarginMse(Loss):
     """Mean of ((s⁺ - s⁻) - (t⁺ - t⁻))² over queries and negatives. Source: arXiv:2010.02666, Sec. 3.
 
-    Zero exactly at equal margins, so the teacher's scale matters and a constant added to all scores does not.
+    Zero only at equal margins: it depends on the scale of the teacher's scores, not on a constant added to all of them.
     """
 
     needs_teacher_scores = True

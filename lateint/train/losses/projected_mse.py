@@ -21,9 +21,9 @@ class ProjectedMse(Loss):
     """MSE between the student's document vectors and the teacher's, projected onto their principal directions.
 
     `fit` finds the projection once, on texts of the training sets: uncentred, without a bias, as wide as the student's
-    vector (zeros beyond the teacher's width). A student as wide as its teacher learns the teacher's vectors themselves: a
-    rotation changes no cosine, and would discard what layers taken from the teacher know. Zero exactly where the student
-    gives the projected teacher vector.
+    vector (zeros beyond the teacher's width). A student as wide as its teacher learns the teacher's vectors without
+    projection: a rotation would change no cosine, but would make layers copied from the teacher unlearn their output. Zero
+    exactly where the student's vector is the projected vector of the teacher.
     Source: arXiv:2203.07687, Sec. 3 and its code; the mean over coordinates is torch's, as there.
     """
 

@@ -13,7 +13,7 @@ from lateint.train.step import StepOutput
 class ReconstructionMse(Loss):
     """Mean of (expand(compress(v)) - v)² over the real tokens of documents; the layers below get no gradient.
 
-    Source: arXiv:2110.02065, Sec. 3.2 (SDR trains its autoencoder so, with the ranker frozen).
+    Source: arXiv:2110.02065, Sec. 3.2 (how SDR trains its autoencoder, with the ranker frozen).
     """
 
     needs_scores = False

@@ -14,7 +14,7 @@ RECIPES = {recipe.name: recipe for recipe in (EVIDENCE, TEACHER, TEACHER_MSMARCO
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe of that name. Raises: InputError, which lists the known names."""
+    """Return the recipe of that name. Raises: InputError for an unknown name; the message lists the known ones."""
     if name not in RECIPES:
         raise InputError(f"no recipe is called {name!r}; there are: {', '.join(RECIPES)}")
     return RECIPES[name]

@@ -1,9 +1,9 @@
-"""Recipes of sentence-pair tasks: a cross-encoder for labelled pairs, its _DSE student, and vector students of the base.
+"""Recipes of sentence-pair tasks: a cross-encoder for labelled pairs, its DSE student, and vector students of the base.
 
 The base was trained on single texts in one segment, so a classifier over its CLS would start from nothing. The teacher
-therefore reads its logit from all joint token states, and its gates start almost closed, as an encoder of single texts.
-Its _DSE student starts from the teacher's encoder (`--base`), whose vectors already tell pairs apart; its fresh head is
-trained first.
+therefore reads its logit from all joint token states, and its gates start almost closed, so that it starts as an encoder of
+single texts. Its DSE student starts from the teacher's encoder (`--base`), whose vectors already tell pairs apart; its
+fresh head is trained first.
 """
 
 from __future__ import annotations

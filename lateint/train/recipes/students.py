@@ -1,8 +1,8 @@
 """Recipes of students: published methods over the teacher's encoder, distilled from the teacher's scores.
 
 They differ from their presets in four points: the `matches` readout (ours) replaces CLS, which this base never trained;
-gates (ours) let training start from the scores without the new blocks; layouts are those of single texts, which the encoder
-was trained on; one schedule serves all, so that all students share a file of teacher scores.
+gates (ours) let training start from the scores without the new blocks; layouts are those of single texts, as in the training
+of the encoder; all have one schedule, so that all students share a file of teacher scores.
 """
 
 from __future__ import annotations

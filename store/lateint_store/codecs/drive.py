@@ -144,7 +144,7 @@ class Drive:
 
 
 def _levels(bits: int) -> Array:
-    """The number that each code stands for; with 1 bit, its sign."""
+    """The number that each code decodes to; with 1 bit, its sign."""
     return np.array([-1.0, 1.0]) if bits == 1 else levels(bits)
 
 

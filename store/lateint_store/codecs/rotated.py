@@ -111,7 +111,7 @@ class Rotated:
 
     @property
     def levels(self) -> Array:
-        """The number that each index stands for, up to the row's norm: float64 [2**bits]."""
+        """The number that each index decodes to, up to the row's norm: float64 [2**bits]."""
         return levels(self.bits)
 
     def code_bytes(self, width: int) -> int:

@@ -237,7 +237,7 @@ def _register(location: Location, env: Any, databases: dict[str, Any], *, write:
 
 
 def _make_writable(environment: Environment) -> None:
-    """Reopen an environment for writing once no transaction is open; its other users notice nothing."""
+    """Reopen an environment for writing once no transaction is open; its other users are not affected."""
     _quiesce()
     try:
         environment.env.close()

@@ -72,7 +72,7 @@ class BlockFormat:
     def split(self, documents: Sequence[EncodedDocument]) -> list[Sequence[EncodedDocument]]:
         """Cut the documents of a window into blocks of at most 64 documents and about 1 MiB.
 
-        Of the upper half of the possible counts, each block takes the one that leaves the least of its last page empty.
+        If n documents would fit, a block takes n / 2 to n of them: the count that wastes least of the last page per document.
         """
         sizes = [self.record_size(document) + CRC.size for document in documents]
         blocks, start = [], 0

@@ -1,4 +1,4 @@
-"""Read many records at once: the checks of `block.py` on whole arrays. They find that a record is damaged, not why.
+"""Read many records at once: the checks of `block.py` on whole arrays. They detect a damaged record, but not the cause.
 
 Each of the two passes has a numpy implementation here and a kernel in `record_kernels.py`.
 """
@@ -166,7 +166,7 @@ def read_headers(
     expected = size + np.fromiter(map(len, doc_ids), np.int64, len(doc_ids))
     taken = np.minimum(expected, np.maximum(ends - starts, 0))
     cuts = zip(blocks, starts.tolist(), (starts + taken).tolist(), strict=True)
-    # A record too short for its header is not sound; the bytes that follow, or these zeros, stand in for the rest.
+    # A record too short for its header is not sound; the bytes that follow, or these zeros, are read as the rest.
     copied = b"".join([*(block[start:end] for block, start, end in cuts), bytes(size)])
     places = np.cumsum(taken) - taken
     headers = _structs(copied, places, _header_type(format))

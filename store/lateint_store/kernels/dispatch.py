@@ -1,7 +1,7 @@
 """Choose between a compiled kernel and its numpy reference.
 
 Importing numba takes half a second, which a few small calls must not wait for. So work starts in numpy, and each process
-switches to kernels for good once the time that numpy has cost it would have paid for the import. Both give the same bits,
+switches to kernels for good once the time that they would have saved equals that of the import. Both give the same bits,
 so the choice never shows in a result.
 """
 
@@ -59,8 +59,8 @@ def with_kernel(kernel: Callable[P, R], *, saved_ns: float) -> Callable[[Callabl
 def worth_compiling(saved: float) -> bool:
     """Count `saved` nanoseconds that a kernel would save now; True if kernels are in use from here on.
 
-    They are from the call that brings the sum of all missed savings to `LOADING`: no process waits more than twice as long
-    as the best choice in hindsight.
+    Kernels are used from the call on that brings the sum of all missed savings to `LOADING`. So no process waits more than
+    twice as long as with the best choice in hindsight.
     """
     if MISSED.so_far >= LOADING:
         return MISSED.usable
@@ -69,7 +69,7 @@ def worth_compiling(saved: float) -> bool:
 
 
 def load_numba() -> bool:
-    """Use kernels from now on, whatever the work. False if numba cannot be imported; then numpy goes on."""
+    """Use kernels from now on, for any amount of work. False if numba cannot be imported; then numpy is used."""
     MISSED.so_far = LOADING
     try:
         import numba  # noqa: F401

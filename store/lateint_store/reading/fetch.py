@@ -1,6 +1,6 @@
 """Read documents by id. Many at once take one pass over the index, one over the blocks, then one over all record headers.
 
-These passes find that a record is damaged, not why. Such a document is read again by itself (`Snapshot.find`, `payloads`):
+These passes detect a damaged record, but not the cause. Such a document is read again by itself (`Snapshot.find`, `payloads`):
 that names the check that failed, or finds the right document if two ids share the prefix of their digests.
 """
 
