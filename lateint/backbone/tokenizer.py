@@ -69,7 +69,7 @@ class TextEncoder:
         raw.no_padding()
         self.raw = raw
         self._source = tokenizer  # used by `save` only
-        self.pad = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0)
+        self.pad = cast("int", tokenizer.pad_token_id) if tokenizer.pad_token_id is not None else 0
         self.templates = _templates(tokenizer, self._ids(["a"])[0], self._ids(["b"])[0])
 
     def save(self, folder: Path) -> None:

@@ -155,7 +155,7 @@ class _Bar(_Messages):
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
-        self.bar: tqdm[None] | None = None
+        self.bar: tqdm[Any] | None = None
 
     def initialised(self, qualities: Mapping[str, float]) -> None:
         from tqdm import tqdm

@@ -23,7 +23,6 @@ class Cosine(QuantizedHead):
     `normalise`: stored vectors are not of length 1 (HPD's are bounded by a tanh), so they are normalised here.
     """
 
-    reads = ("vector",)
     vectors_only = True
 
     def __init__(
@@ -31,6 +30,11 @@ class Cosine(QuantizedHead):
     ) -> None:
         super().__init__(backbone, compressor)
         self.normalise = normalise
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The stored arrays that scoring needs."""
+        return ("vector",)
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Return the cosines [n] float32 of n candidates."""

@@ -35,8 +35,6 @@ class Evidence(QuantizedHead):
     Source: lateint; the sum of maxima is arXiv:2004.12832's. Cost per candidate: q·m·c multiply-adds, and m·c² with D.
     """
 
-    reads = ("states", "vector")
-
     def __init__(
         self, backbone: Backbone, method: Method, compressor: Compressor | None = None, *, document_map: bool = True
     ) -> None:
@@ -58,6 +56,11 @@ class Evidence(QuantizedHead):
                 self.document_map.weight.copy_(torch.eye(width))
             self.weight.weight.zero_()
             self.weight.bias.zero_()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The stored arrays that scoring needs."""
+        return ("states", "vector")
 
     def evidence_term(self) -> Evidence:
         """Return this head itself."""

@@ -34,8 +34,6 @@ class ExtraLayers(Head):
     Cost per candidate: layers·(12·(q+m)·h² + 2·(q+m)²·h) multiply-adds, the last layer 2·(q+m)·h².
     """
 
-    reads = ("states",)
-
     def __init__(
         self,
         backbone: Backbone,
@@ -57,6 +55,11 @@ class ExtraLayers(Head):
         self.layers = nn.ModuleList(copy.deepcopy(layer) for layer in backbone.layers[total - layers :])
         self.matches = Matches(backbone.width) if readout == "matches" else None
         self.readout: Any = linear_readout(2 * backbone.width) if self.matches is None else None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The stored arrays that scoring needs."""
+        return ("states",)
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Return the scores [n] float32 of n candidates."""

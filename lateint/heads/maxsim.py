@@ -25,8 +25,6 @@ class MaxSim(Head):
     Cost per candidate: q·m·c multiply-adds.
     """
 
-    reads = ("states",)
-
     def __init__(
         self, backbone: Backbone, method: Method, compressor: Compressor | None = None, *, scale: float | None = None
     ) -> None:
@@ -35,6 +33,11 @@ class MaxSim(Head):
         if scale is not None and scale <= 0:
             raise InputError(f"scale={scale} of head 'maxsim'; expected a number above 0")
         self.log_scale = None if scale is None else nn.Parameter(torch.tensor(math.log(scale)))
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The stored arrays that scoring needs."""
+        return ("states",)
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Return the scores [n] float32 of n candidates; both sides are compared in c dimensions."""

@@ -22,7 +22,6 @@ class PairFeatures(Head):
     Cost per candidate: 4·w·hidden multiply-adds for vectors of width w.
     """
 
-    reads = ("vector",)
     vectors_only = True
 
     def __init__(self, backbone: Backbone, method: Method, compressor: Compressor | None = None, *, hidden: int = 512) -> None:
@@ -31,6 +30,11 @@ class PairFeatures(Head):
             raise InputError(f"hidden={hidden!r}; expected a whole number from 1 on")
         self.hidden = nn.Linear(4 * vector_width(method, backbone.width), hidden)
         self.readout = nn.Linear(hidden, 1)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The stored arrays that scoring needs."""
+        return ("vector",)
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Return the scores [n] float32 of n candidates."""

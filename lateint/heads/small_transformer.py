@@ -34,8 +34,6 @@ class SmallTransformer(Head):
     Cost per candidate: layers·(12·t·c² + 2·t²·c) multiply-adds for t rows of both sides, the last layer 2·t·c².
     """
 
-    reads = ("states",)
-
     def __init__(
         self,
         backbone: Backbone,
@@ -61,6 +59,11 @@ class SmallTransformer(Head):
         if self.matches is not None:
             for layer in self.layers:
                 _quieten(layer)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The stored arrays that scoring needs."""
+        return ("states",)
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Return the scores [n] float32 of n candidates."""

@@ -107,7 +107,7 @@ class Retriever:
     def _top_k(self, indices: Indices, query: Floats, k: int) -> tuple[Hit, ...]:
         """Score the documents at these indices and return the best k."""
         scores = self._vectors.scores(indices, query).tolist()
-        hits = [Hit(self._vectors.ids[index], score) for index, score in zip(indices.tolist(), scores, strict=True)]
+        hits = [Hit(self._vectors.ids[int(index)], score) for index, score in zip(indices, scores, strict=True)]
         return tuple(sorted(hits, key=lambda hit: (-hit.score, hit.doc_id))[:k])
 
 

@@ -43,7 +43,7 @@ CONFIGS: dict[str, PreTrainedConfig] = {
         **WIDE,
         max_position_embeddings=96,
         local_attention=32,
-        global_attn_every_n_layers=2,
+        global_attn_every_n_layers=2,  # pyright: ignore[reportCallIssue]
         initializer_cutoff_factor=3.0,
         bos_token_id=2,
         eos_token_id=3,

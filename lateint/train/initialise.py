@@ -50,9 +50,13 @@ class _VectorSamples:
     def __init__(self, model: Model, sets: Sequence[TrainingSource], seed: int) -> None:
         self.model, self.sets, self.seed = model, sets, seed
 
-    @cached_property
+    @property
     def documents(self) -> FitSample:
         """Vectors of a sample of documents."""
+        return self._documents
+
+    @cached_property
+    def _documents(self) -> FitSample:
         return FitSample(_document_vectors(self.model, self.sets, np.random.default_rng(self.seed)))
 
 
@@ -62,9 +66,13 @@ class _Samples:
     def __init__(self, model: Model, sets: Sequence[TrainingSource], seed: int) -> None:
         self.model, self.sets, self.seed = model, sets, seed
 
-    @cached_property
+    @property
     def documents(self) -> FitSample:
         """Token states of a sample of documents."""
+        return self._documents
+
+    @cached_property
+    def _documents(self) -> FitSample:
         return document_states(self.model, self.sets, np.random.default_rng(self.seed))
 
     def query_tokens(self) -> FitSample:

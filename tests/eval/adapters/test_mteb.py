@@ -1,6 +1,8 @@
 """MTEB's own evaluation of a lateint ranker, on a task that is built here."""
 
+import functools
 import inspect
+from importlib.util import find_spec
 
 import pytest
 
@@ -11,35 +13,42 @@ from lateint_eval.formats.records import Run, RunEntry
 from lateint_eval.measures.metrics import evaluate
 from tests.support import engine
 
-pytest.importorskip("mteb", reason="the extra `mteb` is not installed")
-
-import mteb
-from datasets import Dataset
-from mteb.abstasks.retrieval import AbsTaskRetrieval
-from mteb.abstasks.task_metadata import TaskMetadata
-from mteb.models import SearchProtocol
+pytestmark = pytest.mark.skipif(find_spec("mteb") is None, reason="the extra `mteb` is not installed")
 
 CALL = {"hf_split": "test", "hf_subset": "default", "encode_kwargs": {}, "num_proc": None}
 
 
-class ToyReranking(AbsTaskRetrieval):
-    """The toy collection as an MTEB task, without downloads."""
+@functools.cache  # mteb is imported by the first test, not by every process that collects tests: this takes seconds
+def toy_reranking():
+    """Return the class of the toy collection as an MTEB task, without downloads."""
+    from mteb.abstasks.retrieval import AbsTaskRetrieval
+    from mteb.abstasks.task_metadata import TaskMetadata
 
-    metadata = TaskMetadata(
-        name="ToyReranking", description="The toy collection", type="Reranking", category="t2t", modalities=["text"],
-        dataset={"path": "none", "revision": "none"}, eval_splits=["test"], eval_langs=["eng-Latn"], main_score="ndcg_at_10",
-        reference=None, date=None, domains=None, task_subtypes=None, license=None, annotations_creators=None, dialect=None,
-        sample_creation=None, bibtex_citation=None,
-    )  # fmt: skip
+    class ToyReranking(AbsTaskRetrieval):
+        metadata = TaskMetadata(
+            name="ToyReranking", description="The toy collection", type="Reranking", category="t2t", modalities=["text"],
+            dataset={"path": "none", "revision": "none"}, eval_splits=["test"], eval_langs=["eng-Latn"],
+            main_score="ndcg_at_10", reference=None, date=None, domains=None, task_subtypes=None, license=None,
+            annotations_creators=None, dialect=None, sample_creation=None, bibtex_citation=None,
+        )  # fmt: skip
+
+    return ToyReranking
+
+
+def dataset(rows):
+    """Return rows as MTEB keeps them."""
+    from datasets import Dataset
+
+    return Dataset.from_list(rows)
 
 
 def task(toy, candidates):
     """Return the task with the candidates of some queries; None gives a retrieval task."""
-    made = ToyReranking()
+    made = toy_reranking()()
     corpus = [{"id": doc.id, "title": doc.title, "text": doc.text} for doc in toy.documents.values()]
     split = {
-        "corpus": Dataset.from_list(corpus),
-        "queries": Dataset.from_list([{"id": query_id, "text": text} for query_id, text in toy.queries.items()]),
+        "corpus": dataset(corpus),
+        "queries": dataset([{"id": query_id, "text": text} for query_id, text in toy.queries.items()]),
         "relevant_docs": {query_id: dict(labels) for query_id, labels in toy.qrels.items()},
         "top_ranked": candidates,
     }
@@ -48,6 +57,8 @@ def task(toy, candidates):
 
 
 def evaluated(model, made, **options):
+    import mteb
+
     results = mteb.evaluate(model, made, cache=None, co2_tracker=False, show_progress_bar=False, **options)
     return results[0].scores["test"][0]
 
@@ -93,11 +104,11 @@ def test_an_instruction_stands_behind_the_query(toy):
     made = task(toy, toy.candidates)
     told = {"q-proof": "in the oven"}
     rows = [{"id": key, "text": text, "instruction": told.get(key)} for key, text in toy.queries.items()]
-    found = searched(SearchModel(toy.stored), made, queries=Dataset.from_list(rows))
+    found = searched(SearchModel(toy.stored), made, queries=dataset(rows))
     hits = toy.stored.rank(toy.queries["q-proof"] + " in the oven", toy.candidates["q-proof"])
     assert found["q-proof"] == {hit.doc_id: hit.score for hit in hits} != toy.scores("q-proof")
     assert all(found[query_id] == toy.scores(query_id) for query_id in toy.queries.keys() - {"q-proof"})
-    talk = Dataset.from_list([{"id": "q-proof", "text": ["hello", "bread"]}])
+    talk = dataset([{"id": "q-proof", "text": ["hello", "bread"]}])
     with pytest.raises(InputError, match="a query is list, not text"):
         searched(SearchModel(toy.stored), made, queries=talk)
 
@@ -130,6 +141,8 @@ def test_a_retrieval_task_is_ranked_once_another_model_gave_candidates(toy, tmp_
 
 
 def test_it_is_the_protocol_of_mteb_to_the_letter(toy):
+    from mteb.models import SearchProtocol
+
     model = SearchModel(toy.plain)
     assert isinstance(model, SearchProtocol)
     for name in ("index", "search"):
