@@ -129,7 +129,7 @@ def test_sixteen_threads_get_exactly_the_serial_results(ranker, monkeypatch):
     torch.set_num_threads(1)
     try:
         serial = [ranker.rank(*call).hits for call in calls]
-        picked = chance.choices(range(len(calls)), k=500)
+        picked = chance.choices(range(len(calls)), k=2_000)
         with ThreadPoolExecutor(16) as pool:
             found = list(pool.map(lambda at: ranker.rank(*calls[at]).hits, picked))
     finally:
