@@ -26,3 +26,14 @@ def test_a_copy_is_what_is_loaded_and_belongs_to_one_model(method, family):
         (name, t.requires_grad) for name, t in loaded.named_parameters()
     ]
     assert list(again.state_dict()) == list(state) and again.training == loaded.training
+
+
+def test_loading_leaves_all_random_numbers_as_they_are(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    torch.manual_seed(3)
+    assert seeds == [3]
+    before = torch.get_rng_state()
+    engine.fresh_model("mice")
+    load_model(tiny.checkpoint("bert"), method="prettr").rebuild_head()
+    assert torch.equal(torch.get_rng_state(), before) and seeds == [3]
