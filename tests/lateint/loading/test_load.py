@@ -35,5 +35,5 @@ def test_loading_leaves_all_random_numbers_as_they_are(monkeypatch):
     assert seeds == [3]
     before = torch.get_rng_state()
     engine.fresh_model("mice")
-    load_model(tiny.checkpoint("bert"), method="prettr").rebuild_head()
+    load_model(tiny.checkpoint("bert"), method="prettr", **engine.LENGTHS).rebuild_head()
     assert torch.equal(torch.get_rng_state(), before) and seeds == [3]
