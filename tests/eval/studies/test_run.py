@@ -4,8 +4,6 @@ import csv
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
@@ -25,7 +23,8 @@ from lateint_eval.studies.run import run_study
 from lateint_eval.studies.runner import ModelCache
 from lateint_eval.studies.spec import Data, Grid, Study, read_study
 from lateint_store import parse_codecs
-from tests.support.paths import TOY, python_environment
+from tests.support import processes
+from tests.support.paths import TOY
 
 PATIENCE = 900  # seconds, for a busy machine
 FILES = {"corpus": "collection.tsv", "queries": "queries.tsv", "qrels": "qrels.tsv", "run": "run.trec"}
@@ -100,7 +99,7 @@ def test_a_study_that_is_killed_and_called_again_finds_the_same(finished, grid, 
     for ready in (lambda: any(folder.glob("stores/*/master")), lambda: len(list(folder.glob("points/*.json"))) >= 4):
         assert killed_when(ready, toml, folder) == -signal.SIGKILL
         assert not (folder / "results.json").exists()
-    assert child(toml, folder).wait(PATIENCE) == 0
+    assert ended(child(toml, folder)) == 0
     assert timeless(json.loads((folder / "results.json").read_text())) == timeless(finished[1])
     assert not (folder / "stores").exists()
 
@@ -115,20 +114,22 @@ def written(toml, grid):
 
 
 def child(toml, folder):
-    arguments = ["study", str(toml), "--output", str(folder)]
-    code = "import sys; from lateint.cli.main import main; main()"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], env=python_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    return processes.start("study", toml, "--output", folder)
+
+
+def ended(process):
+    """Wait for the end of a process; returns its exit code."""
+    process.join(PATIENCE)
+    return process.exitcode
 
 
 def killed_when(ready, toml, folder):
     process = child(toml, folder)
     end = time.monotonic() + PATIENCE
-    while not ready() and process.poll() is None and time.monotonic() < end:
+    while not ready() and process.is_alive() and time.monotonic() < end:
         time.sleep(0.002)
     process.kill()
-    return process.wait()
+    return ended(process)
 
 
 def test_a_finished_study_computes_nothing_again(finished, grid):
@@ -201,11 +202,11 @@ def test_two_studies_in_one_folder_do_not_meet(finished, grid, tmp_path):
     """A second study is refused while the first one, in another process, finishes undisturbed."""
     folder, toml = tmp_path / "shared", written(tmp_path / "study.toml", grid)
     first = child(toml, folder)
-    while not any(folder.glob("points/*.json")) and first.poll() is None:
+    while not any(folder.glob("points/*.json")) and first.is_alive():
         time.sleep(0.002)
     with pytest.raises(InputError, match=r"another study is running in .*shared; wait until it is done"):
         run_study(read_study(toml), folder, print)
-    assert first.wait(PATIENCE) == 0
+    assert ended(first) == 0
     assert timeless(json.loads((folder / "results.json").read_text())) == timeless(finished[1])
 
 
