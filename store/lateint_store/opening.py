@@ -58,7 +58,7 @@ def create_store(
         return _continue(folder, wanted, kind)
     lock = claim_folder(folder)
     try:
-        _create(folder, wanted)
+        _create(lock, wanted)
         return kind(folder, lock)
     except BaseException:
         lock.release()
@@ -107,17 +107,18 @@ def claim_folder(folder: Path) -> WriterLock:
     try:
         if (folder / manifests.MANIFEST_FILE).exists():
             raise StoreError(f"another process created a store at {folder}; run this again")
-        remove_leftovers(folder, None)
+        remove_leftovers(lock, None)
     except BaseException:
         lock.release()
         raise
     return lock
 
 
-def _create(folder: Path, wanted: Manifest) -> None:
+def _create(lock: WriterLock, wanted: Manifest) -> None:
     """Create the first shard, then the manifest: a store exists once its manifest does."""
-    shard, environment = create_shard(folder, wanted, State())
+    shard, environment = create_shard(lock, wanted, State())
     try:
+        folder = lock.folder()
         write_manifest(folder, with_shards(wanted, (shard,)))
         with disk_errors(folder, "create"):
             sync_folder(folder.absolute().parent)
@@ -140,6 +141,8 @@ def _continue(folder: Path, wanted: Manifest, kind: type[S]) -> S:
         return kind(folder)
     store = open_store(folder, write=True, kind=kind)
     try:
+        if store.manifest.uuid != there.uuid:
+            raise StoreMismatch(f"store {folder} was replaced while it was opened; run this again")
         store.start_run()
     except BaseException:
         store.close()

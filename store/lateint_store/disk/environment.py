@@ -1,12 +1,14 @@
 """LMDB environments: each file is open once per process, reference-counted, and never used across a fork.
 
 LMDB forbids opening the same file twice in a process, and using an environment that was opened before a fork. So
-environments are shared through a registry. A fork waits until no transaction is open; then the child closes the
-environments that it inherited.
+environments are shared through a registry. A fork waits until no other thread has a transaction open; then the child
+closes the environments that it inherited. If the forking thread itself is inside a transaction (a signal handler that
+forks), the transaction stays the parent's, and the child gives up both it and the environments.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Iterator
@@ -37,6 +39,7 @@ _active = 0
 _waiting = 0
 _depth = threading.local()
 _registry: dict[tuple[int, int], Environment] = {}
+_forgotten: list[list[tuple[Environment, Location]]] = []  # of stores that were never closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,19 @@ class Environment:
 
 @contextmanager
 def exclusive() -> Iterator[None]:
-    """Hold the registry's lock: one thread at a time opens or closes files, and no fork happens meanwhile."""
+    """Hold the registry's lock: one thread at a time opens or closes files, and no other thread forks meanwhile."""
     with _idle:
         yield
+
+
+def forget(shards: list[tuple[Environment, Location]]) -> None:
+    """Release environments soon. A garbage collector may call it at any moment, also while this thread is in `acquire`."""
+    _forgotten.append(shards)
+
+
+def inside_transaction() -> bool:
+    """True if this thread has a transaction open."""
+    return bool(getattr(_depth, "value", 0))
 
 
 @contextmanager
@@ -95,8 +108,37 @@ def active() -> Iterator[None]:
         _depth.value = depth
         with _idle:
             _active -= 1
-            if not _active:
+            if _waiting:
                 _idle.notify_all()
+
+
+@contextmanager
+def begin(environment: Environment, *, write: bool = False) -> Iterator[Any]:
+    """A transaction, inside `active`. One that writes is committed at the end of the block, or undone by an exception.
+
+    Raises: StoreError in a child that was forked inside the block; what it read after the fork may be torn.
+    """
+    pid = os.getpid()
+    if write:
+        environment.env.reader_check()  # a killed reader would pin the pages that were freed since
+    transaction = environment.env.begin(write=write, buffers=True)
+    try:
+        yield transaction
+    except BaseException:
+        if os.getpid() == pid:
+            transaction.abort()
+        else:
+            _never_free(transaction)
+        raise
+    if os.getpid() != pid:
+        _never_free(transaction)
+        raise StoreError(f"this process was forked inside a transaction on {environment.location.store}; read it again")
+    transaction.commit()
+
+
+def _never_free(inherited: object) -> None:
+    """Keep what a child inherited from being freed: that would end the parent's transaction in memory that both share."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
 
 
 @contextmanager
@@ -132,6 +174,9 @@ def acquire(location: Location, *, write: bool = False) -> Environment:
     Raises: DamagedStore; StoreError if the folder cannot be written and the shard is not sealed.
     """
     with _idle:
+        while _forgotten:
+            for environment, _ in _forgotten.pop():
+                release(environment)
         try:
             status = location.data.stat()
         except FileNotFoundError as error:
@@ -238,6 +283,8 @@ def _register(location: Location, env: Any, databases: dict[str, Any], *, write:
 
 def _make_writable(environment: Environment) -> None:
     """Reopen an environment for writing once no transaction is open; its other users are not affected."""
+    if inside_transaction():
+        raise StoreError(f"open store {environment.location.store} for writing outside of a read of it")
     _quiesce()
     try:
         environment.env.close()
@@ -263,17 +310,19 @@ def _open_error(location: Location, error: lmdb.Error) -> StoreError:
             f"cannot open {location.folder}: {error}; readers of an unsealed store need write permission "
             "for its lock file: seal the store to serve it read-only"
         )
+    if "already open" in str(error):  # by another user of LMDB, or inherited through a fork inside a transaction
+        return StoreError(f"{location.data} is already open in this process, not through lateint_store: {error}")
     if code in FULL:
         return StoreFull(f"no space to open {location.folder}: {error}")
     return location.damaged(f"LMDB cannot open {location.data}: {error}")
 
 
 def _quiesce() -> None:
-    """Take the lock, wait until no transaction is open, and block new ones until `_resume`."""
+    """Take the lock, wait until no other thread has a transaction open, and block new ones until `_resume`."""
     global _waiting
     _idle.acquire()
     _waiting += 1
-    while _active:
+    while _active > getattr(_depth, "value", 0):
         _idle.wait()
 
 
@@ -285,11 +334,17 @@ def _resume() -> None:
 
 
 def _after_fork_in_child() -> None:
-    """Close the inherited environments. No transaction is open, so the parent's reader slots are not touched."""
+    """Close the inherited environments, unless this thread is inside a transaction of the parent.
+
+    Closing one frees the reader slots of its transactions, which are the parent's.
+    """
     global _idle, _active, _waiting
-    _idle, _active, _waiting = threading.Condition(threading.RLock()), 0, 0
+    _idle, _active, _waiting = threading.Condition(threading.RLock()), getattr(_depth, "value", 0), 0
     for environment in _registry.values():
-        environment.env.close()
+        if _active:
+            _never_free(environment.env)
+        else:
+            environment.env.close()
     _registry.clear()
 
 

@@ -81,6 +81,12 @@ class Manifest:
             "shard": list(self.shard) if self.shard else None,
         }
 
+    def fixed(self) -> dict[str, Any]:
+        """Everything that never changes in the life of a store, JSON-able: not the shards, the seal, and what it digests."""
+        changing = ("shards", "sealed", "content_digest")
+        settings: dict[str, Any] = json.loads(json.dumps(self.to_json()))
+        return {name: value for name, value in settings.items() if name not in changing}
+
     def plain(self, name: str) -> dict[str, Any]:
         """The mapping of this name after a round trip through JSON."""
         mapping: dict[str, Any] = json.loads(json.dumps(dict(getattr(self, name))))
