@@ -174,14 +174,15 @@ class Store:
                 view.name_damaged(fetched)
             raise
 
-    def scan(self, arrays: Sequence[str] | None = None) -> Iterator[Fetched]:
+    def scan(self, arrays: Sequence[str] | None = None, *, stable: bool = False) -> Iterator[Fetched]:
         """Yield the encoded bytes of all live documents in order, in pages of a few thousand documents, for `decode`.
 
         `arrays` as in `fetch`. The documents are those that exist when the first page is read; one deleted meanwhile may or
         may not appear, and none appears twice. No transaction stays open between two pages.
-        Raises: InputError, DamagedStore; StoreError if the store is compacted meanwhile.
+        Raises: InputError, DamagedStore; StoreError if the store is compacted meanwhile, or, with `stable`, if documents are
+        deleted between two pages: then what was read is what the store had at one moment.
         """
-        return scan(self._shards, columns(self.path, self.manifest, arrays))
+        return scan(self._shards, columns(self.path, self.manifest, arrays), stable=stable)
 
     def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """Number of tokens of each document, int64 [len(ids)]; decodes nothing. Raises: MissingDocument."""
