@@ -30,6 +30,10 @@ _LARGE = 100_000  # documents; a larger corpus is encoded only after its plan wa
 @click.option(
     "--shard", metavar="I/N", help="Encode every N-th window from window I on; `lateint store merge` joins the stores."
 )
+@click.option(
+    "--map-size", type=click.IntRange(1 << 20), metavar="BYTES",
+    help="Address space to write a shard of a new store, and the most that it can hold. Default: 64 GiB.",
+)  # fmt: skip
 @click.option("--progress/--no-progress", default=None, help="Show progress. Default: at a terminal.")
 @click.option("--yes", is_flag=True, help=f"Encode a corpus above {_LARGE:,} documents without showing its plan first.")
 @chunk_options
@@ -41,6 +45,7 @@ def command(
     store: str,
     codecs: str | None,
     shard: str | None,
+    map_size: int | None,
     progress: bool | None,
     yes: bool,
 ) -> None:
@@ -71,7 +76,8 @@ def command(
             seen.append(now)
             report(now)
 
-        with build_store(model, read_documents(corpus), store, pipelines, observe, chunks=chunks, shard=part) as built:
+        texts = read_documents(corpus)
+        with build_store(model, texts, store, pipelines, observe, chunks=chunks, shard=part, map_size=map_size) as built:
             total = len(built)
     click.echo("\n".join(_summary(f"in {store}", total, seen, chunks, model)), err=True)
 

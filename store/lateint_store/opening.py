@@ -127,7 +127,7 @@ def _create(lock: WriterLock, wanted: Manifest) -> None:
 
 
 def _is_shard(entry: Path) -> bool:
-    return entry.is_dir() and entry.name.startswith("shard-") and entry.name[6:].isdigit()
+    return entry.is_dir() and not entry.is_symlink() and manifests.is_shard_name(entry.name)
 
 
 def _continue(folder: Path, wanted: Manifest, kind: type[S]) -> S:

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from lateint_store.disk.environment import inside_transaction, lmdb_errors
+from lateint_store.disk.activity import inside_transaction
 from lateint_store.disk.files import allocated_bytes
+from lateint_store.disk.location import lmdb_errors
 from lateint_store.disk.locking import WriterLock
 from lateint_store.errors import CodecError, DuplicateDocument, InputError, SealedStore, StoreError
 from lateint_store.format.content_digest import joined_digest

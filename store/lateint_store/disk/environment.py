@@ -1,30 +1,26 @@
 """LMDB environments: each file is open once per process, reference-counted, and never used across a fork.
 
 LMDB forbids opening the same file twice in a process, and using an environment that was opened before a fork. So
-environments are shared through a registry. A fork waits until no other thread has a transaction open; then the child
-closes the environments that it inherited. If the forking thread itself is inside a transaction (a signal handler that
-forks), the transaction stays the parent's, and the child gives up both it and the environments.
+environments are shared through a registry, and a child closes the environments that it inherited.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import lmdb
 
 from lateint_store.disk import lmdb_pages as pages
-from lateint_store.disk.files import FORBIDDEN, FULL, disk_errors
-from lateint_store.errors import DamagedStore, StoreError, StoreFull
+from lateint_store.disk.activity import active, exclusive, in_forked_child, inside_transaction, never_free, quiesced
+from lateint_store.disk.files import FORBIDDEN, FULL, check_regular, disk_errors, not_regular, open_regular
+from lateint_store.disk.location import LOCK, MAX_READERS, Location, lmdb_errors, open_error, out_of_memory
+from lateint_store.errors import StoreError, StoreFull
 
-DATA, LOCK = "data.mdb", "lock.mdb"
-MAX_READERS = 2048
 LOCK_BYTES = 64 * MAX_READERS + 4096  # a cache line per reader, and LMDB's header
 DATABASES: dict[str, dict[str, Any]] = {
     "blocks": {},
@@ -32,34 +28,10 @@ DATABASES: dict[str, dict[str, Any]] = {
     "deleted": {"dupsort": True, "dupfixed": True},
     "state": {},
 }
-EIO = 5
+_ROOM = 1 << 30  # bytes that a file may grow before its readers map it anew
 
-_idle = threading.Condition(threading.RLock())
-_active = 0
-_waiting = 0
-_depth = threading.local()
 _registry: dict[tuple[int, int], Environment] = {}
 _forgotten: list[list[tuple[Environment, Location]]] = []  # of stores that were never closed
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """Where a shard is, to open it and to name it in errors. `sealed`: (bytes, structure digest) of its file, or None."""
-
-    store: Path
-    folder: Path
-    shard: int
-    map_size: int
-    sealed: tuple[int, str] | None = None
-
-    @property
-    def data(self) -> Path:
-        """The LMDB file."""
-        return self.folder / DATA
-
-    def damaged(self, reason: str, ordinal: int | None = None, doc_id: str | None = None) -> DamagedStore:
-        """A DamagedStore error that names this shard."""
-        return DamagedStore(str(self.store), reason, shard=self.shard, ordinal=ordinal, doc_id=doc_id)
 
 
 @dataclass(slots=True, eq=False)
@@ -75,41 +47,44 @@ class Environment:
     index_checked: int = -1
 
 
-@contextmanager
-def exclusive() -> Iterator[None]:
-    """Hold the registry's lock: one thread at a time opens or closes files, and no other thread forks meanwhile."""
-    with _idle:
-        yield
-
-
 def forget(shards: list[tuple[Environment, Location]]) -> None:
     """Release environments soon. A garbage collector may call it at any moment, also while this thread is in `acquire`."""
     _forgotten.append(shards)
 
 
-def inside_transaction() -> bool:
-    """True if this thread has a transaction open."""
-    return bool(getattr(_depth, "value", 0))
-
-
 @contextmanager
-def active() -> Iterator[None]:
-    """Delay forks and reopening while a transaction is open. Every transaction of this package runs inside."""
-    global _active
-    depth = getattr(_depth, "value", 0)
-    with _idle:
-        while _waiting and not depth:
-            _idle.wait()
-        _active += 1
-    _depth.value = depth + 1
-    try:
-        yield
-    finally:
-        _depth.value = depth
-        with _idle:
-            _active -= 1
-            if _waiting:
-                _idle.notify_all()
+def reading(environments: Sequence[tuple[Environment, Location]]) -> Iterator[list[Any]]:
+    """Open a read transaction on each environment, all of them before the first read."""
+    transactions: list[Any] = []
+    with ExitStack() as stack:
+        while grown := _begin_all(stack, environments, transactions):
+            stack.close()
+            transactions.clear()
+            _map_again(grown)
+        yield transactions
+
+
+def _begin_all(
+    stack: ExitStack, environments: Sequence[tuple[Environment, Location]], transactions: list[Any]
+) -> Environment | None:
+    """Begin a transaction on each environment; return the first one whose map is too small, or None."""
+    stack.enter_context(active())
+    for environment, location in environments:
+        with lmdb_errors(location):
+            try:
+                transactions.append(stack.enter_context(begin(environment)))
+            except lmdb.MapResizedError:  # another process has written more than this one maps
+                return environment
+    return None
+
+
+def _map_again(environment: Environment) -> None:
+    """Map a file that has grown."""
+    if inside_transaction():
+        raise StoreError(f"store {environment.location.store} grew inside a view of the same thread; leave it and read again")
+    with quiesced(), lmdb_errors(environment.location):
+        if not environment.writable:
+            environment.env.set_mapsize(_reader_map(environment.location))
 
 
 @contextmanager
@@ -128,42 +103,17 @@ def begin(environment: Environment, *, write: bool = False) -> Iterator[Any]:
         if os.getpid() == pid:
             transaction.abort()
         else:
-            _never_free(transaction)
+            never_free(transaction)
         raise
     if os.getpid() != pid:
-        _never_free(transaction)
+        never_free(transaction)
         raise StoreError(f"this process was forked inside a transaction on {environment.location.store}; read it again")
     transaction.commit()
 
 
-def _never_free(inherited: object) -> None:
-    """Keep what a child inherited from being freed: that would end the parent's transaction in memory that both share."""
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
-
-
-@contextmanager
-def lmdb_errors(location: Location, *, writing: bool = False) -> Iterator[None]:
-    """Convert LMDB's exceptions into the errors of this package."""
-    try:
-        yield
-    except lmdb.MapFullError as error:
-        raise StoreFull(f"the map of {location.folder} is full ({location.map_size} bytes): {error}") from error
-    except lmdb.ReadersFullError as error:
-        raise StoreError(f"{location.folder}: all {MAX_READERS} reader slots are in use: {error}") from error
-    except lmdb.Error as error:
-        code = getattr(error, "code", 0)
-        if writing and (code in FULL or code == EIO):
-            raise StoreFull(
-                f"cannot write {location.data}: {error}; free some space and run it again; what was committed is intact"
-            ) from error
-        if "closed" in str(error).lower():
-            raise StoreError(f"store {location.store} is closed") from error
-        raise location.damaged(f"LMDB says {error}") from error
-
-
 def create_environment(location: Location) -> Environment:
     """Create the folder, its LMDB file and its databases, open for writing. Raises: StoreFull, StoreError."""
-    with _idle, disk_errors(location.folder, "create"):
+    with exclusive(), disk_errors(location.folder, "create"):
         location.folder.mkdir()
         return _register(location, *_open(location, write=True, create=True), write=True)
 
@@ -173,12 +123,15 @@ def acquire(location: Location, *, write: bool = False) -> Environment:
 
     Raises: DamagedStore; StoreError if the folder cannot be written and the shard is not sealed.
     """
-    with _idle:
+    with exclusive():
         while _forgotten:
             for environment, _ in _forgotten.pop():
                 release(environment)
         try:
-            status = location.data.stat()
+            if not stat.S_ISDIR(location.folder.lstat().st_mode):
+                raise not_regular(location.folder)
+            check_regular(location.data)
+            status = location.data.lstat()
         except FileNotFoundError as error:
             raise location.damaged(f"{location.data} is missing") from error
         except OSError as error:
@@ -195,13 +148,13 @@ def acquire(location: Location, *, write: bool = False) -> Environment:
 
 def retain(environment: Environment) -> None:
     """Add a user."""
-    with _idle:
+    with exclusive():
         environment.references += 1
 
 
 def release(environment: Environment) -> None:
     """Remove a user; the last one closes the environment. Ignores a handle inherited through a fork."""
-    with _idle:
+    with exclusive():
         if _registry.get(environment.key) is not environment:
             return
         environment.references -= 1
@@ -230,17 +183,9 @@ def _check_file(location: Location) -> None:
 
 def _open(location: Location, *, write: bool, create: bool = False) -> tuple[Any, dict[str, Any]]:
     """Open an LMDB environment and its databases. The caller holds the lock, so no fork happens meanwhile."""
-    # No spare transactions: a child that closed an inherited environment would free the parent's reader slots.
-    size = location.map_size if location.sealed is None else location.sealed[0]
     if location.sealed is None:
         _reserve_lock(location)
-    try:
-        env = lmdb.open(
-            str(location.folder), map_size=size, readonly=not write, create=create, readahead=False,
-            lock=location.sealed is None, max_dbs=len(DATABASES), max_readers=MAX_READERS, max_spare_txns=0,
-        )  # fmt: skip
-    except lmdb.Error as error:
-        raise _open_error(location, error) from error
+    env = _mapped(location, write, create)
     try:
         with lmdb_errors(location, writing=write):
             if location.sealed is None:
@@ -252,6 +197,30 @@ def _open(location: Location, *, write: bool, create: bool = False) -> tuple[Any
         raise
 
 
+def _mapped(location: Location, write: bool, create: bool) -> Any:
+    """Map a file: a reader what there is and some room, a writer the whole map; both less if address space is limited."""
+    sizes = [location.map_size >> shift for shift in (0, 3, 6)] if write else [_reader_map(location), location.size]
+    for size in sizes:
+        try:
+            # No spare transactions: a child that closed an inherited environment would free the parent's reader slots.
+            return lmdb.open(
+                str(location.folder), map_size=size, readonly=not write, create=create, readahead=False,
+                lock=location.sealed is None, max_dbs=len(DATABASES), max_readers=MAX_READERS, max_spare_txns=0,
+            )  # fmt: skip
+        except lmdb.Error as error:
+            if size == sizes[-1] or not out_of_memory(error):
+                raise open_error(location, error) from error
+    raise AssertionError("there is at least one size")
+
+
+def _reader_map(location: Location) -> int:
+    """Bytes for a reader to map. LMDB's own default is the writer's map, mostly empty: 64 GiB to read 200 kB."""
+    if location.sealed is not None:
+        return location.sealed[0]
+    size = location.size
+    return size + min(max(size, _ROOM), location.map_size)
+
+
 def _reserve_lock(location: Location) -> None:
     """Allocate LMDB's lock file on disk. LMDB maps it sparse, so on a full disk its first write would raise SIGBUS.
 
@@ -259,9 +228,11 @@ def _reserve_lock(location: Location) -> None:
     """
     path = location.folder / LOCK
     try:
-        if path.exists() and path.stat().st_blocks * 512 >= LOCK_BYTES:
-            return
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        with suppress(FileNotFoundError):
+            check_regular(path)
+            if path.lstat().st_blocks * 512 >= LOCK_BYTES:
+                return
+        descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
         try:
             if hasattr(os, "posix_fallocate"):  # not on macOS
                 os.posix_fallocate(descriptor, 0, LOCK_BYTES)
@@ -285,8 +256,7 @@ def _make_writable(environment: Environment) -> None:
     """Reopen an environment for writing once no transaction is open; its other users are not affected."""
     if inside_transaction():
         raise StoreError(f"open store {environment.location.store} for writing outside of a read of it")
-    _quiesce()
-    try:
+    with quiesced():
         environment.env.close()
         try:
             environment.env, environment.databases = _open(environment.location, write=True)
@@ -294,58 +264,19 @@ def _make_writable(environment: Environment) -> None:
         except BaseException:
             environment.env, environment.databases = _open(environment.location, write=False)
             raise
-    finally:
-        _resume()
 
 
-def _open_error(location: Location, error: lmdb.Error) -> StoreError:
-    code = getattr(error, "code", 0)
-    if isinstance(error, lmdb.MemoryError) or code == 12:
-        return StoreError(
-            f"cannot map {location.map_size} bytes of address space for {location.data}: {error}; "
-            "raise the limit (ulimit -v) or build with a smaller map_size"
-        )
-    if isinstance(error, lmdb.ReadonlyError) or code in FORBIDDEN:
-        return StoreError(
-            f"cannot open {location.folder}: {error}; readers of an unsealed store need write permission "
-            "for its lock file: seal the store to serve it read-only"
-        )
-    if "already open" in str(error):  # by another user of LMDB, or inherited through a fork inside a transaction
-        return StoreError(f"{location.data} is already open in this process, not through lateint_store: {error}")
-    if code in FULL:
-        return StoreFull(f"no space to open {location.folder}: {error}")
-    return location.damaged(f"LMDB cannot open {location.data}: {error}")
-
-
-def _quiesce() -> None:
-    """Take the lock, wait until no other thread has a transaction open, and block new ones until `_resume`."""
-    global _waiting
-    _idle.acquire()
-    _waiting += 1
-    while _active > getattr(_depth, "value", 0):
-        _idle.wait()
-
-
-def _resume() -> None:
-    global _waiting
-    _waiting -= 1
-    _idle.notify_all()
-    _idle.release()
-
-
-def _after_fork_in_child() -> None:
-    """Close the inherited environments, unless this thread is inside a transaction of the parent.
+def _drop_inherited() -> None:
+    """Close the inherited environments in a forked child, unless its thread is inside a transaction of the parent.
 
     Closing one frees the reader slots of its transactions, which are the parent's.
     """
-    global _idle, _active, _waiting
-    _idle, _active, _waiting = threading.Condition(threading.RLock()), getattr(_depth, "value", 0), 0
     for environment in _registry.values():
-        if _active:
-            _never_free(environment.env)
+        if inside_transaction():
+            never_free(environment.env)
         else:
             environment.env.close()
     _registry.clear()
 
 
-os.register_at_fork(before=_quiesce, after_in_parent=_resume, after_in_child=_after_fork_in_child)
+in_forked_child(_drop_inherited)

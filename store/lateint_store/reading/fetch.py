@@ -13,7 +13,7 @@ from itertools import accumulate
 import numpy as np
 import numpy.typing as npt
 
-from lateint_store.disk.environment import lmdb_errors
+from lateint_store.disk.location import lmdb_errors
 from lateint_store.format.ids import encode_all
 from lateint_store.format.index import PREFIX_SIZE, id_prefixes
 from lateint_store.format.record_batch import Blocks, PayloadSource, RecordHeaders, copy_payloads, read_records

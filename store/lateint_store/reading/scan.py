@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lateint_store.disk.environment import lmdb_errors
+from lateint_store.disk.location import lmdb_errors
 from lateint_store.errors import StoreError
 from lateint_store.ragged import Payloads
 from lateint_store.reading.fetch import Fetched

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lateint_store.disk import lmdb_pages as pages
-from lateint_store.disk.environment import Location, acquire, active, begin, lmdb_errors, release
+from lateint_store.disk.environment import acquire, reading, release
+from lateint_store.disk.location import Location, lmdb_errors
 from lateint_store.errors import CodecError, DamagedStore, InputError, StoreError, StoreMismatch
 from lateint_store.format.block import Block, BlockError
 from lateint_store.format.content_digest import Content, document_digest, joined_digest
@@ -91,7 +92,7 @@ def verify_shard(manifest: Manifest, location: Location, report: Report) -> Stat
         return None
     try:
         _check_file(manifest, location, report)
-        with active(), lmdb_errors(location), begin(environment) as transaction:
+        with lmdb_errors(location), reading([(environment, location)]) as (transaction,):
             snapshot = Snapshot(environment, location, block_format(manifest), transaction)
             state = snapshot.state()
             _Check(snapshot, manifest, state, report).run()

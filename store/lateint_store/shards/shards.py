@@ -6,26 +6,16 @@ import os
 import shutil
 import weakref
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from lateint_store.disk.environment import (
-    Environment,
-    Location,
-    acquire,
-    active,
-    begin,
-    create_environment,
-    exclusive,
-    forget,
-    lmdb_errors,
-    release,
-    retain,
-)
+from lateint_store.disk.activity import active, exclusive
+from lateint_store.disk.environment import Environment, acquire, begin, create_environment, forget, reading, release, retain
 from lateint_store.disk.files import disk_errors, sync_folder
 from lateint_store.disk.killpoints import point
 from lateint_store.disk.lmdb_trees import STORED, TRANSACTION
+from lateint_store.disk.location import Location, lmdb_errors
 from lateint_store.disk.locking import WriterLock
 from lateint_store.errors import DamagedStore, LateintError, StoreError, StoreMismatch
 from lateint_store.format import manifest as manifests
@@ -35,7 +25,6 @@ from lateint_store.format.manifest import Manifest, ShardFile, read_manifest
 from lateint_store.format.state import State
 from lateint_store.shards.snapshot import Snapshot
 
-FOLDER = "shard-{:04d}"
 _ATTEMPTS = 5
 
 
@@ -75,14 +64,9 @@ class Shards:
     @contextmanager
     def reading(self) -> Iterator[list[Snapshot]]:
         """Open one short read transaction on every shard, all of them before the first read."""
-        with self._held() as shards, ExitStack() as stack:
-            stack.enter_context(active())
-            snapshots = []
-            for environment, location in shards:
-                with lmdb_errors(location):
-                    transaction = stack.enter_context(begin(environment))
-                snapshots.append(Snapshot(environment, location, self.format, transaction))
-            yield snapshots
+        with self._held() as shards, reading(shards) as transactions:
+            opened = zip(shards, transactions, strict=True)
+            yield [Snapshot(environment, location, self.format, transaction) for (environment, location), transaction in opened]
 
     @contextmanager
     def writing(self, number: int) -> Iterator[Snapshot]:
@@ -213,8 +197,7 @@ def create_shard(lock: WriterLock, manifest: Manifest, state: State) -> tuple[Sh
     The caller adds it to the manifest and releases the environment. Raises: StoreFull, StoreError, StoreMismatch.
     """
     path = lock.folder()
-    taken = [int(folder.name.rpartition("-")[2]) for folder in path.glob(FOLDER.format(0)[:-4] + "[0-9]*")]
-    shard = ShardFile(FOLDER.format(max(taken, default=-1) + 1))
+    shard = ShardFile(manifests.SHARD_NAME.format(max(_shard_folders(path), default=-1) + 1))
     location = Location(path, path / shard.folder, len(manifest.shards), manifest.map_size)
     environment = create_environment(location)
     try:
@@ -246,9 +229,18 @@ def remove_leftovers(lock: WriterLock, manifest: Manifest | None) -> None:
     with disk_errors(path, "clean"):
         for draft in path.glob("*.draft"):
             draft.unlink()
-        for folder in path.glob(FOLDER.format(0)[:-4] + "[0-9]*"):
-            if folder.name not in listed:
+        for folder in _shard_folders(path).values():
+            if folder.name in listed:
+                continue
+            if folder.is_symlink() or not folder.is_dir():
+                folder.unlink()
+            else:
                 shutil.rmtree(folder)
+
+
+def _shard_folders(path: Path) -> dict[int, Path]:
+    """Everything in a store's folder that has the name of a shard folder, by its number."""
+    return {int(entry.name[6:]): entry for entry in path.iterdir() if manifests.is_shard_name(entry.name)}
 
 
 def clean_up(lock: WriterLock, manifest: Manifest | None) -> None:

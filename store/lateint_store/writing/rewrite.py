@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from lateint_store.disk import lmdb_pages as pages
-from lateint_store.disk.environment import DATA, LOCK, Location, lmdb_errors, release
+from lateint_store.disk.environment import release
 from lateint_store.disk.files import disk_errors, sync_file, sync_folder
 from lateint_store.disk.killpoints import point
+from lateint_store.disk.location import DATA, LOCK, Location, lmdb_errors
 from lateint_store.disk.locking import WriterLock
 from lateint_store.errors import DamagedStore
 from lateint_store.format.block import EncodedDocument

@@ -1,3 +1,4 @@
+import fcntl
 import gc
 import multiprocessing
 import os
@@ -9,7 +10,7 @@ import pytest
 from lateint_store import open_store
 from lateint_store.disk import environment
 from lateint_store.errors import StoreError
-from tests.support.stores import build, contents, entries, entry
+from tests.support.stores import build, contents, entries, entry, run_child
 
 
 @pytest.fixture
@@ -254,3 +255,63 @@ def test_pages_of_a_killed_reader_come_back_while_the_writer_stays_open(tmp_path
             store.add([entry(1000 + number)])
             store.delete([f"doc{1000 + number}"])
         assert (tmp_path / "s/shard-0000/data.mdb").stat().st_size < 2 * size
+
+
+def map_size(store):
+    return store._shards._open[0][0].env.info()["map_size"]
+
+
+def test_a_reader_maps_the_file_and_some_room(path):
+    size = (path / "shard-0000/data.mdb").stat().st_size
+    with open_store(path) as store:
+        assert map_size(store) == size + environment._ROOM
+        with open_store(path, write=True):
+            assert map_size(store) == store.manifest.map_size == 64 << 30
+
+
+def test_a_file_that_another_process_makes_larger_is_mapped_again(path, monkeypatch):
+    monkeypatch.setattr(environment, "_ROOM", 1 << 12)
+    with open_store(path) as store, open_store(path) as other:
+        before, wrong, stop = map_size(store), [], threading.Event()
+
+        def read():
+            while not stop.is_set():
+                wrong.extend(doc for doc in [rows_of(other, ["doc5", "doc13"])] if doc != [5, 6])
+
+        threads = [threading.Thread(target=read) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        with store.view() as view:
+            run_child("build", path, 400)
+            assert view.fetch(["doc5"]).rows.tolist() == [5] and view.fetch(["doc399"], missing="skip").missing
+            with pytest.raises(StoreError, match="grew inside a view"):
+                len(store)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert contents(store)["doc399"]["token_ids"] == entry(399).arrays["token_ids"].tobytes()
+        assert (path / "shard-0000/data.mdb").stat().st_size > before < map_size(store) and not wrong
+        assert store.verify().ok
+
+
+def test_another_process_with_the_same_id_is_named(path):
+    """Two containers that share a volume, as LMDB sees them: the other process holds the lock that stands for this id."""
+    read, write = os.pipe()
+    mine, child = os.getpid(), os.fork()
+    if child == 0:
+        try:
+            descriptor = os.open(path / "shard-0000/lock.mdb", os.O_RDWR)
+            fcntl.lockf(descriptor, fcntl.LOCK_EX, 1, mine)
+            os.write(write, b"x")
+            signal.pause()
+        finally:
+            os._exit(1)
+    os.read(read, 1)
+    try:
+        with pytest.raises(StoreError, match=f"another process with process id {mine}, in another container.* seal the store"):
+            open_store(path)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    with open_store(path) as store:
+        assert rows_of(store, ["doc5"]) == [5]
