@@ -137,13 +137,12 @@ def _continue(folder: Path, wanted: Manifest, kind: type[S]) -> S:
         raise StoreMismatch(f"store {folder} was built with other states: {difference}; choose another folder")
     if difference := identity_difference(there, wanted):
         raise StoreError(f"store {folder} was built differently: {difference}; choose another folder, or delete the store")
-    if there.sealed:
-        return kind(folder)
-    store = open_store(folder, write=True, kind=kind)
+    store = open_store(folder, write=not there.sealed, kind=kind)
     try:
         if store.manifest.uuid != there.uuid:
             raise StoreMismatch(f"store {folder} was replaced while it was opened; run this again")
-        store.start_run()
+        if not there.sealed:
+            store.start_run()
     except BaseException:
         store.close()
         raise

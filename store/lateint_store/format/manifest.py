@@ -22,7 +22,7 @@ WINDOW = 512
 DOCUMENTS_PER_SHARD = 1_000_000
 MAP_SIZE = 64 << 30
 MAX_ARRAYS = 64
-MAX_BYTES = 64 << 20
+MAX_FILE_BYTES = 64 << 20
 SHARD_NAME = "shard-{:04d}"
 
 
@@ -168,9 +168,9 @@ def read_manifest(store: Path) -> Manifest:
 
 def _read_bounded(path: Path) -> bytes:
     with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
-        text = file.read(MAX_BYTES + 1)
-    if len(text) > MAX_BYTES:
-        raise DamagedStore(str(path.parent), f"{path.name} has more than {MAX_BYTES:,} bytes")
+        text = file.read(MAX_FILE_BYTES + 1)
+    if len(text) > MAX_FILE_BYTES:
+        raise DamagedStore(str(path.parent), f"{path.name} has more than {MAX_FILE_BYTES:,} bytes")
     return text
 
 

@@ -51,6 +51,7 @@ class Shards:
     def __init__(self, path: Path, lock: WriterLock | None = None) -> None:
         self.path = path
         self.lock = lock
+        self._file = str(path / manifests.MANIFEST_FILE)  # looked at by every call
         self.manifest: Manifest
         self.format: BlockFormat
         self._fixed: dict[str, object] | None = None
@@ -128,7 +129,7 @@ class Shards:
     def _look(self) -> tuple[int, ...] | None:
         """A stamp that changes when the manifest file is replaced; None if there is no file."""
         try:
-            status = (self.path / manifests.MANIFEST_FILE).lstat()
+            status = os.lstat(self._file)
         except OSError:
             return None
         return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
