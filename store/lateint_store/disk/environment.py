@@ -18,7 +18,8 @@ import lmdb
 from lateint_store.disk import lmdb_pages as pages
 from lateint_store.disk.activity import active, exclusive, in_forked_child, inside_transaction, never_free, quiesced
 from lateint_store.disk.files import FORBIDDEN, FULL, check_regular, disk_errors, not_regular, open_regular
-from lateint_store.disk.location import LOCK, MAX_READERS, Location, lmdb_errors, open_error, out_of_memory
+from lateint_store.disk.location import LOCK, MAX_READERS, Location, SameProcessId, lmdb_errors, open_error, out_of_memory
+from lateint_store.disk.locking import no_writer
 from lateint_store.errors import StoreError, StoreFull
 
 LOCK_BYTES = 64 * MAX_READERS + 4096  # a cache line per reader, and LMDB's header
@@ -36,13 +37,17 @@ _forgotten: list[list[tuple[Environment, Location]]] = []  # of stores that were
 
 @dataclass(slots=True, eq=False)
 class Environment:
-    """One open LMDB file and its databases. `references`: its users. `index_checked`: last transaction with a sound index."""
+    """One open LMDB file and its databases. `references`: its users. `index_checked`: last transaction with a sound index.
+
+    `locked`: True if LMDB's reader table protects its reads; otherwise they keep writers away.
+    """
 
     env: Any
     key: tuple[int, int]
     location: Location
     writable: bool
     databases: dict[str, Any]
+    locked: bool = True
     references: int = 1
     index_checked: int = -1
 
@@ -71,11 +76,24 @@ def _begin_all(
     stack.enter_context(active())
     for environment, location in environments:
         with lmdb_errors(location):
+            if not environment.locked:
+                stack.enter_context(_alone(location))
             try:
                 transactions.append(stack.enter_context(begin(environment)))
             except lmdb.MapResizedError:  # another process has written more than this one maps
                 return environment
     return None
+
+
+@contextmanager
+def _alone(location: Location) -> Iterator[None]:
+    """Keep writers away while a file is read without LMDB's locks. Raises: SameProcessId if there is one."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(no_writer(location.store))
+        except BlockingIOError as error:
+            raise SameProcessId(location) from error
+        yield
 
 
 def _map_again(environment: Environment) -> None:
@@ -139,7 +157,7 @@ def acquire(location: Location, *, write: bool = False) -> Environment:
         held = _registry.get((status.st_dev, status.st_ino))
         if held is None:
             _check_file(location)
-            return _register(location, *_open(location, write=write), write=write)
+            return _open_first(location, write)
         if write and not held.writable:
             _make_writable(held)
         held.references += 1
@@ -181,14 +199,28 @@ def _check_file(location: Location) -> None:
         raise StoreError(f"cannot read {location.data}: {error}") from error
 
 
-def _open(location: Location, *, write: bool, create: bool = False) -> tuple[Any, dict[str, Any]]:
+def _open_first(location: Location, write: bool) -> Environment:
+    """Open a file that this process does not have open. A reader goes without LMDB's locks if they cannot tell it apart."""
+    try:
+        return _register(location, *_open(location, write=write), write=write)
+    except SameProcessId:
+        if write:
+            raise
+    with _alone(location):
+        environment = _register(location, *_open(location, write=False, lock=False), write=False)
+    environment.locked = False
+    return environment
+
+
+def _open(location: Location, *, write: bool, create: bool = False, lock: bool = True) -> tuple[Any, dict[str, Any]]:
     """Open an LMDB environment and its databases. The caller holds the lock, so no fork happens meanwhile."""
-    if location.sealed is None:
+    lock = lock and location.sealed is None
+    if lock:
         _reserve_lock(location)
-    env = _mapped(location, write, create)
+    env = _mapped(location, write, create, lock)
     try:
         with lmdb_errors(location, writing=write):
-            if location.sealed is None:
+            if lock:
                 env.reader_check()
             names = {name: name.encode() for name in DATABASES}
             return env, {name: env.open_db(names[name], create=create, **DATABASES[name]) for name in names}
@@ -197,7 +229,7 @@ def _open(location: Location, *, write: bool, create: bool = False) -> tuple[Any
         raise
 
 
-def _mapped(location: Location, write: bool, create: bool) -> Any:
+def _mapped(location: Location, write: bool, create: bool, lock: bool) -> Any:
     """Map a file: a reader what there is and some room, a writer the whole map; both less if address space is limited."""
     sizes = [location.map_size >> shift for shift in (0, 3, 6)] if write else [_reader_map(location), location.size]
     for size in sizes:
@@ -205,7 +237,7 @@ def _mapped(location: Location, write: bool, create: bool) -> Any:
             # No spare transactions: a child that closed an inherited environment would free the parent's reader slots.
             return lmdb.open(
                 str(location.folder), map_size=size, readonly=not write, create=create, readahead=False,
-                lock=location.sealed is None, max_dbs=len(DATABASES), max_readers=MAX_READERS, max_spare_txns=0,
+                lock=lock, max_dbs=len(DATABASES), max_readers=MAX_READERS, max_spare_txns=0,
             )  # fmt: skip
         except lmdb.Error as error:
             if size == sizes[-1] or not out_of_memory(error):
@@ -260,9 +292,9 @@ def _make_writable(environment: Environment) -> None:
         environment.env.close()
         try:
             environment.env, environment.databases = _open(environment.location, write=True)
-            environment.writable = True
+            environment.writable = environment.locked = True
         except BaseException:
-            environment.env, environment.databases = _open(environment.location, write=False)
+            environment.env, environment.databases = _open(environment.location, write=False, lock=environment.locked)
             raise
 
 

@@ -43,6 +43,17 @@ class Location:
         return DamagedStore(str(self.store), reason, shard=self.shard, ordinal=ordinal, doc_id=doc_id)
 
 
+class SameProcessId(StoreError):
+    """Another process, in another container, holds the lock that stands for this process's id in LMDB's lock file."""
+
+    def __init__(self, location: Location) -> None:
+        super().__init__(
+            f"another process with process id {os.getpid()}, in another container, has store {location.store} open, and LMDB "
+            "tells processes apart by their ids: share the process namespace between the containers, seal the store, or "
+            "read it here while nobody has it open for writing"
+        )
+
+
 @contextmanager
 def lmdb_errors(location: Location, *, writing: bool = False) -> Iterator[None]:
     """Convert LMDB's exceptions into the errors of this package."""
@@ -58,7 +69,7 @@ def lmdb_errors(location: Location, *, writing: bool = False) -> Iterator[None]:
     except lmdb.Error as error:
         code = getattr(error, "code", 0)
         if code == errno.EAGAIN:
-            raise _same_process_id(location) from error
+            raise SameProcessId(location) from error
         if writing and (code in FULL or code == errno.EIO):
             raise StoreFull(
                 f"cannot write {location.data}: {error}; free some space and run it again; what was committed is intact"
@@ -68,19 +79,11 @@ def lmdb_errors(location: Location, *, writing: bool = False) -> Iterator[None]:
         raise location.damaged(f"LMDB says {error}") from error
 
 
-def _same_process_id(location: Location) -> StoreError:
-    """The error if another process holds the lock that stands for this process's id in LMDB's lock file."""
-    return StoreError(
-        f"another process with process id {os.getpid()}, in another container, has store {location.store} open, and LMDB "
-        "tells processes apart by their ids: share the process namespace between the containers, or seal the store"
-    )
-
-
 def open_error(location: Location, error: lmdb.Error) -> StoreError:
     """The error to raise if LMDB cannot open a file."""
     code = getattr(error, "code", 0)
     if code == errno.EAGAIN:
-        return _same_process_id(location)
+        return SameProcessId(location)
     if out_of_memory(error):
         return StoreError(
             f"no address space to map {location.data}: {error}; raise the limit (ulimit -v), or build with a smaller map_size "

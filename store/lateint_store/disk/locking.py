@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lateint_store.disk.files import disk_errors, open_regular
@@ -92,6 +94,18 @@ class WriterLock:
     def __del__(self) -> None:
         """Give the lock back if the store that held it was never closed."""
         self.release()
+
+
+@contextmanager
+def no_writer(store: Path) -> Iterator[None]:
+    """Keep writers away for the length of the block. Raises: BlockingIOError if there is one; StoreError."""
+    with disk_errors(store, "lock"):
+        descriptor = open_regular(store / LOCK_FILE, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _close_inherited() -> None:

@@ -1,5 +1,6 @@
 import fcntl
 import gc
+import json
 import multiprocessing
 import os
 import signal
@@ -294,8 +295,9 @@ def test_a_file_that_another_process_makes_larger_is_mapped_again(path, monkeypa
         assert store.verify().ok
 
 
-def test_another_process_with_the_same_id_is_named(path):
-    """Two containers that share a volume, as LMDB sees them: the other process holds the lock that stands for this id."""
+@pytest.fixture
+def namesake(path):
+    """Two containers that share a volume, as LMDB sees them: another process holds the lock that stands for this id."""
     read, write = os.pipe()
     mine, child = os.getpid(), os.fork()
     if child == 0:
@@ -307,11 +309,29 @@ def test_another_process_with_the_same_id_is_named(path):
         finally:
             os._exit(1)
     os.read(read, 1)
-    try:
-        with pytest.raises(StoreError, match=f"another process with process id {mine}, in another container.* seal the store"):
-            open_store(path)
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+    yield child
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def test_two_processes_with_one_id_read_a_store_that_nobody_writes(path, namesake):
+    with open_store(path) as store, store.view() as view:
+        assert len(contents(store)) == 60 and view.fetch(["doc5"]).rows.tolist() == [5] and store.verify().ok
+        found = json.loads(run_child("write", path).stdout)
+        assert found["error"] == "StoreLocked", "a reader without LMDB's locks keeps writers away"
+    found = json.loads(run_child("write", path).stdout)
+    assert found["documents"] == 60
+
+
+def test_with_a_writer_the_other_process_with_the_same_id_is_named(path, namesake):
+    message = f"another process with process id {os.getpid()}, in another container.*seal the store"
     with open_store(path) as store:
+        with pytest.raises(StoreError, match=message):
+            open_store(path, write=True)
+        assert rows_of(store, ["doc5"]) == [5]
+        lock = os.open(path / "writer.lock", os.O_RDWR)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StoreError, match=message):
+            rows_of(store, ["doc5"])
+        os.close(lock)
         assert rows_of(store, ["doc5"]) == [5]
