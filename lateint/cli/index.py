@@ -15,7 +15,7 @@ from lateint.cli.options import ChunkChoice, ModelChoice, chunk_options, model_o
 
 if TYPE_CHECKING:
     from lateint.indexing.chunks import Chunks
-    from lateint.indexing.progress import BuildProgress
+    from lateint.indexing.progress import BuildProgress, Reporter
     from lateint.model.model import Model
 
 _LARGE = 100_000  # documents; a larger corpus is encoded only after its plan was shown
@@ -30,6 +30,10 @@ _LARGE = 100_000  # documents; a larger corpus is encoded only after its plan wa
 @click.option(
     "--shard", metavar="I/N", help="Encode every N-th window from window I on; `lateint store merge` joins the stores."
 )
+@click.option(
+    "--map-size", type=click.IntRange(1 << 20), metavar="BYTES",
+    help="Address space to write a shard of a new store, and the most that it can hold. Default: 64 GiB.",
+)  # fmt: skip
 @click.option("--progress/--no-progress", default=None, help="Show progress. Default: at a terminal.")
 @click.option("--yes", is_flag=True, help=f"Encode a corpus above {_LARGE:,} documents without showing its plan first.")
 @chunk_options
@@ -41,6 +45,7 @@ def command(
     store: str,
     codecs: str | None,
     shard: str | None,
+    map_size: int | None,
     progress: bool | None,
     yes: bool,
 ) -> None:
@@ -66,14 +71,20 @@ def command(
     seen: list[BuildProgress] = []
     shown = sys.stderr.isatty() if progress is None else progress
     with reporter(shown, count_documents(corpus) if shown else None) as report, explained_duplicates(corpus):
-
-        def observe(now: BuildProgress) -> None:
-            seen.append(now)
-            report(now)
-
-        with build_store(model, read_documents(corpus), store, pipelines, observe, chunks=chunks, shard=part) as built:
+        texts, observe = read_documents(corpus), _observer(seen, report)
+        with build_store(model, texts, store, pipelines, observe, chunks=chunks, shard=part, map_size=map_size) as built:
             total = len(built)
     click.echo("\n".join(_summary(f"in {store}", total, seen, chunks, model)), err=True)
+
+
+def _observer(seen: list[BuildProgress], report: Reporter) -> Reporter:
+    """Keep what a build reports, and pass it on."""
+
+    def observe(now: BuildProgress) -> None:
+        seen.append(now)
+        report(now)
+
+    return observe
 
 
 def _is_large(corpus: str, store: str) -> bool:

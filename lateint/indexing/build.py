@@ -27,6 +27,7 @@ from lateint.methods.registry import Part, part
 from lateint.model.document import Document
 from lateint.model.model import Model
 from lateint_store import ArraySpec, Pipeline, create_store
+from lateint_store.format.manifest import MAP_SIZE
 
 WINDOW = 512
 _CHUNKED_WINDOW = 64  # a long document has many chunks, and a whole window is in memory
@@ -42,13 +43,15 @@ def build_store(
     chunks: Chunks | None = None,
     shard: tuple[int, int] | None = None,
     window: int | None = None,
+    map_size: int | None = None,
 ) -> Store:
     """Encode documents into a store. The same call after an interruption continues the build.
 
     Args: `documents`, read as a stream: `Document`s, or str whose id is its index in the stream; `codecs` replaces the
     method's codecs by array name; `progress`, True for a line on stderr, or a callable that takes a `BuildProgress`;
     `chunks` cuts documents into entries `id#0`, `id#1`, ...; `shard` (i, n) encodes every n-th window only, for `merge`;
-    `window`, the number of documents per commit (default 512, with chunks 64).
+    `window`, the number of documents per commit (default 512, with chunks 64); `map_size`, bytes of address space that
+    writing a shard of a new store takes, and the most that a shard can hold (default 64 GiB).
     Returns: the store, open for `add`.
     Raises: DuplicateDocument naming both positions; StoreMismatch if `path` was started with another model, corpus or
     chunks; InputError naming a document that cannot be encoded, and for chunks that do not fit the model; StoreFull.
@@ -57,7 +60,8 @@ def build_store(
     through, about = store_layout(model, codecs, chunks)
     if window is None:
         window = WINDOW if chunks is None else _CHUNKED_WINDOW
-    store = create_store(path, through, kind=Store, **about, window=window, shard=shard)
+    mapped = MAP_SIZE if map_size is None else map_size
+    store = create_store(path, through, kind=Store, **about, window=window, shard=shard, map_size=mapped)
     try:
         with reporter(progress, len(documents) if isinstance(documents, Sized) else None) as report:
             _fill(store, model, _documents(documents), report)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import lateint_store
 from lateint.errors import DuplicateDocument, InputError, MissingDocument, StoreMismatch
-from lateint.indexing.chunks import COUNT, Chunks, chunk_id
+from lateint.indexing.chunks import Chunks, chunk_id
+from lateint.indexing.view import DocumentView, entry_ids, recorded_chunks
 from lateint_store import Entry
 
 if TYPE_CHECKING:
@@ -25,8 +27,13 @@ class Store(lateint_store.Store):
     @property
     def chunks(self) -> Chunks | None:
         """How documents were cut into entries `id#k`; None if each entry is a whole document."""
-        recorded = self.manifest.fingerprint.get(COUNT)
-        return None if recorded is None else Chunks.parse(recorded)
+        return recorded_chunks(self.manifest)
+
+    @contextmanager
+    def view(self) -> Iterator[DocumentView]:
+        """Read several times from one snapshot, as `lateint_store.Store.view`."""
+        with self._shards.reading() as snapshots:
+            yield DocumentView(self.path, self.manifest, snapshots)
 
     def first_id(self, doc_id: str) -> str:
         """Return the id of a document's first entry."""
@@ -41,13 +48,12 @@ class Store(lateint_store.Store):
 
         Cost: a look-up of the first entry of each document, which records the number.
         """
-        raw = self.fetch([self.first_id(i) for i in ids], arrays=() if self.chunks is None else (COUNT,), missing="skip")
-        counts = [1] * len(raw) if self.chunks is None else self.decode(raw)[COUNT].values.reshape(-1).tolist()
-        return {ids[int(index)]: n for index, n in zip(raw.positions.tolist(), counts, strict=True)}, raw.bytes_read
+        with self.view() as view:
+            return view.sizes(ids)
 
     def entry_ids(self, sizes: dict[str, int]) -> list[str]:
         """Return the ids of all entries of documents with known sizes, document by document."""
-        return list(sizes) if self.chunks is None else [chunk_id(doc_id, k) for doc_id, n in sizes.items() for k in range(n)]
+        return entry_ids(self.chunks, sizes)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Delete documents, with all their chunks; their bytes stay until `compact`.
@@ -57,10 +63,13 @@ class Store(lateint_store.Store):
         if self.chunks is None:
             super().delete(ids)
             return
-        sizes, _ = self.sizes(ids)
-        if absent := [doc_id for doc_id in ids if doc_id not in sizes]:
-            raise MissingDocument(f"store {self.path} holds no document {absent[0]!r} ({len(absent)} of {len(ids)} missing)")
-        super().delete(self.entry_ids(sizes))
+        with self._changing():
+            sizes, _ = self.sizes(ids)
+            if absent := [doc_id for doc_id in ids if doc_id not in sizes]:
+                raise MissingDocument(
+                    f"store {self.path} holds no document {absent[0]!r} ({len(absent)} of {len(ids)} missing)"
+                )
+            super().delete(self.entry_ids(sizes))
 
     def add(self, documents: Iterable[Document | Entry], model: Model | None = None) -> None:
         """Add documents, encoded by `model` (default: the model that the store records), one window per transaction.
@@ -88,10 +97,11 @@ class Store(lateint_store.Store):
             raise DuplicateDocument(f"{repeated[:3]!r} is given twice among the documents to add; expected each id once")
         model = recorded_model(self) if model is None else model
         check_model(model, self)
-        if known := self.held(ids):
-            raise DuplicateDocument(f"{self.path} already holds {sorted(known)[:3]!r}; delete them first")
-        for start in range(0, len(texts), self.manifest.window):
-            super().add(encode_window(model, texts[start : start + self.manifest.window], start, self.chunks).entries)
+        with self._changing():
+            if known := self.held(ids):
+                raise DuplicateDocument(f"{self.path} already holds {sorted(known)[:3]!r}; delete them first")
+            for start in range(0, len(texts), self.manifest.window):
+                super().add(encode_window(model, texts[start : start + self.manifest.window], start, self.chunks).entries)
 
 
 def open_store(path: str | os.PathLike[str], *, write: bool = False) -> Store:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +13,14 @@ from lateint.heads.inputs import Query
 from lateint.indexing.chunks import Chunks, Pieces, cut
 from lateint.indexing.codecs import round_trip
 from lateint.indexing.store import Store
+from lateint.indexing.view import DocumentView
 from lateint.model.batching import UNSTORED_TOKENS, by_length
 from lateint.model.document import Document
 from lateint.model.model import Model
 from lateint.ranking.aggregate import Aggregate, score_documents
 from lateint.ranking.scoring import readable_codecs, score_quantized
 from lateint.results import Clock
-from lateint_store import Pipeline, Ragged
+from lateint_store import Fetched, Pipeline, Ragged
 from lateint_store.spec import Array
 
 
@@ -30,29 +32,33 @@ class StoredScorer:
         self.reads = tuple(model.head.reads)
         self.codecs = readable_codecs(model, {name: store.manifest.specs[name] for name in self.reads})
 
-    def score(self, clock: Clock, query: Query, ids: Sequence[str]) -> tuple[list[tuple[str, float]], Sequence[str]]:
+    def score(
+        self, clock: Clock, query: Query, ids: Sequence[str], view: DocumentView | None = None
+    ) -> tuple[list[tuple[str, float]], Sequence[str]]:
         """Return the scores of the stored documents, in the order of `ids`, and the ids that the store lacks.
 
-        Raises: DamagedStore; ModelError for a score that is not finite.
+        `view`: the snapshot to read; None for a new one. Raises: DamagedStore; ModelError for a score that is not finite.
         """
-        store = self.store
-        with clock.phase("fetch"):
-            if store.chunks is None:
-                raw = store.fetch(ids, arrays=self.reads, missing="skip")
-                sizes = dict.fromkeys(raw.ids, 1)
-            else:
-                sizes, bytes_read = store.sizes(ids)
-                clock.bytes_read += bytes_read
-                raw = store.fetch(store.entry_ids(sizes), arrays=self.reads)
+        with clock.phase("fetch"), nullcontext(view) if view is not None else self.store.view() as snapshot:
+            raw, sizes = self._fetch(clock, snapshot, ids)
         clock.bytes_read += raw.bytes_read
         lacking = [doc_id for doc_id in ids if doc_id not in sizes]
         if not sizes:
             return [], lacking
         with clock.phase("decode"):
-            arrays = store.decode(raw, self.codecs)
+            arrays = self.store.decode(raw, self.codecs)
         with clock.phase("compute"):
             scores = self._scores(query, arrays, list(sizes.values()))
         return list(zip(sizes, scores, strict=True)), lacking
+
+    def _fetch(self, clock: Clock, view: DocumentView, ids: Sequence[str]) -> tuple[Fetched, dict[str, int]]:
+        """Read the entries of the stored documents, and return how many each of these has."""
+        if view.chunks is None:
+            raw = view.fetch(ids, arrays=self.reads, missing="skip")
+            return raw, dict.fromkeys(raw.ids, 1)
+        sizes, bytes_read = view.sizes(ids)
+        clock.bytes_read += bytes_read
+        return view.fetch(view.entry_ids(sizes), arrays=self.reads), sizes
 
     def _scores(self, query: Query, arrays: dict[str, Ragged], sizes: Sequence[int]) -> list[float]:
         if self.codecs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -36,7 +37,8 @@ class Retriever:
     """Find documents by the cosine of stored vectors, as a `cosine` head computes it. Safe to use from many threads.
 
     Has the documents that the store had at construction; make a new retriever after adding documents. The score of a
-    document in chunks is the maximum over its chunks.
+    document in chunks is the maximum over its chunks. While the store is open, retrieving raises StoreMismatch if its path
+    holds another store.
     Args: `model`; `store`, an open store with an array `vector`; `index`, "exact", or "hnsw" (approximate, extra
     `retrieve`); `index_file` keeps the graph of "hnsw": it is loaded if it exists and has this content, else written.
     Raises: InputError for a store or a model without vectors, or an empty store; StoreMismatch if this model makes other
@@ -53,6 +55,7 @@ class Retriever:
             raise InputError("index_file is for index='hnsw'; an exact search has no file")
         _check(model, store)
         self.model, self._normalise = model, _normalises(model)
+        self._store = store
         digest, dtype = store.content_digest(), next(model.parameters()).dtype
         self._vectors: Vectors = load_vectors(store, dtype, self._normalise)
         self._index: Index
@@ -86,6 +89,8 @@ class Retriever:
         return self._retrieve(queries, min(k, len(self)))
 
     def _retrieve(self, queries: Sequence[str], k: int) -> Iterator[Ranking]:
+        with suppress(StoreError):  # a store that was closed or removed is not needed any more; another one is refused
+            self._store.check()
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             began = time.perf_counter()
             vectors = self._query_vectors(queries[start : start + _QUERIES_AT_ONCE])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from lateint_store.codecs.pipeline import Pipeline
-from lateint_store.disk.files import replace_file
+from lateint_store.disk.files import open_regular, replace_file
 from lateint_store.errors import DamagedStore, InputError, LateintError, SpecError, StoreError, StoreNotFound
 
 MANIFEST_FILE = "manifest.json"
@@ -20,16 +22,30 @@ WINDOW = 512
 DOCUMENTS_PER_SHARD = 1_000_000
 MAP_SIZE = 64 << 30
 MAX_ARRAYS = 64
+MAX_FILE_BYTES = 64 << 20
+SHARD_NAME = "shard-{:04d}"
+
+
+def is_shard_name(name: object) -> bool:
+    """True for `shard-` and a number as a store writes it: at least four digits, none of them superfluous."""
+    return isinstance(name, str) and re.fullmatch(r"shard-([0-9]{4}|[1-9][0-9]{4,8})", name) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class ShardFile:
-    """One shard folder. If sealed: size, structure digest and whole-file digest of its LMDB file."""
+    """One shard folder. If sealed: size, structure digest and whole-file digest of its LMDB file.
+
+    Raises: InputError for a folder outside of the store.
+    """
 
     folder: str
     bytes: int = 0
     structure_digest: str = ""
     file_digest: str = ""
+
+    def __post_init__(self) -> None:
+        if not is_shard_name(self.folder):
+            raise InputError(f"shard folder {self.folder!r}; expected a name such as 'shard-0000', in the store's own folder")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +97,12 @@ class Manifest:
             "shard": list(self.shard) if self.shard else None,
         }
 
+    def fixed(self) -> dict[str, Any]:
+        """Everything that never changes in the life of a store, JSON-able: not the shards, the seal, and what it digests."""
+        changing = ("shards", "sealed", "content_digest")
+        settings: dict[str, Any] = json.loads(json.dumps(self.to_json()))
+        return {name: value for name, value in settings.items() if name not in changing}
+
     def plain(self, name: str) -> dict[str, Any]:
         """The mapping of this name after a round trip through JSON."""
         mapping: dict[str, Any] = json.loads(json.dumps(dict(getattr(self, name))))
@@ -121,7 +143,7 @@ def read_manifest(store: Path) -> Manifest:
     Raises: StoreNotFound; DamagedStore; StoreError for a format version or a codec that this reader does not know.
     """
     try:
-        text = (store / MANIFEST_FILE).read_bytes()
+        text = _read_bounded(store / MANIFEST_FILE)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise StoreNotFound(f"no store at {store}: {store / MANIFEST_FILE} does not exist") from error
     except OSError as error:
@@ -142,6 +164,14 @@ def read_manifest(store: Path) -> Manifest:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, LateintError) as error:
         raise DamagedStore(str(store), f"{MANIFEST_FILE}: {error}") from error
+
+
+def _read_bounded(path: Path) -> bytes:
+    with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+        text = file.read(MAX_FILE_BYTES + 1)
+    if len(text) > MAX_FILE_BYTES:
+        raise DamagedStore(str(path.parent), f"{path.name} has more than {MAX_FILE_BYTES:,} bytes")
+    return text
 
 
 def _canonical(data: Mapping[str, Any]) -> str:
