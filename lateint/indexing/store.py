@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 import lateint_store
-from lateint.errors import DuplicateDocument, InputError, MissingDocument, StoreMismatch
-from lateint.indexing.chunks import COUNT, Chunks, chunk_id
+from lateint.errors import DamagedStore, DuplicateDocument, InputError, MissingDocument, StoreMismatch
+from lateint.indexing.chunks import COUNT, MAX_CHUNKS, Chunks, chunk_id
 from lateint_store import Entry
+from lateint_store.reading.fetch import Fetched
 
 if TYPE_CHECKING:
     import torch
@@ -42,8 +45,18 @@ class Store(lateint_store.Store):
         Cost: a look-up of the first entry of each document, which records the number.
         """
         raw = self.fetch([self.first_id(i) for i in ids], arrays=() if self.chunks is None else (COUNT,), missing="skip")
-        counts = [1] * len(raw) if self.chunks is None else self.decode(raw)[COUNT].values.reshape(-1).tolist()
+        counts = [1] * len(raw) if self.chunks is None else self._chunk_counts(raw)
         return {ids[int(index)]: n for index, n in zip(raw.positions.tolist(), counts, strict=True)}, raw.bytes_read
+
+    def _chunk_counts(self, raw: Fetched) -> list[int]:
+        """Return the number of chunks of each document. Raises: DamagedStore for a number that no document has."""
+        counts = self.decode(raw)[COUNT].values.reshape(-1)
+        wrong = np.flatnonzero((counts < 1) | (counts > MAX_CHUNKS))
+        if len(wrong):
+            reason = f"it records {counts[wrong[0]]} chunks; expected 1 to {MAX_CHUNKS}"
+            raise DamagedStore(str(self.path), reason, doc_id=raw.ids[wrong[0]])
+        found: list[int] = counts.tolist()
+        return found
 
     def entry_ids(self, sizes: dict[str, int]) -> list[str]:
         """Return the ids of all entries of documents with known sizes, document by document."""
@@ -116,7 +129,7 @@ def recorded_model(
     Raises: StoreMismatch if the store records no model; ModelError if the model is not found.
     """
     from lateint.loading.load import load_model
-    from lateint.loading.shipped import FORMER_NAMES
+    from lateint.loading.shipped import FORMER_NAMES, shipped_folder
     from lateint.methods.method import Method
 
     recorded = dict(store.manifest.model)
@@ -125,8 +138,10 @@ def recorded_model(
         raise StoreMismatch(f"{store.path} does not record which model made it; name one with --model or model=")
     method = Method.from_json(recorded["method"])
     checkpoint = bool(recorded.get("checkpoint"))
+    if checkpoint:  # a store records a shipped checkpoint by its bare name, and any folder by its path
+        name = FORMER_NAMES.get(name, name)
     return load_model(
-        FORMER_NAMES.get(name, name) if checkpoint else name,
+        (shipped_folder(name) if checkpoint else None) or name,
         None if checkpoint else method,
         device=device,
         query_max_length=method.query.max_length,

@@ -47,8 +47,8 @@ def load_model(
     """Load a model for indexing and ranking.
 
     Args: `name_or_path`, "default" (`latent`, the best checkpoint in the package), a lateint checkpoint, or a folder or hub
-    name of a supported encoder or one-label classifier; `method`, a preset name or a `Method` (default: that of a lateint
-    checkpoint, `cosine` for an encoder, `prettr` for a classifier; another method over a lateint checkpoint uses its
+    name of a supported encoder or one-label classifier, with an existing folder before any other meaning of a name;
+    `method`, a preset name or a `Method` (default: that of a lateint checkpoint, `cosine` for an encoder, `prettr` for a classifier; another method over a lateint checkpoint uses its
     encoder and all other weights that fit, and initialises the rest); `offline_layers` replaces the method's L,
     `query_max_length` and `doc_max_length` its lengths in tokens, `compressor` its compressor: a part, text such as
     "bottleneck:width=128" (untrained weights), or "none"; `device`, a torch device; `dtype` of the weights (default
@@ -57,18 +57,18 @@ def load_model(
     """
     _set_threads(threads)
     overrides = MethodOverrides(offline_layers, query_max_length, doc_max_length, compressor)
-    name_or_path, packaged = shipped(name_or_path)
-    folder = packaged or locate(name_or_path)
+    name, packaged = shipped(name_or_path)
+    folder = packaged or locate(name)
     chosen = _dtype(dtype)
     wanted = preset(method) if isinstance(method, str) else method
     if isinstance(folder, Path) and (folder / CONFIG).is_file():
         as_saved = replace(overrides, offline_layers=None, compressor=None)
-        model, source = _load_checkpoint(folder, str(name_or_path), as_saved, chosen)
+        model, source = _load_checkpoint(folder, name, as_saved, chosen)
         if wanted is not None or offline_layers is not None or compressor is not None:
             model = rebase(model, source, wanted, overrides)
     else:
         backbone, texts, final_method = pretrained(folder, wanted, overrides, chosen)
-        model = Model(backbone, texts, final_method, str(name_or_path)).to(chosen)
+        model = Model(backbone, texts, final_method, name).to(chosen)
     return model.to(device) if device is not None else model
 
 
@@ -125,10 +125,10 @@ def _load_tensors(model: Model, kept: Mapping[str, Tensor], file: Path) -> None:
 
 def base_of(name_or_path: str | os.PathLike[str]) -> str:
     """Return the name of a delta checkpoint's base; for any other model, its own name."""
-    name_or_path, packaged = shipped(name_or_path)
-    folder = packaged or Path(name_or_path)
+    name, packaged = shipped(name_or_path)
+    folder = packaged or Path(name)
     base = _read_config(folder).base if (folder / CONFIG).is_file() else None
-    return base or str(name_or_path)
+    return base or name
 
 
 @dataclass(frozen=True, slots=True)

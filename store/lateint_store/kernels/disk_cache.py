@@ -1,0 +1,109 @@
+"""numba's cache of machine code on disk, used only where it is whole: a problem with it costs time, never a result.
+
+numba reads a cached file without a check: an empty one raises EOFError, an altered one runs as it is. Here each file ends
+with its digest, and files of other users are not read. If anything goes wrong, the kernel is compiled without the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from numba.core import caching as untyped
+
+caching: Any = untyped
+_DIGEST_BYTES = 32
+_SUFFIX = "-checked"  # in file names, which keeps them apart from files that end without a digest
+_named: set[str] = set()  # folders that a warning has named
+
+
+class CacheProblem(Exception):
+    """A cached file that must not be used."""
+
+
+class KernelCache(caching.FunctionCache):  # type: ignore[misc]  # numba has no types
+    """The cache of one kernel. Its methods never raise."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        stamp = self._impl.locator.get_source_stamp()
+        self._cache_file = _CheckedFile(self.cache_path, self._impl.filename_base + _SUFFIX, stamp)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the machine code for a signature; None if there is none, or it cannot be used."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # whatever numba raises, the kernel can be compiled
+            self._name_folder(error)
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep machine code, in place of damaged files if there are any."""
+        try:
+            try:
+                super().save_overload(sig, data)
+            except CacheProblem:
+                self.flush()
+                super().save_overload(sig, data)
+        except Exception as error:  # as above
+            self._name_folder(error)
+
+    def _name_folder(self, error: Exception) -> None:
+        """Say once which folder is not used. A later problem with the same folder has the same cause."""
+        folder = str(self.cache_path)
+        if folder not in _named:
+            _named.add(folder)
+            reason = str(error) or type(error).__name__
+            warnings.warn(
+                f"kernels are compiled without their cache in {folder} ({reason}): each process takes some seconds longer; "
+                "empty this folder, or set NUMBA_CACHE_DIR to another one",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+class _CheckedFile(caching.IndexDataCacheFile):  # type: ignore[misc]  # numba has no types
+    """Index and data files of a kernel, each followed by its digest, which unpickling ignores."""
+
+    def _load_index(self) -> Any:
+        if Path(self._index_path).exists():
+            _check(Path(self._index_path))
+        return super()._load_index()
+
+    def _load_data(self, name: str) -> Any:
+        _check(Path(self._data_path(name)))
+        return super()._load_data(name)
+
+    @contextmanager
+    def _open_for_write(self, filepath: str) -> Iterator[io.BytesIO]:
+        content = io.BytesIO()
+        yield content
+        with super()._open_for_write(filepath) as file:
+            file.write(content.getvalue() + _digest(content.getvalue()))
+
+
+def keep_on_disk(function: Any) -> None:
+    """Give a compiled function a cache on disk, if there is a folder for it."""
+    try:
+        function._cache = KernelCache(function.py_func)
+    except (RuntimeError, OSError):  # numba finds no folder for its cache
+        return
+
+
+def _check(path: Path) -> None:
+    """Raise CacheProblem for a file of another user, or one that does not end with its digest."""
+    owner, content = path.stat().st_uid, path.read_bytes()
+    if owner not in (0, os.geteuid()):
+        raise CacheProblem(f"{path.name} belongs to another user")
+    if _digest(content[:-_DIGEST_BYTES]) != content[-_DIGEST_BYTES:]:
+        raise CacheProblem(f"{path.name} is damaged")
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
