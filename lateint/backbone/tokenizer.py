@@ -25,6 +25,12 @@ from lateint.methods.method import Layout
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+PROBES = (
+    "The quick brown fox jumps over 13 lazy dogs.",
+    "naïve café №5 — 東京タワー, Ελλάδα, привет! 🦊",
+    "def f(x):\n\treturn x**2  # e\u0301 vs \u00e9",
+)
+"""Fixed texts, whose token ids and arrays are compared."""
 _RULES = ("normalizer", "pre_tokenizer", "model", "added_tokens")  # of a tokenizer.json; the rest moves no token id
 _CHARACTERS_PER_TOKEN = 250  # texts are cut to max_length times this before tokenising; no real token is as long
 
@@ -87,9 +93,16 @@ class TextEncoder:
         canonical = json.dumps(_stated({name: parts[name] for name in _RULES}), sort_keys=True)
         return hashlib.blake2b(canonical.encode(), digest_size=32).hexdigest()
 
-    def save(self, folder: Path) -> None:
-        """Write the tokenizer files of transformers to a folder."""
-        self._source.save_pretrained(folder)
+    @property
+    def behaviour(self) -> str:
+        """Digest of vocabulary, templates, padding and the token ids of fixed texts; equal for every version of a library."""
+        templates = {name: [t.before, t.after, t.segment] for name, t in sorted(self.templates.items())}
+        facts = [self._ids(PROBES), self.pad, templates, sorted(self.raw.get_vocab().items())]
+        return hashlib.blake2b(json.dumps(facts).encode(), digest_size=32).hexdigest()
+
+    def save(self, folder: Path) -> set[str]:
+        """Write the tokenizer files of transformers to a folder. Returns: their names."""
+        return {Path(name).name for name in self._source.save_pretrained(folder) if Path(name).is_file()}
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         with clear_panics():

@@ -7,10 +7,11 @@ from typing import TypedDict
 
 import numpy as np
 
+from lateint.backbone.tokenizer import PROBES
 from lateint.errors import StoreMismatch
 from lateint.indexing.chunks import COUNT, COUNT_SPEC
 from lateint.indexing.codecs import array_spec
-from lateint.indexing.fingerprint import PROBES, changed, fingerprint, head_digest
+from lateint.indexing.fingerprint import changed, fingerprint, head_digest
 from lateint.model.digests import digest_json
 from lateint.model.document import Document
 from lateint.model.model import Model
@@ -46,8 +47,9 @@ def canary(model: Model) -> dict[str, list[float]]:
     for entry in model.encode(_tokens(model, PROBES), exact=True):
         for name, array in entry.items():
             numbers.setdefault(name, []).extend(_project(np.atleast_2d(array)[:_CANARY_ROWS]))
-    long_text = " ".join(PROBES * (1 + model.method.document.max_length // _TOKENS_OF_PROBES))
-    for name, array in model.encode(_tokens(model, [long_text]), exact=True)[0].items():
+    length = min(model.method.document.max_length, model.backbone.max_positions)
+    (tokens,) = _tokens(model, [" ".join(PROBES * (1 + length // _TOKENS_OF_PROBES))])
+    for name, array in model.encode([tokens[:length]], exact=True)[0].items():
         matrix = np.atleast_2d(array)
         numbers[name + LONG] = _project(matrix[np.linspace(0, len(matrix) - 1, _CANARY_ROWS).astype(int)])
     return numbers

@@ -7,16 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from torch import Tensor
 
+from lateint.backbone.tokenizer import PROBES
 from lateint.model.digests import digest_json, digest_tensors
 from lateint.model.document import Document
 from lateint.model.model import Model
-
-PROBES = (
-    "The quick brown fox jumps over 13 lazy dogs.",
-    "naïve café №5 — 東京タワー, Ελλάδα, привет! 🦊",
-    "def f(x):\n\treturn x**2  # e\u0301 vs \u00e9",
-)
-"""Fixed texts, whose token ids and arrays are compared."""
 
 ADDED = frozenset({"token_rules", "states.configuration", "states.compressor", "vector.configuration"})
 """Facts that stores of earlier versions do not hold. Such a store is judged by the facts that it holds."""

@@ -10,14 +10,11 @@ import hashlib
 import io
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from numba.core import caching as untyped
-
-caching: Any = untyped
 _DIGEST_BYTES = 32
 _SUFFIX = "-checked"  # in file names, which keeps them apart from files that end without a digest
 _named: set[str] = set()  # folders that a warning has named
@@ -27,18 +24,15 @@ class CacheProblem(Exception):
     """A cached file that must not be used."""
 
 
-class KernelCache(caching.FunctionCache):  # type: ignore[misc]  # numba has no types
-    """The cache of one kernel. Its methods never raise."""
+class _Kernels:
+    """What a cache of one kernel does otherwise than numba's: its methods never raise."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__(function)
-        stamp = self._impl.locator.get_source_stamp()
-        self._cache_file = _CheckedFile(self.cache_path, self._impl.filename_base + _SUFFIX, stamp)
+    cache_path: str
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the machine code for a signature; None if there is none, or it cannot be used."""
         try:
-            return super().load_overload(sig, target_context)
+            return super().load_overload(sig, target_context)  # type: ignore[misc]
         except Exception as error:  # whatever numba raises, the kernel can be compiled
             self._name_folder(error)
             return None
@@ -47,10 +41,10 @@ class KernelCache(caching.FunctionCache):  # type: ignore[misc]  # numba has no 
         """Keep machine code, in place of damaged files if there are any."""
         try:
             try:
-                super().save_overload(sig, data)
+                super().save_overload(sig, data)  # type: ignore[misc]
             except CacheProblem:
-                self.flush()
-                super().save_overload(sig, data)
+                super().flush()  # type: ignore[misc]
+                super().save_overload(sig, data)  # type: ignore[misc]
         except Exception as error:  # as above
             self._name_folder(error)
 
@@ -68,32 +62,41 @@ class KernelCache(caching.FunctionCache):  # type: ignore[misc]  # numba has no 
             )
 
 
-class _CheckedFile(caching.IndexDataCacheFile):  # type: ignore[misc]  # numba has no types
-    """Index and data files of a kernel, each followed by its digest, which unpickling ignores."""
+class _Files:
+    """What index and data files of a kernel do otherwise: each is followed by its digest, which unpickling ignores."""
+
+    _index_path: str
 
     def _load_index(self) -> Any:
         if Path(self._index_path).exists():
             _check(Path(self._index_path))
-        return super()._load_index()
+        return super()._load_index()  # type: ignore[misc]
 
     def _load_data(self, name: str) -> Any:
-        _check(Path(self._data_path(name)))
-        return super()._load_data(name)
+        _check(Path(self._index_path).with_name(name))
+        return super()._load_data(name)  # type: ignore[misc]
 
     @contextmanager
     def _open_for_write(self, filepath: str) -> Iterator[io.BytesIO]:
         content = io.BytesIO()
         yield content
-        with super()._open_for_write(filepath) as file:
+        with super()._open_for_write(filepath) as file:  # type: ignore[misc]
             file.write(content.getvalue() + _digest(content.getvalue()))
 
 
 def keep_on_disk(function: Any) -> None:
     """Give a compiled function a cache on disk, if there is a folder for it."""
+    from numba.core.caching import FunctionCache, IndexDataCacheFile
+
     try:
-        function._cache = KernelCache(function.py_func)
+        kept: Any = type("KernelCache", (_Kernels, FunctionCache), {})(function.py_func)
     except (RuntimeError, OSError):  # numba finds no folder for its cache
         return
+    implementation = kept._impl
+    file: Any = type("CheckedFile", (_Files, IndexDataCacheFile), {})
+    name, stamp = implementation.filename_base + _SUFFIX, implementation.locator.get_source_stamp()
+    kept._cache_file = file(kept.cache_path, name, stamp)
+    function._cache = kept
 
 
 def _check(path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import numba
 import numpy as np
 import pytest
+from numba.core import caching
 
 from lateint_store.kernels import disk_cache, dispatch
 from lateint_store.kernels.compiled import compiled, compiles
@@ -32,7 +33,7 @@ def test_without_a_place_for_the_cache_it_compiles(monkeypatch):
     def no_locator(self, function):
         raise RuntimeError("cannot cache function: no locator available")
 
-    monkeypatch.setattr(disk_cache.KernelCache, "__init__", no_locator)
+    monkeypatch.setattr(caching.FunctionCache, "__init__", no_locator)
 
     def thrice(x):
         return 3 * x
@@ -106,7 +107,7 @@ def test_a_full_disk_costs_no_result(cache_folder, monkeypatch):
     def full(self, path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(disk_cache.caching.IndexDataCacheFile, "_open_for_write", full)
+    monkeypatch.setattr(caching.IndexDataCacheFile, "_open_for_write", full)
     with pytest.warns(RuntimeWarning, match="No space left on device"):
         fresh()
     fresh()  # no second warning: pytest makes warnings errors
