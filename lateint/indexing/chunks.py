@@ -57,8 +57,11 @@ class Chunks:
 
     @classmethod
     def parse(cls, text: str) -> Chunks:
-        """Read the recorded form, the inverse of `str`."""
-        return cls(*map(int, text.split("/")))
+        """Read the recorded form, the inverse of `str`. Raises: InputError."""
+        numbers = text.split("/") if isinstance(text, str) else []
+        if not 2 <= len(numbers) <= 3 or not all(number.isascii() and number.isdecimal() for number in numbers):
+            raise InputError(f"chunks {text!r}; expected length/overlap or length/overlap/limit")
+        return cls(*(int(number[:12]) for number in numbers))
 
 
 def chunk_id(doc_id: str, k: int) -> str:

@@ -128,12 +128,18 @@ def _shape(spec: ArraySpec) -> str:
     return f"{spec.dtype}, {spec.columns} per {'document' if spec.rows == 'one' else 'token'}"
 
 
+def _numbers(recorded: object) -> Array:
+    """Return recorded numbers as an array; an empty one for anything else."""
+    is_list = isinstance(recorded, list) and all(isinstance(number, int | float) for number in recorded)
+    return np.array(recorded if is_list else [], np.float64)
+
+
 def _check_canary(model: Model, store: Store, arrays: Sequence[str]) -> None:
     stored = store.manifest.canary or {}
     now = canary(model)
     limit = _TOLERANCE[str(next(model.parameters()).dtype).removeprefix("torch.")]
     for name in (*arrays, *(name + LONG for name in arrays if name + LONG in stored)):
-        expected, found = np.array(stored.get(name, [])), np.array(now.get(name, []))
+        expected, found = _numbers(stored.get(name)), np.array(now.get(name, []))
         same = expected.shape == found.shape  # `not (... <= ...)` below also rejects NaN
         if not (same and np.abs(expected - found).max() <= limit * np.abs(expected).max()):
             raise StoreMismatch(

@@ -29,7 +29,10 @@ class Store(lateint_store.Store):
     def chunks(self) -> Chunks | None:
         """How documents were cut into entries `id#k`; None if each entry is a whole document."""
         recorded = self.manifest.fingerprint.get(COUNT)
-        return None if recorded is None else Chunks.parse(recorded)
+        try:
+            return None if recorded is None else Chunks.parse(recorded)
+        except InputError as error:
+            raise DamagedStore(str(self.path), f"its fingerprint records {error}") from error
 
     def first_id(self, doc_id: str) -> str:
         """Return the id of a document's first entry."""
@@ -136,7 +139,10 @@ def recorded_model(
     name = recorded.get("name")
     if not isinstance(name, str):
         raise StoreMismatch(f"{store.path} does not record which model made it; name one with --model or model=")
-    method = Method.from_json(recorded["method"])
+    try:
+        method = Method.from_json(recorded.get("method", {}))
+    except InputError as error:
+        raise StoreMismatch(f"{store.path} records a method that this version does not have: {error}") from error
     checkpoint = bool(recorded.get("checkpoint"))
     if checkpoint:  # a store records a shipped checkpoint by its bare name, and any folder by its path
         name = FORMER_NAMES.get(name, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -20,6 +21,8 @@ WINDOW = 512
 DOCUMENTS_PER_SHARD = 1_000_000
 MAP_SIZE = 64 << 30
 MAX_ARRAYS = 64
+MAX_BYTES, MAX_MAP = 1 << 62, 1 << 46  # a process has 2**47 bytes of address space
+_SHARD_FOLDER, _UUID = re.compile("shard-[0-9]{1,9}"), re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,14 @@ class ShardFile:
     bytes: int = 0
     structure_digest: str = ""
     file_digest: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.folder, str) or not _SHARD_FOLDER.fullmatch(self.folder):
+            raise InputError(f"shard folder {self.folder!r}; expected shard-<number>")
+        _check_whole("bytes of a shard", self.bytes, 0, MAX_BYTES)
+        for name in ("structure_digest", "file_digest"):
+            if not isinstance(getattr(self, name), str):
+                raise InputError(f"{name} {getattr(self, name)!r} of a shard; expected text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +73,27 @@ class Manifest:
         for name in self.specs:
             if not name.isidentifier():
                 raise InputError(f"array name {name!r} is not an identifier; expected a name such as 'states'")
-        for name in ("window", "documents_per_shard", "map_size"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)!r} is not a positive whole number")
-        if self.shard is not None and not 0 <= self.shard[0] < self.shard[1]:
-            raise InputError(f"shard {self.shard[0]}/{self.shard[1]} is not i/n with 0 <= i < n")
+        for name, most in (("window", MAX_BYTES), ("documents_per_shard", MAX_BYTES), ("map_size", MAX_MAP)):
+            _check_whole(name, getattr(self, name), 1, most)
+        if self.shard is not None:
+            for number in self.shard:
+                _check_whole("shard", number, 0, MAX_BYTES)
+            if len(self.shard) != 2 or self.shard[0] >= self.shard[1]:
+                raise InputError(f"shard {'/'.join(map(str, self.shard))} is not i/n with 0 <= i < n")
+        self._check_types()
+
+    def _check_types(self) -> None:
+        """Check the values that only a file can have wrong. Raises: InputError."""
+        if not isinstance(self.uuid, str) or not _UUID.fullmatch(self.uuid):
+            raise InputError(f"uuid {self.uuid!r}; expected 32 hexadecimal digits")
+        for name in ("model", "fingerprint", "head", "versions", "canary"):
+            held = getattr(self, name)
+            if not isinstance(held, Mapping) and not (name == "canary" and held is None):
+                raise InputError(f"{name} is {held!r}; expected an object")
+        if not isinstance(self.sealed, bool):
+            raise InputError(f"sealed is {self.sealed!r}; expected true or false")
+        if not isinstance(self.content_digest, str | None):
+            raise InputError(f"content_digest is {self.content_digest!r}; expected text or null")
 
     @property
     def arrays(self) -> tuple[str, ...]:
@@ -100,9 +127,18 @@ class Manifest:
         """The inverse of `to_json`."""
         known = {entry.name: data[entry.name] for entry in fields(cls)}
         known["specs"] = {name: Pipeline.from_json(spec) for name, spec in data["specs"].items()}
-        known["shard"] = tuple(data["shard"]) if data["shard"] else None
+        known["shard"] = None if data["shard"] is None else tuple(data["shard"])
+        if not isinstance(data["shards"], list) or not data["shards"]:
+            raise InputError(f"shards is {data['shards']!r}; expected a list of at least one shard")
         known["shards"] = tuple(ShardFile(**shard) for shard in data["shards"])
         return cls(**known)
+
+
+def _check_whole(name: str, value: object, least: int, most: int) -> None:
+    """Raise InputError unless a value is a whole number of least..most."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        kind = "positive whole number" if least else "whole number of at least 0"
+        raise InputError(f"{name}={value!r} is not a {kind} up to {most}")
 
 
 def write_manifest(store: Path, manifest: Manifest) -> None:
