@@ -140,7 +140,7 @@ def recorded_model(
     if not isinstance(name, str):
         raise StoreMismatch(f"{store.path} does not record which model made it; name one with --model or model=")
     try:
-        method = Method.from_json(recorded.get("method", {}))
+        method = Method.from_json(recorded.get("method") or {})
     except InputError as error:
         raise StoreMismatch(f"{store.path} records a method that this version does not have: {error}") from error
     checkpoint = bool(recorded.get("checkpoint"))

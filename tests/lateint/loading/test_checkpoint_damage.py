@@ -193,12 +193,13 @@ def test_odd_values_under_a_right_digest_raise_typed_errors_alone(saved, tmp_pat
     sound = json.loads((folder / "lateint.json").read_text())
     rng = np.random.default_rng(5)
     every = list(places(sound))
-    for index in rng.choice(len(every), 40, replace=False):
+    chosen = [(every[index], ODD[int(rng.integers(len(ODD)))]) for index in rng.choice(len(every), 40, replace=False)]
+    for path, odd in [*chosen, (("method", "document", "segment"), -1)]:
         data = copy.deepcopy(sound)
         inside = data
-        for key in every[index][:-1]:
+        for key in path[:-1]:
             inside = inside[key]
-        inside[every[index][-1]] = ODD[int(rng.integers(len(ODD)))]
+        inside[path[-1]] = odd
         rewrite(folder, **data)
         with contextlib.suppress(LateintError):
             scores(load_model(folder))

@@ -10,7 +10,7 @@ import pytest
 from lateint.errors import DamagedStore, InputError, ModelError, StoreMismatch
 from lateint.indexing.build import build_store, store_layout
 from lateint.indexing.chunks import Chunks
-from lateint.indexing.store import Store, open_store
+from lateint.indexing.store import Store, open_store, recorded_model
 from lateint.loading.load import load_model
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
@@ -106,3 +106,28 @@ def test_a_document_without_a_token_is_refused_by_its_id_and_punctuation_alone_h
         stored = engine.scores(Ranker(model, store).rank(QUERY, ["0", "1", "2"]))
         assert stored["1"] == pytest.approx(Ranker(model, store).rank(QUERY, ["1"])[0].score, abs=1e-4)
     assert engine.scores(Ranker(model).rank(QUERY, documents=["river", ". ,", "!"])) == pytest.approx(stored, abs=1e-4)
+
+
+@pytest.mark.parametrize("odd", [5, "", "20", "20/x", "20/6/1/2", "20/30", ["20"]])
+def test_odd_chunks_in_a_manifest_are_damage(tmp_path, odd):
+    model = engine.model("mice")
+    through, about = store_layout(model, None, Chunks(20))
+    about["fingerprint"]["chunks"] = odd
+    with (
+        create_store(tmp_path / "s", through, kind=Store, **about) as store,
+        pytest.raises(DamagedStore, match="records chunks"),
+    ):
+        Ranker(model, store)
+
+
+@pytest.mark.parametrize("odd", [None, 5, {}, {"name": "mice"}, {"head": []}])
+def test_an_odd_method_or_canary_in_a_manifest_is_a_mismatch(tmp_path, odd):
+    model = engine.model("mice")
+    through, about = store_layout(model, None, None)
+    about["model"]["method"] = odd
+    about["canary"]["states"] = odd
+    with create_store(tmp_path / "s", through, kind=Store, **about) as store:
+        with pytest.raises(StoreMismatch, match="records a method that this version does not have"):
+            recorded_model(store)
+        with pytest.raises(StoreMismatch, match="no longer computes the states"):
+            Ranker(model, store)
