@@ -34,7 +34,7 @@ class _Kernels:
         try:
             return super().load_overload(sig, target_context)  # type: ignore[misc]
         except Exception as error:  # whatever numba raises, the kernel can be compiled
-            self._name_folder(error)
+            _name_folder(self.cache_path, error)
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -46,20 +46,7 @@ class _Kernels:
                 super().flush()  # type: ignore[misc]
                 super().save_overload(sig, data)  # type: ignore[misc]
         except Exception as error:  # as above
-            self._name_folder(error)
-
-    def _name_folder(self, error: Exception) -> None:
-        """Say once which folder is not used. A later problem with the same folder has the same cause."""
-        folder = str(self.cache_path)
-        if folder not in _named:
-            _named.add(folder)
-            reason = str(error) or type(error).__name__
-            warnings.warn(
-                f"kernels are compiled without their cache in {folder} ({reason}): each process takes some seconds longer; "
-                "empty this folder, or set NUMBA_CACHE_DIR to another one",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            _name_folder(self.cache_path, error)
 
 
 class _Files:
@@ -90,13 +77,30 @@ def keep_on_disk(function: Any) -> None:
 
     try:
         kept: Any = type("KernelCache", (_Kernels, FunctionCache), {})(function.py_func)
-    except (RuntimeError, OSError):  # numba finds no folder for its cache
+    except (RuntimeError, OSError) as error:  # numba finds no folder that it can write
+        _name_folder(str(Path(function.py_func.__code__.co_filename).parent), error)
         return
     implementation = kept._impl
     file: Any = type("CheckedFile", (_Files, IndexDataCacheFile), {})
     name, stamp = implementation.filename_base + _SUFFIX, implementation.locator.get_source_stamp()
     kept._cache_file = file(kept.cache_path, name, stamp)
     function._cache = kept
+
+
+def _name_folder(folder: str, error: Exception) -> None:
+    """Say once which folder is not used: the one that the user chose, else that of the kernel."""
+    from numba import config
+
+    folder = config.CACHE_DIR or folder  # type: ignore[attr-defined]
+    if folder not in _named:
+        _named.add(folder)
+        reason = str(error) or type(error).__name__
+        warnings.warn(
+            f"kernels are compiled without their cache in {folder} ({reason}): each process takes some seconds longer; "
+            "empty this folder, or set NUMBA_CACHE_DIR to another one",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def _check(path: Path) -> None:
