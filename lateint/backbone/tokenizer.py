@@ -6,8 +6,12 @@ the wrong length. Here the raw tokenizer is configured once, and this module add
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -21,6 +25,13 @@ from lateint.methods.method import Layout
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+PROBES = (
+    "The quick brown fox jumps over 13 lazy dogs.",
+    "naïve café №5 — 東京タワー, Ελλάδα, привет! 🦊",
+    "def f(x):\n\treturn x**2  # e\u0301 vs \u00e9",
+)
+"""Fixed texts, whose token ids and arrays are compared."""
+_RULES = ("normalizer", "pre_tokenizer", "model", "added_tokens")  # of a tokenizer.json; the rest moves no token id
 _CHARACTERS_PER_TOKEN = 250  # texts are cut to max_length times this before tokenising; no real token is as long
 
 
@@ -72,12 +83,30 @@ class TextEncoder:
         self.pad = cast("int", tokenizer.pad_token_id) if tokenizer.pad_token_id is not None else 0
         self.templates = _templates(tokenizer, self._ids(["a"])[0], self._ids(["b"])[0])
 
-    def save(self, folder: Path) -> None:
-        """Write the tokenizer files of transformers to a folder."""
-        self._source.save_pretrained(folder)
+    @cached_property
+    def rules(self) -> str:
+        """Digest of every rule that turns a text into token ids: normaliser, pre-tokeniser, model, vocabulary, added tokens.
+
+        It covers what the tokenizer's file means, not how it is written: neither the order of keys nor a decoder counts.
+        """
+        parts = json.loads(self.raw.to_str())
+        canonical = json.dumps(_stated({name: parts[name] for name in _RULES}), sort_keys=True)
+        return hashlib.blake2b(canonical.encode(), digest_size=32).hexdigest()
+
+    @property
+    def behaviour(self) -> str:
+        """Digest of vocabulary, templates, padding and the token ids of fixed texts; equal for every version of a library."""
+        templates = {name: [t.before, t.after, t.segment] for name, t in sorted(self.templates.items())}
+        facts = [self._ids(PROBES), self.pad, templates, sorted(self.raw.get_vocab().items())]
+        return hashlib.blake2b(json.dumps(facts).encode(), digest_size=32).hexdigest()
+
+    def save(self, folder: Path) -> set[str]:
+        """Write the tokenizer files of transformers to a folder. Returns: their names."""
+        return {Path(name).name for name in self._source.save_pretrained(folder) if Path(name).is_file()}
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self.raw.encode_batch(list(texts), add_special_tokens=False)]
+        with clear_panics():
+            return [encoding.ids for encoding in self.raw.encode_batch(list(texts), add_special_tokens=False)]
 
     def token_id(self, token: str) -> int:
         """Return the id of a token such as `[MASK]`. Raises: ModelError if it is not in the vocabulary."""
@@ -127,6 +156,17 @@ class TextEncoder:
         return self.templates[layout.template].segment if layout.segment is None else layout.segment
 
 
+@contextmanager
+def clear_panics() -> Iterator[None]:
+    """Turn a panic of the tokenizers library, which is no `Exception`, into a typed error. Raises: ModelError."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # the class cannot be imported
+            raise
+        raise ModelError(f"the tokenizer failed inside its library: {error}; its file is damaged, save it again") from error
+
+
 def pad_batch(rows: Sequence[Sequence[int]], pad: int, segment: int, start: int) -> TokenBatch:
     """Pad lists of token ids on the right with `pad`. Positions count from `start`; all tokens have one `segment`."""
     longest = max(map(len, rows))
@@ -138,6 +178,13 @@ def pad_batch(rows: Sequence[Sequence[int]], pad: int, segment: int, start: int)
     mask = None if int(lengths.min()) == longest else columns[None, :] < lengths[:, None]
     segments = torch.full((len(rows), longest), segment, dtype=torch.int64)
     return TokenBatch(torch.from_numpy(ids), segments, (columns + start).expand(len(rows), -1), mask)
+
+
+def _stated(value: object) -> object:
+    """Drop settings that are null or false, so that a later library with further settings gives the same value."""
+    if isinstance(value, dict):
+        return {name: _stated(one) for name, one in value.items() if one is not None and one is not False}
+    return [_stated(one) for one in value] if isinstance(value, list) else value
 
 
 def _checked(text: str, index: int) -> str:

@@ -80,7 +80,9 @@ def run(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
+        if isinstance(error.__cause__, EOFError):  # click takes it for an interruption; it is a damaged file
+            raise error.__cause__ from None
         click.echo("lateint: interrupted; committed work is kept, the same command continues", err=True)
         return 130
     except BrokenPipeError:

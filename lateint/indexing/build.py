@@ -13,21 +13,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
-from lateint.errors import DuplicateDocument, InputError, StoreMismatch
+from lateint.errors import DuplicateDocument, InputError, StoreMismatch, StoreNotFound
 from lateint.indexing import chunks as chunking
 from lateint.indexing.chunks import Chunks
 from lateint.indexing.codecs import pipelines
 from lateint.indexing.compatibility import ModelRecord, describe
 from lateint.indexing.encoding import EMPTY_WINDOW, EncodedWindow, TokenisedWindow, encode_tokens, tokenise_window
+from lateint.indexing.fingerprint import ADDED
 from lateint.indexing.progress import BuildProgress, ProgressLike, Reporter, reporter
 from lateint.indexing.store import Store
 from lateint.indexing.threads import prefetch
 from lateint.methods.registry import Part, part
 from lateint.model.document import Document
 from lateint.model.model import Model
-from lateint_store import ArraySpec, Pipeline, create_store
-from lateint_store.format.manifest import MAP_SIZE
+from lateint_store import Pipeline, create_store
+from lateint_store.format.manifest import MAP_SIZE, read_manifest
 
 WINDOW = 512
 _CHUNKED_WINDOW = 64  # a long document has many chunks, and a whole window is in memory
@@ -60,6 +62,7 @@ def build_store(
     through, about = store_layout(model, codecs, chunks)
     if window is None:
         window = WINDOW if chunks is None else _CHUNKED_WINDOW
+    about["fingerprint"] = _as_begun(path, about["fingerprint"])
     mapped = MAP_SIZE if map_size is None else map_size
     store = create_store(path, through, kind=Store, **about, window=window, shard=shard, map_size=mapped)
     try:
@@ -81,9 +84,18 @@ def store_layout(
     through, about = pipelines(model, codecs), describe(model)
     if chunks is not None:
         chunking.check_fits(chunks, model)
-        through[chunking.COUNT] = Pipeline(ArraySpec("int64", 1, rows="one"), (part("cast", dtype="uint32"),))
+        through[chunking.COUNT] = Pipeline(chunking.COUNT_SPEC, (part("cast", dtype="uint32"),))
         about["fingerprint"][chunking.COUNT] = str(chunks)
     return through, about
+
+
+def _as_begun(path: str | os.PathLike[str], facts: dict[str, str]) -> dict[str, str]:
+    """Leave out the facts that a store which an earlier version began does not hold, so that its build continues."""
+    try:
+        begun = read_manifest(Path(path)).fingerprint
+    except StoreNotFound:
+        return facts
+    return {name: fact for name, fact in facts.items() if name in begun or name not in ADDED}
 
 
 def _documents(documents: Iterable[Document | str]) -> Iterator[Document]:

@@ -22,10 +22,11 @@ def pipelines(model: Model, codecs: Mapping[str, tuple[Part, ...]] | None = None
     chosen |= dict(codecs or {})
     if extra := sorted(set(codecs or {}) - set(model.arrays)):
         raise InputError(f"codecs for array {extra[0]!r}, but method {model.method.name!r} stores {', '.join(model.arrays)}")
-    return {name: Pipeline(_spec(model, name), chosen.get(name, ())) for name in model.arrays}
+    return {name: Pipeline(array_spec(model, name), chosen.get(name, ())) for name in model.arrays}
 
 
-def _spec(model: Model, name: str) -> ArraySpec:
+def array_spec(model: Model, name: str) -> ArraySpec:
+    """Return dtype and shape of an array that the model computes."""
     if name == "token_ids":
         return ArraySpec("int64", None)
     if name == "states" and model.quantizer is not None:

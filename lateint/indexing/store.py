@@ -27,7 +27,7 @@ class Store(lateint_store.Store):
     @property
     def chunks(self) -> Chunks | None:
         """How documents were cut into entries `id#k`; None if each entry is a whole document."""
-        return recorded_chunks(self.manifest)
+        return recorded_chunks(self.path, self.manifest)
 
     @contextmanager
     def view(self) -> Iterator[DocumentView]:
@@ -126,17 +126,22 @@ def recorded_model(
     Raises: StoreMismatch if the store records no model; ModelError if the model is not found.
     """
     from lateint.loading.load import load_model
-    from lateint.loading.shipped import FORMER_NAMES
+    from lateint.loading.shipped import FORMER_NAMES, shipped_folder
     from lateint.methods.method import Method
 
     recorded = dict(store.manifest.model)
     name = recorded.get("name")
     if not isinstance(name, str):
         raise StoreMismatch(f"{store.path} does not record which model made it; name one with --model or model=")
-    method = Method.from_json(recorded["method"])
+    try:
+        method = Method.from_json(recorded.get("method") or {})
+    except InputError as error:
+        raise StoreMismatch(f"{store.path} records a method that this version does not have: {error}") from error
     checkpoint = bool(recorded.get("checkpoint"))
+    if checkpoint:  # a store records a shipped checkpoint by its bare name, and any folder by its path
+        name = FORMER_NAMES.get(name, name)
     return load_model(
-        FORMER_NAMES.get(name, name) if checkpoint else name,
+        (shipped_folder(name) if checkpoint else None) or name,
         None if checkpoint else method,
         device=device,
         query_max_length=method.query.max_length,

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
 
 import lateint_store
-from lateint.indexing.chunks import COUNT, Chunks, chunk_id
-from lateint_store import Manifest
+from lateint.errors import DamagedStore, InputError
+from lateint.indexing.chunks import COUNT, MAX_CHUNKS, Chunks, chunk_id
+from lateint_store import Fetched, Manifest
 
 
-def recorded_chunks(manifest: Manifest) -> Chunks | None:
-    """How documents were cut into entries `id#k`; None if each entry is a whole document."""
+def recorded_chunks(path: Path, manifest: Manifest) -> Chunks | None:
+    """How documents were cut into entries `id#k`; None if each entry is a whole document. Raises: DamagedStore."""
     recorded = manifest.fingerprint.get(COUNT)
-    return None if recorded is None else Chunks.parse(recorded)
+    try:
+        return None if recorded is None else Chunks.parse(recorded)
+    except InputError as error:
+        raise DamagedStore(str(path), f"its fingerprint records {error}") from error
 
 
 def entry_ids(chunks: Chunks | None, sizes: Mapping[str, int]) -> list[str]:
@@ -26,7 +33,7 @@ class DocumentView(lateint_store.View):
     @property
     def chunks(self) -> Chunks | None:
         """How documents were cut into entries `id#k`; None if each entry is a whole document."""
-        return recorded_chunks(self.manifest)
+        return recorded_chunks(self.path, self.manifest)
 
     def sizes(self, ids: Sequence[str]) -> tuple[dict[str, int], int]:
         """Return the number of entries of each document that the store holds, and the bytes read to find it.
@@ -38,8 +45,18 @@ class DocumentView(lateint_store.View):
             counts = [1] * len(raw)
         else:
             raw = self.fetch([chunk_id(doc_id, 0) for doc_id in ids], arrays=(COUNT,), missing="skip")
-            counts = self.decode(raw)[COUNT].values.reshape(-1).tolist()
+            counts = self._chunk_counts(raw)
         return {ids[int(index)]: n for index, n in zip(raw.positions.tolist(), counts, strict=True)}, raw.bytes_read
+
+    def _chunk_counts(self, raw: Fetched) -> list[int]:
+        """Return the number of chunks of each document. Raises: DamagedStore for a number that no document has."""
+        counts = self.decode(raw)[COUNT].values.reshape(-1)
+        wrong = np.flatnonzero((counts < 1) | (counts > MAX_CHUNKS))
+        if len(wrong):
+            reason = f"it records {counts[wrong[0]]} chunks; expected 1 to {MAX_CHUNKS}"
+            raise DamagedStore(str(self.path), reason, doc_id=raw.ids[wrong[0]])
+        found: list[int] = counts.tolist()
+        return found
 
     def entry_ids(self, sizes: Mapping[str, int]) -> list[str]:
         """Return the ids of all entries of documents with known sizes, document by document."""

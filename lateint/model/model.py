@@ -161,8 +161,14 @@ class Model(nn.Module):
         return [Query(each, text_mask, None if vectors is None else vectors[i]) for i, each in enumerate(own)]
 
     def document_tokens(self, documents: Sequence[Document]) -> list[list[int]]:
-        """Tokenise documents in their layout."""
-        return self.texts.tokens([document.full_text for document in documents], self.method.document)
+        """Tokenise documents in their layout. Raises: InputError for a document without a token, as its states have no row."""
+        rows = self.texts.tokens([document.full_text for document in documents], self.method.document)
+        if [] in rows:
+            raise InputError(
+                f"text {rows.index([])} holds no token, and this tokenizer adds no special tokens: there is nothing to store "
+                "or score; leave the document out"
+            )
+        return rows
 
     def encode(self, rows: Sequence[Sequence[int]], *, exact: bool = False) -> list[dict[str, NDArray[Any]]]:
         """Encode n documents from token rows in one padded batch: states [m, c], vector [h] float32, token_ids [m] int64.

@@ -37,7 +37,7 @@ def resolve(method: Method, backbone: Backbone, texts: TextEncoder) -> Method:
 def _check_segment(method: Method, backbone: Backbone, side: str, segment: int) -> None:
     """Refuse a segment without an embedding in this encoder. Raises: InputError."""
     known = int(getattr(backbone.config, "type_vocab_size", 1))
-    if segment >= known and backbone.segments:
+    if not 0 <= segment < known and backbone.segments:
         raise InputError(
             f"method {method.name!r} gives the {side} segment {segment}, but this encoder has {known} segment embeddings; "
             "set another `segment` in the method's layout, or take another encoder"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lateint.errors import StoreMismatch
 from lateint.heads.inputs import Query
 from lateint.indexing.chunks import Chunks, Pieces, cut
 from lateint.indexing.codecs import round_trip
@@ -30,6 +31,7 @@ class StoredScorer:
     def __init__(self, model: Model, store: Store, aggregate: Aggregate) -> None:
         self.model, self.store, self.aggregate = model, store, aggregate
         self.reads = tuple(model.head.reads)
+        self._by_token = any(store.manifest.specs[name].spec.rows == "tokens" for name in self.reads)
         self.codecs = readable_codecs(model, {name: store.manifest.specs[name] for name in self.reads})
 
     def score(
@@ -46,7 +48,9 @@ class StoredScorer:
         if not sizes:
             return [], lacking
         with clock.phase("decode"):
+            self._check_rows(raw)
             arrays = self.store.decode(raw, self.codecs)
+            self._check_token_ids(raw, arrays)
         with clock.phase("compute"):
             scores = self._scores(query, arrays, list(sizes.values()))
         return list(zip(sizes, scores, strict=True)), lacking
@@ -59,6 +63,29 @@ class StoredScorer:
         sizes, bytes_read = view.sizes(ids)
         clock.bytes_read += bytes_read
         return view.fetch(view.entry_ids(sizes), arrays=self.reads), sizes
+    def _check_rows(self, raw: Fetched) -> None:
+        """Refuse entries with a number of rows that no text has in the model's layout. Raises: StoreMismatch."""
+        most = self.model.method.document.max_length
+        if self._by_token and not (raw.rows.min() >= 1 and raw.rows.max() <= most):
+            index = int(np.argmax((raw.rows < 1) | (raw.rows > most)))
+            raise self._foreign(raw.ids[index], f"{raw.rows[index]} tokens; expected 1 to {most}")
+
+    def _check_token_ids(self, raw: Fetched, arrays: Mapping[str, Ragged]) -> None:
+        """Refuse token ids that the encoder has no embedding for. Raises: StoreMismatch."""
+        ids = arrays.get("token_ids")
+        if ids is None:
+            return
+        known = len(self.model.backbone.word_embeddings)
+        if not (ids.values.min() >= 0 and ids.values.max() < known):
+            wrong = int(np.argmax((ids.values < 0) | (ids.values >= known)))
+            index = int(np.searchsorted(ids.offsets, wrong, "right")) - 1
+            raise self._foreign(raw.ids[index], f"token id {ids.values[wrong]}; expected 0 to {known - 1}")
+
+    def _foreign(self, entry_id: str, what: str) -> StoreMismatch:
+        return StoreMismatch(
+            f"{self.store.path}: entry {entry_id!r} holds {what} for {self.model.name}, which did not write it; "
+            "delete this document and add it again, or index again"
+        )
 
     def _scores(self, query: Query, arrays: dict[str, Ragged], sizes: Sequence[int]) -> list[float]:
         if self.codecs:
