@@ -2,6 +2,7 @@
 
 from lateint_eval.formats.candidates import read_candidates
 from lateint_eval.formats.corpora import read_corpus
+from lateint_eval.formats.ids import read_ids
 from lateint_eval.formats.irds import irds_measures
 from lateint_eval.formats.pairs import Pair, read_pairs
 from lateint_eval.formats.qrels import read_qrels
@@ -22,6 +23,7 @@ __all__ = [
     "joined_text",
     "read_candidates",
     "read_corpus",
+    "read_ids",
     "read_pairs",
     "read_qrels",
     "read_queries",

@@ -9,6 +9,7 @@ from lateint_eval.formats.corpora import is_json
 from lateint_eval.formats.irds import is_irds
 from lateint_eval.formats.json_lines import Record, parse_record
 from lateint_eval.formats.lines import first_line, source_name
+from lateint_eval.formats.ranks import check_ranks
 from lateint_eval.formats.records import CandidateList, Run, RunEntry
 from lateint_eval.formats.runs import parse_run, read_run
 from lateint_eval.formats.spool import spooled
@@ -74,6 +75,7 @@ def _all_or_none(record: Record, parts: list[Record], key: str) -> bool:
 
 
 def _from_run(run: Run) -> Iterator[CandidateList]:
+    check_ranks(run)
     for query_id, entries in run.items():
         ordered = sorted(entries, key=_best_first)
         _refuse_twice(ordered, run.source, query_id)
