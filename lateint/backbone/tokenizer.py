@@ -6,6 +6,7 @@ the wrong length. Here the raw tokenizer is configured once, and this module add
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 _CHARACTERS_PER_TOKEN = 250  # texts are cut to max_length times this before tokenising; no real token is as long
+_NEXT_WORD = re.compile(r"\s\S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +116,11 @@ class TextEncoder:
         indices = torch.arange(length)
         return (indices >= len(special.before) + bool(layout.marker)) & (indices < length - len(special.after))
 
-    def is_cut(self, tokens: Sequence[int], layout: Layout) -> bool:
-        """True if a text was probably truncated: it has `max_length` tokens, and the layout does not fill texts."""
-        return len(tokens) >= layout.max_length and not layout.fill
+    def is_cut(self, tokens: Sequence[int], layout: Layout, text: str = "") -> bool:
+        """True if `text` was probably truncated: it has `max_length` tokens, the last no fill, or was too long to tokenise."""
+        if _NEXT_WORD.search(text, layout.max_length * _CHARACTERS_PER_TOKEN - 1):
+            return True
+        return len(tokens) >= layout.max_length and not (layout.fill and tokens[-1] == self.token_id(layout.fill))
 
     def batch(self, rows: Sequence[Sequence[int]], layout: Layout, start: int = 0) -> TokenBatch:
         """Pad lists of token ids to one batch. Positions count from `start`."""
