@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ PROBES = (
 """Fixed texts, whose token ids and arrays are compared."""
 _RULES = ("normalizer", "pre_tokenizer", "model", "added_tokens")  # of a tokenizer.json; the rest moves no token id
 _CHARACTERS_PER_TOKEN = 250  # texts are cut to max_length times this before tokenising; no real token is as long
+_NEXT_WORD = re.compile(r"\s\S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +145,11 @@ class TextEncoder:
         indices = torch.arange(length)
         return (indices >= len(special.before) + bool(layout.marker)) & (indices < length - len(special.after))
 
-    def is_cut(self, tokens: Sequence[int], layout: Layout) -> bool:
-        """True if a text was probably truncated: it has `max_length` tokens, and the layout does not fill texts."""
-        return len(tokens) >= layout.max_length and not layout.fill
+    def is_cut(self, tokens: Sequence[int], layout: Layout, text: str = "") -> bool:
+        """True if `text` was probably truncated: it has `max_length` tokens, the last no fill, or was too long to tokenise."""
+        if _NEXT_WORD.search(text, layout.max_length * _CHARACTERS_PER_TOKEN - 1):
+            return True
+        return len(tokens) >= layout.max_length and not (layout.fill and tokens[-1] == self.token_id(layout.fill))
 
     def batch(self, rows: Sequence[Sequence[int]], layout: Layout, start: int = 0) -> TokenBatch:
         """Pad lists of token ids to one batch. Positions count from `start`."""

@@ -75,8 +75,13 @@ def encode_tokens(model: Model, window: TokenisedWindow) -> EncodedWindow:
             if window.chunked:
                 arrays[chunking.COUNT] = counts[index : index + 1].astype(np.int64)
             entries[index] = Entry(pieces.documents[index].id, arrays)
-    cut = pieces.cut if window.chunked else sum(model.texts.is_cut(row, model.method.document) for row in rows)
+    cut = pieces.cut if window.chunked else _count_cut(model, pieces.documents, rows)
     return EncodedWindow([entries[index] for index in range(len(rows))], sum(map(len, rows)), cut)
+
+
+def _count_cut(model: Model, documents: list[Document], rows: list[list[int]]) -> int:
+    layout = model.method.document
+    return sum(model.texts.is_cut(row, layout, doc.full_text) for row, doc in zip(rows, documents, strict=True))
 
 
 def _check(model: Model, document: Document, index: int) -> None:

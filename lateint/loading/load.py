@@ -59,6 +59,7 @@ def load_model(
     Raises: ModelError, DamagedCheckpoint, InputError.
     """
     _set_threads(threads)
+    _check_device(device)
     overrides = MethodOverrides(offline_layers, query_max_length, doc_max_length, compressor)
     name, packaged = shipped(name_or_path)
     folder = packaged or locate(name)
@@ -81,6 +82,18 @@ def _set_threads(threads: int | None) -> None:
         if threads < 1:
             raise InputError(f"threads={threads}; expected at least 1")
         torch.set_num_threads(threads)
+
+
+def _check_device(device: str | None) -> None:
+    """Put a number on a device before any weight is read. Raises: InputError if this machine lacks the device."""
+    if device is None:
+        return
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:  # torch built without a device asserts
+        found = "".join(f", cuda:{number}" for number in range(torch.cuda.device_count()))
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"device {device!r} cannot be used ({reason}); expected one of: cpu{found}") from error
 
 
 def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:

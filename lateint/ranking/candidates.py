@@ -63,6 +63,7 @@ class StoredScorer:
         sizes, bytes_read = view.sizes(ids)
         clock.bytes_read += bytes_read
         return view.fetch(view.entry_ids(sizes), arrays=self.reads), sizes
+
     def _check_rows(self, raw: Fetched) -> None:
         """Refuse entries with a number of rows that no text has in the model's layout. Raises: StoreMismatch."""
         most = self.model.method.document.max_length
