@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lateint.backbone.precision import in_float32
+from lateint.backbone.seeding import seeded
 from lateint.compressors._directions import orthonormal, principal
 from lateint.compressors._unit_directions import UnitDirections
 from lateint.compressors._validation import check_width
@@ -110,8 +111,7 @@ class Words(UnitDirections):
         words += torch.zeros_like(words).index_add_(0, token_ids, z - words[token_ids]) / (count + SHRINK)
         residual = z - words[token_ids]
         kept = min(len(self.planes), self.width)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_SEED)
+        with seeded(_SEED):
             rotation = orthonormal(len(self.planes), kept).double()
         self.words[: len(words)].copy_(words)
         self.planes.copy_(rotation @ principal(residual, kept).T)

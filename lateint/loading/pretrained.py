@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from lateint.backbone.base import Backbone, adapt, check_family
+from lateint.backbone.seeding import seeded
 from lateint.backbone.tokenizer import TextEncoder, clear_panics
 from lateint.errors import DamagedCheckpoint, LateintError, ModelError
 from lateint.methods.method import Method
@@ -117,8 +118,7 @@ def pretrained(
         if wants and not classifier:
             config.num_labels = 1
         loader = AutoModelForSequenceClassification if wants else AutoModel
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(PRIVATE_SEED)
+        with seeded(PRIVATE_SEED):
             options = {"use_safetensors": True, "trust_remote_code": False, "output_loading_info": True}
             loaded, found = loader.from_pretrained(source, config=config, dtype=dtype, **options)
         texts = _texts(source)

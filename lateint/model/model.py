@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
 from lateint.backbone.layer import TokenStates
+from lateint.backbone.seeding import seeded
 from lateint.backbone.split import document_start, states_after
 from lateint.backbone.tokenizer import TextEncoder, TokenBatch
 from lateint.compressors._vector import build_vector_map, vector_width
@@ -51,8 +52,7 @@ class Model(nn.Module):
         self.name, self.texts = name, texts
         self.method = resolve(method, backbone, texts)
         self.backbone = backbone
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(PRIVATE_SEED)
+        with seeded(PRIVATE_SEED):
             self.query_backbone = copy.deepcopy(backbone) if method.towers == "copied" else None
             self.compressor: Compressor | None = None
             if method.compressor is not None:
@@ -71,8 +71,7 @@ class Model(nn.Module):
 
     def rebuild_head(self) -> None:
         """Build the head again from the current layers of the backbone and the current maps of the compressor."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(PRIVATE_SEED)
+        with seeded(PRIVATE_SEED):
             self.head = build("heads", self.method.head, self.backbone, self.method, self.compressor)
         self.head.to(self.device)
 

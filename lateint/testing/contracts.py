@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from lateint.backbone.layer import TokenStates
+from lateint.backbone.seeding import seeded
 from lateint.backbone.tokenizer import TextEncoder
 from lateint.compressors.base import Compressor, FitSample, Quantizer
 from lateint.errors import InputError
@@ -129,8 +130,7 @@ def _check_fresh(chosen: Part, compressor: Compressor) -> None:
 
 def _fresh(chosen: Part) -> Compressor:
     """Build a compressor from a fixed seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_SEED)
+    with seeded(_SEED):
         return build("compressors", chosen, _WIDTH)
 
 

@@ -13,6 +13,7 @@ from lateint.methods.presets import PRESETS, preset
 from lateint.methods.registry import part
 from lateint.model.document import Document
 from lateint.testing import tiny
+from tests.support.encoders import read_once
 
 METHODS = sorted(PRESETS)
 LENGTHS = {"query_max_length": 24, "doc_max_length": 48}
@@ -33,7 +34,8 @@ def lossless(method):
 def fresh_model(method="prettr", family="bert", **options):
     """A new model, which a test may change."""
     chosen = preset(method) if isinstance(method, str) else method
-    return load_model(tiny.checkpoint(family), method=lossless(chosen), **(LENGTHS | options))
+    with read_once():
+        return load_model(tiny.checkpoint(family), method=lossless(chosen), **(LENGTHS | options))
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from lateint_eval.studies.data import load_data
 from lateint_eval.studies.folder import Folder, claimed
 from lateint_eval.studies.points import points
 from lateint_eval.studies.report.page import render
-from lateint_eval.studies.runner import StoreCleaner, run_point
+from lateint_eval.studies.runner import ModelCache, StoreCleaner, run_point
 from lateint_eval.studies.spec import Study
 
 
@@ -31,13 +31,13 @@ def run_study(study: Study, path: Path, tell: Callable[[str], None], command: st
     with claimed(path, study, {key: made[key] for key in ("versions", "machine", "python")}) as folder:
         depth = max(point.depth for point in wanted.values())
         sets = {data.name: load_data(data, depth, study.seed) for data in study.data}
-        measured, cleaner = {}, StoreCleaner(folder)
+        measured, models, cleaner = {}, ModelCache(), StoreCleaner(folder)
         for number, (label, point) in enumerate(wanted.items(), 1):
             left = [other for other in list(wanted.values())[number:] if not folder.point(other.id).exists()]
             if folder.point(point.id).exists():
                 measured[label] = folder.read(folder.point(point.id))
             else:
-                measured[label] = run_point(folder, point, sets, study.measures)
+                measured[label] = run_point(folder, models.of(point), point, sets, study.measures)
             tell(f"{number} of {len(wanted)}: {label}  {_means(study, measured[label])}")
             cleaner.after(point, left)
         found = results.assemble(study, wanted, measured, results.first_stages(study, sets), made | {"command": command})

@@ -36,8 +36,23 @@ PHASES = ("total_ms", "fetch_ms", "decode_ms", "compute_ms")
 Measured = Json  # results of one point
 
 
-def model_of(point: Point) -> Model:
-    """Load the model of a point. Raises: the errors of `load_model`; InputError for an unknown pool."""
+class ModelCache:
+    """Keeps the last model: points that differ only in codecs or depth share it, and a study loads it once."""
+
+    def __init__(self) -> None:
+        self._key: tuple[str, int] | None = None
+        self._model: Model | None = None
+
+    def of(self, point: Point) -> Model:
+        """Return the model of a point. Raises: the errors of `load_model`; InputError for an unknown pool."""
+        key = (point.encoding, point.threads)
+        if self._model is None or self._key != key:
+            self._model = None  # two models never share the memory
+            self._key, self._model = key, _load(point)
+        return self._model
+
+
+def _load(point: Point) -> Model:
     method: Method | str | None = point.method
     if point.method is not None and point.pool is not None:
         method = replace(preset(point.method), pool=parts.parse("pools", point.pool))
@@ -52,9 +67,8 @@ def model_of(point: Point) -> Model:
     )
 
 
-def run_point(folder: Folder, point: Point, sets: Mapping[str, Split], measures: Sequence[str]) -> Measured:
-    """Measure a point on all sets and write its results. Raises: any error of loading, encoding and ranking."""
-    model = model_of(point)
+def run_point(folder: Folder, model: Model, point: Point, sets: Mapping[str, Split], measures: Sequence[str]) -> Measured:
+    """Measure a point with its model on all sets and write its results. Raises: any error of encoding and ranking."""
     measured: Measured = {
         "model": point.model,
         "method": model.method.name,

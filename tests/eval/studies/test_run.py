@@ -20,7 +20,9 @@ from lateint_eval.formats import read_qrels, read_queries, read_run
 from lateint_eval.measures.metrics import evaluate
 from lateint_eval.studies.data import candidate_texts, load_data
 from lateint_eval.studies.folder import CLAIM
+from lateint_eval.studies.points import points
 from lateint_eval.studies.run import run_study
+from lateint_eval.studies.runner import ModelCache
 from lateint_eval.studies.spec import Data, Grid, Study, read_study
 from lateint_store import parse_codecs
 from tests.support.paths import TOY, python_environment
@@ -219,3 +221,15 @@ def test_a_point_as_baseline_has_no_test_of_its_own_and_one_query_has_no_p_value
     results = run_study(Study(data=(one,), grids=(small,), baseline="prettr L=1"), tmp_path / "s", lambda line: None)
     first, second = (point["results"]["toy"] for point in results["points"])
     assert "against_baseline" not in first and second["against_baseline"]["nDCG@10"]["p_value"] is None
+
+
+def test_points_that_differ_in_codecs_share_a_model_and_others_do_not(grid):
+    wanted = list(points(Study(data=(DATA,), grids=(grid,))).values())
+    models = ModelCache()
+    first = models.of(wanted[0])
+    assert wanted[0].encoding == wanted[1].encoding and wanted[0].codecs != wanted[1].codecs
+    assert models.of(wanted[1]) is first
+    other = next(point for point in wanted if point.offline_layers != wanted[0].offline_layers)
+    assert models.of(other).method.depth != first.method.depth
+    assert models.of(replace(wanted[0], threads=2)) is not first
+    assert models.of(wanted[0]) is not first  # only the last one is kept

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 LINE_LENGTH, MAX_LINES = 22, 3
 FONT_SIZE, LINE_HEIGHT = 10, 12  # in pixels of the drawing
@@ -17,6 +18,7 @@ _DISTANCES = (7, 14, 24, 36, 50, 66, 84, 104)
 _SIDES = [(x, y) for x in (1, -1, 0, 0.5, -0.5) for y in (0, 1, -1, 0.5, -0.5) if max(abs(x), abs(y)) == 1]
 _FAR, _STEP = 20, 4  # distance from which a thin line connects name and point; length of the line's boxes
 FREE = 1.0  # harm below this counts as none
+_PER_PIXEL = 0.5  # cost of a pixel between a point and its name
 _PASSES = 4  # over the needed names; each is moved while the others stay
 ON_NAME, _ON_LINE = 8.0, 4.0  # cost of covering a square pixel of a name, or of the line to a name
 
@@ -86,7 +88,7 @@ def width(text: str) -> float:
 def place(names: Sequence[Name], obstacles: Sequence[Box], frame: Box) -> list[Placed]:
     """Place the needed names where they cover least, then the other names that fit without covering anything.
 
-    Each needed name is moved while the others stay, in several passes. Cost: names x passes x 128 positions.
+    Each needed name is moved while the others stay, in several passes. Cost: names x passes x 128 positions at most.
     """
     needed = [name for name in names if name.needed]
     found: list[Placed] = []
@@ -103,14 +105,28 @@ def place(names: Sequence[Name], obstacles: Sequence[Box], frame: Box) -> list[P
 
 def _best(name: Name, taken: Sequence[Box], frame: Box) -> tuple[float, Placed]:
     """Return the least harm and the position of a name with it; near positions are preferred."""
-    tried = [(harm(each.boxes(), taken, frame), each) for distance in _DISTANCES for each in _around(name, distance)]
-    return min(tried, key=lambda each: each[0] + 0.5 * each[1].distance)
+    worth, best = math.inf, None
+    obstacles = _array(taken)
+    for distance in _DISTANCES:
+        if best is not None and worth + _PER_PIXEL * best.distance <= _PER_PIXEL * distance:
+            break  # a position this far costs as much without any harm
+        for each in _around(name, distance):
+            found = harm(each.boxes(), obstacles, frame)
+            if best is None or found + _PER_PIXEL * distance < worth + _PER_PIXEL * best.distance:
+                worth, best = found, each
+    assert best is not None
+    return worth, best
 
 
-def harm(boxes: Sequence[Box], taken: Sequence[Box], frame: Box) -> float:
+def _array(boxes: Sequence[Box]) -> NDArray[np.float64]:
+    """Return boxes as rows; without any, one that covers nothing."""
+    return np.array(boxes or [Box(0, 0, 0, 0)], np.float64)
+
+
+def harm(boxes: Sequence[Box], taken: Sequence[Box] | NDArray[np.float64], frame: Box) -> float:
     """Return the cost of drawing these boxes: the weighted area that they cover, plus a high cost outside the frame."""
     mine = np.array(boxes)[:, None]  # [boxes, 1, 5]
-    theirs = np.array(taken or [Box(0, 0, 0, 0)])[None]  # [1, taken, 5]
+    theirs = (taken if isinstance(taken, np.ndarray) else _array(taken))[None]  # [1, taken, 5]
     sides = np.minimum(mine[..., 2:4], theirs[..., 2:4]) - np.maximum(mine[..., :2], theirs[..., :2])
     covered = np.maximum(sides, 0).prod(axis=-1) * theirs[..., 4]
     outside = np.maximum(np.array(frame[:2]) - mine[..., :2], 0).sum() + np.maximum(mine[..., 2:4] - frame[2:4], 0).sum()

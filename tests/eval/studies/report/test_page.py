@@ -288,6 +288,16 @@ def test_logarithmic_ticks_are_few_and_round():
         assert 1 <= len(ticks) <= max(MOST_TICKS, high - low + 1) and all(10**low <= tick <= 10**high for tick in ticks)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_search_that_stops_early_finds_the_best_of_all_positions(seed):
+    at = random.Random(seed)
+    frame = Box(0, 0, 160, 100)
+    taken = [Box(x - 9, y - 9, x + 9, y + 9) for x, y in ((at.uniform(0, 160), at.uniform(0, 100)) for _ in range(4 * seed))]
+    name = Name(("a point",), at.uniform(0, 160), at.uniform(0, 100), True)
+    every = [(harm(each.boxes(), taken, frame), each) for far in labels._DISTANCES for each in labels._around(name, far)]
+    assert labels._best(name, taken, frame) == min(every, key=lambda each: each[0] + labels._PER_PIXEL * each[1].distance)
+
+
 def test_names_keep_apart_and_inside():
     frame = Box(0, 0, 400, 300)
     points = [(60 + 22 * k, 60 + 16 * k) for k in range(12)]
