@@ -8,7 +8,7 @@ from typing import TypedDict
 import numpy as np
 
 from lateint.backbone.tokenizer import PROBES
-from lateint.errors import StoreMismatch
+from lateint.errors import ModelError, StoreMismatch
 from lateint.indexing.chunks import COUNT, COUNT_SPEC
 from lateint.indexing.codecs import array_spec
 from lateint.indexing.fingerprint import changed, fingerprint, head_digest
@@ -66,12 +66,22 @@ def _project(rows: Array) -> list[float]:
 
 
 def describe(model: Model) -> ModelRecord:
-    """Return the facts that a new store records of the model that fills it."""
+    """Return the facts that a new store records of the model that fills it.
+
+    Raises: ModelError if fixed texts already give numbers that are not finite.
+    """
+    numbers, dtype = canary(model), next(model.parameters()).dtype
+    for name, values in numbers.items():
+        if wrong := [value for value in values if not np.isfinite(value)]:
+            raise ModelError(
+                f"{model.name} computes {name.removesuffix(LONG)} of {wrong[0]} for a fixed text in {dtype}, before any codec: "
+                "load it with dtype='float32', or replace its damaged weights"
+            )
     return {
         "model": {"name": model.name, "checkpoint": model.checkpoint, "method": model.method.to_json()},
         "fingerprint": fingerprint(model),
         "head": {"name": model.method.head.name, "digest": head_digest(model)},
-        "canary": canary(model),
+        "canary": numbers,
     }
 
 

@@ -8,7 +8,7 @@ import shutil
 import pytest
 import torch
 
-from lateint.errors import LateintError, StoreMismatch
+from lateint.errors import LateintError, ModelError, StoreMismatch
 from lateint.indexing import compatibility
 from lateint.indexing.build import build_store, store_layout
 from lateint.indexing.fingerprint import ADDED, fingerprint, head_digest
@@ -311,3 +311,15 @@ def test_arrays_of_another_shape_under_the_right_facts_are_refused_before_they_a
     halves = through | {"states": Pipeline(ArraySpec("float16", 8))}
     with create_store(tmp_path / "float16", halves, kind=Store, **about) as store:
         assert not stale(model, store)
+
+
+def test_a_model_that_overflows_float16_is_refused_before_a_store_is_made(tmp_path):
+    model = engine.fresh_model("mice", dtype="float16")
+    with torch.no_grad():
+        for layer in model.backbone.layers:
+            layer.feed_forward.down.weight.mul_(60_000)
+    with pytest.raises(
+        ModelError, match=r"computes states of (nan|inf) .* in torch\.float16, before any codec: load it with dtype"
+    ):
+        build(tmp_path, model)
+    assert not (tmp_path / "store").exists()
