@@ -12,21 +12,22 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 
-from lateint.errors import DuplicateDocument, InputError, StoreMismatch
+from lateint.errors import DuplicateDocument, StoreMismatch
 from lateint.indexing import chunks as chunking
 from lateint.indexing.chunks import Chunks
 from lateint.indexing.codecs import pipelines
 from lateint.indexing.compatibility import ModelRecord, describe
 from lateint.indexing.encoding import EMPTY_WINDOW, EncodedWindow, TokenisedWindow, encode_tokens, tokenise_window
-from lateint.indexing.progress import BuildProgress, ProgressLike, Reporter, reporter
+from lateint.indexing.progress import BuildProgress, ProgressLike, Reporter, check_progress, reporter
 from lateint.indexing.store import Store
 from lateint.indexing.threads import prefetch
 from lateint.methods.registry import Part, part
-from lateint.model.document import Document
-from lateint.model.model import Model
+from lateint.model.document import Document, as_document
+from lateint.model.model import Model, check_is_model
 from lateint_store import ArraySpec, Pipeline, create_store
+from lateint_store.arguments import as_count, as_shard, check_iterable
 
 WINDOW = 512
 _CHUNKED_WINDOW = 64  # a long document has many chunks, and a whole window is in memory
@@ -54,13 +55,16 @@ def build_store(
     chunks; InputError naming a document that cannot be encoded, and for chunks that do not fit the model; StoreFull.
     Cost: one forward pass of L layers per document (of T layers with a `vector`). Memory does not grow with the corpus.
     """
+    check_is_model(model)
+    check_iterable(documents, "documents", "texts or Documents")
+    check_progress(progress)
     through, about = store_layout(model, codecs, chunks)
-    if window is None:
-        window = WINDOW if chunks is None else _CHUNKED_WINDOW
+    window = (WINDOW if chunks is None else _CHUNKED_WINDOW) if window is None else as_count(window, "window")
+    shard = None if shard is None else as_shard(shard)
     store = create_store(path, through, kind=Store, **about, window=window, shard=shard)
     try:
         with reporter(progress, len(documents) if isinstance(documents, Sized) else None) as report:
-            _fill(store, model, _documents(documents), report)
+            _fill(store, model, map(as_document, documents, count()), report)
     except BaseException:
         store.close()  # otherwise its lock would remain after the failure
         raise
@@ -80,11 +84,6 @@ def store_layout(
         through[chunking.COUNT] = Pipeline(ArraySpec("int64", 1, rows="one"), (part("cast", dtype="uint32"),))
         about["fingerprint"][chunking.COUNT] = str(chunks)
     return through, about
-
-
-def _documents(documents: Iterable[Document | str]) -> Iterator[Document]:
-    for index, document in enumerate(documents):
-        yield document if isinstance(document, Document) else Document(str(index), document)
 
 
 def _fill(store: Store, model: Model, documents: Iterator[Document], report: Reporter) -> None:
@@ -140,11 +139,9 @@ def _commit(store: Store, source: _SourceWindow, window: EncodedWindow) -> Build
 
 
 def _reject_repeats(documents: list[Document], start: int) -> None:
-    """Reject a window with a repeated id. Raises: DuplicateDocument, InputError."""
+    """Reject a window with a repeated id. Raises: DuplicateDocument."""
     first: dict[str, int] = {}
     for index, document in enumerate(documents, start):
-        if not isinstance(document.id, str):
-            raise InputError(f"document {index} has the id {document.id!r}, a {type(document.id).__name__}; expected str")
         if (before := first.setdefault(document.id, index)) != index:
             raise DuplicateDocument(f"documents {before} and {index} have the same id {document.id!r}; expected each id once")
 

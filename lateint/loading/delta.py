@@ -33,7 +33,7 @@ def save_delta(model: Model, folder: str | os.PathLike[str], base: str, *, dtype
     tensors = {name: tensor if name.endswith((CODES, STEP)) else narrowed(tensor, narrow) for name, tensor in kept.items()}
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
-    write_checkpoint(out, model.method, tensors, {"name": base, "digest": digest_tensors(weights)})
+    write_checkpoint(out, model, tensors, {"name": base, "digest": digest_tensors(weights)})
 
 
 def changes(state: Mapping[str, Tensor], base: Mapping[str, Tensor], *, coded: bool) -> dict[str, Tensor]:

@@ -27,9 +27,11 @@ from lateint.loading.transfer import rebase
 from lateint.methods.method import Method
 from lateint.methods.presets import preset
 from lateint.methods.registry import Part
+from lateint.model.activation import IDENTITY, classifier_activation
 from lateint.model.digests import digest_tensors
 from lateint.model.model import Model
 from lateint.model.saving import CONFIG, FORMAT, TENSORS
+from lateint_store.arguments import shown
 
 
 def load_model(
@@ -69,6 +71,7 @@ def load_model(
     else:
         backbone, texts, final_method = pretrained(folder, wanted, overrides, chosen)
         model = Model(backbone, texts, final_method, str(name_or_path)).to(chosen)
+        model.activation = classifier_activation(backbone)
     return model.to(device) if device is not None else model
 
 
@@ -104,7 +107,7 @@ def _load_checkpoint(folder: Path, name: str, overrides: MethodOverrides, dtype:
             f"but the {config.base} found here has {found[:12]}; install the base that it was made for"
         )
     model = Model(backbone, texts, method, name)
-    model.checkpoint = True
+    model.checkpoint, model.activation = True, config.activation
     _load_tensors(model, tensors, folder / TENSORS)
     return model.to(dtype), source
 
@@ -139,6 +142,7 @@ class _Config:
     base: str | None
     weights: str | None
     tensors: str
+    activation: str
 
 
 def _read_config(folder: Path) -> _Config:
@@ -147,13 +151,16 @@ def _read_config(folder: Path) -> _Config:
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DamagedCheckpoint(f"{folder / CONFIG} is not JSON: {error}") from error
     fields = sorted(data) if isinstance(data, dict) else []
-    if fields != ["base", "format", "method", "tensors"]:
+    if [name for name in fields if name != "activation"] != ["base", "format", "method", "tensors"]:
         raise DamagedCheckpoint(f"{folder / CONFIG} has fields {fields}; expected base, format, method, tensors")
     if data["format"] != FORMAT:
         raise ModelError(f"{folder} has checkpoint format {data['format']}; this version reads {FORMAT}")
     try:
         base = data["base"] or {"name": None, "digest": None}
-        return _Config(Method.from_json(data["method"]), base["name"], base["digest"], data["tensors"])
+        activation = data.get("activation", IDENTITY)
+        if not isinstance(activation, str):
+            raise InputError(f"activation is {shown(activation)}; expected a name")
+        return _Config(Method.from_json(data["method"]), base["name"], base["digest"], data["tensors"], activation)
     except (InputError, TypeError, KeyError, AttributeError) as error:
         raise DamagedCheckpoint(f"{folder / CONFIG} does not describe a method of this version: {error}") from error
 

@@ -25,10 +25,12 @@ from lateint.heads.base import Head
 from lateint.heads.inputs import Candidates, Query
 from lateint.methods.method import Method
 from lateint.methods.registry import build
+from lateint.model.activation import IDENTITY
 from lateint.model.document import Document
 from lateint.model.resolve import check_side, check_vector, resolve
 from lateint.model.saving import save
 from lateint.pools.base import Pool
+from lateint_store.arguments import check_text, shown
 
 PRIVATE_SEED = 20_040_714  # fresh parameters are drawn from this seed, so they are equal in every process
 QUERIES_AT_ONCE = 128
@@ -39,11 +41,13 @@ class Model(nn.Module):
 
     `method` is resolved: depths are numbers and segments are set. `name` is the model's name in messages.
     `checkpoint` is True if the name alone determines method and weights (a lateint checkpoint).
+    `activation` is the name of what `Ranker.predict` applies to logits, "identity" or "sigmoid"; checkpoints keep it.
     `carried` names the parts and weights that were taken, trained, from a checkpoint of another method, see
     `loading/transfer.py`.
     """
 
     checkpoint = False
+    activation = IDENTITY
     carried: frozenset[str] = frozenset()
 
     def __init__(self, backbone: Backbone, texts: TextEncoder, method: Method, name: str) -> None:
@@ -120,6 +124,7 @@ class Model(nn.Module):
 
     def query_tokens(self, text: str) -> list[int]:
         """Tokenise a query in its layout. Raises: InputError if it has no token of its own."""
+        check_text(text, "query")
         tokens = self.texts.tokens([text], self.method.query)[0]
         bare = self.texts.tokens([""], self.method.query)[0]
         if tokens == bare:
@@ -280,3 +285,9 @@ class Model(nn.Module):
     def save_pretrained(self, folder: str) -> None:
         """Write a checkpoint: the encoder as transformers writes it, `lateint.json`, and our own tensors beside it."""
         save(self, folder)
+
+
+def check_is_model(model: object) -> None:
+    """Refuse what is no model, such as the name of one. Raises: InputError."""
+    if not isinstance(model, Model):
+        raise InputError(f"model is {shown(model)}; expected a model: lateint.load_model(...)")

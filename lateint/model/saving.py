@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lateint.errors import InputError
+from lateint.model.activation import IDENTITY
 from lateint.model.digests import digest_tensors
 
 if TYPE_CHECKING:
-    from lateint.methods.method import Method
     from lateint.model.model import Model
 
 FORMAT = 1
@@ -41,14 +41,19 @@ def save(model: Model, folder: str | os.PathLike[str], *, dtype: torch.dtype | N
     model.texts.save(out)
     own = {name: tensor for name, tensor in host_state(model).items() if not name.startswith("backbone.")}
     tensors = {name: narrowed(tensor, dtype) for name, tensor in own.items()}
-    write_checkpoint(out, model.method, tensors, {"name": None, "digest": digest_tensors(_as_loaded(encoder.state_dict()))})
+    write_checkpoint(out, model, tensors, {"name": None, "digest": digest_tensors(_as_loaded(encoder.state_dict()))})
 
 
-def write_checkpoint(out: Path, method: Method, tensors: Mapping[str, Tensor], base: Mapping[str, Any]) -> None:
-    """Write our tensors and `lateint.json` into a folder; `base`: name (None: the folder itself) and digest of the weights."""
+def write_checkpoint(out: Path, model: Model, tensors: Mapping[str, Tensor], base: Mapping[str, Any]) -> None:
+    """Write our tensors and `lateint.json` into a folder; `base`: name (None: the folder itself) and digest of the weights.
+
+    The activation is recorded unless it is identity, as in every checkpoint from before it existed.
+    """
     save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, out / TENSORS)
     digest = hashlib.blake2b((out / TENSORS).read_bytes(), digest_size=32).hexdigest()
-    data = {"format": FORMAT, "method": method.to_json(), "base": base, "tensors": digest}
+    data = {"format": FORMAT, "method": model.method.to_json(), "base": base, "tensors": digest}
+    if model.activation != IDENTITY:
+        data["activation"] = model.activation
     text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False)
     (out / CONFIG).write_text(text + "\n", encoding="utf-8")
 

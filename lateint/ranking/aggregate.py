@@ -16,6 +16,7 @@ from lateint.model.batching import batches
 from lateint.model.model import Model
 from lateint.ranking.scoring import check_scores, score_all
 from lateint_store import Ragged
+from lateint_store.arguments import check_text
 
 _EXPECTED = "expected 'max', 'first', 'mean_top:K' with K of at least 1, or 'mean_cls'"
 
@@ -34,6 +35,7 @@ class Aggregate:
     @classmethod
     def parse(cls, text: str) -> Aggregate:
         """Read `max`, `first`, `mean_top:K` or `mean_cls`. Raises: InputError."""
+        check_text(text, "aggregate")
         name, colon, k = text.partition(":")
         if name == "mean_top" and k.isascii() and k.isdecimal() and int(k) > 0:
             return cls(name, int(k))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, Protocol
 
 import torch
@@ -15,10 +14,12 @@ from lateint.errors import InputError, ModelError, StoreError
 from lateint.heads.cosine import Cosine
 from lateint.indexing.compatibility import check_model
 from lateint.indexing.store import Store
-from lateint.model.model import Model
+from lateint.model.model import Model, check_is_model
+from lateint.ranking.checks import check_store
 from lateint.results import Hit, Ranking, Timing
 from lateint.retrieval.exact import Exact
 from lateint.retrieval.vectors import Floats, Indices, Vectors, load_vectors
+from lateint_store.arguments import as_count, as_path, as_strings, check_text
 
 IndexName = Literal["exact", "hnsw"]
 _QUERIES_AT_ONCE = 64
@@ -51,6 +52,9 @@ class Retriever:
             raise InputError(f"index={index!r}; expected 'exact' or 'hnsw'")
         if index_file is not None and index != "hnsw":
             raise InputError("index_file is for index='hnsw'; an exact search has no file")
+        check_is_model(model)
+        check_store(store)
+        file = None if index_file is None else as_path(index_file, "index_file")
         _check(model, store)
         self.model, self._normalise = model, _normalises(model)
         digest, dtype = store.content_digest(), next(model.parameters()).dtype
@@ -64,7 +68,7 @@ class Retriever:
             if index_file is not None and store.content_digest() != digest:
                 raise StoreError(f"store {store.path} changed while its vectors were read; try again")
             about: dict[str, str | bool] = {"content_digest": digest, "dtype": str(dtype), "normalised": self._normalise}
-            self._index = Hnsw(self._vectors, None if index_file is None else Path(index_file), about)
+            self._index = Hnsw(self._vectors, file, about)
 
     def __len__(self) -> int:
         return len(self._vectors)
@@ -74,16 +78,15 @@ class Retriever:
 
         Raises: InputError for k < 1 or a query without a token; ModelError for a score that is not finite.
         """
+        check_text(query, "query")
         return next(self.retrieve_many([query], k))
 
-    def retrieve_many(self, queries: Sequence[str], k: int = 1000) -> Iterator[Ranking]:
+    def retrieve_many(self, queries: Iterable[str], k: int = 1000) -> Iterator[Ranking]:
         """Yield the ranking of each query in order, as `retrieve` does; up to 64 queries share a matrix product.
 
         The timing of a query is the mean over its batch.
         """
-        if isinstance(k, bool) or k < 1:
-            raise InputError(f"k={k}; expected at least 1")
-        return self._retrieve(queries, min(k, len(self)))
+        return self._retrieve(as_strings(queries, "queries", "queries"), min(as_count(k, "k"), len(self)))
 
     def _retrieve(self, queries: Sequence[str], k: int) -> Iterator[Ranking]:
         for start in range(0, len(queries), _QUERIES_AT_ONCE):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
+from lateint_store.arguments import as_list
 from lateint_store.disk.environment import lmdb_errors
 from lateint_store.disk.files import allocated_bytes
 from lateint_store.disk.locking import WriterLock
@@ -125,7 +126,7 @@ class Store:
 
     # Reading
 
-    def get(self, ids: Sequence[str]) -> list[dict[str, Array]]:
+    def get(self, ids: Iterable[str]) -> list[dict[str, Array]]:
         """Read all arrays of the documents `ids`, in their order; an id may occur more than once.
 
         Raises: MissingDocument naming the ids that the store does not hold.
@@ -135,15 +136,15 @@ class Store:
         return [{name: arrays[name][index] for name in self.manifest.arrays} for index in range(len(raw))]
 
     def fetch(
-        self, ids: Sequence[str], arrays: Sequence[str] | None = None, missing: Literal["error", "skip"] = "error"
+        self, ids: Iterable[str], arrays: Iterable[str] | None = None, missing: Literal["error", "skip"] = "error"
     ) -> Fetched:
         """Copy the encoded bytes of the documents `ids` out of the store, in one short transaction, in the order of `ids`.
 
         `arrays`: names of the arrays to read (default: all). `missing="skip"` omits unknown ids and lists them in the
         result. Raises: MissingDocument, InputError, DamagedStore.
         """
-        names = self.manifest.arrays if arrays is None else tuple(arrays)
-        found = fetch_documents(self._shards, ids, {name: self._column(name) for name in names})
+        names = self._names(arrays)
+        found = fetch_documents(self._shards, as_list(ids, "ids", "ids"), {name: self._column(name) for name in names})
         if found.missing and missing != "skip":
             absent = found.missing
             shown = ", ".join(map(repr, absent[:5])) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
@@ -165,17 +166,17 @@ class Store:
             self._name_damaged(fetched)
             raise
 
-    def scan(self, arrays: Sequence[str] | None = None) -> Iterator[Fetched]:
+    def scan(self, arrays: Iterable[str] | None = None) -> Iterator[Fetched]:
         """Yield the encoded bytes of all live documents in order, in pages of a few thousand documents, for `decode`.
 
         `arrays` as in `fetch`. The documents are those that exist when the first page is read; one deleted meanwhile may or
         may not appear, and none appears twice. No transaction stays open between two pages.
         Raises: InputError, DamagedStore; StoreError if the store is compacted meanwhile.
         """
-        names = self.manifest.arrays if arrays is None else tuple(arrays)
+        names = self._names(arrays)
         return scan(self._shards, {name: self._column(name) for name in names})
 
-    def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+    def rows(self, ids: Iterable[str]) -> npt.NDArray[np.int64]:
         """Number of tokens of each document, int64 [len(ids)]; decodes nothing. Raises: MissingDocument."""
         return self.fetch(ids, arrays=()).rows
 
@@ -196,7 +197,7 @@ class Store:
 
     # Changing
 
-    def append(self, entries: Sequence[Entry], source_end: int, source_digest: str) -> None:
+    def append(self, entries: Iterable[Entry], source_end: int, source_digest: str) -> None:
         """Append the next window of the source: documents, index and progress in one durable transaction.
 
         `source_end`: position in the source after this window; `source_digest`: running digest up to there. A shard i/n
@@ -204,6 +205,7 @@ class Store:
         Raises: DuplicateDocument or InputError before anything changes; StoreFull.
         """
         self._check_writable()
+        entries = as_list(entries, "entries", "entries")
         states = self._states()
         progress = states[-1].progress
         if source_end < progress.source_position:
@@ -212,13 +214,14 @@ class Store:
         after = SourceProgress(source_end, source_digest, progress.documents + len(entries), windows)
         self._write(entries, max(source_end, states[-1].window + 1), after)
 
-    def add(self, entries: Sequence[Entry]) -> None:
+    def add(self, entries: Iterable[Entry]) -> None:
         """Add documents that are not part of the source, one window per transaction; the source position stays.
 
         Raises: DuplicateDocument before anything changes; InputError, StoreFull after earlier windows were committed.
         """
         self._check_writable()
         window = self.manifest.window
+        entries = as_list(entries, "entries", "entries")
         encode_ids(entries)
         if there := self.fetch([entry.id for entry in entries], arrays=(), missing="skip").ids:
             raise DuplicateDocument(f"document {there[0]!r} is already in store {self.path}")
@@ -226,7 +229,7 @@ class Store:
             last = self._states()[-1]
             self._write(entries[start : start + window], max(ADDED, last.window + 1), last.progress)
 
-    def delete(self, ids: Sequence[str]) -> None:
+    def delete(self, ids: Iterable[str]) -> None:
         """Delete documents, in one transaction per shard; their bytes stay until `compact`.
 
         Raises: MissingDocument before anything changes.
@@ -278,6 +281,9 @@ class Store:
     def _states(self) -> list[State]:
         with self._shards.reading() as snapshots:
             return [snapshot.state() for snapshot in snapshots]
+
+    def _names(self, arrays: Iterable[str] | None) -> tuple[str, ...]:
+        return self.manifest.arrays if arrays is None else tuple(as_list(arrays, "arrays", "array names"))
 
     def _column(self, name: str) -> int:
         if name not in self.manifest.specs:
