@@ -154,8 +154,7 @@ def _report_truncation(model: Model, pairs: Sequence[Pair]) -> None:
     """Report how many texts were truncated: the default query length suits ranking and is short for sentences."""
     sides = (("first", model.method.query, "--query-max-length"), ("second", model.method.document, "--doc-max-length"))
     for side, layout, option in sides:
-        rows = model.texts.tokens([getattr(pair, side) for pair in pairs], layout)
-        if cut := sum(model.texts.is_cut(row, layout) for row in rows):
+        if cut := sum(model.texts.tokenise([getattr(pair, side) for pair in pairs], layout).cut):
             share = 100 * cut / len(pairs)
             click.echo(f"{cut} {side} texts ({share:.1f} %) were cut at {layout.max_length} tokens ({option})", err=True)
 

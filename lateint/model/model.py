@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lateint.backbone.base import Backbone
 from lateint.backbone.layer import TokenStates
 from lateint.backbone.split import document_start, states_after
-from lateint.backbone.tokenizer import TextEncoder, TokenBatch
+from lateint.backbone.tokenizer import TextEncoder, TokenBatch, TokenisedTexts
 from lateint.compressors._vector import build_vector_map, vector_width
 from lateint.compressors.base import Compressor, Quantizer
 from lateint.errors import InputError
@@ -120,16 +120,21 @@ class Model(nn.Module):
         Raises: InputError for a query without a single token.
         Cost: D·(12·q·h² + 2·q²·h) multiply-adds, with D the query layers, or the depth of the vector if that is larger.
         """
-        return self.query_from_tokens(self.query_tokens(text))
+        tokens, cut = self._tokenise_query(text)
+        return replace(self.query_from_tokens(tokens), cut=cut)
 
     def query_tokens(self, text: str) -> list[int]:
         """Tokenise a query in its layout. Raises: InputError if it has no token of its own."""
+        return self._tokenise_query(text)[0]
+
+    def _tokenise_query(self, text: str) -> tuple[list[int], bool]:
+        """Return the tokens of a query, and whether its end was cut off. Raises: InputError if it has no token of its own."""
         check_text(text, "query")
-        tokens = self.texts.tokens([text], self.method.query)[0]
+        (tokens,), (cut,) = self.texts.tokenise([text], self.method.query)
         bare = self.texts.tokens([""], self.method.query)[0]
         if tokens == bare:
             raise InputError(f"query {text[:60]!r} holds no token; expected at least one word")
-        return tokens
+        return tokens, cut
 
     def query_from_tokens(self, tokens: Sequence[int]) -> Query:
         """Run the query's own layers on token ids; differentiable if the caller enables gradients."""
@@ -141,7 +146,8 @@ class Model(nn.Module):
 
         Raises: InputError for a query without a single token.
         """
-        rows = [self.query_tokens(text) for text in texts]
+        tokenised = [self._tokenise_query(text) for text in texts]
+        rows = [tokens for tokens, _ in tokenised]
         found: dict[int, Query] = {}
         order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
         for _, equal in groupby(order, key=lambda place: len(rows[place])):
@@ -149,7 +155,7 @@ class Model(nn.Module):
             for start in range(0, len(places), QUERIES_AT_ONCE):
                 some = places[start : start + QUERIES_AT_ONCE]
                 found |= zip(some, self._queries_of_one_length([rows[place] for place in some]), strict=True)
-        return [found[place] for place in range(len(rows))]
+        return [replace(found[place], cut=cut) for place, (_, cut) in enumerate(tokenised)]
 
     def _queries_of_one_length(self, rows: Sequence[Sequence[int]]) -> list[Query]:
         """Run `query_from_tokens` on token rows [n, q] of equal length."""
@@ -168,7 +174,11 @@ class Model(nn.Module):
 
     def document_tokens(self, documents: Sequence[Document]) -> list[list[int]]:
         """Tokenise documents in their layout."""
-        return self.texts.tokens([document.full_text for document in documents], self.method.document)
+        return self.tokenise(documents).rows
+
+    def tokenise(self, documents: Sequence[Document]) -> TokenisedTexts:
+        """Tokenise documents in their layout, and say which of them lost their end."""
+        return self.texts.tokenise([document.full_text for document in documents], self.method.document)
 
     def encode(self, rows: Sequence[Sequence[int]], *, exact: bool = False) -> list[dict[str, NDArray[Any]]]:
         """Encode n documents from token rows in one padded batch: states [m, c], vector [h] float32, token_ids [m] int64.

@@ -106,6 +106,7 @@ class Ranker:
         ids, texts = read_candidates(doc_ids, documents, missing)
         with clock.phase("compute"):
             state = self.model.query(query)
+        clock.cut_queries += state.cut
         absent: Sequence[str] = ids
         scored: Scored = []
         if doc_ids is not None:
@@ -145,6 +146,7 @@ class Ranker:
         distinct = [Document(str(index), text, title) for index, (title, text) in enumerate(places)]
         with clock.phase("encode"):
             docs = self._encode(distinct)
+        clock.cut_documents += docs.cut
         with clock.phase("compute"):
             scores = self._scores(state, docs)
         return [(document.id, scores[index]) for document, index in zip(documents, texts, strict=True)]

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from lateint.errors import InputError, ModelError, StoreError
 from lateint.heads.cosine import Cosine
+from lateint.heads.inputs import Query
 from lateint.indexing.compatibility import check_model
 from lateint.indexing.store import Store
 from lateint.model.model import Model, check_is_model
@@ -91,17 +92,17 @@ class Retriever:
     def _retrieve(self, queries: Sequence[str], k: int) -> Iterator[Ranking]:
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             began = time.perf_counter()
-            vectors = self._query_vectors(queries[start : start + _QUERIES_AT_ONCE])
+            computed = self.model.queries(queries[start : start + _QUERIES_AT_ONCE])
+            vectors = self._query_vectors(computed)
             candidates = self._index.candidates(vectors, k)
             hits = [self._top_k(indices, vector, k) for indices, vector in zip(candidates, vectors, strict=True)]
             each = 1e3 * (time.perf_counter() - began) / len(hits)
-            timing = _timing(each, len(self))
-            yield from (Ranking(hits_of_query, timing) for hits_of_query in hits)
+            for query, hits_of_query in zip(computed, hits, strict=True):
+                yield Ranking(hits_of_query, _timing(each, len(self), query.cut))
 
-    def _query_vectors(self, queries: Sequence[str]) -> Floats:
+    def _query_vectors(self, queries: Sequence[Query]) -> Floats:
         """Return the vectors of queries: float32 [q, h]."""
-        computed = [query.vector for query in self.model.queries(queries)]
-        vectors = torch.stack([vector for vector in computed if vector is not None]).float()
+        vectors = torch.stack([query.vector for query in queries if query.vector is not None]).float()
         if not bool(torch.isfinite(vectors).all()):
             raise ModelError(f"{self.model.name} gives a query a vector that is not finite; load it with dtype='float32'")
         host: Floats = (F.normalize(vectors, dim=-1) if self._normalise else vectors).cpu().numpy()
@@ -114,7 +115,7 @@ class Retriever:
         return tuple(sorted(hits, key=lambda hit: (-hit.score, hit.doc_id))[:k])
 
 
-def _timing(ms: float, candidates: int) -> Timing:
+def _timing(ms: float, candidates: int, cut: bool) -> Timing:
     """Count all time as compute: a query reads nothing from disk."""
     return Timing(
         fetch_ms=0.0,
@@ -125,6 +126,7 @@ def _timing(ms: float, candidates: int) -> Timing:
         bytes_read=0,
         candidates=candidates,
         head="cosine",
+        cut_queries=int(cut),
     )
 
 

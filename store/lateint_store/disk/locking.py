@@ -31,13 +31,13 @@ class WriterLock:
             holder = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "another process"
             os.close(self._descriptor)
             raise StoreLocked(
-                f"store {store} is being written by {holder} (lock {store / LOCK_FILE}); wait until it has finished"
+                f"store {store} is being written by {holder} (lock {store / LOCK_FILE}){_advice(holder)}"
             ) from error
         _held.add(self._descriptor)
         # Best effort: on a full disk the holder stays unnamed, but the lock holds.
         try:
             os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, f"process {self.pid} on {socket.gethostname()}\n".encode(), 0)
+            os.pwrite(self._descriptor, f"{_this_process()}\n".encode(), 0)
         except OSError:
             pass
 
@@ -46,6 +46,17 @@ class WriterLock:
         if self._descriptor in _held and self.pid == os.getpid():
             _held.discard(self._descriptor)
             os.close(self._descriptor)
+
+
+def _this_process() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def _advice(holder: str) -> str:
+    """Say what to do. In a notebook the holder is often the same cell, run before."""
+    if holder == _this_process():
+        return ", which is this process: go on with the store that is open here, or call its close() first"
+    return "; wait until it has finished"
 
 
 def _close_inherited() -> None:
