@@ -31,7 +31,7 @@ from lateint.model.activation import IDENTITY, classifier_activation
 from lateint.model.digests import digest_tensors
 from lateint.model.model import Model
 from lateint.model.saving import CONFIG, FORMAT, TENSORS
-from lateint_store.arguments import shown
+from lateint_store.arguments import as_count, shown
 
 
 def load_model(
@@ -75,12 +75,30 @@ def load_model(
     return model.to(device) if device is not None else model
 
 
+_forked = False  # True in a child that was forked from a process in which torch had several threads
+
+
+def _use_one_thread_after_fork() -> None:
+    """Let a forked child use one torch thread: OpenMP's other threads stay behind in the parent, and it would wait for them."""
+    global _forked
+    if torch.get_num_threads() > 1:
+        _forked = True
+        torch.set_num_threads(1)
+
+
+os.register_at_fork(after_in_child=_use_one_thread_after_fork)
+
+
 def _set_threads(threads: int | None) -> None:
     """Set the number of torch threads of this process. Raises: InputError."""
-    if threads is not None:
-        if threads < 1:
-            raise InputError(f"threads={threads}; expected at least 1")
-        torch.set_num_threads(threads)
+    if threads is None:
+        return
+    if as_count(threads, "threads") > 1 and _forked:
+        raise InputError(
+            f"threads={threads} in a process that was forked after torch ran on several threads, where only one can run; "
+            "use threads=1, or start processes with multiprocessing.get_context('spawn')"
+        )
+    torch.set_num_threads(threads)
 
 
 def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:

@@ -43,6 +43,10 @@ class Aggregate:
             return cls(name)
         raise InputError(f"aggregate={text!r}; {_EXPECTED}")
 
+    def __str__(self) -> str:
+        """Return the text that `parse` reads."""
+        return f"{self.name}:{self.k}" if self.name == "mean_top" else self.name
+
     def check(self, model: Model) -> None:
         """Reject `mean_cls` for a head that does not classify one CLS row. Raises: InputError."""
         classifies = isinstance(model.head, JointHead) and model.head.needs_classifier and model.backbone.reads_cls_only

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Literal, NotRequired, TypedDict, Unpack, cast, overload
+from typing import Any, Literal, NotRequired, TypedDict, Unpack, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,10 @@ class Ranker:
         self.aggregate.check(model)
         self._through = pipelines(model) if store is None else dict(store.manifest.specs)
         self._ladder = None if store is None else LadderScorer(model, store, self.aggregate)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle model and store, and make the ranker of both again; `warm_up` has to be called again."""
+        return _make_ranker, (self.model, self.store, self.chunks, None if self.chunks is None else str(self.aggregate))
 
     def rank(
         self,
@@ -286,6 +290,10 @@ class Ranker:
             if return_documents:
                 results[-1]["text"] = given[int(hit.doc_id)]
         return results
+
+
+def _make_ranker(model: Model, store: Store | None, chunks: Chunks | None, aggregate: str | None) -> Ranker:
+    return Ranker(model, store, chunks=chunks, aggregate=aggregate)
 
 
 def _batched(items: Iterable[str], n: int) -> Iterator[tuple[str, ...]]:

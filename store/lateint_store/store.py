@@ -18,7 +18,15 @@ from lateint_store.arguments import as_list
 from lateint_store.disk.environment import lmdb_errors
 from lateint_store.disk.files import allocated_bytes
 from lateint_store.disk.locking import WriterLock
-from lateint_store.errors import CodecError, DuplicateDocument, InputError, MissingDocument, SealedStore, StoreError
+from lateint_store.errors import (
+    CodecError,
+    DuplicateDocument,
+    InputError,
+    MissingDocument,
+    SealedStore,
+    StoreError,
+    StoreMismatch,
+)
 from lateint_store.format.content_digest import joined_digest
 from lateint_store.format.manifest import FORMAT_VERSION, Manifest
 from lateint_store.format.record_kernels import load_record_kernels
@@ -42,6 +50,7 @@ class Store:
 
     Make one with `create_store` or `open_store`. Reading methods raise DamagedStore if bytes differ from what was
     written. Changing methods raise SealedStore, StoreFull, and StoreError if the store was opened for reading.
+    A pickle holds the path: unpickling opens the same store for reading, in whatever process it happens.
     """
 
     def __init__(self, path: Path, lock: WriterLock | None = None) -> None:
@@ -136,15 +145,15 @@ class Store:
         return [{name: arrays[name][index] for name in self.manifest.arrays} for index in range(len(raw))]
 
     def fetch(
-        self, ids: Iterable[str], arrays: Iterable[str] | None = None, missing: Literal["error", "skip"] = "error"
+        self, ids: Iterable[str], arrays: Sequence[str] | None = None, missing: Literal["error", "skip"] = "error"
     ) -> Fetched:
         """Copy the encoded bytes of the documents `ids` out of the store, in one short transaction, in the order of `ids`.
 
         `arrays`: names of the arrays to read (default: all). `missing="skip"` omits unknown ids and lists them in the
         result. Raises: MissingDocument, InputError, DamagedStore.
         """
-        names = self._names(arrays)
-        found = fetch_documents(self._shards, as_list(ids, "ids", "ids"), {name: self._column(name) for name in names})
+        names = self.manifest.arrays if arrays is None else tuple(arrays)
+        found = fetch_documents(self._shards, ids, {name: self._column(name) for name in names})
         if found.missing and missing != "skip":
             absent = found.missing
             shown = ", ".join(map(repr, absent[:5])) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
@@ -166,14 +175,14 @@ class Store:
             self._name_damaged(fetched)
             raise
 
-    def scan(self, arrays: Iterable[str] | None = None) -> Iterator[Fetched]:
+    def scan(self, arrays: Sequence[str] | None = None) -> Iterator[Fetched]:
         """Yield the encoded bytes of all live documents in order, in pages of a few thousand documents, for `decode`.
 
         `arrays` as in `fetch`. The documents are those that exist when the first page is read; one deleted meanwhile may or
         may not appear, and none appears twice. No transaction stays open between two pages.
         Raises: InputError, DamagedStore; StoreError if the store is compacted meanwhile.
         """
-        names = self._names(arrays)
+        names = self.manifest.arrays if arrays is None else tuple(arrays)
         return scan(self._shards, {name: self._column(name) for name in names})
 
     def rows(self, ids: Iterable[str]) -> npt.NDArray[np.int64]:
@@ -271,6 +280,9 @@ class Store:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (type(self), str(self.path.absolute()), self.manifest.uuid)
+
     # Internals
 
     def _write(self, entries: Sequence[Entry], number: int, progress: SourceProgress) -> None:
@@ -281,9 +293,6 @@ class Store:
     def _states(self) -> list[State]:
         with self._shards.reading() as snapshots:
             return [snapshot.state() for snapshot in snapshots]
-
-    def _names(self, arrays: Iterable[str] | None) -> tuple[str, ...]:
-        return self.manifest.arrays if arrays is None else tuple(as_list(arrays, "arrays", "array names"))
 
     def _column(self, name: str) -> int:
         if name not in self.manifest.specs:
@@ -314,6 +323,15 @@ class Store:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+
+def _reopen(kind: type[Store], path: str, uuid: str) -> Store:
+    """Open a pickled store for reading. Raises: StoreMismatch if another store has taken its place; as `open_store`."""
+    store = kind(Path(path))
+    if store.manifest.uuid != uuid:
+        store.close()
+        raise StoreMismatch(f"store {path} is not the one that was pickled: {uuid[:12]} was replaced; pickle the new one")
+    return store
 
 
 def library_versions() -> dict[str, str]:
