@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from lateint.errors import InputError, StoreMismatch
-from lateint.indexing.chunks import Chunks
+from lateint.indexing.chunks import Chunks, check_chunks
 from lateint.indexing.store import Store
 from lateint.model.document import Document, as_documents
 from lateint_store.arguments import as_count, as_strings, shown
@@ -18,8 +18,8 @@ Missing = Literal["error", "skip", "encode"]
 
 def resolve_chunks(chunks: Chunks | None, store: Store | None) -> Chunks | None:
     """Return the chunks of the store if there is one, else `chunks`. Raises: StoreMismatch if the two differ."""
-    if chunks is not None and not isinstance(chunks, Chunks):
-        raise InputError(f"chunks is {shown(chunks)}; expected lateint.Chunks(length, overlap)")
+    if chunks is not None:
+        check_chunks(chunks)
     recorded = chunks if store is None else store.chunks
     if store is not None and chunks not in (None, recorded):
         held = "whole documents" if recorded is None else f"chunks {recorded}"
