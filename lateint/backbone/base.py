@@ -164,10 +164,10 @@ def adapt(model: TransformersModel) -> Backbone:
     return backbone.eval()
 
 
-def check_positions(backbone: Backbone, last: int) -> None:
-    """Raise InputError if a text needs more positions than the backbone has."""
+def check_positions(backbone: Backbone, side: str, last: int) -> None:
+    """Raise InputError if a text of this side, query or document, needs more positions than the backbone has."""
     if last > backbone.max_positions:
         raise InputError(
-            f"the layout reaches position {last}, but this encoder has {backbone.max_positions}; "
+            f"the {side} layout reaches position {last}, but this encoder has {backbone.max_positions}; "
             "lower document or query max_length"
         )

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -34,7 +33,6 @@ PROBES = (
 """Fixed texts, whose token ids and arrays are compared."""
 _RULES = ("normalizer", "pre_tokenizer", "model", "added_tokens")  # of a tokenizer.json; the rest moves no token id
 _CHARACTERS_PER_TOKEN = 250  # texts are cut to max_length times this before tokenising; no real token is as long
-_NEXT_WORD = re.compile(r"\s\S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +66,13 @@ class TokenBatch:
         """Return a copy on a device."""
         mask = None if self.mask is None else self.mask.to(device)
         return TokenBatch(self.ids.to(device), self.segments.to(device), self.positions.to(device), mask)
+
+
+class TokenisedTexts(NamedTuple):
+    """The token ids of each text, and whether its end was cut off."""
+
+    rows: list[list[int]]
+    cut: list[bool]
 
 
 class TextEncoder:
@@ -118,38 +123,40 @@ class TextEncoder:
         return int(token_id)
 
     def tokens(self, texts: Sequence[str], layout: Layout) -> list[list[int]]:
-        """Return the token ids of each text, with special tokens, truncated to `layout.max_length`.
+        """Return the token ids of each text, as `tokenise` does."""
+        return self.tokenise(texts, layout).rows
+
+    def tokenise(self, texts: Sequence[str], layout: Layout) -> TokenisedTexts:
+        """Return the token ids of each text, with special tokens, truncated to `layout.max_length`, and what was truncated.
 
         Raises: InputError for a text that is not valid Unicode (a lone surrogate); the message gives its index.
         """
-        special = self.templates[layout.template]
+        special, room = self.templates[layout.template], self.room(layout)
         before = special.before + ((self.token_id(layout.marker),) if layout.marker else ())
-        room = layout.max_length - len(before) - len(special.after)
-        if room < 1:
-            raise InputError(
-                f"max_length {layout.max_length} leaves no room for text; expected at least {layout.max_length - room + 1}"
-            )
-        cut = [_checked(text, i)[: layout.max_length * _CHARACTERS_PER_TOKEN] for i, text in enumerate(texts)]
+        most = layout.max_length * _CHARACTERS_PER_TOKEN
         fill = [self.token_id(layout.fill)] if layout.fill else []
         trim = self.token_id(layout.trim) if layout.trim else None
-        rows = []
-        for ids in self._ids(cut):
+        rows, cut = [], []
+        for text, ids in zip(texts, self._ids([_checked(text, i)[:most] for i, text in enumerate(texts)]), strict=True):
             kept = ids[:-1] if len(ids) > 1 and ids[-1] == trim else ids  # keep a text that is only this token
+            cut.append(len(kept) > room or _loses_words(text, most))
             rows.append([*before, *kept[:room], *special.after])
             rows[-1] += fill * (layout.max_length - len(rows[-1]))
-        return rows
+        return TokenisedTexts(rows, cut)
+
+    def room(self, layout: Layout) -> int:
+        """Return how many tokens of a text a layout keeps. Raises: InputError if there is no room for any."""
+        special = self.templates[layout.template]
+        taken = len(special.before) + bool(layout.marker) + len(special.after)
+        if layout.max_length <= taken:
+            raise InputError(f"max_length {layout.max_length} leaves no room for text; expected at least {taken + 1}")
+        return layout.max_length - taken
 
     def text_mask(self, length: int, layout: Layout) -> Tensor:
         """Return which of `length` tokens are text: bool [length], False for special tokens and the marker."""
         special = self.templates[layout.template]
         indices = torch.arange(length)
         return (indices >= len(special.before) + bool(layout.marker)) & (indices < length - len(special.after))
-
-    def is_cut(self, tokens: Sequence[int], layout: Layout, text: str = "") -> bool:
-        """True if `text` was probably truncated: it has `max_length` tokens, the last no fill, or was too long to tokenise."""
-        if _NEXT_WORD.search(text, layout.max_length * _CHARACTERS_PER_TOKEN - 1):
-            return True
-        return len(tokens) >= layout.max_length and not (layout.fill and tokens[-1] == self.token_id(layout.fill))
 
     def batch(self, rows: Sequence[Sequence[int]], layout: Layout, start: int = 0) -> TokenBatch:
         """Pad lists of token ids to one batch. Positions count from `start`."""
@@ -189,6 +196,17 @@ def _stated(value: object) -> object:
     if isinstance(value, dict):
         return {name: _stated(one) for name, one in value.items() if one is not None and one is not False}
     return [_stated(one) for one in value] if isinstance(value, list) else value
+
+
+def _loses_words(text: str, length: int) -> bool:
+    """True if a word starts behind the first `length` characters: it was not tokenised.
+
+    The rest of a word that is longer than any token does not count.
+    """
+    if len(text) <= length:
+        return False
+    inside = not (text[length - 1].isspace() or text[length].isspace())
+    return len(text[length:].split(maxsplit=1)) > inside
 
 
 def _checked(text: str, index: int) -> str:

@@ -63,13 +63,12 @@ def command(
       lateint index --corpus msmarco-docs.tsv.gz --store docs --chunk-tokens 256 --chunk-overlap 64
     """
     from lateint_store import parse_codecs
-    from lateint_store.format.manifest import MANIFEST_FILE
 
     pipelines, part = None if codecs is None else parse_codecs(codecs), parse_shard(shard)
     chunks, documents = cutting.make(), corpus.open()
     model = choice.load()
-    if not yes and not (Path(store) / MANIFEST_FILE).exists() and corpus.is_larger_than(_LARGE):
-        _confirm(model, corpus.path, store, codecs, chunks)
+    if not yes:
+        _confirm(model, corpus, store, codecs, chunks)
     seen: list[BuildProgress] = []
     with _reporter(progress, corpus, seen) as report, corpus.explained_duplicates():
         from lateint.indexing.build import build_store
@@ -95,14 +94,17 @@ def _reporter(wanted: bool | None, corpus: Corpus, seen: list[BuildProgress]) ->
         yield observe
 
 
-def _confirm(model: Model, corpus: str, store: str, codecs: str | None, chunks: Chunks | None) -> None:
-    """Show the plan and ask for confirmation. Raises: InputError without a terminal, or if the answer is no."""
+def _confirm(model: Model, corpus: Corpus, store: str, codecs: str | None, chunks: Chunks | None) -> None:
+    """Show the plan of a new store of a large corpus and ask. Raises: InputError without a terminal, or if the answer is no."""
     from lateint.cli.plan import make_plan, plan_text
     from lateint.errors import InputError
+    from lateint_store.format.manifest import MANIFEST_FILE
 
-    echo(plan_text(make_plan(model, corpus, store, codecs=codecs, chunks=chunks)), err=True)
+    if (Path(store) / MANIFEST_FILE).exists() or not corpus.is_larger_than(_LARGE):
+        return
+    echo(plan_text(make_plan(model, corpus.path, store, codecs=codecs, chunks=chunks)), err=True)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise InputError(f"{corpus} has more than {_LARGE:,} documents: check the plan above, then add --yes")
+        raise InputError(f"{corpus.path} has more than {_LARGE:,} documents: check the plan above, then add --yes")
     if not click.confirm("Encode it?", err=True):
         raise InputError("nothing was encoded")
 
@@ -116,5 +118,5 @@ def _summary(where: str, total: int, seen: list[BuildProgress], chunks: Chunks |
         yield f"{total} chunks {where}; {encoded} documents are new"
     if cut:
         longest = f"at {model.method.document.max_length} tokens (--doc-max-length)"
-        place = longest if chunks is None else f"after {chunks.limit} chunks (--max-chunks)"
+        place = longest if chunks is None or chunks.limit is None else f"after {chunks.limit} chunks (--max-chunks)"
         yield f"{cut} documents ({100 * cut / encoded:.1f} %) were cut {place}"

@@ -118,7 +118,7 @@ class _RankedQueries:
     """What is said of the queries after the last: their times, and texts that were not read to their end."""
 
     def __init__(self) -> None:
-        self.timings: list[tuple[str, Timing, bool]] = []  # query id, times, whether the query was cut
+        self.timings: list[tuple[str, Timing]] = []  # by query id
         self.queries: CutCounter | None = None
         self.encoded: CutCounter | None = None
         self.skipped = 0
@@ -133,12 +133,13 @@ class _RankedQueries:
         self._seen.update(document.id for document in new)
         self.encoded.add([document.full_text for document in new])
         self.skipped += len(entry.doc_ids) - found.timing.candidates
-        self.timings.append((entry.query_id, found.timing, bool(self.queries.add([query]))))
+        self.queries.add([query])
+        self.timings.append((entry.query_id, found.timing))
 
     def timing_lines(self) -> Iterator[dict[str, object]]:
-        """Yield the timing of each query, and whether its text was cut, as JSON objects."""
-        for query_id, timing, cut in self.timings:
-            yield {"query_id": query_id, **asdict(timing), "query_cut": cut}
+        """Yield the timing of each query as a JSON object."""
+        for query_id, timing in self.timings:
+            yield {"query_id": query_id, **asdict(timing)}
 
     def report(self) -> None:
         """Print the lines to standard error."""
@@ -148,7 +149,7 @@ class _RankedQueries:
         if self.skipped:
             echo(f"{self.skipped} candidates were skipped: neither the store nor the corpus has them", err=True)
         if self.timings:
-            median = statistics.median(timing.total_ms for _, timing, _ in self.timings)
+            median = statistics.median(timing.total_ms for _, timing in self.timings)
             echo(f"{len(self.timings)} queries, median {median:.1f} ms per query", err=True)
 
 

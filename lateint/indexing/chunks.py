@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from lateint.errors import InputError
 from lateint_store import ArraySpec
+from lateint_store.arguments import shown
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -116,6 +117,7 @@ def check_fits(chunks: Chunks, model: Model) -> int:
 
     Raises: InputError if the model truncates texts to less than a chunk, or special tokens and overlap fill the chunk.
     """
+    check_chunks(chunks)
     layout = model.method.document
     if chunks.length > layout.max_length:
         raise InputError(
@@ -130,6 +132,12 @@ def check_fits(chunks: Chunks, model: Model) -> int:
             f"for text; expected at least {special + max(2, chunks.overlap + 1)} tokens"
         )
     return room
+
+
+def check_chunks(chunks: object) -> None:
+    """Refuse what is no `Chunks`. Raises: InputError."""
+    if not isinstance(chunks, Chunks):
+        raise InputError(f"chunks is {shown(chunks)}; expected lateint.Chunks(length, overlap)")
 
 
 def _encodings(model: Model, texts: Sequence[str]) -> list[Encoding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from lateint.errors import DuplicateDocument, InputError, MissingDocument, Store
 from lateint.indexing.chunks import Chunks, chunk_id
 from lateint.indexing.view import DocumentView, entry_ids, recorded_chunks
 from lateint_store import Entry
+from lateint_store.arguments import as_list
 
 if TYPE_CHECKING:
     import torch
@@ -39,11 +40,11 @@ class Store(lateint_store.Store):
         """Return the id of a document's first entry."""
         return doc_id if self.chunks is None else chunk_id(doc_id, 0)
 
-    def held(self, ids: Sequence[str]) -> set[str]:
+    def held(self, ids: Iterable[str]) -> set[str]:
         """Return the ids of the documents that the store holds."""
         return set(self.sizes(ids)[0])
 
-    def sizes(self, ids: Sequence[str]) -> tuple[dict[str, int], int]:
+    def sizes(self, ids: Iterable[str]) -> tuple[dict[str, int], int]:
         """Return the number of entries of each document that the store holds, and the bytes read to find it.
 
         Cost: a look-up of the first entry of each document, which records the number.
@@ -55,7 +56,7 @@ class Store(lateint_store.Store):
         """Return the ids of all entries of documents with known sizes, document by document."""
         return entry_ids(self.chunks, sizes)
 
-    def delete(self, ids: Sequence[str]) -> None:
+    def delete(self, ids: Iterable[str]) -> None:
         """Delete documents, with all their chunks; their bytes stay until `compact`.
 
         Raises: MissingDocument before anything changes.
@@ -63,6 +64,7 @@ class Store(lateint_store.Store):
         if self.chunks is None:
             super().delete(ids)
             return
+        ids = as_list(ids, "ids", "ids")
         with self._changing():
             sizes, _ = self.sizes(ids)
             if absent := [doc_id for doc_id in ids if doc_id not in sizes]:
@@ -79,16 +81,17 @@ class Store(lateint_store.Store):
         before anything of a window is written; StoreError if the store was opened for reading.
         """
         self._check_writable()
-        added = list(documents)
+        added = as_list(documents, "documents", "Documents or Entries")
         entries = [document for document in added if isinstance(document, Entry)]
         if len(entries) == len(added):
             super().add(entries)
             return
         from lateint.indexing.compatibility import check_model
         from lateint.indexing.encoding import encode_window
-        from lateint.model.document import Document
+        from lateint.model.document import Document, as_document
+        from lateint.model.model import check_is_model
 
-        texts = [document for document in added if isinstance(document, Document)]
+        texts = [as_document(document, index) for index, document in enumerate(added) if isinstance(document, Document)]
         if len(texts) < len(added):
             odd = next(document for document in added if not isinstance(document, Document))
             raise InputError(f"{type(odd).__name__} among the documents to add; expected Document for all, or Entry for all")
@@ -96,6 +99,7 @@ class Store(lateint_store.Store):
         if repeated := [doc_id for doc_id, times in Counter(ids).items() if times > 1]:
             raise DuplicateDocument(f"{repeated[:3]!r} is given twice among the documents to add; expected each id once")
         model = recorded_model(self) if model is None else model
+        check_is_model(model)
         check_model(model, self)
         with self._changing():
             if known := self.held(ids):

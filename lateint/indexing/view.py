@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import lateint_store
 from lateint.errors import DamagedStore, InputError
 from lateint.indexing.chunks import COUNT, MAX_CHUNKS, Chunks, chunk_id
 from lateint_store import Fetched, Manifest
+from lateint_store.arguments import as_list
 
 
 def recorded_chunks(path: Path, manifest: Manifest) -> Chunks | None:
@@ -35,11 +36,12 @@ class DocumentView(lateint_store.View):
         """How documents were cut into entries `id#k`; None if each entry is a whole document."""
         return recorded_chunks(self.path, self.manifest)
 
-    def sizes(self, ids: Sequence[str]) -> tuple[dict[str, int], int]:
+    def sizes(self, ids: Iterable[str]) -> tuple[dict[str, int], int]:
         """Return the number of entries of each document that the store holds, and the bytes read to find it.
 
         Cost: a look-up of the first entry of each document, which records the number.
         """
+        ids = as_list(ids, "ids", "ids")
         if self.chunks is None:
             raw = self.fetch(ids, arrays=(), missing="skip")
             counts = [1] * len(raw)

@@ -12,10 +12,12 @@ from typing import Any
 
 from lateint.errors import DamagedCheckpoint, InputError, LateintError, ModelError
 from lateint.methods.method import Method
+from lateint.model.activation import IDENTITY
 from lateint.model.digests import digest_json
 from lateint.model.saving import BASE_FACTS, CONFIG, FORMAT
+from lateint_store.arguments import shown
 
-_FIELDS, _ADDED = {"base", "format", "method", "tensors"}, {"digest", "files"}  # earlier versions wrote none of the latter
+_FIELDS, _ADDED = {"base", "format", "method", "tensors"}, {"activation", "digest", "files"}  # the latter can be absent
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ class Config:
     """Content of `lateint.json`.
 
     `base` None: the weights are in the folder itself; `facts`: digests of the base, by name, see `saving.BASE_FACTS`;
-    `tensors`: digest of our own tensors; `files`: digests of the other files in the folder, by name.
+    `tensors`: digest of our own tensors; `files`: digests of the other files in the folder, by name;
+    `activation`: what `Ranker.predict` applies to logits, see `model/activation.py`.
     """
 
     method: Method
@@ -31,6 +34,7 @@ class Config:
     facts: Mapping[str, str]
     tensors: str
     files: Mapping[str, str]
+    activation: str
 
 
 def read_config(folder: Path) -> Config:
@@ -48,7 +52,8 @@ def read_config(folder: Path) -> Config:
     fields = set(data) if isinstance(data, dict) else set()
     if not _FIELDS <= fields <= _FIELDS | _ADDED:
         raise DamagedCheckpoint(
-            f"{path} has fields {sorted(fields)}; expected base, format, method, tensors, and optionally digest, files"
+            f"{path} has fields {sorted(fields)}; expected base, format, method, tensors, "
+            f"and optionally {', '.join(sorted(_ADDED))}"
         )
     if data["format"] != FORMAT:
         raise ModelError(f"{folder} has checkpoint format {data['format']}; this version reads {FORMAT}")
@@ -74,7 +79,10 @@ def _parsed(data: Mapping[str, Any]) -> Config:
             raise InputError(f"digest of {key} is {value!r}; expected str")
     if foreign := [name for name in files if Path(name).name != name]:
         raise InputError(f"file name {foreign[0]!r}; expected a name in the folder of the checkpoint")
-    return Config(Method.from_json(data["method"]), base["name"], facts, data["tensors"], files)
+    activation = data.get("activation", IDENTITY)
+    if not isinstance(activation, str):
+        raise InputError(f"activation is {shown(activation)}; expected a name")
+    return Config(Method.from_json(data["method"]), base["name"], facts, data["tensors"], files, activation)
 
 
 def _check_file(path: Path, expected: str) -> None:

@@ -34,7 +34,7 @@ def save_delta(model: Model, folder: str | os.PathLike[str], base: str, *, dtype
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     facts = {"name": base, "digest": digest_tensors(weights)} | base_facts(backbone, texts)
-    write_checkpoint(out, model.method, tensors, facts)
+    write_checkpoint(out, model, tensors, facts)
 
 
 def changes(state: Mapping[str, Tensor], base: Mapping[str, Tensor], *, coded: bool) -> dict[str, Tensor]:

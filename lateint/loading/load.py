@@ -29,9 +29,11 @@ from lateint.loading.transfer import rebase
 from lateint.methods.method import Method
 from lateint.methods.presets import preset
 from lateint.methods.registry import Part
+from lateint.model.activation import classifier_activation
 from lateint.model.digests import digest_tensors
 from lateint.model.model import Model
 from lateint.model.saving import CONFIG, TENSORS, base_facts
+from lateint_store.arguments import as_count
 
 
 def load_model(
@@ -71,17 +73,35 @@ def load_model(
         if wanted is not None or offline_layers is not None or compressor is not None:
             model = rebase(model, source, wanted, overrides)
     else:
-        backbone, texts, final_method = pretrained(folder, wanted, overrides, chosen)
-        model = Model(backbone, texts, final_method, name).to(chosen)
+        model = Model(*pretrained(folder, wanted, overrides, chosen), name).to(chosen)
+        model.activation = classifier_activation(model.backbone)
     return model.to(device) if device is not None else model
+
+
+_forked = False  # True in a child that was forked from a process in which torch had several threads
+
+
+def _use_one_thread_after_fork() -> None:
+    """Let a forked child use one torch thread: OpenMP's other threads stay behind in the parent, and it would wait for them."""
+    global _forked
+    if torch.get_num_threads() > 1:
+        _forked = True
+        torch.set_num_threads(1)
+
+
+os.register_at_fork(after_in_child=_use_one_thread_after_fork)
 
 
 def _set_threads(threads: int | None) -> None:
     """Set the number of torch threads of this process. Raises: InputError."""
-    if threads is not None:
-        if threads < 1:
-            raise InputError(f"threads={threads}; expected at least 1")
-        torch.set_num_threads(threads)
+    if threads is None:
+        return
+    if as_count(threads, "threads") > 1 and _forked:
+        raise InputError(
+            f"threads={threads} in a process that was forked after torch ran on several threads, where only one can run; "
+            "use threads=1, or start processes with multiprocessing.get_context('spawn')"
+        )
+    torch.set_num_threads(threads)
 
 
 def _check_device(device: str | None) -> None:
@@ -112,7 +132,7 @@ def _load_checkpoint(folder: Path, name: str, overrides: MethodOverrides, dtype:
         backbone, texts, method = pretrained(source, config.method, overrides, torch.float32)
         _check_base(config, backbone, texts, name, folder)
         model = Model(backbone, texts, method, name)
-        model.checkpoint = True
+        model.checkpoint, model.activation = True, config.activation
         _load_tensors(model, tensors, folder / TENSORS)
         return model.to(dtype), source
 

@@ -15,12 +15,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lateint.errors import InputError
+from lateint.model.activation import IDENTITY
 from lateint.model.digests import digest_json, digest_tensors
 
 if TYPE_CHECKING:
     from lateint.backbone.base import Backbone
     from lateint.backbone.tokenizer import TextEncoder
-    from lateint.methods.method import Method
     from lateint.model.model import Model
 
 FORMAT = 1
@@ -46,20 +46,23 @@ def save(model: Model, folder: str | os.PathLike[str], *, dtype: torch.dtype | N
     own = {name: tensor for name, tensor in host_state(model).items() if not name.startswith("backbone.")}
     tensors = {name: narrowed(tensor, dtype) for name, tensor in own.items()}
     base = {"name": None, "digest": digest_tensors(_as_loaded(encoder.state_dict()))}
-    write_checkpoint(out, model.method, tensors, base, files)
+    write_checkpoint(out, model, tensors, base, files)
 
 
 def write_checkpoint(
-    out: Path, method: Method, tensors: Mapping[str, Tensor], base: Mapping[str, Any], files: Iterable[str] = ()
+    out: Path, model: Model, tensors: Mapping[str, Tensor], base: Mapping[str, Any], files: Iterable[str] = ()
 ) -> None:
     """Write our tensors and `lateint.json` into a folder.
 
     `base`: name (None: the folder itself) and digest of the weights, and what else `BASE_FACTS` names; `files`: names of
-    files in the folder that loading reads and no other digest covers.
+    files in the folder that loading reads and no other digest covers. The activation is recorded unless it is identity,
+    as in every checkpoint from before it existed.
     """
     save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, out / TENSORS)
-    data = {"format": FORMAT, "method": method.to_json(), "base": dict(base), "tensors": _file_digest(out / TENSORS)}
+    data = {"format": FORMAT, "method": model.method.to_json(), "base": dict(base), "tensors": _file_digest(out / TENSORS)}
     data["files"] = {name: _file_digest(out / name) for name in sorted(files)}
+    if model.activation != IDENTITY:
+        data["activation"] = model.activation
     data = json.loads(json.dumps(data))  # tuples become lists, as they are read back
     text = json.dumps(data | {"digest": digest_json(data)}, indent=2, sort_keys=True, ensure_ascii=False)
     (out / CONFIG).write_text(text + "\n", encoding="utf-8")

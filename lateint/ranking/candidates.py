@@ -96,10 +96,14 @@ class StoredScorer:
 
 @dataclass(frozen=True, slots=True)
 class EncodedTexts:
-    """Arrays that a head reads, for some documents, chunk by chunk; `sizes` has the number of chunks of each document."""
+    """Arrays that a head reads, for some documents, chunk by chunk; `sizes` has the number of chunks of each document.
+
+    `cut`: how many texts lost their end.
+    """
 
     arrays: dict[str, Ragged]
     sizes: list[int]
+    cut: int = 0
 
     def take(self, indices: Sequence[int]) -> EncodedTexts:
         """Return the documents at these indices, in this order."""
@@ -114,12 +118,13 @@ def encode_texts(
 ) -> EncodedTexts:
     """Encode documents in batches of similar length, and round-trip the arrays that the head reads through their codecs."""
     pieces = Pieces(list(documents), [1] * len(documents)) if chunks is None else cut(chunks, model, documents)
-    rows = model.document_tokens(pieces.documents)
+    rows, cut_off = model.tokenise(pieces.documents)
     entries: list[dict[str, Array]] = [{} for _ in rows]
     for batch in by_length([len(row) for row in rows], UNSTORED_TOKENS):
         for index, entry in zip(batch, model.encode([rows[i] for i in batch]), strict=True):
             entries[index] = {name: entry[name] for name in model.head.reads}
-    return EncodedTexts(round_trip(entries, {name: through[name] for name in model.head.reads}), pieces.sizes)
+    arrays = round_trip(entries, {name: through[name] for name in model.head.reads})
+    return EncodedTexts(arrays, pieces.sizes, pieces.cut + sum(cut_off))
 
 
 def _take(ragged: Ragged, indices: NDArray[np.int64]) -> Ragged:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from numbers import Real
 
 from lateint.errors import InputError
 from lateint.heads.cosine import Cosine
@@ -79,8 +80,8 @@ class LadderScorer:
         steps = tuple((name, _NO_LIMIT) for name in names[:-1]) if ladder is None else parse_ladder(ladder, names)
         if budget_ms is None:
             return LadderPlan(steps)
-        if not budget_ms > 0 or math.isinf(budget_ms):
-            raise InputError(f"budget_ms={budget_ms}; expected milliseconds above 0, or None for no limit")
+        if isinstance(budget_ms, bool) or not isinstance(budget_ms, Real) or not budget_ms > 0 or math.isinf(budget_ms):
+            raise InputError(f"budget_ms={budget_ms!r}; expected milliseconds above 0, or None for no limit")
         if not self.costs:
             raise InputError("budget_ms needs the measured cost of each head: call ranker.warm_up(query, doc_ids) once before")
         return LadderPlan(steps, budget_ms)

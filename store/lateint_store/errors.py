@@ -8,7 +8,7 @@ LateintError                     exit code 1
 ├── MissingDocument (KeyError)   an id that the store or the corpus does not hold
 ├── StoreError                   an operation that the store cannot do
 │   ├── StoreNotFound            (FileNotFoundError) no store at this path
-│   ├── StoreLocked              another process is writing
+│   ├── StoreLocked              it is open for writing, in another process or in this one
 │   ├── SealedStore              a sealed store cannot change
 │   ├── StoreFull                (OSError) no space left, on disk or in the map
 │   ├── CodecError               bytes that the codec did not write; a store adds the location and raises DamagedStore
@@ -64,7 +64,7 @@ class StoreNotFound(StoreError, FileNotFoundError):
 
 
 class StoreLocked(StoreError):
-    """Another process is writing this store."""
+    """The store is open for writing, in another process or in this one."""
 
 
 class SealedStore(StoreError):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 from uuid import uuid4
 
+from lateint_store.arguments import as_path
 from lateint_store.codecs.pipeline import Pipeline
 from lateint_store.disk import locking
 from lateint_store.disk.environment import release
@@ -52,7 +53,7 @@ def create_store(
     Raises: StoreMismatch for another fingerprint; StoreError for other codecs, window or shard, or a folder with other
     contents; StoreLocked, StoreFull, InputError.
     """
-    folder = Path(path)
+    folder = as_path(path)
     wanted = Manifest(uuid=uuid4().hex, specs=dict(specs), versions=library_versions(), **_complete(about))
     if (folder / manifests.MANIFEST_FILE).exists():
         return _continue(folder, wanted, kind)
@@ -70,7 +71,7 @@ def open_store(path: str | os.PathLike[str], *, write: bool = False, kind: type[
 
     Raises: StoreNotFound, DamagedStore, StoreError; with `write`, also SealedStore and StoreLocked.
     """
-    folder = Path(path)
+    folder = as_path(path)
     manifest = read_manifest(folder)
     if not write:
         return kind(folder)

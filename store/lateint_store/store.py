@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
+from lateint_store.arguments import as_list
 from lateint_store.disk.activity import inside_transaction
 from lateint_store.disk.files import allocated_bytes
 from lateint_store.disk.location import lmdb_errors
 from lateint_store.disk.locking import WriterLock
-from lateint_store.errors import CodecError, DuplicateDocument, InputError, SealedStore, StoreError
+from lateint_store.errors import CodecError, DuplicateDocument, InputError, SealedStore, StoreError, StoreMismatch
 from lateint_store.format.content_digest import joined_digest
 from lateint_store.format.manifest import FORMAT_VERSION, Manifest
 from lateint_store.format.record_kernels import load_record_kernels
@@ -46,6 +47,7 @@ class Store:
     after the other. Reading methods raise DamagedStore if bytes differ from what was written. Changing methods raise
     SealedStore, StoreFull, and StoreError if the store was opened for reading. All raise StoreMismatch once the path holds
     another store, and StoreNotFound once it holds none.
+    A pickle holds the path: unpickling opens the same store for reading, in whatever process it happens.
     """
 
     def __init__(self, path: Path, lock: WriterLock | None = None) -> None:
@@ -130,7 +132,7 @@ class Store:
 
     # Reading
 
-    def get(self, ids: Sequence[str]) -> list[dict[str, Array]]:
+    def get(self, ids: Iterable[str]) -> list[dict[str, Array]]:
         """Read all arrays of the documents `ids`, in their order; an id may occur more than once.
 
         Raises: MissingDocument naming the ids that the store does not hold.
@@ -140,7 +142,7 @@ class Store:
         return [{name: arrays[name][index] for name in self.manifest.arrays} for index in range(len(raw))]
 
     def fetch(
-        self, ids: Sequence[str], arrays: Sequence[str] | None = None, missing: Literal["error", "skip"] = "error"
+        self, ids: Iterable[str], arrays: Sequence[str] | None = None, missing: Literal["error", "skip"] = "error"
     ) -> Fetched:
         """Copy the encoded bytes of the documents `ids` out of the store, in one short transaction, in the order of `ids`.
 
@@ -185,7 +187,7 @@ class Store:
         """
         return scan(self._shards, columns(self.path, self.manifest, arrays), stable=stable)
 
-    def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+    def rows(self, ids: Iterable[str]) -> npt.NDArray[np.int64]:
         """Number of tokens of each document, int64 [len(ids)]; decodes nothing. Raises: MissingDocument."""
         return self.fetch(ids, arrays=()).rows
 
@@ -206,13 +208,14 @@ class Store:
 
     # Changing
 
-    def append(self, entries: Sequence[Entry], source_end: int, source_digest: str) -> None:
+    def append(self, entries: Iterable[Entry], source_end: int, source_digest: str) -> None:
         """Append the next window of the source: documents, index and progress in one durable transaction.
 
         `source_end`: position in the source after this window; `source_digest`: running digest up to there. A shard i/n
         passes no entries for the windows of other shards, so all shards end at the same position and digest.
         Raises: DuplicateDocument or InputError before anything changes; StoreFull.
         """
+        entries = as_list(entries, "entries", "entries")
         with self._changing():
             states = self._states()
             progress = states[-1].progress
@@ -222,11 +225,12 @@ class Store:
             after = SourceProgress(source_end, source_digest, progress.documents + len(entries), windows)
             self._write(entries, max(source_end, states[-1].window + 1), after)
 
-    def add(self, entries: Sequence[Entry]) -> None:
+    def add(self, entries: Iterable[Entry]) -> None:
         """Add documents that are not part of the source, one window per transaction; the source position stays.
 
         Raises: DuplicateDocument before anything changes; InputError, StoreFull after earlier windows were committed.
         """
+        entries = as_list(entries, "entries", "entries")
         with self._changing():
             window = self.manifest.window
             encode_ids(entries)
@@ -236,7 +240,7 @@ class Store:
                 last = self._states()[-1]
                 self._write(entries[start : start + window], max(ADDED, last.window + 1), last.progress)
 
-    def delete(self, ids: Sequence[str]) -> None:
+    def delete(self, ids: Iterable[str]) -> None:
         """Delete documents, in one transaction per shard; their bytes stay until `compact`.
 
         Raises: MissingDocument before anything changes.
@@ -281,6 +285,9 @@ class Store:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (type(self), str(self.path.absolute()), self.manifest.uuid)
+
     # Internals
 
     def _write(self, entries: Sequence[Entry], number: int, progress: SourceProgress) -> None:
@@ -306,6 +313,15 @@ class Store:
         self._shards.writer()
         if inside_transaction():
             raise StoreError(f"store {self.path} cannot change inside a view or a read of the same thread; leave it first")
+
+
+def _reopen(kind: type[Store], path: str, uuid: str) -> Store:
+    """Open a pickled store for reading. Raises: StoreMismatch if another store has taken its place; as `open_store`."""
+    store = kind(Path(path))
+    if store.manifest.uuid != uuid:
+        store.close()
+        raise StoreMismatch(f"store {path} is not the one that was pickled: {uuid[:12]} was replaced; pickle the new one")
+    return store
 
 
 def library_versions() -> dict[str, str]:

@@ -39,7 +39,7 @@ class Toy:
         self.matrix = matrix
 
     def queries(self, texts):
-        return [SimpleNamespace(vector=torch.from_numpy(vector(self.matrix, text))) for text in texts]
+        return [SimpleNamespace(vector=torch.from_numpy(vector(self.matrix, text)), cut=False) for text in texts]
 
 
 def over(held, index=Exact, model=None):

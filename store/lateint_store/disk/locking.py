@@ -49,10 +49,9 @@ class WriterLock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+            advice = _advice(descriptor)
             os.close(descriptor)
-            raise StoreLocked(
-                f"store {self.store} is being written by {holder} (lock {path}); wait until it has finished"
-            ) from error
+            raise StoreLocked(f"store {self.store} is being written by {holder} (lock {path}){advice}") from error
         except BaseException:
             os.close(descriptor)
             raise
@@ -106,6 +105,14 @@ def no_writer(store: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _advice(descriptor: int) -> str:
+    """Say what to do about a locked file. In a notebook its holder is often the same cell, run before."""
+    wanted = os.fstat(descriptor)
+    if any(os.path.samestat(os.fstat(held), wanted) for held in set(_held)):
+        return ", which is this process: go on with the store that is open here, or call its close() first"
+    return "; wait until it has finished"
 
 
 def _close_inherited() -> None:

@@ -6,13 +6,14 @@ that names the check that failed, or finds the right document if two ids share t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
 
+from lateint_store.arguments import as_list
 from lateint_store.disk.location import lmdb_errors
 from lateint_store.format.ids import encode_all
 from lateint_store.format.index import PREFIX_SIZE, id_prefixes
@@ -46,11 +47,12 @@ class Fetched:
         return len(self.ids)
 
 
-def fetch_documents(snapshots: Sequence[Snapshot], ids: Sequence[str], columns: Mapping[str, int]) -> Fetched:
+def fetch_documents(snapshots: Sequence[Snapshot], ids: Iterable[str], columns: Mapping[str, int]) -> Fetched:
     """Copy the arrays of `columns` (name -> number) of the documents that exist.
 
     Raises: InputError for an impossible id, DamagedStore.
     """
+    ids = as_list(ids, "ids", "ids")
     wanted = encode_all(ids)
     found, missing = _find(snapshots, wanted)
     positions = np.concatenate([records.positions for records in found])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +20,7 @@ class View:
         self.path, self.manifest, self._snapshots = path, manifest, snapshots
 
     def fetch(
-        self, ids: Sequence[str], arrays: Sequence[str] | None = None, missing: Literal["error", "skip"] = "error"
+        self, ids: Iterable[str], arrays: Sequence[str] | None = None, missing: Literal["error", "skip"] = "error"
     ) -> Fetched:
         """Copy the encoded bytes of the documents `ids` out of the store, as `Store.fetch` does.
 

@@ -79,7 +79,7 @@ def test_queries_and_documents_that_were_cut_are_said(call, tmp_path, store):
     given = ["--queries", tmp_path / "q.tsv", "--candidates", tmp_path / "r", "--output", tmp_path / "out"]
     code, _, err = call("rank", "--store", store, *given, "--timing", tmp_path / "t")
     assert code == 0 and "1 queries (50.0 %) were cut at 24 tokens (--query-max-length)" in err
-    assert [json.loads(line)["query_cut"] for line in (tmp_path / "t").read_text().splitlines()] == [False, True]
+    assert [json.loads(line)["cut_queries"] for line in (tmp_path / "t").read_text().splitlines()] == [0, 1]
     (tmp_path / "c.tsv").write_text(f"1\t{'many words ' * 60}\n")
     code, _, err = call("rank", "--corpus", tmp_path / "c.tsv", *given, *model())
     assert code == 0 and "1 documents (100.0 %) were cut at 48 tokens (--doc-max-length)" in err
@@ -104,6 +104,6 @@ def test_a_query_that_its_layout_fills_is_cut_only_if_its_text_fills_it():
         (found := load_model(model()[1], "colbert", query_max_length=24, doc_max_length=48)).texts,
         found.method.query,
     )
-    short, long = encoder.tokens(["short", "many words " * 30], layout)
+    (short, long), cut = encoder.tokenise(["short", "many words " * 30], layout)
     assert len(short) == len(long) == 24
-    assert not encoder.is_cut(short, layout) and encoder.is_cut(long, layout)
+    assert cut == [False, True]
