@@ -2,8 +2,8 @@
 
 >>> import lateint
 >>> model = lateint.load_model()                                    # doctest: +SKIP
->>> store = lateint.build_store(model, documents, "my-store")       # doctest: +SKIP
->>> lateint.Ranker(model, store).rank("a question", ["id1", "id2"]) # doctest: +SKIP
+>>> with lateint.build_store(model, documents, "my-store") as store: # doctest: +SKIP
+...     lateint.Ranker(model, store).rank("a question", ["id1", "id2"])
 """
 
 from __future__ import annotations

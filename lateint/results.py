@@ -29,6 +29,8 @@ class Timing:
     candidates: number of ranked documents, whatever their number of chunks. rungs: one per head that scored candidates in
     a ladder run. It is empty without a ladder, and if the budget was too small for the first rung; candidates then keep
     their given order.
+    cut_queries: 1 if the end of the query was cut off at the model's query_max_length, else 0. cut_documents: how many
+    distinct texts of `documents` lost their end; those of a store were counted when it was built.
     """
 
     fetch_ms: float
@@ -40,6 +42,8 @@ class Timing:
     candidates: int
     head: str
     rungs: tuple[Rung, ...] = ()
+    cut_queries: int = 0
+    cut_documents: int = 0
 
 
 class Clock:
@@ -48,7 +52,7 @@ class Clock:
     def __init__(self) -> None:
         self._started = time.perf_counter()
         self._seconds: dict[Phase, float] = {"fetch": 0.0, "decode": 0.0, "encode": 0.0, "compute": 0.0}
-        self.bytes_read = 0
+        self.bytes_read = self.cut_queries = self.cut_documents = 0
         self.rungs: list[Rung] = []
 
     @property
@@ -75,6 +79,8 @@ class Clock:
             candidates=candidates,
             head=head,
             rungs=tuple(self.rungs),
+            cut_queries=self.cut_queries,
+            cut_documents=self.cut_documents,
         )
 
 
@@ -94,6 +100,8 @@ def combine_timings(timings: Sequence[Timing], clock: Clock) -> Timing:
         candidates=timings[0].candidates,
         head=timings[-1].head,
         rungs=tuple(rung for rungs_of_call in rungs for rung in rungs_of_call),
+        cut_queries=max(timing.cut_queries for timing in timings),
+        cut_documents=sum(timing.cut_documents for timing in timings),
     )
 
 

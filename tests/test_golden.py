@@ -44,7 +44,8 @@ def test_a_store_built_today_equals_the_earlier_one(golden, tmp_path, name):
     texts = [lateint.Document(doc_id, "bread") for doc_id in ids[:2]]
     with lateint.build_store(model, texts, tmp_path / "built") as built:
         fresh = built.info()
-    assert fresh["fingerprint"] == recorded["fingerprint"] and fresh["head"] == recorded["head"]
+    assert fresh["fingerprint"].items() > recorded["fingerprint"].items(), "facts may be added"
+    assert fresh["head"] == recorded["head"]
 
 
 def test_a_checkpoint_saved_today_has_the_same_tensors(golden, tmp_path):

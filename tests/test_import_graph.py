@@ -22,8 +22,8 @@ ORDER = {
     for name, rooms in {
         "lateint": "errors results methods kernels backbone pools compressors heads model loading indexing ranking retrieval "
         "train testing cli",
-        "lateint_store": "errors part spec ragged numerics kernels codecs disk format shards reading writing store opening "
-        "derive",
+        "lateint_store": "errors arguments part spec ragged numerics kernels codecs disk format shards reading writing store "
+        "opening derive",
         "lateint_eval": "formats measures datasets machine systems demo planning studies reporting adapters",
     }.items()
 }

@@ -32,6 +32,8 @@ class Backbone(nn.Module, ABC):
     """True if the family has segment (token type) embeddings."""
     first_position = 0
     """Index of the first position in the checkpoint's position embeddings."""
+    settings: tuple[str, ...] = ("num_attention_heads", "hidden_act", "layer_norm_eps")
+    """Names of all values in the checkpoint's configuration that states depend on, beside the weights and their shapes."""
 
     layers: tuple[Layer, ...]
 
@@ -60,6 +62,10 @@ class Backbone(nn.Module, ABC):
     def has_classifier(self) -> bool:
         """True if the checkpoint has a sequence-classification head."""
         return self.model is not self.bare
+
+    def configuration(self) -> dict[str, object]:
+        """Return the values of `settings`, JSON-able."""
+        return {name: getattr(self.config, name, None) for name in self.settings}
 
     @abstractmethod
     def build_layers(self) -> list[Layer]:
@@ -158,10 +164,10 @@ def adapt(model: TransformersModel) -> Backbone:
     return backbone.eval()
 
 
-def check_positions(backbone: Backbone, last: int) -> None:
-    """Raise InputError if a text needs more positions than the backbone has."""
+def check_positions(backbone: Backbone, side: str, last: int) -> None:
+    """Raise InputError if a text of this side, query or document, needs more positions than the backbone has."""
     if last > backbone.max_positions:
         raise InputError(
-            f"the layout reaches position {last}, but this encoder has {backbone.max_positions}; "
+            f"the {side} layout reaches position {last}, but this encoder has {backbone.max_positions}; "
             "lower document or query max_length"
         )

@@ -13,6 +13,7 @@ class DistilBert(Backbone):
     """Absolute positions, no segments, post-norm. The classifier reads the CLS state through a dense layer and ReLU."""
 
     segments = False
+    settings = ("n_heads", "activation")
 
     @property
     def width(self) -> int:

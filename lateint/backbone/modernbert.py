@@ -34,6 +34,7 @@ class ModernBert(Backbone):
 
     rotary = True
     segments = False
+    settings = ("num_attention_heads", "hidden_activation", "norm_eps", "layer_types", "local_attention", "rope_parameters")
 
     def build_layers(self) -> list[Layer]:
         return [self._view(layer) for layer in self.bare.layers]

@@ -12,6 +12,7 @@ class Roberta(Bert):
     """The layers of BERT with one segment. The pair template of its tokenizer is `<s> q </s></s> d </s>`."""
 
     segments = False
+    settings = (*Bert.settings, "pad_token_id")
 
     def __init__(self, model: TransformersModel) -> None:
         self.first_position = int(model.config.pad_token_id) + 1

@@ -6,10 +6,14 @@ the wrong length. Here the raw tokenizer is configured once, and this module add
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -21,6 +25,13 @@ from lateint.methods.method import Layout
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+PROBES = (
+    "The quick brown fox jumps over 13 lazy dogs.",
+    "naïve café №5 — 東京タワー, Ελλάδα, привет! 🦊",
+    "def f(x):\n\treturn x**2  # e\u0301 vs \u00e9",
+)
+"""Fixed texts, whose token ids and arrays are compared."""
+_RULES = ("normalizer", "pre_tokenizer", "model", "added_tokens")  # of a tokenizer.json; the rest moves no token id
 _CHARACTERS_PER_TOKEN = 250  # texts are cut to max_length times this before tokenising; no real token is as long
 
 
@@ -57,6 +68,13 @@ class TokenBatch:
         return TokenBatch(self.ids.to(device), self.segments.to(device), self.positions.to(device), mask)
 
 
+class TokenisedTexts(NamedTuple):
+    """The token ids of each text, and whether its end was cut off."""
+
+    rows: list[list[int]]
+    cut: list[bool]
+
+
 class TextEncoder:
     """Tokenises texts and applies layouts. Safe to share between threads: it is immutable after construction."""
 
@@ -72,12 +90,30 @@ class TextEncoder:
         self.pad = cast("int", tokenizer.pad_token_id) if tokenizer.pad_token_id is not None else 0
         self.templates = _templates(tokenizer, self._ids(["a"])[0], self._ids(["b"])[0])
 
-    def save(self, folder: Path) -> None:
-        """Write the tokenizer files of transformers to a folder."""
-        self._source.save_pretrained(folder)
+    @cached_property
+    def rules(self) -> str:
+        """Digest of every rule that turns a text into token ids: normaliser, pre-tokeniser, model, vocabulary, added tokens.
+
+        It covers what the tokenizer's file means, not how it is written: neither the order of keys nor a decoder counts.
+        """
+        parts = json.loads(self.raw.to_str())
+        canonical = json.dumps(_stated({name: parts[name] for name in _RULES}), sort_keys=True)
+        return hashlib.blake2b(canonical.encode(), digest_size=32).hexdigest()
+
+    @property
+    def behaviour(self) -> str:
+        """Digest of vocabulary, templates, padding and the token ids of fixed texts; equal for every version of a library."""
+        templates = {name: [t.before, t.after, t.segment] for name, t in sorted(self.templates.items())}
+        facts = [self._ids(PROBES), self.pad, templates, sorted(self.raw.get_vocab().items())]
+        return hashlib.blake2b(json.dumps(facts).encode(), digest_size=32).hexdigest()
+
+    def save(self, folder: Path) -> set[str]:
+        """Write the tokenizer files of transformers to a folder. Returns: their names."""
+        return {Path(name).name for name in self._source.save_pretrained(folder) if Path(name).is_file()}
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self.raw.encode_batch(list(texts), add_special_tokens=False)]
+        with clear_panics():
+            return [encoding.ids for encoding in self.raw.encode_batch(list(texts), add_special_tokens=False)]
 
     def token_id(self, token: str) -> int:
         """Return the id of a token such as `[MASK]`. Raises: ModelError if it is not in the vocabulary."""
@@ -87,36 +123,40 @@ class TextEncoder:
         return int(token_id)
 
     def tokens(self, texts: Sequence[str], layout: Layout) -> list[list[int]]:
-        """Return the token ids of each text, with special tokens, truncated to `layout.max_length`.
+        """Return the token ids of each text, as `tokenise` does."""
+        return self.tokenise(texts, layout).rows
+
+    def tokenise(self, texts: Sequence[str], layout: Layout) -> TokenisedTexts:
+        """Return the token ids of each text, with special tokens, truncated to `layout.max_length`, and what was truncated.
 
         Raises: InputError for a text that is not valid Unicode (a lone surrogate); the message gives its index.
         """
-        special = self.templates[layout.template]
+        special, room = self.templates[layout.template], self.room(layout)
         before = special.before + ((self.token_id(layout.marker),) if layout.marker else ())
-        room = layout.max_length - len(before) - len(special.after)
-        if room < 1:
-            raise InputError(
-                f"max_length {layout.max_length} leaves no room for text; expected at least {layout.max_length - room + 1}"
-            )
-        cut = [_checked(text, i)[: layout.max_length * _CHARACTERS_PER_TOKEN] for i, text in enumerate(texts)]
+        most = layout.max_length * _CHARACTERS_PER_TOKEN
         fill = [self.token_id(layout.fill)] if layout.fill else []
         trim = self.token_id(layout.trim) if layout.trim else None
-        rows = []
-        for ids in self._ids(cut):
+        rows, cut = [], []
+        for text, ids in zip(texts, self._ids([_checked(text, i)[:most] for i, text in enumerate(texts)]), strict=True):
             kept = ids[:-1] if len(ids) > 1 and ids[-1] == trim else ids  # keep a text that is only this token
+            cut.append(len(kept) > room or _loses_words(text, most))
             rows.append([*before, *kept[:room], *special.after])
             rows[-1] += fill * (layout.max_length - len(rows[-1]))
-        return rows
+        return TokenisedTexts(rows, cut)
+
+    def room(self, layout: Layout) -> int:
+        """Return how many tokens of a text a layout keeps. Raises: InputError if there is no room for any."""
+        special = self.templates[layout.template]
+        taken = len(special.before) + bool(layout.marker) + len(special.after)
+        if layout.max_length <= taken:
+            raise InputError(f"max_length {layout.max_length} leaves no room for text; expected at least {taken + 1}")
+        return layout.max_length - taken
 
     def text_mask(self, length: int, layout: Layout) -> Tensor:
         """Return which of `length` tokens are text: bool [length], False for special tokens and the marker."""
         special = self.templates[layout.template]
         indices = torch.arange(length)
         return (indices >= len(special.before) + bool(layout.marker)) & (indices < length - len(special.after))
-
-    def is_cut(self, tokens: Sequence[int], layout: Layout) -> bool:
-        """True if a text was probably truncated: it has `max_length` tokens, and the layout does not fill texts."""
-        return len(tokens) >= layout.max_length and not layout.fill
 
     def batch(self, rows: Sequence[Sequence[int]], layout: Layout, start: int = 0) -> TokenBatch:
         """Pad lists of token ids to one batch. Positions count from `start`."""
@@ -125,6 +165,17 @@ class TextEncoder:
     def segment(self, layout: Layout) -> int:
         """Return the segment of a side: the layout's, or else the one in the tokenizer's template."""
         return self.templates[layout.template].segment if layout.segment is None else layout.segment
+
+
+@contextmanager
+def clear_panics() -> Iterator[None]:
+    """Turn a panic of the tokenizers library, which is no `Exception`, into a typed error. Raises: ModelError."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # the class cannot be imported
+            raise
+        raise ModelError(f"the tokenizer failed inside its library: {error}; its file is damaged, save it again") from error
 
 
 def pad_batch(rows: Sequence[Sequence[int]], pad: int, segment: int, start: int) -> TokenBatch:
@@ -138,6 +189,24 @@ def pad_batch(rows: Sequence[Sequence[int]], pad: int, segment: int, start: int)
     mask = None if int(lengths.min()) == longest else columns[None, :] < lengths[:, None]
     segments = torch.full((len(rows), longest), segment, dtype=torch.int64)
     return TokenBatch(torch.from_numpy(ids), segments, (columns + start).expand(len(rows), -1), mask)
+
+
+def _stated(value: object) -> object:
+    """Drop settings that are null or false, so that a later library with further settings gives the same value."""
+    if isinstance(value, dict):
+        return {name: _stated(one) for name, one in value.items() if one is not None and one is not False}
+    return [_stated(one) for one in value] if isinstance(value, list) else value
+
+
+def _loses_words(text: str, length: int) -> bool:
+    """True if a word starts behind the first `length` characters: it was not tokenised.
+
+    The rest of a word that is longer than any token does not count.
+    """
+    if len(text) <= length:
+        return False
+    inside = not (text[length - 1].isspace() or text[length].isspace())
+    return len(text[length:].split(maxsplit=1)) > inside
 
 
 def _checked(text: str, index: int) -> str:

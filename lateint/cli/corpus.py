@@ -2,49 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from itertools import chain, islice
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from lateint.cli.options import add_options, gathered
 
 if TYPE_CHECKING:
     from lateint.model.document import Document
 
+C = TypeVar("C", bound=Callable[..., object])
 
-def count_documents(corpus: str) -> int | None:
-    """Count the documents, to estimate the time left; None if a second pass is impossible or too slow."""
-    if corpus == "-" or corpus.startswith("irds:"):
-        return None
-    return sum(1 for _ in read_documents(corpus))
-
-
-@contextmanager
-def explained_duplicates(corpus: str) -> Iterator[None]:
-    """Name both lines of a repeated id in its error. Reads the corpus again, which standard input does not allow."""
-    from lateint.errors import DuplicateDocument
-
-    try:
-        yield
-    except DuplicateDocument as error:
-        if corpus != "-" and (message := _find_repeated(corpus)):
-            raise DuplicateDocument(message) from error
-        raise
+_OPTIONS = (
+    click.option(
+        "--corpus", required=True, metavar="FILE", help="MS MARCO TSV (passages or documents), BEIR, JSONL, irds:ID or -."
+    ),
+    click.option("--documents", type=click.IntRange(min=1), metavar="N", help="Number of documents that the corpus must have."),
+    click.option("--allow-eof", is_flag=True, help="Take the end of a pipe for the end of the corpus, without --documents."),
+)
 
 
-def _find_repeated(corpus: str) -> str:
+class Corpus:
+    """The documents of one call, read as a stream. A pipe is read once, and its end may be that of a failed command.
+
+    Args: the options of the call: `corpus`, its path; `documents`, the number that it must have; `allow_eof`, True if a pipe
+    may end.
+    """
+
+    def __init__(self, corpus: str, documents: int | None, allow_eof: bool) -> None:
+        self.path, self.expected, self.allow_eof = corpus, documents, allow_eof
+        self.read = 0  # documents that were read so far
+
+    @property
+    def can_reread(self) -> bool:
+        """True if the corpus can be read twice: not a pipe, and no device."""
+        from lateint_eval.formats.irds import is_irds
+        from lateint_eval.formats.lines import can_reread
+
+        return is_irds(self.path) or can_reread(self.path)
+
+    def open(self) -> Iterator[Document]:
+        """Read the first document, and return all. Raises: InputError for a path that holds no document."""
+        documents = self._documents()
+        first = next(documents)
+        return chain([first], documents)
+
+    def _documents(self) -> Iterator[Document]:
+        doubtful = not self.allow_eof and not self.can_reread
+        for document in read_documents(self.path, whole=doubtful):
+            self.read += 1
+            yield document
+
+    def check_end(self) -> None:
+        """Check after the last document that the corpus is complete. Raises: InputError; what was stored is kept."""
+        from lateint.errors import InputError
+        from lateint_eval.formats.lines import source_name
+
+        name = source_name(self.path)
+        if self.expected is not None and self.read != self.expected:
+            raise InputError(f"{name} has {self.read} documents; expected {self.expected} (--documents)")
+        if self.expected is None and not self.allow_eof and not self.can_reread:
+            raise InputError(
+                f"{name} ended after {self.read} documents, which are stored; a pipe also ends where its command fails: if it "
+                "was complete, repeat this command with --allow-eof, or next time state the number with --documents"
+            )
+
+    def is_larger_than(self, number: int) -> bool:
+        """True if the corpus has more documents; False if finding out would use them up."""
+        return self.can_reread and sum(1 for _ in islice(read_documents(self.path), number + 1)) > number
+
+    def count(self) -> int | None:
+        """Count the documents, to estimate the time left; None if a second pass is impossible or too slow."""
+        if self.expected is not None or not self.can_reread or self.path.startswith("irds:"):
+            return self.expected
+        return sum(1 for _ in read_documents(self.path))
+
+    @contextmanager
+    def explained_duplicates(self) -> Iterator[None]:
+        """Name both lines of a repeated id in its error, by reading the corpus again where that is possible."""
+        from lateint.errors import DuplicateDocument
+
+        try:
+            yield
+        except DuplicateDocument as error:
+            if self.can_reread and (message := _find_repeated(self.path)):
+                raise DuplicateDocument(message) from error
+            raise
+
+
+def corpus_options(command: C) -> C:
+    """Add the options of a corpus; the command gets them as one `corpus`."""
+    return add_options(_OPTIONS, gathered(Corpus, "corpus")(command))
+
+
+def _find_repeated(path: str) -> str:
     """A message with the lines of the first repeated id; empty if there is none."""
     from lateint_eval.formats import read_corpus
 
     lines: dict[str, int] = {}
-    for doc in read_corpus(corpus):
+    for doc in read_corpus(path):
         if (first := lines.setdefault(doc.id, doc.line)) != doc.line:
-            return f"{corpus}: id {doc.id!r} stands in line {first} and in line {doc.line}; expected each id once"
+            return f"{path}: id {doc.id!r} stands in line {first} and in line {doc.line}; expected each id once"
     return ""
 
 
-def read_documents(corpus: str) -> Iterator[Document]:
-    """Yield the documents of a corpus in any format."""
+def read_documents(path: str, *, whole: bool = False) -> Iterator[Document]:
+    """Yield the documents of a corpus in any format; `whole` refuses a last line without a line end."""
     from lateint.model.document import Document
     from lateint_eval.formats import read_corpus
 
-    for doc in read_corpus(corpus):
+    for doc in read_corpus(path, whole=whole):
         yield Document(doc.id, doc.text, doc.title)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from pathlib import Path
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
+
+from lateint.cli.printing import echo
 
 if TYPE_CHECKING:
     from lateint_eval.demo import Demo
@@ -28,13 +30,15 @@ def command(json_file: str | None, ask: str | None) -> None:
       lateint demo --ask "how do I keep only the last ten lines of a stream"
     """
     from lateint_eval import demo
+    from lateint_eval.formats.output import replacing
 
     if ask is not None:
         _answer(ask)
         return
-    found = demo.run(progress=sys.stderr.isatty(), say=lambda line: click.echo(line, err=True))
-    if json_file is not None:
-        Path(json_file).write_text(json.dumps(found.to_json(), indent=2) + "\n", encoding="utf-8")
+    with nullcontext() if json_file is None else replacing(json_file) as write:
+        found = demo.run(progress=sys.stderr.isatty(), say=lambda line: echo(line, err=True))
+        if write is not None:
+            write(json.dumps(found.to_json(), indent=2) + "\n")
     _print_table(found)
     _answer(_EXAMPLE)
 
@@ -43,24 +47,24 @@ def _print_table(found: Demo) -> None:
     from lateint_eval.demo import NAMES
 
     questions = found.questions
-    click.echo(f"\n{len(questions.kept)} test questions ({questions.dropped} dropped), {found.passages} passages,", nl=False)
-    click.echo(f" indexed in {found.index_seconds:.0f} s; all systems re-rank BM25's top 20")
-    click.echo(f"{'system':<42} {'nDCG@10':>8} {'RR@10':>7} {'ms p50':>8} {'ms p95':>8} {'bytes/passage':>14}")
+    echo(f"\n{len(questions.kept)} test questions ({questions.dropped} dropped), {found.passages} passages,", nl=False)
+    echo(f" indexed in {found.index_seconds:.0f} s; all systems re-rank BM25's top 20")
+    echo(f"{'system':<42} {'nDCG@10':>8} {'RR@10':>7} {'ms p50':>8} {'ms p95':>8} {'bytes/passage':>14}")
     for row in found.to_json()["systems"]:
         stored = "-" if row["bytes_per_passage"] is None else f"{row['bytes_per_passage']:,.0f}"
         scores = f"{row['ndcg10']:8.3f} {row['rr10']:7.3f} {row['ms_p50']:8.1f} {row['ms_p95']:8.1f} {stored:>14}"
-        click.echo(f"{NAMES[row['name']]:<42} {scores}")
-    click.echo("bytes: allocated on disk, everything included; ms: re-ranking of one query")
-    click.echo(f"{found.seconds:.0f} s in total\n")
+        echo(f"{NAMES[row['name']]:<42} {scores}")
+    echo("bytes: allocated on disk, everything included; ms: re-ranking of one query")
+    echo(f"{found.seconds:.0f} s in total\n")
 
 
 def _answer(question: str) -> None:
     from lateint_eval import demo
 
-    click.echo(f"Q: {question}")
+    echo(f"Q: {question}")
     hits = demo.ask(question)
     if not hits:
-        click.echo("   nothing in the documentation shares a word with this question; use other words")
+        echo("   nothing in the documentation shares a word with this question; use other words")
     for rank, (document, score) in enumerate(hits, 1):
-        click.echo(f"{rank}. {document.id}  ({score:.2f})")
-        click.echo(textwrap.fill(document.text, 100, initial_indent="   ", subsequent_indent="   ", max_lines=3))
+        echo(f"{rank}. {document.id}  ({score:.2f})")
+        echo(textwrap.fill(document.text, 100, initial_indent="   ", subsequent_indent="   ", max_lines=3))

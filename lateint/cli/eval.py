@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lateint.cli.options import gathered
+from lateint.cli.options import gathered, refuse_shared_streams
+from lateint.cli.printing import echo, warn
 from lateint_store.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,8 +40,7 @@ class EvalRequest:
             raise click.UsageError("--msmarco takes one --run, and neither --measures, --baseline, --intervals nor --audit")
         if self.audit and tables:
             raise click.UsageError("--audit takes neither --measures, --baseline nor --intervals")
-        if [self.qrels, *self.run, self.baseline].count("-") > 1:
-            raise click.UsageError("standard input (-) can be read once")
+        refuse_shared_streams(self.qrels, *self.run, self.baseline)
 
 
 _EXAMPLES = """\b
@@ -91,8 +91,8 @@ def _print_comparison(request: EvalRequest, qrels: Qrels) -> None:
         raise InputError(f"{empty[0]} is an empty run; expected a line for each query and document")
     comparison = score_runs(qrels, runs, names or DEFAULT_MEASURES, request.baseline, intervals=request.intervals)
     for warning in comparison.warnings():
-        click.secho(f"warning: {warning}", fg="red", err=True)
-    click.echo(_dumps(comparison.to_json()) if request.as_json else comparison.to_text(), nl=request.as_json)
+        warn(warning)
+    echo(_dumps(comparison.to_json()) if request.as_json else comparison.to_text(), nl=request.as_json)
 
 
 def _split_measures(text: str) -> list[str]:
@@ -113,15 +113,15 @@ def _print_msmarco(request: EvalRequest, qrels: Qrels) -> None:
 
     result = (strict if request.strict else compatible)(qrels, read_run(request.run[0]))
     for warning in result.warnings:
-        click.secho(f"warning: {warning}", fg="red", err=True)
+        warn(warning)
     if request.as_json:
-        click.echo(_dumps({"run": request.run[0], **_msmarco_json(result)}))
+        echo(_dumps({"run": request.run[0], **_msmarco_json(result)}))
     elif request.strict:
-        click.echo(f"MRR@10              {result.mrr:.4f}")
-        click.echo(f"queries in the run  {result.queries_ranked}")
-        click.echo(f"judged queries      {result.judged}")
+        echo(f"MRR@10              {result.mrr:.4f}")
+        echo(f"queries in the run  {result.queries_ranked}")
+        echo(f"judged queries      {result.judged}")
     else:
-        click.echo(result.official_text(), nl=False)
+        echo(result.official_text(), nl=False)
 
 
 def _msmarco_json(result: MsMarcoResult) -> dict[str, object]:
@@ -144,14 +144,14 @@ def _print_audit(request: EvalRequest, qrels: Qrels) -> None:
     runs = {path: read_run(path, finite=False) for path in request.run}
     reports = {path: (audit(qrels, run), tool_scores(qrels, run)) for path, run in runs.items()}
     if request.as_json:
-        click.echo(_dumps({
+        echo(_dumps({
             path: {"findings": [asdict(each) for each in findings], "figures": [asdict(each) for each in printed]}
             for path, (findings, printed) in reports.items()
         }))  # fmt: skip
         return
     for path, (findings, printed) in reports.items():
         lines = [f"  {line}" for line in (*map(str, findings), *tool_score_lines(printed))]
-        click.echo("\n".join([path, *lines[: len(findings)], "", *lines[len(findings) :]]))
+        echo("\n".join([path, *lines[: len(findings)], "", *lines[len(findings) :]]))
 
 
 def _dumps(data: object) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from lateint.cli.options import ModelChoice, gathered, model_options
+from lateint.cli.lost_text import CutCounter
+from lateint.cli.options import ModelChoice, gathered, model_options, refuse_shared_streams
+from lateint.cli.printing import echo, warn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,8 +43,7 @@ class PairsRequest:
             raise click.UsageError("--tune and --threshold exclude each other")
         if self.tune_split and self.tune is None:
             raise click.UsageError("--tune-split belongs to --tune")
-        if self.pairs == self.tune == "-":
-            raise click.UsageError("standard input (-) can be read once")
+        refuse_shared_streams(self.pairs, self.tune)
         if self.scores == "-":
             raise click.UsageError("--scores takes a file; standard output holds the measures")
         if self.columns is not None and len(self.columns.split(",")) != 3:
@@ -70,9 +72,7 @@ class PairsRequest:
         if not kept:
             raise InputError(f"every pair of --tune {self.tune} is also tested; choose the threshold on other pairs")
         if len(kept) < len(found):
-            click.echo(
-                f"{len(found) - len(kept)} of {len(found)} pairs in {self.tune} are also tested and were left out", err=True
-            )
+            echo(f"{len(found) - len(kept)} of {len(found)} pairs in {self.tune} are also tested and were left out", err=True)
         return kept
 
 
@@ -104,14 +104,18 @@ def command(choice: ModelChoice, request: PairsRequest) -> None:
     pairs = request.read(request.pairs, request.split)
     tune = _check_labels(request, pairs)
     from lateint.ranking.ranker import Ranker
+    from lateint_eval.formats.output import replacing
     from lateint_eval.measures.pairs import evaluate_pairs
 
-    ranker = Ranker(choice.load())
-    _report_truncation(ranker.model, pairs)
-    threshold = _threshold(request, ranker, tune)
-    scores = _scores(ranker, pairs)
-    if request.scores is not None:
-        _write(request.scores, pairs, scores)
+    with nullcontext() if request.scores is None else replacing(request.scores) as write:
+        ranker = Ranker(choice.load())
+        _report_truncation(ranker.model, pairs)
+        threshold = _threshold(request, ranker, tune)
+        scores = _scores(ranker, pairs)
+        if write is not None:
+            write("line\tlabel\tscore\n")
+            for pair, score in zip(pairs, scores.tolist(), strict=True):
+                write(f"{pair.line}\t{pair.label:g}\t{score:.9g}\n")
     _print(request, ranker.model, evaluate_pairs(scores, _labels(pairs), threshold))
 
 
@@ -152,29 +156,18 @@ def _scores(ranker: Ranker, pairs: Sequence[Pair]) -> NDArray[np.float64]:
 
 def _report_truncation(model: Model, pairs: Sequence[Pair]) -> None:
     """Report how many texts were truncated: the default query length suits ranking and is short for sentences."""
-    sides = (("first", model.method.query, "--query-max-length"), ("second", model.method.document, "--doc-max-length"))
-    for side, layout, option in sides:
-        rows = model.texts.tokens([getattr(pair, side) for pair in pairs], layout)
-        if cut := sum(model.texts.is_cut(row, layout) for row in rows):
-            share = 100 * cut / len(pairs)
-            click.echo(f"{cut} {side} texts ({share:.1f} %) were cut at {layout.max_length} tokens ({option})", err=True)
-
-
-def _write(path: str, pairs: Sequence[Pair], scores: NDArray[np.float64]) -> None:
-    from lateint_eval.formats.output import replacing
-
-    with replacing(path) as write:
-        write("line\tlabel\tscore\n")
-        for pair, score in zip(pairs, scores.tolist(), strict=True):
-            write(f"{pair.line}\t{pair.label:g}\t{score:.9g}\n")
+    for side, which in (("query", "first"), ("document", "second")):
+        counter = CutCounter(model, side, f"{which} texts")
+        counter.add([getattr(pair, which) for pair in pairs])
+        counter.report()
 
 
 def _print(request: PairsRequest, model: Model, found: PairEvaluation) -> None:
     for warning in found.warnings():
-        click.secho(f"warning: {warning}", fg="red", err=True)
+        warn(warning)
     if request.as_json:
         of = {"pairs": request.pairs, "split": list(request.split), "model": model.name, "method": model.method.name}
-        click.echo(json.dumps({**of, **found.to_json()}, ensure_ascii=False, indent=2, allow_nan=False))
+        echo(json.dumps({**of, **found.to_json()}, ensure_ascii=False, indent=2, allow_nan=False))
     else:
-        click.echo(f"{' '.join([request.pairs, *request.split])}: {model.name} ({model.method.name})")
-        click.echo(found.to_text(), nl=False)
+        echo(f"{' '.join([request.pairs, *request.split])}: {model.name} ({model.method.name})")
+        echo(found.to_text(), nl=False)

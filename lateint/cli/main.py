@@ -9,6 +9,7 @@ import sys
 import click
 
 from lateint import __version__
+from lateint.cli.printing import echo, show_usage, use_utf8
 from lateint_store.disk.files import FULL
 from lateint_store.errors import LateintError
 
@@ -49,16 +50,23 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"auto_envvar_prefix": "LATEINT", "help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
-def group() -> None:
+@click.option("--line-limit", type=click.IntRange(min=1), metavar="MIB", help="Longest line of an input file.  [default: 128]")
+@click.pass_context
+def group(context: click.Context, line_limit: int | None) -> None:
     """Rank documents with a cross-encoder whose document layers are computed once, compressed and stored in LMDB.
 
     Data goes to stdout, progress and messages to stderr. Exit codes: 0 success, 1 user error or damage found, 2 wrong
     usage, 3 store and model do not match, 130 interrupted.
     """
+    if line_limit is not None:
+        from lateint_eval.formats.lines import limited_lines
+
+        context.with_resource(limited_lines(line_limit << 20))
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
+    use_utf8()
     code = run(arguments)
     try:
         sys.stdout.flush()
@@ -75,13 +83,15 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         result: object = group.main(args=arguments, prog_name="lateint", standalone_mode=False)
     except LateintError as error:
-        click.echo(f"lateint: {error}", err=True)
+        echo(f"lateint: {error}", err=True)
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        show_usage(error)
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("lateint: interrupted; committed work is kept, the same command continues", err=True)
+    except (click.Abort, KeyboardInterrupt) as error:
+        if isinstance(error.__cause__, EOFError):  # click takes it for an interruption; it is a damaged file
+            raise error.__cause__ from None
+        echo("lateint: interrupted; committed work is kept, the same command continues", err=True)
         return 130
     except BrokenPipeError:
         sys.stderr.close()  # the reader of the output has closed it: no message, not even from Python at exit
@@ -96,5 +106,5 @@ def run(arguments: list[str] | None = None) -> int:
 def _no_room(error: OSError) -> int:
     """Report a full disk that no other part of the program has reported. Returns: the exit code."""
     where = error.filename or "the output"
-    click.echo(f"lateint: no space to write {where}: {error.strerror}; free some space and repeat the command", err=True)
+    echo(f"lateint: no space to write {where}: {error.strerror}; free some space and repeat the command", err=True)
     return 1

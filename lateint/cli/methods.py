@@ -6,6 +6,8 @@ import json
 
 import click
 
+from lateint.cli.printing import echo
+
 
 @click.command("methods")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON with all settings of each preset.")
@@ -19,8 +21,8 @@ def command(as_json: bool) -> None:
     from lateint.methods.presets import PRESETS
 
     if as_json:
-        click.echo(json.dumps([method.to_json() for method in PRESETS.values()], indent=2))
+        echo(json.dumps([method.to_json() for method in PRESETS.values()], indent=2))
         return
     for method in PRESETS.values():
-        click.echo(f"{method.name:<14} L = {method.offline_layers!s:<5} {method.summary}")
-        click.echo(f"{'':<14} {'':<9} {method.source}")
+        echo(f"{method.name:<14} L = {method.offline_layers!s:<5} {method.summary}")
+        echo(f"{'':<14} {'':<9} {method.source}")

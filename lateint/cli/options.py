@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -104,12 +105,12 @@ class ChunkChoice:
 
 def model_options(command: C) -> C:
     """Add the model options; the command gets them as one `choice`."""
-    return _add(_MODEL, gathered(ModelChoice, "choice")(command))
+    return add_options(_MODEL, gathered(ModelChoice, "choice")(command))
 
 
 def chunk_options(command: C) -> C:
     """Add the chunk options; the command gets them as one `cutting`."""
-    return _add(_CHUNKS, gathered(ChunkChoice, "cutting")(command))
+    return add_options(_CHUNKS, gathered(ChunkChoice, "cutting")(command))
 
 
 def gathered(kind: Callable[..., object], name: str) -> Callable[[C], C]:
@@ -127,10 +128,23 @@ def gathered(kind: Callable[..., object], name: str) -> Callable[[C], C]:
     return decorate
 
 
-def _add(options: tuple[Callable[[C], C], ...], command: C) -> C:
+def add_options(options: tuple[Callable[[C], C], ...], command: C) -> C:
+    """Add options to a command, shown in this order."""
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def refuse_shared_streams(*paths: str | None) -> None:
+    """Refuse a stream that is named twice, because it can be read once. Raises: click.UsageError."""
+    from lateint_eval.formats.lines import can_reread
+
+    stdin = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
+    streams = [path for path in paths if path is not None and (path == "-" or (Path(path).exists() and not can_reread(path)))]
+    named = ["-" if path in stdin else path for path in streams]
+    for path in named:
+        if named.count(path) > 1:
+            raise click.UsageError(f"{'standard input (-)' if path == '-' else path} can be read once")
 
 
 def parse_shard(text: str | None) -> tuple[int, int] | None:

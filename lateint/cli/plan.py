@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lateint.cli.options import ChunkChoice, ModelChoice, chunk_options, model_options
+from lateint.cli.printing import echo
 
 if TYPE_CHECKING:
     from lateint.indexing.chunks import Chunks
@@ -51,7 +52,7 @@ def command(
     plan = make_plan(
         choice.load(), corpus, store, codecs=codecs, queries=texts, chunks=cutting.make(), sample=sample, seed=seed
     )
-    click.echo(json.dumps(plan.to_json(), indent=2) if as_json else plan_text(plan))
+    echo(json.dumps(plan.to_json(), indent=2) if as_json else plan_text(plan))
 
 
 def make_plan(

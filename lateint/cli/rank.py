@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 import click
 
+from lateint.cli.lost_text import CutCounter
 from lateint.cli.options import ChunkChoice, ModelChoice, chunk_options, gathered, model_options
+from lateint.cli.printing import echo
+from lateint.cli.rank_input import RankInput
 
 if TYPE_CHECKING:
-    from lateint.indexing.store import Store
     from lateint.model.document import Document
+    from lateint.model.model import Model
     from lateint.ranking.ranker import Missing, Ranker
     from lateint.results import Ranking, Timing
     from lateint_eval.formats import CandidateList
@@ -36,49 +40,16 @@ class RankRequest:
     budget_ms: float | None
     then: tuple[str, ...]
 
-    def check(self) -> None:
-        """Refuse inputs that contradict each other (usage error, exit code 2)."""
-        if self.store is not None and self.corpus is not None and self.missing != "encode":
-            raise click.UsageError("--store and --corpus exclude each other, except with --missing encode")
-        if self.missing == "encode" and self.store is None:
-            raise click.UsageError("--missing encode needs --store; without a store, all documents are encoded")
-        if [self.corpus, self.queries, self.candidates].count("-") > 1:
-            raise click.UsageError("standard input (-) can be read once")
+    def input(self, layout: str) -> RankInput:
+        """The part that names what is ranked. Raises: click.UsageError for options that contradict each other."""
+        from lateint_eval.formats import MSMARCO_DEPTH
+
+        bounded = layout == "msmarco" and (self.top_k is None or self.top_k > MSMARCO_DEPTH)
+        found = RankInput(self.corpus, self.queries, self.candidates, self.missing, MSMARCO_DEPTH if bounded else None)
+        found.check(stored=self.store is not None)
         if self.store is None and (self.ladder is not None or self.budget_ms is not None):
             raise click.UsageError("--ladder and --budget-ms rank the entries of a --store")
-
-    def read(self, store: Store | None) -> Iterator[tuple[str, CandidateList, list[Document] | None]]:
-        """Yield each query's text, its candidates, and the documents that are to be encoded (None: all are in the store)."""
-        from lateint.errors import InputError
-        from lateint_eval.formats import read_candidates, read_queries
-
-        texts = {} if self.queries is None else read_queries(self.queries)
-        entries: Iterable[CandidateList] = read_candidates(self.candidates)
-        corpus = None
-        if self.corpus is not None:
-            entries = list(entries)
-            corpus = _wanted(self.corpus, entries, store)
-        for entry in entries:
-            query = texts.get(entry.query_id, entry.query_text)
-            if query is None:
-                raise InputError(f"{self.candidates}: no text for query {entry.query_id!r}; give it in --queries")
-            yield query, entry, self._documents(entry, corpus)
-
-    def _documents(self, entry: CandidateList, corpus: dict[str, Document] | None) -> list[Document] | None:
-        """The candidates' documents: from the corpus if there is one, else with the texts of the candidates file."""
-        from lateint.errors import MissingDocument
-        from lateint.model.document import Document
-
-        if self.store is not None and self.missing != "encode":
-            return None
-        if corpus is not None:
-            absent = [doc_id for doc_id in entry.doc_ids if doc_id not in corpus]
-            if absent and self.store is None and self.missing == "error":
-                raise MissingDocument(f"query {entry.query_id!r}: candidates {absent[:3]!r} are not in the corpus")
-            return [corpus[doc_id] for doc_id in entry.doc_ids if doc_id in corpus]
-        if entry.texts is None:
-            raise click.UsageError(f"candidates carry no text: give {'--store or ' if self.store is None else ''}--corpus")
-        return [Document(doc_id, text) for doc_id, text in zip(entry.doc_ids, entry.texts, strict=True)]
+        return found
 
 
 @click.command("rank")
@@ -135,39 +106,73 @@ def command(
     from lateint_eval.formats import write_run
     from lateint_eval.formats.output import replacing
 
-    timings: list[tuple[str, Timing]] = []
-
-    def rankings() -> Iterator[tuple[str, list[tuple[str, float]]]]:
-        for query_id, ranking in _rank_all(choice, cutting, request):
-            timings.append((query_id, ranking.timing))
-            yield query_id, [(hit.doc_id, hit.score) for hit in ranking]
-
-    write_run(output, rankings(), layout)
-    if timing is not None:
-        with replacing(timing) as write:
-            write("".join(json.dumps({"query_id": query_id, **asdict(each)}) + "\n" for query_id, each in timings))
-    if timings:
-        median = statistics.median(each.total_ms for _, each in timings)
-        click.echo(f"{len(timings)} queries, median {median:.1f} ms per query", err=True)
+    ranked = _RankedQueries()
+    with nullcontext() if timing is None else replacing(timing) as write:
+        write_run(output, _rank_all(choice, cutting, request, layout, ranked), layout)
+        if write is not None:
+            write("".join(json.dumps(line) + "\n" for line in ranked.timing_lines()))
+    ranked.report()
 
 
-def _rank_all(choice: ModelChoice, cutting: ChunkChoice, request: RankRequest) -> Iterator[tuple[str, Ranking]]:
-    """Yield the ranking of each query, by its id."""
+class _RankedQueries:
+    """What is said of the queries after the last: their times, and texts that were not read to their end."""
+
+    def __init__(self) -> None:
+        self.timings: list[tuple[str, Timing]] = []  # by query id
+        self.queries: CutCounter | None = None
+        self.encoded: CutCounter | None = None
+        self.skipped = 0
+        self._seen: set[str] = set()
+
+    def add(self, model: Model, query: str, entry: CandidateList, documents: list[Document] | None, found: Ranking) -> None:
+        """Count a ranked query; a document that is encoded for several queries counts once."""
+        if self.queries is None or self.encoded is None:
+            self.queries = CutCounter(model, "query", "queries")
+            self.encoded = CutCounter(model, "document", "documents")
+        new = [document for document in documents or () if document.id not in self._seen]
+        self._seen.update(document.id for document in new)
+        self.encoded.add([document.full_text for document in new])
+        self.skipped += len(entry.doc_ids) - found.timing.candidates
+        self.queries.add([query])
+        self.timings.append((entry.query_id, found.timing))
+
+    def timing_lines(self) -> Iterator[dict[str, object]]:
+        """Yield the timing of each query as a JSON object."""
+        for query_id, timing in self.timings:
+            yield {"query_id": query_id, **asdict(timing)}
+
+    def report(self) -> None:
+        """Print the lines to standard error."""
+        for counter in (self.queries, self.encoded):
+            if counter is not None:
+                counter.report()
+        if self.skipped:
+            echo(f"{self.skipped} candidates were skipped: neither the store nor the corpus has them", err=True)
+        if self.timings:
+            median = statistics.median(timing.total_ms for _, timing in self.timings)
+            echo(f"{len(self.timings)} queries, median {median:.1f} ms per query", err=True)
+
+
+def _rank_all(
+    choice: ModelChoice, cutting: ChunkChoice, request: RankRequest, layout: str, ranked: _RankedQueries
+) -> Iterator[tuple[str, list[tuple[str, float]]]]:
+    """Yield the ranking of each query, by its id, and count it in `ranked`."""
     from lateint.errors import InputError, MissingDocument
     from lateint.indexing.store import open_store
     from lateint.ranking.cascade import Cascade
     from lateint.ranking.ranker import Ranker
 
-    request.check()
-    chunks = cutting.make()
+    given, chunks = request.input(layout), cutting.make()
     if request.store is not None and chunks is not None:
         raise click.UsageError("--chunk-tokens does not go with --store: the store records how its documents were cut")
     with ExitStack() as opened:
         store = None if request.store is None else opened.enter_context(open_store(request.store))
+        queries = given.read(store)
+        checked = chain([next(queries)], queries)
         model = choice.load() if store is None else choice.load_for(store)
         first = Ranker(model, store, chunks=chunks, aggregate=request.aggregate)
         ranker = Cascade(first, *_steps(choice, request.then, opened)) if request.then else first
-        for number, (query, entry, documents) in enumerate(request.read(store)):
+        for number, (query, entry, documents) in enumerate(checked):
             if number == 0 and store is not None and request.budget_ms is not None:
                 ranker.warm_up(query, sorted(store.held(entry.doc_ids)))
             try:
@@ -182,7 +187,8 @@ def _rank_all(choice: ModelChoice, cutting: ChunkChoice, request: RankRequest) -
                 )
             except (InputError, MissingDocument) as error:
                 raise type(error)(f"query {entry.query_id!r}: {error}") from error
-            yield entry.query_id, ranking
+            ranked.add(model, query, entry, documents, ranking)
+            yield entry.query_id, [(hit.doc_id, hit.score) for hit in ranking]
 
 
 def _steps(choice: ModelChoice, then: Sequence[str], opened: ExitStack) -> Iterator[tuple[Ranker, int]]:
@@ -197,13 +203,3 @@ def _steps(choice: ModelChoice, then: Sequence[str], opened: ExitStack) -> Itera
         store = opened.enter_context(open_store(path))
         model = recorded_model(store, device=choice.device, dtype=choice.dtype, threads=choice.threads)
         yield Ranker(model, store), int(depth)
-
-
-def _wanted(corpus: str, entries: Iterable[CandidateList], store: Store | None) -> dict[str, Document]:
-    """Read the candidates of all queries from a corpus, except those that the store holds."""
-    from lateint.cli.corpus import read_documents
-
-    ids = {doc_id for entry in entries for doc_id in entry.doc_ids}
-    if store is not None:
-        ids -= store.held(sorted(ids))
-    return {document.id: document for document in read_documents(corpus) if document.id in ids}

@@ -11,7 +11,9 @@ from typing import Literal
 
 import click
 
+from lateint.cli.lost_text import CutCounter
 from lateint.cli.options import ModelChoice, gathered, model_options
+from lateint.cli.printing import echo
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def command(choice: ModelChoice, request: RetrieveRequest) -> None:
     times: list[float] = []
     write_run(request.output, _rankings(choice, request, times), request.format)
     if times:
-        click.echo(f"{len(times)} queries, median {statistics.median(times):.1f} ms per query", err=True)
+        echo(f"{len(times)} queries, median {statistics.median(times):.1f} ms per query", err=True)
 
 
 def _rankings(
@@ -72,15 +74,23 @@ def _rankings(
     """Yield the ranking of each query, and append the milliseconds that it took to `times`."""
     from tqdm import tqdm
 
+    from lateint.errors import InputError
     from lateint.indexing.store import open_store
     from lateint.retrieval.retriever import Retriever
-    from lateint_eval.formats import read_queries
+    from lateint_eval.formats import check_name, read_queries
 
     texts = read_queries(request.queries)
+    if not texts:
+        raise InputError(f"{request.queries} holds no query; expected at least one")
+    for query_id in texts:
+        check_name(query_id, "query id")
     with open_store(request.store) as store:
         model, started = choice.load_for(store), time.perf_counter()
         retriever = Retriever(model, store, request.index, index_file=request.index_file)
-    click.echo(f"{len(retriever)} vectors from {request.store} in {time.perf_counter() - started:.1f} s", err=True)
+    queries = CutCounter(model, "query", "queries")
+    queries.add(list(texts.values()))
+    queries.report()
+    echo(f"{len(retriever)} vectors from {request.store} in {time.perf_counter() - started:.1f} s", err=True)
     rankings = zip(texts, retriever.retrieve_many(list(texts.values()), request.k), strict=True)
     wanted = sys.stderr.isatty() if request.progress is None else request.progress
     for query_id, ranking in tqdm(rankings, total=len(texts), unit=" queries", file=sys.stderr, disable=not wanted):

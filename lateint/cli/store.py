@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import click
 
+from lateint.cli.corpus import Corpus, corpus_options
 from lateint.cli.options import ModelChoice, model_options
+from lateint.cli.printing import echo, on_one_line
 
 if TYPE_CHECKING:
     from lateint.indexing.store import Store
@@ -35,12 +37,12 @@ def info(path: str, as_json: bool) -> None:
     with open_store(path) as store:
         found = store.info()
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
     for name, value in found.items():
         if isinstance(value, dict):
             value = " ".join(f"{key}={_short(each)}" for key, each in value.items())
-        click.echo(f"{name:<20} {_short(value)}")
+        echo(f"{name:<20} {on_one_line(_short(value))}")
 
 
 def _short(value: object) -> str:
@@ -66,41 +68,42 @@ def verify(path: str, as_json: bool) -> int:
 
     report = verify_store(Path(path))
     if as_json:
-        click.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:
         for problem in report.problems:
             places = (("shard", problem.shard), ("ordinal", problem.ordinal), ("document", problem.doc_id))
-            where = ", ".join(f"{name} {value}" for name, value in places if value is not None)
-            click.echo(f"{where or 'store'}: {problem.reason}")
-        click.echo(f"{report.documents} documents in {report.blocks} blocks are intact, {len(report.problems)} problems")
+            where = ", ".join(f"{name} {on_one_line(value)}" for name, value in places if value is not None)
+            echo(f"{where or 'store'}: {on_one_line(problem.reason)}")
+        echo(f"{report.documents} documents in {report.blocks} blocks are intact, {len(report.problems)} problems")
     return 0 if report.ok else 1
 
 
 @command.command()
 @click.argument("path")
-@click.option("--corpus", required=True, metavar="FILE", help="Documents to add: as for `lateint index`.")
+@corpus_options
 @model_options
-def add(choice: ModelChoice, path: str, corpus: str) -> None:
+def add(choice: ModelChoice, path: str, corpus: Corpus) -> None:
     """Encode more documents into a store, by default with the model that the store records.
 
     \b
     Example:
       lateint store add my-store --corpus new.jsonl
     """
-    from lateint.cli.corpus import explained_duplicates, read_documents
     from lateint.indexing.store import open_store
 
-    with open_store(path, write=True) as store, explained_duplicates(corpus):
+    documents = corpus.open()
+    with open_store(path, write=True) as store, corpus.explained_duplicates():
         before = len(store)
-        store.add(read_documents(corpus), choice.load_for(store))
-        click.echo(f"{len(store)} {_entries(store)} in {path}, {len(store) - before} of them new", err=True)
+        store.add(documents, choice.load_for(store))
+        echo(f"{len(store)} {_entries(store)} in {path}, {len(store) - before} of them new", err=True)
+    corpus.check_end()
 
 
 @command.command()
 @click.argument("path")
 @click.argument("ids", nargs=-1)
-@click.option("--ids-from", type=click.File(encoding="utf-8"), metavar="FILE", help="File with one id per line, or -.")
-def delete(path: str, ids: tuple[str, ...], ids_from: TextIO | None) -> None:
+@click.option("--ids-from", metavar="FILE", help="File with one id per line, or -.")
+def delete(path: str, ids: tuple[str, ...], ids_from: str | None) -> None:
     """Delete documents by id. `lateint store compact` frees their bytes.
 
     \b
@@ -108,15 +111,15 @@ def delete(path: str, ids: tuple[str, ...], ids_from: TextIO | None) -> None:
       lateint store delete my-store id17 id18
     """
     from lateint.indexing.store import open_store
+    from lateint_eval.formats import read_ids
 
-    listed = [] if ids_from is None else [line.rstrip("\r\n") for line in ids_from]
-    wanted = [*ids, *(line for line in listed if line)]
+    wanted = [*ids, *([] if ids_from is None else read_ids(ids_from))]
     if not wanted:
         raise click.UsageError("no ids to delete: name them, or give --ids-from")
     with open_store(path, write=True) as store:
         before = len(store)
         store.delete(wanted)
-        click.echo(f"{before - len(store)} {_entries(store)} deleted, {len(store)} left in {path}", err=True)
+        echo(f"{before - len(store)} {_entries(store)} deleted, {len(store)} left in {path}", err=True)
 
 
 def _entries(store: Store) -> str:
@@ -155,7 +158,7 @@ def _rewrite(path: str, verb: str) -> None:
         before = store.info()["bytes"]
         getattr(store, verb)()
         found = store.info()
-    click.echo(f"{found['documents']} documents in {path}, {before:,} bytes before, {found['bytes']:,} now", err=True)
+    echo(f"{found['documents']} documents in {path}, {before:,} bytes before, {found['bytes']:,} now", err=True)
 
 
 @command.command()
@@ -171,7 +174,7 @@ def merge(path: str, shards: tuple[str, ...]) -> None:
     from lateint_store import merge as merge_stores
 
     with merge_stores(shards, path) as store:
-        click.echo(f"{len(store)} documents in {path}", err=True)
+        echo(f"{len(store)} documents in {path}", err=True)
 
 
 @command.command()
@@ -198,12 +201,12 @@ def recode(path: str, codecs: str, output: str, finer: bool, as_json: bool) -> N
     if as_json:
         loss = {name: {"largest": each.largest, "mean": each.mean, "numbers": each.numbers} for name, each in losses.items()}
         scores = {"unknown": drift} if isinstance(drift, str) else asdict(drift)
-        click.echo(json.dumps({"loss": loss} | sizes | {"scores": scores}, indent=2, ensure_ascii=False))
+        echo(json.dumps({"loss": loss} | sizes | {"scores": scores}, indent=2, ensure_ascii=False))
         return
     for name, each in losses.items():
-        click.echo(f"{name}: changed by {each.largest:.3g} at most, {each.mean:.3g} on average, over {each.numbers:,} numbers")
-    click.echo(_drift_text(drift))
-    click.echo(f"{sizes['documents']} documents, {sizes['bytes_before']:,} bytes before, {sizes['bytes']:,} now")
+        echo(f"{name}: changed by {each.largest:.3g} at most, {each.mean:.3g} on average, over {each.numbers:,} numbers")
+    echo(_drift_text(drift))
+    echo(f"{sizes['documents']} documents, {sizes['bytes_before']:,} bytes before, {sizes['bytes']:,} now")
 
 
 def _compare(path: str, output: str) -> tuple[dict[str, int], Drift | str]:

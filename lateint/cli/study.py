@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lateint.cli.options import gathered
+from lateint.cli.printing import echo
 
 if TYPE_CHECKING:
     from lateint_eval.studies.spec import Data, Study
@@ -91,8 +92,8 @@ def command(file: str | None, output: str, request: StudyRequest) -> None:
 
     request.check(file)
     study = request.study() if file is None else read_study(file)
-    run_study(study, Path(output), lambda line: click.echo(line, err=True), " ".join(["lateint", *sys.argv[1:]]))
-    click.echo(str(Path(output) / "report.html"))
+    run_study(study, Path(output), lambda line: echo(line, err=True), " ".join(["lateint", *sys.argv[1:]]))
+    echo(str(Path(output) / "report.html"))
 
 
 def _data(text: str) -> Data:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lateint.cli.printing import echo
 from lateint.errors import InputError
 from lateint.train.plan import DEFAULT_BASE, DEFAULT_STEPS, Budget, TrainingPlan
 from lateint.train.progress import TrainingProgress
@@ -76,9 +77,9 @@ def command(method: str | None, recipe: str | None, steps: int | None, output: s
     with _progress(plan.budgets) as progress:
         result = run_plan(plan, lambda: read_sources(plan), output, progress)
     if not result.has_curves:
-        click.echo("loss curves were not drawn; for matplotlib, run: pip install 'lateint[train]'", err=True)
+        echo("loss curves were not drawn; for matplotlib, run: pip install 'lateint[train]'", err=True)
     size = sum(file.stat().st_size for file in Path(output).iterdir() if file.is_file())
-    click.echo(f"saved {output} ({size / 1e6:.1f} MB)", err=True)
+    echo(f"saved {output} ({size / 1e6:.1f} MB)", err=True)
 
 
 def make_plan(method: str | None, recipe: str | None, steps: int | None, options: Mapping[str, object]) -> TrainingPlan:
@@ -118,16 +119,16 @@ class _Messages(TrainingProgress):
     """Writes the messages that every run has to standard error."""
 
     def resumed(self, folder: Path) -> None:
-        click.echo(f"resuming the interrupted run in {folder}", err=True)
+        echo(f"resuming the interrupted run in {folder}", err=True)
 
     def initialised(self, qualities: Mapping[str, float]) -> None:
         for name, value in qualities.items():
-            click.echo(f"fitted: {name} {value:.4f}", err=True)
+            echo(f"fitted: {name} {value:.4f}", err=True)
 
     def trained(self, history: Sequence[Sequence[Step]]) -> None:
         for stage, steps in enumerate(history):
             done = f"{len(steps)} steps in {steps[-1].seconds:.0f} s, {_means(steps[-20:])}" if steps else "nothing to train"
-            click.echo(f"stage {stage}: {done}", err=True)
+            echo(f"stage {stage}: {done}", err=True)
 
 
 class _Log(_Messages):
@@ -146,7 +147,7 @@ class _Log(_Messages):
         if self.parts[stage] < part and share < 1:  # the end of a stage has a line of its own
             self.parts[stage] = part
             at = f"step {step.step + 1} of {budget.steps}"
-            click.echo(f"stage {stage}: {at}, {_means(steps)}, {step.seconds:.0f} s", err=True)
+            echo(f"stage {stage}: {at}, {_means(steps)}, {step.seconds:.0f} s", err=True)
             steps.clear()
 
 

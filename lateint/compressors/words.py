@@ -11,7 +11,7 @@ from lateint.compressors._directions import orthonormal, principal
 from lateint.compressors._unit_directions import UnitDirections
 from lateint.compressors._validation import check_width
 from lateint.compressors.base import FitData, LookupTables
-from lateint.errors import InputError
+from lateint.errors import InputError, ModelError
 
 _ID_BYTES = 2
 _RIDGE = 1.0
@@ -65,9 +65,14 @@ class Words(UnitDirections):
         return torch.cat([_bytes(token_ids), signs], dim=-1).to(torch.uint8)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Map uint8 [..., 2 + B/8] to S_t + Qᵀ s, [..., c]; differentiable in S and Q."""
+        """Map uint8 [..., 2 + B/8] to S_t + Qᵀ s, [..., c]; differentiable in S and Q.
+
+        Raises: ModelError for an id beyond the vocabulary.
+        """
         wide = codes.long()
         ids = wide[..., 0] | wide[..., 1] << 8
+        if ids.numel() and int(ids.max()) >= len(self.words):
+            raise ModelError(f"a stored token is word piece {int(ids.max())}, and compressor 'words' has {len(self.words)}")
         decoded: Tensor = self.words[ids] + _signs(wide[..., _ID_BYTES:]).to(self.steps) @ self.steps
         return decoded
 

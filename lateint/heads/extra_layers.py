@@ -50,7 +50,7 @@ class ExtraLayers(Head):
         if isinstance(layers, bool) or not isinstance(layers, int) or not 1 <= layers <= total:
             raise InputError(f"extra_layers: layers={layers!r}; expected 1..{total}, copies of the backbone's last layers")
         if not backbone.rotary:
-            check_positions(backbone, method.query.max_length + method.document.max_length)
+            check_positions(backbone, "document", method.query.max_length + method.document.max_length)
         self.positions, self.segments = _copy(backbone.position_table()), _copy(backbone.segment_table())
         self.layers = nn.ModuleList(copy.deepcopy(layer) for layer in backbone.layers[total - layers :])
         self.matches = Matches(backbone.width) if readout == "matches" else None

@@ -20,12 +20,14 @@ from lateint_store.codecs.rotated import Rotated
 class Query:
     """A query after its own lower layers, computed once.
 
-    rows [1, q, h]; text_mask [q] bool, False for special tokens; vector [h] if the method has vectors.
+    rows [1, q, h]; text_mask [q] bool, False for special tokens; vector [h] if the method has vectors; `cut`: True if the end
+    of the text was cut off at the query's max_length.
     """
 
     rows: TokenStates
     text_mask: Tensor
     vector: Tensor | None = None
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,21 +12,24 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 
-from lateint.errors import DuplicateDocument, InputError, StoreMismatch
+from lateint.errors import DuplicateDocument, StoreMismatch, StoreNotFound
 from lateint.indexing import chunks as chunking
 from lateint.indexing.chunks import Chunks
 from lateint.indexing.codecs import pipelines
 from lateint.indexing.compatibility import ModelRecord, describe
 from lateint.indexing.encoding import EMPTY_WINDOW, EncodedWindow, TokenisedWindow, encode_tokens, tokenise_window
-from lateint.indexing.progress import BuildProgress, ProgressLike, Reporter, reporter
+from lateint.indexing.fingerprint import ADDED
+from lateint.indexing.progress import BuildProgress, ProgressLike, Reporter, check_progress, reporter
 from lateint.indexing.store import Store
 from lateint.indexing.threads import prefetch
 from lateint.methods.registry import Part, part
-from lateint.model.document import Document
-from lateint.model.model import Model
-from lateint_store import ArraySpec, Pipeline, create_store
+from lateint.model.document import Document, as_document
+from lateint.model.model import Model, check_is_model
+from lateint_store import Pipeline, create_store
+from lateint_store.arguments import as_count, as_path, as_shard, check_iterable
+from lateint_store.format.manifest import MAP_SIZE, read_manifest
 
 WINDOW = 512
 _CHUNKED_WINDOW = 64  # a long document has many chunks, and a whole window is in memory
@@ -42,25 +45,32 @@ def build_store(
     chunks: Chunks | None = None,
     shard: tuple[int, int] | None = None,
     window: int | None = None,
+    map_size: int | None = None,
 ) -> Store:
     """Encode documents into a store. The same call after an interruption continues the build.
 
     Args: `documents`, read as a stream: `Document`s, or str whose id is its index in the stream; `codecs` replaces the
     method's codecs by array name; `progress`, True for a line on stderr, or a callable that takes a `BuildProgress`;
     `chunks` cuts documents into entries `id#0`, `id#1`, ...; `shard` (i, n) encodes every n-th window only, for `merge`;
-    `window`, the number of documents per commit (default 512, with chunks 64).
+    `window`, the number of documents per commit (default 512, with chunks 64); `map_size`, bytes of address space that
+    writing a shard of a new store takes, and the most that a shard can hold (default 64 GiB).
     Returns: the store, open for `add`.
     Raises: DuplicateDocument naming both positions; StoreMismatch if `path` was started with another model, corpus or
     chunks; InputError naming a document that cannot be encoded, and for chunks that do not fit the model; StoreFull.
     Cost: one forward pass of L layers per document (of T layers with a `vector`). Memory does not grow with the corpus.
     """
+    check_is_model(model)
+    check_iterable(documents, "documents", "texts or Documents")
+    check_progress(progress)
     through, about = store_layout(model, codecs, chunks)
-    if window is None:
-        window = WINDOW if chunks is None else _CHUNKED_WINDOW
-    store = create_store(path, through, kind=Store, **about, window=window, shard=shard)
+    window = (WINDOW if chunks is None else _CHUNKED_WINDOW) if window is None else as_count(window, "window")
+    shard = None if shard is None else as_shard(shard)
+    mapped = MAP_SIZE if map_size is None else as_count(map_size, "map_size")
+    about["fingerprint"] = _as_begun(path, about["fingerprint"])
+    store = create_store(path, through, kind=Store, **about, window=window, shard=shard, map_size=mapped)
     try:
         with reporter(progress, len(documents) if isinstance(documents, Sized) else None) as report:
-            _fill(store, model, _documents(documents), report)
+            _fill(store, model, map(as_document, documents, count()), report)
     except BaseException:
         store.close()  # otherwise its lock would remain after the failure
         raise
@@ -77,14 +87,18 @@ def store_layout(
     through, about = pipelines(model, codecs), describe(model)
     if chunks is not None:
         chunking.check_fits(chunks, model)
-        through[chunking.COUNT] = Pipeline(ArraySpec("int64", 1, rows="one"), (part("cast", dtype="uint32"),))
+        through[chunking.COUNT] = Pipeline(chunking.COUNT_SPEC, (part("cast", dtype="uint32"),))
         about["fingerprint"][chunking.COUNT] = str(chunks)
     return through, about
 
 
-def _documents(documents: Iterable[Document | str]) -> Iterator[Document]:
-    for index, document in enumerate(documents):
-        yield document if isinstance(document, Document) else Document(str(index), document)
+def _as_begun(path: str | os.PathLike[str], facts: dict[str, str]) -> dict[str, str]:
+    """Leave out the facts that a store which an earlier version began does not hold, so that its build continues."""
+    try:
+        begun = read_manifest(as_path(path)).fingerprint
+    except StoreNotFound:
+        return facts
+    return {name: fact for name, fact in facts.items() if name in begun or name not in ADDED}
 
 
 def _fill(store: Store, model: Model, documents: Iterator[Document], report: Reporter) -> None:
@@ -140,11 +154,9 @@ def _commit(store: Store, source: _SourceWindow, window: EncodedWindow) -> Build
 
 
 def _reject_repeats(documents: list[Document], start: int) -> None:
-    """Reject a window with a repeated id. Raises: DuplicateDocument, InputError."""
+    """Reject a window with a repeated id. Raises: DuplicateDocument."""
     first: dict[str, int] = {}
     for index, document in enumerate(documents, start):
-        if not isinstance(document.id, str):
-            raise InputError(f"document {index} has the id {document.id!r}, a {type(document.id).__name__}; expected str")
         if (before := first.setdefault(document.id, index)) != index:
             raise DuplicateDocument(f"documents {before} and {index} have the same id {document.id!r}; expected each id once")
 

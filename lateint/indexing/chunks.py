@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lateint.errors import InputError
+from lateint_store import ArraySpec
+from lateint_store.arguments import shown
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from lateint.model.model import Model
 
 COUNT = "chunks"  # array with the number of chunks of the entry's document; also the key in the store's fingerprint
-_MAX_CHUNKS = 1 << 16
+COUNT_SPEC = ArraySpec("int64", 1, rows="one")
+MAX_CHUNKS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,8 @@ class Chunks:
                 raise InputError(f"chunks of {name} {value!r}; expected a whole number of at least {least}")
         if self.overlap >= self.length:
             raise InputError(f"chunks of {self.length} tokens overlap by {self.overlap}; expected less than {self.length}")
-        if self.limit is not None and self.limit > _MAX_CHUNKS:
-            raise InputError(f"at most {self.limit} chunks a document; expected at most {_MAX_CHUNKS}, or None")
+        if self.limit is not None and self.limit > MAX_CHUNKS:
+            raise InputError(f"at most {self.limit} chunks a document; expected at most {MAX_CHUNKS}, or None")
 
     def __str__(self) -> str:
         """Return the recorded form: length/overlap, then /limit if there is one."""
@@ -55,8 +58,11 @@ class Chunks:
 
     @classmethod
     def parse(cls, text: str) -> Chunks:
-        """Read the recorded form, the inverse of `str`."""
-        return cls(*map(int, text.split("/")))
+        """Read the recorded form, the inverse of `str`. Raises: InputError."""
+        numbers = text.split("/") if isinstance(text, str) else []
+        if not 2 <= len(numbers) <= 3 or not all(number.isascii() and number.isdecimal() for number in numbers):
+            raise InputError(f"chunks {text!r}; expected length/overlap or length/overlap/limit")
+        return cls(*(int(number[:12]) for number in numbers))
 
 
 def chunk_id(doc_id: str, k: int) -> str:
@@ -111,6 +117,7 @@ def check_fits(chunks: Chunks, model: Model) -> int:
 
     Raises: InputError if the model truncates texts to less than a chunk, or special tokens and overlap fill the chunk.
     """
+    check_chunks(chunks)
     layout = model.method.document
     if chunks.length > layout.max_length:
         raise InputError(
@@ -125,6 +132,12 @@ def check_fits(chunks: Chunks, model: Model) -> int:
             f"for text; expected at least {special + max(2, chunks.overlap + 1)} tokens"
         )
     return room
+
+
+def check_chunks(chunks: object) -> None:
+    """Refuse what is no `Chunks`. Raises: InputError."""
+    if not isinstance(chunks, Chunks):
+        raise InputError(f"chunks is {shown(chunks)}; expected lateint.Chunks(length, overlap)")
 
 
 def _encodings(model: Model, texts: Sequence[str]) -> list[Encoding]:

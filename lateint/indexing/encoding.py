@@ -39,11 +39,12 @@ def encode_window(model: Model, documents: list[Document], start: int, chunks: C
 
 @dataclass(frozen=True, slots=True)
 class TokenisedWindow:
-    """Documents or chunks of a window, one per entry, their token ids, and whether they are chunks."""
+    """Documents or chunks of a window, one per entry, their token ids, whether they are chunks, and how many texts were cut."""
 
     pieces: chunking.Pieces
     rows: list[list[int]]
     chunked: bool
+    cut: int
 
 
 def tokenise_window(model: Model, documents: list[Document], start: int, chunks: Chunks | None) -> TokenisedWindow:
@@ -55,7 +56,8 @@ def tokenise_window(model: Model, documents: list[Document], start: int, chunks:
     try:
         if chunks is not None:
             pieces = chunking.cut(chunks, model, documents)
-        return TokenisedWindow(pieces, model.document_tokens(pieces.documents), chunks is not None)
+        rows, cut = model.tokenise(pieces.documents)
+        return TokenisedWindow(pieces, rows, chunks is not None, pieces.cut + sum(cut))
     except InputError as error:
         for index, document in enumerate(documents, start):
             _check(model, document, index)
@@ -75,8 +77,7 @@ def encode_tokens(model: Model, window: TokenisedWindow) -> EncodedWindow:
             if window.chunked:
                 arrays[chunking.COUNT] = counts[index : index + 1].astype(np.int64)
             entries[index] = Entry(pieces.documents[index].id, arrays)
-    cut = pieces.cut if window.chunked else sum(model.texts.is_cut(row, model.method.document) for row in rows)
-    return EncodedWindow([entries[index] for index in range(len(rows))], sum(map(len, rows)), cut)
+    return EncodedWindow([entries[index] for index in range(len(rows))], sum(map(len, rows)), window.cut)
 
 
 def _check(model: Model, document: Document, index: int) -> None:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from torch import Tensor
 
+from lateint.backbone.tokenizer import PROBES
 from lateint.model.digests import digest_json, digest_tensors
 from lateint.model.document import Document
 from lateint.model.model import Model
 
-PROBES = (
-    "The quick brown fox jumps over 13 lazy dogs.",
-    "naïve café №5 — 東京タワー, Ελλάδα, привет! 🦊",
-    "def f(x):\n\treturn x**2  # e\u0301 vs \u00e9",
-)
-"""Fixed texts. Their token ids, with the vocabulary, identify a tokenizer by its behaviour, not by its files."""
+ADDED = frozenset({"token_rules", "states.configuration", "states.compressor", "vector.configuration"})
+"""Facts that stores of earlier versions do not hold. Such a store is judged by the facts that it holds."""
+
+
+def changed(recorded: Mapping[str, object], computed: Mapping[str, str]) -> list[str]:
+    """Return the names of the computed facts that differ from those of a store, sorted."""
+    return sorted(
+        name for name, fact in computed.items() if recorded.get(name) != fact and not (name in ADDED and name not in recorded)
+    )
 
 
 def fingerprint(model: Model) -> dict[str, str]:
     """Return every fact that stored arrays depend on, as text or digest. It does not depend on the head's own weights.
 
-    The facts: layout and lengths, vocabulary and token ids of fixed texts, dtype, pools, and for each array the digest of
-    the weights that compute it: embeddings and layers up to its depth, the compressor or vector map, and weights of the
-    head that are applied before states are stored.
+    The facts: layout and lengths, the tokenizer's rules and vocabulary and its token ids of fixed texts, dtype, pools, and
+    for each array the configuration of the layers and the digest of the weights that compute it: embeddings and layers up
+    to its depth, the compressor or vector map, and weights of the head that are applied before states are stored.
     """
     method = model.method
     layout = {"document": method.to_json()["document"]}
@@ -33,11 +38,16 @@ def fingerprint(model: Model) -> dict[str, str]:
     facts = {
         "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
         "layout": digest_json(layout),
+        "token_rules": model.texts.rules,
         "tokenizer": digest_json([tokens, model.texts.pad, model.texts.raw.get_vocab()]),
     }
     with ThreadPoolExecutor() as pool:  # hashing releases the GIL
         digests = pool.map(digest_tensors, [_weights_of(model, array) for array in model.arrays])
         facts |= {f"{array}.weights": digest for array, digest in zip(model.arrays, digests, strict=True)}
+    configuration = digest_json(model.backbone.configuration())
+    facts |= {f"{array}.configuration": configuration for array in model.arrays if array != "token_ids"}
+    if "states" in model.arrays and method.compressor is not None:
+        facts["states.compressor"] = str(method.compressor)
     if "states" in model.arrays:
         facts |= {"states.layers": str(method.depth), "states.pool": str(method.pool)}
     if "vector" in model.arrays:

@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from lateint.errors import InputError
+from lateint_store.arguments import shown
+
 
 @dataclass(frozen=True, slots=True)
 class BuildProgress:
@@ -27,6 +30,12 @@ class BuildProgress:
 
 Reporter = Callable[[BuildProgress], None]
 ProgressLike = bool | Reporter | None
+
+
+def check_progress(wanted: object) -> None:
+    """Refuse what is neither a bool nor a callable. Raises: InputError."""
+    if wanted is not None and not isinstance(wanted, bool) and not callable(wanted):
+        raise InputError(f"progress is {shown(wanted)}; expected True, None, or a callable that takes a BuildProgress")
 
 
 @contextlib.contextmanager

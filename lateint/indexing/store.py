@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import lateint_store
 from lateint.errors import DuplicateDocument, InputError, MissingDocument, StoreMismatch
-from lateint.indexing.chunks import COUNT, Chunks, chunk_id
+from lateint.indexing.chunks import Chunks, chunk_id
+from lateint.indexing.view import DocumentView, entry_ids, recorded_chunks
 from lateint_store import Entry
+from lateint_store.arguments import as_list
 
 if TYPE_CHECKING:
     import torch
@@ -25,31 +28,35 @@ class Store(lateint_store.Store):
     @property
     def chunks(self) -> Chunks | None:
         """How documents were cut into entries `id#k`; None if each entry is a whole document."""
-        recorded = self.manifest.fingerprint.get(COUNT)
-        return None if recorded is None else Chunks.parse(recorded)
+        return recorded_chunks(self.path, self.manifest)
+
+    @contextmanager
+    def view(self) -> Iterator[DocumentView]:
+        """Read several times from one snapshot, as `lateint_store.Store.view`."""
+        with self._shards.reading() as snapshots:
+            yield DocumentView(self.path, self.manifest, snapshots)
 
     def first_id(self, doc_id: str) -> str:
         """Return the id of a document's first entry."""
         return doc_id if self.chunks is None else chunk_id(doc_id, 0)
 
-    def held(self, ids: Sequence[str]) -> set[str]:
+    def held(self, ids: Iterable[str]) -> set[str]:
         """Return the ids of the documents that the store holds."""
         return set(self.sizes(ids)[0])
 
-    def sizes(self, ids: Sequence[str]) -> tuple[dict[str, int], int]:
+    def sizes(self, ids: Iterable[str]) -> tuple[dict[str, int], int]:
         """Return the number of entries of each document that the store holds, and the bytes read to find it.
 
         Cost: a look-up of the first entry of each document, which records the number.
         """
-        raw = self.fetch([self.first_id(i) for i in ids], arrays=() if self.chunks is None else (COUNT,), missing="skip")
-        counts = [1] * len(raw) if self.chunks is None else self.decode(raw)[COUNT].values.reshape(-1).tolist()
-        return {ids[int(index)]: n for index, n in zip(raw.positions.tolist(), counts, strict=True)}, raw.bytes_read
+        with self.view() as view:
+            return view.sizes(ids)
 
     def entry_ids(self, sizes: dict[str, int]) -> list[str]:
         """Return the ids of all entries of documents with known sizes, document by document."""
-        return list(sizes) if self.chunks is None else [chunk_id(doc_id, k) for doc_id, n in sizes.items() for k in range(n)]
+        return entry_ids(self.chunks, sizes)
 
-    def delete(self, ids: Sequence[str]) -> None:
+    def delete(self, ids: Iterable[str]) -> None:
         """Delete documents, with all their chunks; their bytes stay until `compact`.
 
         Raises: MissingDocument before anything changes.
@@ -57,10 +64,14 @@ class Store(lateint_store.Store):
         if self.chunks is None:
             super().delete(ids)
             return
-        sizes, _ = self.sizes(ids)
-        if absent := [doc_id for doc_id in ids if doc_id not in sizes]:
-            raise MissingDocument(f"store {self.path} holds no document {absent[0]!r} ({len(absent)} of {len(ids)} missing)")
-        super().delete(self.entry_ids(sizes))
+        ids = as_list(ids, "ids", "ids")
+        with self._changing():
+            sizes, _ = self.sizes(ids)
+            if absent := [doc_id for doc_id in ids if doc_id not in sizes]:
+                raise MissingDocument(
+                    f"store {self.path} holds no document {absent[0]!r} ({len(absent)} of {len(ids)} missing)"
+                )
+            super().delete(self.entry_ids(sizes))
 
     def add(self, documents: Iterable[Document | Entry], model: Model | None = None) -> None:
         """Add documents, encoded by `model` (default: the model that the store records), one window per transaction.
@@ -70,16 +81,17 @@ class Store(lateint_store.Store):
         before anything of a window is written; StoreError if the store was opened for reading.
         """
         self._check_writable()
-        added = list(documents)
+        added = as_list(documents, "documents", "Documents or Entries")
         entries = [document for document in added if isinstance(document, Entry)]
         if len(entries) == len(added):
             super().add(entries)
             return
         from lateint.indexing.compatibility import check_model
         from lateint.indexing.encoding import encode_window
-        from lateint.model.document import Document
+        from lateint.model.document import Document, as_document
+        from lateint.model.model import check_is_model
 
-        texts = [document for document in added if isinstance(document, Document)]
+        texts = [as_document(document, index) for index, document in enumerate(added) if isinstance(document, Document)]
         if len(texts) < len(added):
             odd = next(document for document in added if not isinstance(document, Document))
             raise InputError(f"{type(odd).__name__} among the documents to add; expected Document for all, or Entry for all")
@@ -87,11 +99,13 @@ class Store(lateint_store.Store):
         if repeated := [doc_id for doc_id, times in Counter(ids).items() if times > 1]:
             raise DuplicateDocument(f"{repeated[:3]!r} is given twice among the documents to add; expected each id once")
         model = recorded_model(self) if model is None else model
+        check_is_model(model)
         check_model(model, self)
-        if known := self.held(ids):
-            raise DuplicateDocument(f"{self.path} already holds {sorted(known)[:3]!r}; delete them first")
-        for start in range(0, len(texts), self.manifest.window):
-            super().add(encode_window(model, texts[start : start + self.manifest.window], start, self.chunks).entries)
+        with self._changing():
+            if known := self.held(ids):
+                raise DuplicateDocument(f"{self.path} already holds {sorted(known)[:3]!r}; delete them first")
+            for start in range(0, len(texts), self.manifest.window):
+                super().add(encode_window(model, texts[start : start + self.manifest.window], start, self.chunks).entries)
 
 
 def open_store(path: str | os.PathLike[str], *, write: bool = False) -> Store:
@@ -116,17 +130,22 @@ def recorded_model(
     Raises: StoreMismatch if the store records no model; ModelError if the model is not found.
     """
     from lateint.loading.load import load_model
-    from lateint.loading.shipped import FORMER_NAMES
+    from lateint.loading.shipped import FORMER_NAMES, shipped_folder
     from lateint.methods.method import Method
 
     recorded = dict(store.manifest.model)
     name = recorded.get("name")
     if not isinstance(name, str):
         raise StoreMismatch(f"{store.path} does not record which model made it; name one with --model or model=")
-    method = Method.from_json(recorded["method"])
+    try:
+        method = Method.from_json(recorded.get("method") or {})
+    except InputError as error:
+        raise StoreMismatch(f"{store.path} records a method that this version does not have: {error}") from error
     checkpoint = bool(recorded.get("checkpoint"))
+    if checkpoint:  # a store records a shipped checkpoint by its bare name, and any folder by its path
+        name = FORMER_NAMES.get(name, name)
     return load_model(
-        FORMER_NAMES.get(name, name) if checkpoint else name,
+        (shipped_folder(name) if checkpoint else None) or name,
         None if checkpoint else method,
         device=device,
         query_max_length=method.query.max_length,

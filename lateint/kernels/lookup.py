@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lateint.errors import ModelError
 from lateint_store import Ragged
 from lateint_store.codecs.rotated import Rotated
-from lateint_store.kernels.compiled import compiled
+from lateint_store.kernels.compiled import compiled, compiles
 
 CODE_BITS = (1, 2, 4, 8)  # code widths that divide a byte: no code crosses a byte boundary
 _COLUMN_MULTIPLE = 8  # tables are padded to this many columns, so that an addition uses whole vector registers
@@ -25,8 +25,7 @@ def max_cosines(coded: Ragged, codec: Rotated, queries: NDArray[np.float32]) -> 
     norms = np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), np.float32(1e-12))
     byte_tables = lookup_tables(codec, codec.turn((queries / norms).astype(np.float32)))
     best = np.full((len(coded), len(queries)), -1, np.float32)
-    rows: NDArray[np.uint8] = coded.values.reshape(-1, coded.values.shape[-1])
-    compiled(look_up)(rows, coded.offsets, byte_tables, best)
+    _look_up(_rows(coded, len(byte_tables)), coded.offsets, byte_tables, best)
     return best
 
 
@@ -47,16 +46,34 @@ def max_sums(
     Raises: ModelError for a token id of v or more. Cost: q additions per byte.
     """
     best = np.full((len(coded), q), -1, np.float32)
-    rows: NDArray[np.uint8] = coded.values.reshape(-1, coded.values.shape[-1])
+    rows = _rows(coded, len(byte_tables) + (0 if token_table is None else 2))
     if token_table is None:
         # `look_up` divides by the norm, the root of column q. Here sums stay as they are: the squared norm is always 1.
         byte_tables[:, :, q], byte_tables[0, :, q] = 0, 1
-        compiled(look_up)(rows, coded.offsets, byte_tables, best)
+        _look_up(rows, coded.offsets, byte_tables, best)
         return best
-    unknown = compiled(look_up_with_tokens)(rows, coded.offsets, token_table, byte_tables, best)
+    kernel = compiled(look_up_with_tokens) if compiles() else look_up_with_tokens_in_numpy
+    unknown = kernel(rows, coded.offsets, token_table, byte_tables, best)
     if unknown >= 0:
         raise ModelError(f"a stored token is word piece {unknown}, and the model's compressor has {len(token_table)}")
     return best
+
+
+def _rows(coded: Ragged, width: int) -> NDArray[np.uint8]:
+    """Return all rows, [r, bytes]. Kernels do not check their indices, so rows of fewer bytes are refused.
+
+    Raises: ModelError.
+    """
+    rows: NDArray[np.uint8] = coded.values.reshape(-1, coded.values.shape[-1])
+    if rows.dtype != np.uint8 or rows.shape[1] < width:
+        raise ModelError(f"stored rows are {rows.dtype} [{rows.shape[1]}]; the model's codes are uint8 [{width}]: index again")
+    return rows
+
+
+def _look_up(
+    rows: NDArray[np.uint8], offsets: NDArray[np.int64], byte_tables: NDArray[np.float32], best: NDArray[np.float32]
+) -> None:
+    (compiled(look_up) if compiles() else look_up_in_numpy)(rows, offsets, byte_tables, best)
 
 
 def lookup_tables(codec: Rotated, rotated: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -121,3 +138,44 @@ def look_up_with_tokens(
             for column in range(q):
                 best[document, column] = max(best[document, column], sums[column])
     return np.int64(-1)
+
+
+def look_up_in_numpy(
+    rows: NDArray[np.uint8], offsets: NDArray[np.int64], byte_tables: NDArray[np.float32], best: NDArray[np.float32]
+) -> None:
+    """Do what `look_up` does, with the same bits, where kernels are not compiled."""
+    q = best.shape[1]
+    sums = _added(np.zeros((len(rows), byte_tables.shape[2]), np.float32), rows, byte_tables)
+    inverse_norms = np.divide(np.float32(1), np.sqrt(sums[:, q, None]), dtype=np.float32)
+    _raise_to_largest(sums[:, :q] * inverse_norms, offsets, best)
+
+
+def look_up_with_tokens_in_numpy(
+    rows: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    token_table: NDArray[np.float32],
+    byte_tables: NDArray[np.float32],
+    best: NDArray[np.float32],
+) -> np.int64:
+    """Do what `look_up_with_tokens` does, with the same bits, where kernels are not compiled."""
+    token_ids = rows[:, 0].astype(np.int64) | rows[:, 1].astype(np.int64) << 8
+    unknown = token_ids[token_ids >= len(token_table)]
+    if len(unknown):
+        return np.int64(unknown[0])
+    sums = _added(token_table[token_ids], rows[:, 2:], byte_tables)
+    _raise_to_largest(sums[:, : best.shape[1]], offsets, best)
+    return np.int64(-1)
+
+
+def _added(sums: NDArray[np.float32], rows: NDArray[np.uint8], byte_tables: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Add the table entry of every byte of each row to `sums` [r, columns], in the order of the kernels."""
+    for position, table in enumerate(byte_tables):
+        sums += table[rows[:, position]]
+    return sums
+
+
+def _raise_to_largest(found: NDArray[np.float32], offsets: NDArray[np.int64], best: NDArray[np.float32]) -> None:
+    """Raise `best` [n, q] to the largest of the rows [r, q] of each document."""
+    some = np.diff(offsets) > 0
+    if some.any():
+        best[some] = np.fmax(best[some], np.fmax.reduceat(found, offsets[:-1][some]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lateint_store.kernels.compiled import compiled
+from lateint_store.kernels.compiled import compiled, compiles
 
 
 def ward_labels(distances: NDArray[np.float64], clusters: int) -> NDArray[np.int64]:
@@ -14,9 +14,10 @@ def ward_labels(distances: NDArray[np.float64], clusters: int) -> NDArray[np.int
     Args: `distances` [m, m] squared Euclidean distances, float64; `clusters` k, 1..m.
     Cost: O(m²). Source: Ward 1963; nearest-neighbour chain, Murtagh 1983.
     """
-    merges, heights = compiled(merge_all)(distances.copy())
+    merge, cut = (compiled(merge_all), compiled(cut_tree)) if compiles() else (merge_all_in_numpy, cut_tree)
+    merges, heights = merge(distances.copy())
     # Sort outside the kernels: numba's sorts are not stable and slow to compile.
-    labels: NDArray[np.int64] = compiled(cut_tree)(merges, np.argsort(heights, kind="stable"), clusters)
+    labels: NDArray[np.int64] = cut(merges, np.argsort(heights, kind="stable"), clusters)
     return labels
 
 
@@ -54,6 +55,41 @@ def merge_all(distances: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArra
                 distances[kept, other] = distances[other, kept] = new
         sizes[kept] += sizes[absorbed]
     return merges, heights
+
+
+def merge_all_in_numpy(distances: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Do what `merge_all` does, with the same bits, where kernels are not compiled."""
+    m = len(distances)
+    sizes, alive = np.ones(m), np.ones(m, np.bool_)
+    merges, heights = np.empty((m - 1, 2), np.int64), np.empty(m - 1)
+    chain: list[int] = []
+    for step in range(m - 1):
+        chain = chain or [int(np.argmax(alive))]
+        x, nearest, best = _nearest_pair(distances, alive, chain)
+        kept, absorbed = min(x, nearest), max(x, nearest)
+        merges[step], heights[step] = (kept, absorbed), best
+        alive[absorbed] = False
+        others = np.flatnonzero(alive)
+        others = others[others != kept]
+        a, b, c = sizes[kept], sizes[absorbed], sizes[others]
+        new = ((a + c) * distances[kept, others] + (b + c) * distances[absorbed, others] - c * best) / (a + b + c)
+        distances[kept, others] = distances[others, kept] = new
+        sizes[kept] += sizes[absorbed]
+    return merges, heights
+
+
+def _nearest_pair(distances: NDArray[np.float64], alive: NDArray[np.bool_], chain: list[int]) -> tuple[int, int, float]:
+    """Follow nearest neighbours from the end of `chain`; return two clusters that are each other's, removed from it."""
+    while True:
+        x, before = chain[-1], chain[-2] if len(chain) > 1 else -1
+        best = float(distances[x, before]) if len(chain) > 1 else np.inf
+        row = np.where(alive, distances[x], np.inf)
+        row[x] = np.inf
+        other = int(np.argmin(row))
+        if not row[other] < best:
+            del chain[-2:]
+            return x, before, best
+        chain.append(other)
 
 
 def cut_tree(merges: NDArray[np.int64], order: NDArray[np.int64], clusters: int) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from lateint.loading.pretrained import MethodOverrides, locate, pretrained
 from lateint.model.digests import digest_tensors
 from lateint.model.model import Model
-from lateint.model.saving import host_state, narrowed, write_checkpoint
+from lateint.model.saving import base_facts, host_state, narrowed, write_checkpoint
 
 CODES, STEP = ".difference", ".step"  # suffixes of tensor names in the file
 _MIN_CODED = 4_096  # matrices of the towers with fewer weights are kept whole
@@ -26,14 +26,15 @@ def save_delta(model: Model, folder: str | os.PathLike[str], base: str, *, dtype
     torch.int8 keeps differences of large matrices as int8 (see `changes`), and everything else in float16.
     Raises: ModelError if the base cannot be found.
     """
-    backbone, _, _ = pretrained(locate(base), model.method, MethodOverrides(), torch.float32)
+    backbone, texts, _ = pretrained(locate(base), model.method, MethodOverrides(), torch.float32)
     weights = backbone.model.state_dict()
     kept = changes(host_state(model), weights, coded=dtype == torch.int8)
     narrow = torch.float16 if dtype == torch.int8 else dtype
     tensors = {name: tensor if name.endswith((CODES, STEP)) else narrowed(tensor, narrow) for name, tensor in kept.items()}
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
-    write_checkpoint(out, model.method, tensors, {"name": base, "digest": digest_tensors(weights)})
+    facts = {"name": base, "digest": digest_tensors(weights)} | base_facts(backbone, texts)
+    write_checkpoint(out, model, tensors, facts)
 
 
 def changes(state: Mapping[str, Tensor], base: Mapping[str, Tensor], *, coded: bool) -> dict[str, Tensor]:

@@ -8,10 +8,9 @@ only `lateint.safetensors`, with the tensors that differ from the base. Both are
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,7 +18,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from lateint.backbone.base import Backbone
+from lateint.backbone.tokenizer import TextEncoder
 from lateint.errors import DamagedCheckpoint, InputError, ModelError
+from lateint.loading.config import Config, described, read_config
 from lateint.loading.delta import restored
 from lateint.loading.pretrained import MethodOverrides, locate, pretrained
 from lateint.loading.shipped import shipped
@@ -27,9 +29,11 @@ from lateint.loading.transfer import rebase
 from lateint.methods.method import Method
 from lateint.methods.presets import preset
 from lateint.methods.registry import Part
+from lateint.model.activation import classifier_activation
 from lateint.model.digests import digest_tensors
 from lateint.model.model import Model
-from lateint.model.saving import CONFIG, FORMAT, TENSORS
+from lateint.model.saving import CONFIG, TENSORS, base_facts
+from lateint_store.arguments import as_count
 
 
 def load_model(
@@ -47,37 +51,69 @@ def load_model(
     """Load a model for indexing and ranking.
 
     Args: `name_or_path`, "default" (`latent`, the best checkpoint in the package), a lateint checkpoint, or a folder or hub
-    name of a supported encoder or one-label classifier; `method`, a preset name or a `Method` (default: that of a lateint
-    checkpoint, `cosine` for an encoder, `prettr` for a classifier; another method over a lateint checkpoint uses its
-    encoder and all other weights that fit, and initialises the rest); `offline_layers` replaces the method's L,
-    `query_max_length` and `doc_max_length` its lengths in tokens, `compressor` its compressor: a part, text such as
-    "bottleneck:width=128" (untrained weights), or "none"; `device`, a torch device; `dtype` of the weights (default
-    float32; logits are always float32); `threads`, the torch threads of this process (default: unchanged).
+    name of a supported encoder or one-label classifier, with an existing folder before any other meaning of a name;
+    `method`, a preset name or a `Method` (default: that of a lateint checkpoint, `cosine` for an encoder, `prettr` for a
+    classifier; another method over a lateint checkpoint uses its encoder and all other weights that fit, and initialises
+    the rest); `offline_layers` replaces the method's L, `query_max_length` and `doc_max_length` its lengths in tokens,
+    `compressor` its compressor: a part, text such as "bottleneck:width=128" (untrained weights), or "none"; `device`, a
+    torch device; `dtype` of the weights (default float32; logits are always float32); `threads`, the torch threads of this
+    process (default: unchanged).
     Raises: ModelError, DamagedCheckpoint, InputError.
     """
     _set_threads(threads)
+    _check_device(device)
     overrides = MethodOverrides(offline_layers, query_max_length, doc_max_length, compressor)
-    name_or_path, packaged = shipped(name_or_path)
-    folder = packaged or locate(name_or_path)
+    name, packaged = shipped(name_or_path)
+    folder = packaged or locate(name)
     chosen = _dtype(dtype)
     wanted = preset(method) if isinstance(method, str) else method
     if isinstance(folder, Path) and (folder / CONFIG).is_file():
         as_saved = replace(overrides, offline_layers=None, compressor=None)
-        model, source = _load_checkpoint(folder, str(name_or_path), as_saved, chosen)
+        model, source = _load_checkpoint(folder, name, as_saved, chosen)
         if wanted is not None or offline_layers is not None or compressor is not None:
             model = rebase(model, source, wanted, overrides)
     else:
-        backbone, texts, final_method = pretrained(folder, wanted, overrides, chosen)
-        model = Model(backbone, texts, final_method, str(name_or_path)).to(chosen)
+        model = Model(*pretrained(folder, wanted, overrides, chosen), name).to(chosen)
+        model.activation = classifier_activation(model.backbone)
     return model.to(device) if device is not None else model
+
+
+_forked = False  # True in a child that was forked from a process in which torch had several threads
+
+
+def _use_one_thread_after_fork() -> None:
+    """Let a forked child use one torch thread: OpenMP's other threads stay behind in the parent, and it would wait for them."""
+    global _forked
+    if torch.get_num_threads() > 1:
+        _forked = True
+        torch.set_num_threads(1)
+
+
+os.register_at_fork(after_in_child=_use_one_thread_after_fork)
 
 
 def _set_threads(threads: int | None) -> None:
     """Set the number of torch threads of this process. Raises: InputError."""
-    if threads is not None:
-        if threads < 1:
-            raise InputError(f"threads={threads}; expected at least 1")
-        torch.set_num_threads(threads)
+    if threads is None:
+        return
+    if as_count(threads, "threads") > 1 and _forked:
+        raise InputError(
+            f"threads={threads} in a process that was forked after torch ran on several threads, where only one can run; "
+            "use threads=1, or start processes with multiprocessing.get_context('spawn')"
+        )
+    torch.set_num_threads(threads)
+
+
+def _check_device(device: str | None) -> None:
+    """Put a number on a device before any weight is read. Raises: InputError if this machine lacks the device."""
+    if device is None:
+        return
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:  # torch built without a device asserts
+        found = "".join(f", cuda:{number}" for number in range(torch.cuda.device_count()))
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"device {device!r} cannot be used ({reason}); expected one of: cpu{found}") from error
 
 
 def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
@@ -89,24 +125,34 @@ def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
 
 def _load_checkpoint(folder: Path, name: str, overrides: MethodOverrides, dtype: torch.dtype) -> tuple[Model, Path | str]:
     """Load a lateint checkpoint; also return where its base was loaded from. Raises: DamagedCheckpoint, ModelError."""
-    config = _read_config(folder)
+    config = read_config(folder)
     tensors = _read_tensors(folder / TENSORS, config.tensors)
     source = folder if config.base is None else locate(config.base)
-    backbone, texts, method = pretrained(source, config.method, overrides, torch.float32)
-    if config.weights is not None and (found := digest_tensors(backbone.model.state_dict())) != config.weights:
+    with described(folder):
+        backbone, texts, method = pretrained(source, config.method, overrides, torch.float32)
+        _check_base(config, backbone, texts, name, folder)
+        model = Model(backbone, texts, method, name)
+        model.checkpoint, model.activation = True, config.activation
+        _load_tensors(model, tensors, folder / TENSORS)
+        return model.to(dtype), source
+
+
+def _check_base(config: Config, backbone: Backbone, texts: TextEncoder, name: str, folder: Path) -> None:
+    """Compare the encoder with what the checkpoint was saved with. Raises: DamagedCheckpoint; ModelError for a base."""
+    found = {"digest": digest_tensors(backbone.model.state_dict())} if "digest" in config.facts else {}
+    if set(config.facts) - {"digest"}:
+        found |= base_facts(backbone, texts)
+    for fact, expected in config.facts.items():
+        if found[fact] == expected:
+            continue
+        what = {"digest": "weights"}.get(fact, fact)
         if config.base is None:
-            raise DamagedCheckpoint(
-                f"the weights in {folder} have digest {found[:12]}, but its {CONFIG} says {config.weights[:12]}; "
-                "download it again"
-            )
+            reason = f"the {what} in {folder} have digest {found[fact][:12]}, but its {CONFIG} says {expected[:12]}"
+            raise DamagedCheckpoint(f"{reason}; download it again")
         raise ModelError(
-            f"{name} is a delta over {config.base} with weights {config.weights[:12]}, "
-            f"but the {config.base} found here has {found[:12]}; install the base that it was made for"
+            f"{name} is a delta over {config.base} with {what} {expected[:12]}, "
+            f"but the {config.base} found here has {found[fact][:12]}; install the base that it was made for"
         )
-    model = Model(backbone, texts, method, name)
-    model.checkpoint = True
-    _load_tensors(model, tensors, folder / TENSORS)
-    return model.to(dtype), source
 
 
 def _load_tensors(model: Model, kept: Mapping[str, Tensor], file: Path) -> None:
@@ -125,37 +171,10 @@ def _load_tensors(model: Model, kept: Mapping[str, Tensor], file: Path) -> None:
 
 def base_of(name_or_path: str | os.PathLike[str]) -> str:
     """Return the name of a delta checkpoint's base; for any other model, its own name."""
-    name_or_path, packaged = shipped(name_or_path)
-    folder = packaged or Path(name_or_path)
-    base = _read_config(folder).base if (folder / CONFIG).is_file() else None
-    return base or str(name_or_path)
-
-
-@dataclass(frozen=True, slots=True)
-class _Config:
-    """Content of `lateint.json`. `base` None: the weights are in the folder itself; `weights` is their digest."""
-
-    method: Method
-    base: str | None
-    weights: str | None
-    tensors: str
-
-
-def _read_config(folder: Path) -> _Config:
-    try:
-        data = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DamagedCheckpoint(f"{folder / CONFIG} is not JSON: {error}") from error
-    fields = sorted(data) if isinstance(data, dict) else []
-    if fields != ["base", "format", "method", "tensors"]:
-        raise DamagedCheckpoint(f"{folder / CONFIG} has fields {fields}; expected base, format, method, tensors")
-    if data["format"] != FORMAT:
-        raise ModelError(f"{folder} has checkpoint format {data['format']}; this version reads {FORMAT}")
-    try:
-        base = data["base"] or {"name": None, "digest": None}
-        return _Config(Method.from_json(data["method"]), base["name"], base["digest"], data["tensors"])
-    except (InputError, TypeError, KeyError, AttributeError) as error:
-        raise DamagedCheckpoint(f"{folder / CONFIG} does not describe a method of this version: {error}") from error
+    name, packaged = shipped(name_or_path)
+    folder = packaged or Path(name)
+    base = read_config(folder).base if (folder / CONFIG).is_file() else None
+    return base or name
 
 
 def _read_tensors(file: Path, expected: str) -> dict[str, Tensor]:

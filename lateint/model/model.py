@@ -18,7 +18,7 @@ from lateint.backbone.base import Backbone
 from lateint.backbone.layer import TokenStates
 from lateint.backbone.seeding import seeded
 from lateint.backbone.split import document_start, states_after
-from lateint.backbone.tokenizer import TextEncoder, TokenBatch
+from lateint.backbone.tokenizer import TextEncoder, TokenBatch, TokenisedTexts
 from lateint.compressors._vector import build_vector_map, vector_width
 from lateint.compressors.base import Compressor, Quantizer
 from lateint.errors import InputError
@@ -26,10 +26,12 @@ from lateint.heads.base import Head
 from lateint.heads.inputs import Candidates, Query
 from lateint.methods.method import Method
 from lateint.methods.registry import build
+from lateint.model.activation import IDENTITY
 from lateint.model.document import Document
 from lateint.model.resolve import check_side, check_vector, resolve
 from lateint.model.saving import save
 from lateint.pools.base import Pool
+from lateint_store.arguments import check_text, shown
 
 PRIVATE_SEED = 20_040_714  # fresh parameters are drawn from this seed, so they are equal in every process
 QUERIES_AT_ONCE = 128
@@ -40,11 +42,13 @@ class Model(nn.Module):
 
     `method` is resolved: depths are numbers and segments are set. `name` is the model's name in messages.
     `checkpoint` is True if the name alone determines method and weights (a lateint checkpoint).
+    `activation` is the name of what `Ranker.predict` applies to logits, "identity" or "sigmoid"; checkpoints keep it.
     `carried` names the parts and weights that were taken, trained, from a checkpoint of another method, see
     `loading/transfer.py`.
     """
 
     checkpoint = False
+    activation = IDENTITY
     carried: frozenset[str] = frozenset()
 
     def __init__(self, backbone: Backbone, texts: TextEncoder, method: Method, name: str) -> None:
@@ -115,15 +119,21 @@ class Model(nn.Module):
         Raises: InputError for a query without a single token.
         Cost: D·(12·q·h² + 2·q²·h) multiply-adds, with D the query layers, or the depth of the vector if that is larger.
         """
-        return self.query_from_tokens(self.query_tokens(text))
+        tokens, cut = self._tokenise_query(text)
+        return replace(self.query_from_tokens(tokens), cut=cut)
 
     def query_tokens(self, text: str) -> list[int]:
         """Tokenise a query in its layout. Raises: InputError if it has no token of its own."""
-        tokens = self.texts.tokens([text], self.method.query)[0]
+        return self._tokenise_query(text)[0]
+
+    def _tokenise_query(self, text: str) -> tuple[list[int], bool]:
+        """Return the tokens of a query, and whether its end was cut off. Raises: InputError if it has no token of its own."""
+        check_text(text, "query")
+        (tokens,), (cut,) = self.texts.tokenise([text], self.method.query)
         bare = self.texts.tokens([""], self.method.query)[0]
         if tokens == bare:
             raise InputError(f"query {text[:60]!r} holds no token; expected at least one word")
-        return tokens
+        return tokens, cut
 
     def query_from_tokens(self, tokens: Sequence[int]) -> Query:
         """Run the query's own layers on token ids; differentiable if the caller enables gradients."""
@@ -135,7 +145,8 @@ class Model(nn.Module):
 
         Raises: InputError for a query without a single token.
         """
-        rows = [self.query_tokens(text) for text in texts]
+        tokenised = [self._tokenise_query(text) for text in texts]
+        rows = [tokens for tokens, _ in tokenised]
         found: dict[int, Query] = {}
         order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
         for _, equal in groupby(order, key=lambda place: len(rows[place])):
@@ -143,7 +154,7 @@ class Model(nn.Module):
             for start in range(0, len(places), QUERIES_AT_ONCE):
                 some = places[start : start + QUERIES_AT_ONCE]
                 found |= zip(some, self._queries_of_one_length([rows[place] for place in some]), strict=True)
-        return [found[place] for place in range(len(rows))]
+        return [replace(found[place], cut=cut) for place, (_, cut) in enumerate(tokenised)]
 
     def _queries_of_one_length(self, rows: Sequence[Sequence[int]]) -> list[Query]:
         """Run `query_from_tokens` on token rows [n, q] of equal length."""
@@ -161,8 +172,21 @@ class Model(nn.Module):
         return [Query(each, text_mask, None if vectors is None else vectors[i]) for i, each in enumerate(own)]
 
     def document_tokens(self, documents: Sequence[Document]) -> list[list[int]]:
-        """Tokenise documents in their layout."""
-        return self.texts.tokens([document.full_text for document in documents], self.method.document)
+        """Tokenise documents in their layout. Raises: as `tokenise`."""
+        return self.tokenise(documents).rows
+
+    def tokenise(self, documents: Sequence[Document]) -> TokenisedTexts:
+        """Tokenise documents in their layout, and say which of them lost their end.
+
+        Raises: InputError for a document without a token, as its states have no row.
+        """
+        found = self.texts.tokenise([document.full_text for document in documents], self.method.document)
+        if [] in found.rows:
+            raise InputError(
+                f"text {found.rows.index([])} holds no token, and this tokenizer adds no special tokens: there is nothing to "
+                "store or score; leave the document out"
+            )
+        return found
 
     def encode(self, rows: Sequence[Sequence[int]], *, exact: bool = False) -> list[dict[str, NDArray[Any]]]:
         """Encode n documents from token rows in one padded batch: states [m, c], vector [h] float32, token_ids [m] int64.
@@ -279,3 +303,9 @@ class Model(nn.Module):
     def save_pretrained(self, folder: str) -> None:
         """Write a checkpoint: the encoder as transformers writes it, `lateint.json`, and our own tensors beside it."""
         save(self, folder)
+
+
+def check_is_model(model: object) -> None:
+    """Refuse what is no model, such as the name of one. Raises: InputError."""
+    if not isinstance(model, Model):
+        raise InputError(f"model is {shown(model)}; expected a model: lateint.load_model(...)")

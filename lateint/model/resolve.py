@@ -12,6 +12,7 @@ from lateint.errors import InputError
 from lateint.heads.base import Head
 from lateint.methods.method import Method
 from lateint.methods.registry import find, names
+from lateint_store.arguments import as_count
 
 
 def resolve(method: Method, backbone: Backbone, texts: TextEncoder) -> Method:
@@ -25,19 +26,22 @@ def resolve(method: Method, backbone: Backbone, texts: TextEncoder) -> Method:
         method = replace(method, query_layers=method.offline_layers, vector_layers=method.offline_layers)
     for side in ("document", "query"):
         layout = getattr(method, side)
+        as_count(layout.max_length, f"{side} max_length")
+        texts.room(layout)
         segment = texts.segment(layout) if backbone.segments else 0
         _check_segment(method, backbone, side, segment)
         method = replace(method, **{side: replace(layout, segment=segment)})
     if not backbone.rotary:
+        check_positions(backbone, "query", method.query.max_length)
         start = document_start(method.document, method.query, method.query.max_length)
-        check_positions(backbone, start + method.document.max_length)
+        check_positions(backbone, "document", start + method.document.max_length)
     return method
 
 
 def _check_segment(method: Method, backbone: Backbone, side: str, segment: int) -> None:
     """Refuse a segment without an embedding in this encoder. Raises: InputError."""
     known = int(getattr(backbone.config, "type_vocab_size", 1))
-    if segment >= known and backbone.segments:
+    if not 0 <= segment < known and backbone.segments:
         raise InputError(
             f"method {method.name!r} gives the {side} segment {segment}, but this encoder has {known} segment embeddings; "
             "set another `segment` in the method's layout, or take another encoder"

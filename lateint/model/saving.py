@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,18 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lateint.errors import InputError
-from lateint.model.digests import digest_tensors
+from lateint.model.activation import IDENTITY
+from lateint.model.digests import digest_json, digest_tensors
 
 if TYPE_CHECKING:
-    from lateint.methods.method import Method
+    from lateint.backbone.base import Backbone
+    from lateint.backbone.tokenizer import TextEncoder
     from lateint.model.model import Model
 
 FORMAT = 1
 CONFIG, TENSORS = "lateint.json", "lateint.safetensors"
+BASE_FACTS = ("digest", "tokenizer", "token_rules", "configuration")
+"""Names of the digests that identify a base; a checkpoint of an earlier version has only the first, that of the weights."""
 
 
 def save(model: Model, folder: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> None:
@@ -38,19 +42,41 @@ def save(model: Model, folder: str | os.PathLike[str], *, dtype: torch.dtype | N
     if dtype not in (None, encoder.dtype):
         encoder = copy.deepcopy(encoder).to(dtype)
     encoder.save_pretrained(out)
-    model.texts.save(out)
+    files = {"config.json", *model.texts.save(out)}
     own = {name: tensor for name, tensor in host_state(model).items() if not name.startswith("backbone.")}
     tensors = {name: narrowed(tensor, dtype) for name, tensor in own.items()}
-    write_checkpoint(out, model.method, tensors, {"name": None, "digest": digest_tensors(_as_loaded(encoder.state_dict()))})
+    base = {"name": None, "digest": digest_tensors(_as_loaded(encoder.state_dict()))}
+    write_checkpoint(out, model, tensors, base, files)
 
 
-def write_checkpoint(out: Path, method: Method, tensors: Mapping[str, Tensor], base: Mapping[str, Any]) -> None:
-    """Write our tensors and `lateint.json` into a folder; `base`: name (None: the folder itself) and digest of the weights."""
+def write_checkpoint(
+    out: Path, model: Model, tensors: Mapping[str, Tensor], base: Mapping[str, Any], files: Iterable[str] = ()
+) -> None:
+    """Write our tensors and `lateint.json` into a folder.
+
+    `base`: name (None: the folder itself) and digest of the weights, and what else `BASE_FACTS` names; `files`: names of
+    files in the folder that loading reads and no other digest covers. The activation is recorded unless it is identity,
+    as in every checkpoint from before it existed.
+    """
     save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, out / TENSORS)
-    digest = hashlib.blake2b((out / TENSORS).read_bytes(), digest_size=32).hexdigest()
-    data = {"format": FORMAT, "method": method.to_json(), "base": base, "tensors": digest}
-    text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False)
+    data = {"format": FORMAT, "method": model.method.to_json(), "base": dict(base), "tensors": _file_digest(out / TENSORS)}
+    data["files"] = {name: _file_digest(out / name) for name in sorted(files)}
+    if model.activation != IDENTITY:
+        data["activation"] = model.activation
+    data = json.loads(json.dumps(data))  # tuples become lists, as they are read back
+    text = json.dumps(data | {"digest": digest_json(data)}, indent=2, sort_keys=True, ensure_ascii=False)
     (out / CONFIG).write_text(text + "\n", encoding="utf-8")
+
+
+def base_facts(backbone: Backbone, texts: TextEncoder) -> dict[str, str]:
+    """Return digests of what a base gives a checkpoint beside its weights: tokenizer and configuration."""
+    head = {name: getattr(backbone.config, name, None) for name in ("classifier_pooling", "classifier_activation")}
+    configuration = digest_json(backbone.configuration() | head)
+    return {"tokenizer": texts.behaviour, "token_rules": texts.rules, "configuration": configuration}
+
+
+def _file_digest(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=32).hexdigest()
 
 
 def host_state(model: Model) -> dict[str, Tensor]:

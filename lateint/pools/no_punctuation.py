@@ -15,6 +15,7 @@ from lateint.pools.base import Pool
 class NoPunctuation(Pool):
     """States [n, t, h] -> the same states with ASCII punctuation masked out; special tokens are kept.
 
+    A text of nothing but punctuation keeps all its tokens: it would have no state to compare.
     Source: arXiv:2004.12832, Sec. 3.2.
     """
 
@@ -28,7 +29,10 @@ class NoPunctuation(Pool):
     def __call__(self, rows: TokenStates, ids: Tensor) -> TokenStates:
         """Mask punctuation; states do not change."""
         keep = ~torch.isin(ids, self.dropped.to(ids.device))
-        return TokenStates(rows.states, rows.positions, keep if rows.mask is None else keep & rows.mask)
+        if rows.mask is not None:
+            keep = keep & rows.mask
+        nothing = ~keep.any(dim=1, keepdim=True)  # only where a tokenizer adds no special tokens
+        return TokenStates(rows.states, rows.positions, keep | (nothing if rows.mask is None else nothing & rows.mask))
 
 
 PART = NoPunctuation

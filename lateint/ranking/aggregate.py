@@ -16,6 +16,7 @@ from lateint.model.batching import batches
 from lateint.model.model import Model
 from lateint.ranking.scoring import check_scores, score_all
 from lateint_store import Ragged
+from lateint_store.arguments import check_text
 
 _EXPECTED = "expected 'max', 'first', 'mean_top:K' with K of at least 1, or 'mean_cls'"
 
@@ -34,12 +35,17 @@ class Aggregate:
     @classmethod
     def parse(cls, text: str) -> Aggregate:
         """Read `max`, `first`, `mean_top:K` or `mean_cls`. Raises: InputError."""
+        check_text(text, "aggregate")
         name, colon, k = text.partition(":")
         if name == "mean_top" and k.isascii() and k.isdecimal() and int(k) > 0:
             return cls(name, int(k))
         if name in ("max", "first", "mean_cls") and not colon:
             return cls(name)
         raise InputError(f"aggregate={text!r}; {_EXPECTED}")
+
+    def __str__(self) -> str:
+        """Return the text that `parse` reads."""
+        return f"{self.name}:{self.k}" if self.name == "mean_top" else self.name
 
     def check(self, model: Model) -> None:
         """Reject `mean_cls` for a head that does not classify one CLS row. Raises: InputError."""

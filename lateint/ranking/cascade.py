@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from lateint.errors import InputError, MissingDocument
 from lateint.model.document import Document, as_documents
+from lateint.ranking.checks import Missing, check_choices, refuse_repeats
 from lateint.ranking.ladder import Cost, Ladder, Scored, merge_levels
-from lateint.ranking.ranker import Missing, Ranker
+from lateint.ranking.ranker import Ranker
 from lateint.results import Clock, Hit, Ranking, combine_timings
+from lateint_store.arguments import shown
 
 CascadeStep = tuple[Ranker, int]
 """A ranker, and the number of candidates that it re-ranks: the best of the ranker before it."""
@@ -23,6 +25,7 @@ class Cascade:
     """
 
     def __init__(self, first: Ranker, *then: CascadeStep) -> None:
+        _check_rankers(first, then)
         depths = [depth for _, depth in then]
         if any(isinstance(depth, bool) or not isinstance(depth, int) or depth < 1 for depth in depths):
             raise InputError(f"a cascade of depths {depths}; expected whole numbers of at least 1")
@@ -33,9 +36,9 @@ class Cascade:
     def rank(
         self,
         query: str,
-        doc_ids: Sequence[str] | None = None,
+        doc_ids: Iterable[str] | None = None,
         *,
-        documents: Sequence[Document | str] | None = None,
+        documents: Iterable[Document | str] | None = None,
         top_k: int | None = None,
         missing: Missing = "error",
         ladder: Ladder | None = None,
@@ -49,20 +52,17 @@ class Cascade:
         `timing.head` is the last one.
         Raises: as `Ranker.rank`; also MissingDocument if a ranker without a store needs a text that is not given.
         """
+        check_choices(top_k, missing)
         clock = Clock()
-        with_texts = doc_ids is None or missing == "encode"
-        ranking = self.first.rank(
-            query,
-            doc_ids,
-            documents=documents if with_texts else None,
-            missing=missing,
-            ladder=ladder,
-            budget_ms=budget_ms,
-        )
+        texts = None if documents is None else as_documents(documents)
+        by_id = {document.id: document for document in texts or ()}
+        refuse_repeats([document.id for document in texts or ()])
+        later_stored = all(ranker.store is not None for ranker, _ in self.then)  # then only the first ranker can use texts
+        first = texts if doc_ids is None or missing == "encode" or later_stored else None
+        ranking = self.first.rank(query, doc_ids, documents=first, missing=missing, ladder=ladder, budget_ms=budget_ms)
         timings, levels, scored = [ranking.timing], [], _scored(ranking)
-        texts = {document.id: document for document in as_documents(documents)}
         for ranker, depth in self.then:
-            ranking = _rerank(ranker, query, [doc_id for doc_id, _ in scored[:depth]], texts, missing)
+            ranking = _rerank(ranker, query, [doc_id for doc_id, _ in scored[:depth]], by_id, missing)
             ranked = {hit.doc_id for hit in ranking}
             levels.append([pair for pair in scored if pair[0] not in ranked])
             scored = _scored(ranking)
@@ -70,12 +70,21 @@ class Cascade:
         hits = tuple(Hit(doc_id, score) for doc_id, score in merge_levels([*levels, scored]))
         return Ranking(hits[:top_k], combine_timings(timings, clock))
 
-    def warm_up(self, query: str, doc_ids: Sequence[str]) -> dict[str, Cost]:
+    def warm_up(self, query: str, doc_ids: Iterable[str]) -> dict[str, Cost]:
         """Load every kernel, and measure the heads of the first ranker as `Ranker.warm_up` does."""
         for ranker, _ in self.then:
             if ranker.store is not None:
                 ranker.store.load_kernels()
         return self.first.warm_up(query, doc_ids)
+
+
+def _check_rankers(first: object, then: Sequence[object]) -> None:
+    """Refuse what is no ranker, or no pair of a ranker and a depth. Raises: InputError."""
+    if not isinstance(first, Ranker):
+        raise InputError(f"the first ranker of a cascade is {shown(first)}; expected a lateint.Ranker")
+    for step in then:
+        if not (isinstance(step, tuple) and len(step) == 2 and isinstance(step[0], Ranker)):
+            raise InputError(f"a step of a cascade is {shown(step)}; expected a pair (Ranker, depth)")
 
 
 def _rerank(ranker: Ranker, query: str, ids: Sequence[str], texts: dict[str, Document], missing: Missing) -> Ranking:

@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 
-from lateint.indexing.fingerprint import PROBES
+from lateint.backbone.tokenizer import PROBES
 from lateint.indexing.store import Store
 from lateint.model.model import Model
 from lateint.ranking.ranker import Ranker

@@ -6,10 +6,11 @@ one list. `ladder_scorer.py` runs it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lateint.errors import InputError
+from lateint_store.arguments import as_list
 
 Scored = list[tuple[str, float]]
 """Document ids with their scores."""
@@ -35,7 +36,7 @@ def parse_ladder(ladder: Ladder, known: Sequence[str]) -> Steps:
     >>> parse_ladder("cosine:200", ["cosine", "cross_blocks"])
     (('cosine', 200),)
     """
-    steps = tuple(_pairs(ladder)) if isinstance(ladder, str) else tuple((name, depth) for name, depth in ladder)
+    steps = tuple(_pairs(ladder) if isinstance(ladder, str) else _read_steps(ladder))
     *below, own = known
     for name, depth in steps:
         if name not in below:
@@ -54,6 +55,13 @@ def _pairs(text: str) -> Iterator[tuple[str, int]]:
         if not colon or not depth.isascii() or not depth.isdecimal():
             raise InputError(f"ladder {text!r}: {piece!r} is not a rung; expected head:depth, e.g. cosine:200")
         yield name, int(depth)
+
+
+def _read_steps(ladder: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+    for step in as_list(ladder, "ladder", "(head, depth) pairs"):
+        if not isinstance(step, tuple | list) or len(step) != 2:
+            raise InputError(f"ladder {ladder!r}: {step!r} is not a rung; expected a pair (head, depth)")
+        yield step[0], step[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from numbers import Real
 
 from lateint.errors import InputError
 from lateint.heads.cosine import Cosine
 from lateint.heads.inputs import Query
 from lateint.indexing.store import Store
+from lateint.indexing.view import DocumentView
 from lateint.model.model import Model
 from lateint.ranking.aggregate import Aggregate
 from lateint.ranking.candidates import StoredScorer
@@ -78,8 +80,8 @@ class LadderScorer:
         steps = tuple((name, _NO_LIMIT) for name in names[:-1]) if ladder is None else parse_ladder(ladder, names)
         if budget_ms is None:
             return LadderPlan(steps)
-        if not budget_ms > 0 or math.isinf(budget_ms):
-            raise InputError(f"budget_ms={budget_ms}; expected milliseconds above 0, or None for no limit")
+        if isinstance(budget_ms, bool) or not isinstance(budget_ms, Real) or not budget_ms > 0 or math.isinf(budget_ms):
+            raise InputError(f"budget_ms={budget_ms!r}; expected milliseconds above 0, or None for no limit")
         if not self.costs:
             raise InputError("budget_ms needs the measured cost of each head: call ranker.warm_up(query, doc_ids) once before")
         return LadderPlan(steps, budget_ms)
@@ -87,19 +89,26 @@ class LadderScorer:
     def run(self, clock: Clock, query: Query, ids: Sequence[str], plan: LadderPlan) -> tuple[Scored, Sequence[str]]:
         """Return stored candidates with merged scores, best first, and the ids that the store lacks.
 
-        If the budget is too small for the first rung, nothing is scored: candidates keep their given order.
+        All rungs read one snapshot of the store. If the budget is too small for the first rung, nothing is scored:
+        candidates keep their given order.
         """
+        with self.own.store.view() as view:
+            return self._run(clock, query, ids, plan, view)
+
+    def _run(
+        self, clock: Clock, query: Query, ids: Sequence[str], plan: LadderPlan, view: DocumentView
+    ) -> tuple[Scored, Sequence[str]]:
         names = [*(name for name, _ in plan.steps), self.model.method.head.name]
         if self._affordable(names, plan, clock) < len(ids):
-            return _unscored(ids, self.own.store.held(ids))
-        ordered, lacking = self._score(clock, query, ids, names[0])
+            return _unscored(ids, set(view.sizes(ids)[0]))
+        ordered, lacking = self._score(clock, query, ids, names[0], view)
         levels: list[Scored] = []
         for number, (_, keep) in enumerate(plan.steps, 1):
             depth = min(keep, self._affordable(names[number:], plan, clock))
             chosen = {doc_id for doc_id, _ in ordered[:depth]}
             passed = [doc_id for doc_id in ids if doc_id in chosen]  # given order: at full depth, the batches of no ladder
             levels.append(ordered[depth:])
-            ordered = self._score(clock, query, passed, names[number])[0] if passed else []
+            ordered = self._score(clock, query, passed, names[number], view)[0] if passed else []
             if not passed:
                 break
         return merge_levels([*levels, ordered]), lacking
@@ -110,9 +119,11 @@ class LadderScorer:
             return _NO_LIMIT
         return self.costs[rungs[0]].most((plan.budget_ms - clock.elapsed_ms) / len(rungs))
 
-    def _score(self, clock: Clock, query: Query, ids: Sequence[str], name: str) -> tuple[Scored, Sequence[str]]:
+    def _score(
+        self, clock: Clock, query: Query, ids: Sequence[str], name: str, view: DocumentView
+    ) -> tuple[Scored, Sequence[str]]:
         start = time.perf_counter()
-        scored, lacking = self.rungs[name].score(clock, query, ids)
+        scored, lacking = self.rungs[name].score(clock, query, ids, view)
         clock.rungs.append(Rung(name, len(scored), 1e3 * (time.perf_counter() - start)))
         return sorted(scored, key=lambda pair: (-pair[1], pair[0])), lacking
 

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Literal, NotRequired, TypedDict, cast, overload
+from typing import Any, Literal, NotRequired, TypedDict, Unpack, cast, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from lateint.errors import InputError, MissingDocument, StoreMismatch
+from lateint.errors import InputError, MissingDocument
 from lateint.heads.inputs import Query
 from lateint.indexing.chunks import Chunks, check_fits
 from lateint.indexing.codecs import pipelines
 from lateint.indexing.compatibility import check_model
 from lateint.indexing.store import Store
-from lateint.model.document import Document, as_documents
-from lateint.model.model import Model
+from lateint.model.activation import Activation
+from lateint.model.document import Document
+from lateint.model.model import Model, check_is_model
 from lateint.ranking.aggregate import Aggregate, score_documents
 from lateint.ranking.candidates import EncodedTexts, encode_texts
+from lateint.ranking.checks import Missing, check_choices, check_store, read_candidates, resolve_chunks
 from lateint.ranking.ladder import Cost, Ladder, LadderPlan, Scored
 from lateint.ranking.ladder_scorer import LadderScorer
+from lateint.ranking.pairs import (
+    CrossEncoderOptions,
+    TextPair,
+    activate,
+    as_pairs,
+    check_options,
+    group_by_query,
+    is_single,
+    progress_bar,
+    split_positional,
+)
 from lateint.results import Clock, Hit, Ranking
+from lateint_store.arguments import as_strings
 
-Missing = Literal["error", "skip", "encode"]
-Activation = Callable[[torch.Tensor], torch.Tensor]
+__all__ = ["Activation", "Missing", "Ranker", "TextHit"]
+
 _TEXTS_AT_ONCE = 1_024  # encoded texts, and queries, in memory at a time: bounds memory for any number of pairs
 
 
@@ -51,25 +64,31 @@ class Ranker:
     def __init__(
         self, model: Model, store: Store | None = None, *, chunks: Chunks | None = None, aggregate: str | None = None
     ) -> None:
+        check_is_model(model)
         self.model, self.store = model, store
         if store is not None:
+            check_store(store)
             check_model(model, store)
-        self.chunks = _resolve_chunks(chunks, store)
+        self.chunks = resolve_chunks(chunks, store)
         if self.chunks is not None:
             check_fits(self.chunks, model)
         elif aggregate is not None:
             raise InputError(f"aggregate={aggregate!r} needs chunks, but documents are ranked whole: leave aggregate out")
-        self.aggregate = Aggregate.parse(aggregate or "max")
+        self.aggregate = Aggregate.parse("max" if aggregate is None else aggregate)
         self.aggregate.check(model)
         self._through = pipelines(model) if store is None else dict(store.manifest.specs)
         self._ladder = None if store is None else LadderScorer(model, store, self.aggregate)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle model and store, and make the ranker of both again; `warm_up` has to be called again."""
+        return _make_ranker, (self.model, self.store, self.chunks, None if self.chunks is None else str(self.aggregate))
+
     def rank(
         self,
         query: str,
-        doc_ids: Sequence[str] | None = None,
+        doc_ids: Iterable[str] | None = None,
         *,
-        documents: Sequence[Document | str] | None = None,
+        documents: Iterable[Document | str] | None = None,
         top_k: int | None = None,
         missing: Missing = "error",
         ladder: Ladder | None = None,
@@ -82,19 +101,16 @@ class Ranker:
         handles ids that the store lacks: `error`, `skip`, or `encode`; `ladder`, e.g. "cosine:200": a cheap head scores all
         and passes its best 200 on, see `lateint/ranking/ladder.py`; `budget_ms` limits each rung to the candidates that
         this time allows, after `warm_up`. Both need candidates by id; `timing.rungs` has candidates and time of each head.
-        Raises: InputError for a repeated id, an empty query, top_k < 1, an invalid ladder or budget; MissingDocument;
-        DamagedStore; ModelError for a score that is not finite.
+        Raises: InputError for a repeated id, an empty query, top_k < 1, an invalid ladder or budget, documents that
+        `missing` would not use; MissingDocument; DamagedStore; ModelError for a score that is not finite.
         """
-        _check_choices(top_k, missing)
-        if doc_ids is None and documents is None:
-            raise InputError("no candidates: give doc_ids, ids of the store, or documents, their texts")
+        check_choices(top_k, missing)
         plan = self._plan(ladder, budget_ms, documents is None)
         clock = Clock()
-        texts = as_documents(documents)
-        ids = [d.id for d in texts] if doc_ids is None else list(doc_ids)
-        _refuse_repeats(ids)
+        ids, texts = read_candidates(doc_ids, documents, missing)
         with clock.phase("compute"):
             state = self.model.query(query)
+        clock.cut_queries += state.cut
         absent: Sequence[str] = ids
         scored: Scored = []
         if doc_ids is not None:
@@ -105,12 +121,12 @@ class Ranker:
         hits = sorted((Hit(doc_id, score) for doc_id, score in scored), key=lambda hit: (-hit.score, hit.doc_id))
         return Ranking(tuple(hits[:top_k]), clock.timing(len(hits), self.model.method.head.name))
 
-    def warm_up(self, query: str, doc_ids: Sequence[str]) -> dict[str, Cost]:
+    def warm_up(self, query: str, doc_ids: Iterable[str]) -> dict[str, Cost]:
         """Load every kernel, and measure the cost of each head on some documents of the store; `budget_ms` needs it.
 
         Returns: by head, milliseconds per call and per candidate. Raises: InputError without a store or documents.
         """
-        return self._ladder_scorer().warm_up(query, doc_ids)
+        return self._ladder_scorer().warm_up(query, as_strings(doc_ids, "doc_ids"))
 
     def _plan(self, ladder: Ladder | None, budget_ms: float | None, by_id: bool) -> LadderPlan | None:
         """Check ladder and budget; None if the model's own head scores all. Raises: InputError."""
@@ -128,12 +144,16 @@ class Ranker:
         return scorer.own.score(clock, state, ids) if plan is None else scorer.run(clock, state, ids, plan)
 
     def _score_texts(self, clock: Clock, state: Query, documents: Sequence[Document]) -> Scored:
-        """Encode and score candidates that are not stored."""
+        """Encode and score candidates that are not stored. Equal texts are scored once, so they tie."""
+        places: dict[tuple[str, str], int] = {}
+        texts = [places.setdefault((document.title, document.text), len(places)) for document in documents]
+        distinct = [Document(str(index), text, title) for index, (title, text) in enumerate(places)]
         with clock.phase("encode"):
-            docs = self._encode(documents)
+            docs = self._encode(distinct)
+        clock.cut_documents += docs.cut
         with clock.phase("compute"):
             scores = self._scores(state, docs)
-        return [(document.id, score) for document, score in zip(documents, scores, strict=True)]
+        return [(document.id, scores[index]) for document, index in zip(documents, texts, strict=True)]
 
     def _ladder_scorer(self) -> LadderScorer:
         if self._ladder is None:
@@ -157,96 +177,123 @@ class Ranker:
     def _scores(self, state: Query, docs: EncodedTexts) -> list[float]:
         return score_documents(self.model, state, docs.arrays, docs.sizes, self.aggregate)
 
-    def logits(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+    def logits(self, pairs: Iterable[TextPair]) -> NDArray[np.float32]:
         """Return the raw scores of (query, text) pairs, by which `rank` sorts: float32 [n] in the order of the pairs.
 
         Cost: every distinct text is encoded once; every query once per 1,024 texts.
         """
+        return self._logits(as_pairs(pairs))
+
+    def _logits(self, pairs: Sequence[TextPair], show_progress: bool = False) -> NDArray[np.float32]:
         out = np.empty(len(pairs), dtype=np.float32)
         pairs_by_text: dict[str, list[int]] = {}
         for index, (_, text) in enumerate(pairs):
             pairs_by_text.setdefault(text, []).append(index)
-        for texts in _batched(pairs_by_text, _TEXTS_AT_ONCE):
-            docs = self._encode([Document(str(i), text) for i, text in enumerate(texts)])
-            groups: dict[str, list[tuple[int, int]]] = {}
-            for i, text in enumerate(texts):
-                for index in pairs_by_text[text]:
-                    groups.setdefault(pairs[index][0], []).append((i, index))
-            for queries in _batched(groups, _TEXTS_AT_ONCE):
-                for query, state in zip(queries, self.model.queries(queries), strict=True):
-                    chosen, indices = zip(*groups[query], strict=True)
-                    out[list(indices)] = self._scores(state, docs.take(chosen))
+        with progress_bar(len(pairs_by_text) if show_progress else None) as advance:
+            for texts in _batched(pairs_by_text, _TEXTS_AT_ONCE):
+                docs = self._encode([Document(str(i), text) for i, text in enumerate(texts)])
+                places = group_by_query(pairs, [pairs_by_text[text] for text in texts])
+                for queries in _batched(places, _TEXTS_AT_ONCE):
+                    for query, state in zip(queries, self.model.queries(queries), strict=True):
+                        scores = self._scores(state, docs.take(list(places[query])))
+                        for score, indices in zip(scores, places[query].values(), strict=True):
+                            out[indices] = score
+                advance(len(texts))
         return out
 
     @overload
-    def predict(self, pairs: tuple[str, str], activation_fn: Activation | None = None, batch_size: int = 32) -> np.float32: ...
+    def predict(self, pairs: TextPair, activation_fn: Activation | int | None = None, batch_size: int = 32) -> np.float32: ...
 
     @overload
     def predict(
-        self, pairs: Sequence[tuple[str, str]], activation_fn: Activation | None = None, batch_size: int = 32
+        self,
+        pairs: Iterable[TextPair],
+        activation_fn: Activation | int | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        *,
+        convert_to_numpy: Literal[True] = True,
+        convert_to_tensor: Literal[False] = False,
+        **options: Unpack[CrossEncoderOptions],
     ) -> NDArray[np.float32]: ...
+
+    @overload
+    def predict(
+        self,
+        pairs: Iterable[TextPair] | TextPair,
+        activation_fn: Activation | int | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        *,
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        **options: Unpack[CrossEncoderOptions],
+    ) -> NDArray[np.float32] | np.float32 | Tensor | list[Tensor]: ...
 
     def predict(
         self,
-        pairs: Sequence[tuple[str, str]] | tuple[str, str],
-        activation_fn: Activation | None = None,
+        pairs: Iterable[TextPair] | TextPair,
+        activation_fn: Activation | int | None = None,
         batch_size: int = 32,
-    ) -> NDArray[np.float32] | np.float32:
-        """Score pairs as sentence-transformers' CrossEncoder does: a sigmoid of the logit, or another `activation_fn`.
+        show_progress_bar: bool | None = None,
+        *,
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        **options: Unpack[CrossEncoderOptions],
+    ) -> NDArray[np.float32] | np.float32 | Tensor | list[Tensor]:
+        """Score pairs as sentence-transformers' CrossEncoder does: its activation applied to `logits`.
 
-        A single pair gives a single number. The activation is given a float32 torch tensor, never a half-precision one.
-        `batch_size` exists for compatibility; batches are sized by tokens.
-        Raises: InputError for batch_size < 1.
+        The activation is `activation_fn`, by default the checkpoint's own (`Model.activation`): identity, unless the
+        checkpoint records one that its training calibrated. It is given a float32 torch tensor. A sigmoid rounds logits
+        above 16 to 1: sort `logits` if you use one. A single pair gives a single number.
+        Args: `batch_size` is accepted, also in second place; batches are sized by tokens. `show_progress_bar` counts texts
+        on stderr. `convert_to_tensor` returns a tensor, `convert_to_numpy=False` a list of tensors. `options`: see
+        `CrossEncoderOptions`.
+        Raises: InputError for batch_size < 1, and for options that cannot be honoured.
         """
-        if batch_size < 1:
-            raise InputError(f"batch_size={batch_size}; expected at least 1")
-        single = len(pairs) == 2 and isinstance(pairs[0], str)
-        batch = cast(Sequence[tuple[str, str]], [pairs] if single else pairs)
-        scores = _activate(self.logits(batch), activation_fn)
-        return scores[0] if single else scores
+        check_options(options)
+        single = is_single(pairs)
+        batch = as_pairs([cast(TextPair, pairs)] if single else cast(Iterable[TextPair], pairs))
+        activation = split_positional(activation_fn, batch_size)
+        scores = activate(self.model, self._logits(batch, bool(show_progress_bar)), activation)
+        if convert_to_tensor or not convert_to_numpy:
+            return scores[0] if single else scores if convert_to_tensor else list(scores)
+        host: NDArray[np.float32] = scores.numpy()
+        return host[0] if single else host
 
     def rank_texts(
-        self, query: str, texts: Sequence[str], *, top_k: int | None = None, return_documents: bool = False
+        self,
+        query: str,
+        texts: Iterable[str],
+        top_k: int | None = None,
+        return_documents: bool = False,
+        activation_fn: Activation | None = None,
+        *,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        **options: Unpack[CrossEncoderOptions],
     ) -> list[TextHit]:
-        """Rank texts as sentence-transformers' CrossEncoder.rank does: `{"corpus_id", "score", "text"?}`, best first."""
-        width = len(str(len(texts)))  # with ids of equal length, ties are sorted in the order of the texts
-        documents = [Document(f"{index:0{width}}", text) for index, text in enumerate(texts)]
+        """Rank texts as sentence-transformers' CrossEncoder.rank does: `{"corpus_id", "score", "text"?}`, best first.
+
+        Scores and options are those of `predict`; the order is that of the logits. No progress is shown.
+        """
+        check_options(options)
+        activation = split_positional(activation_fn, batch_size)
+        given = as_strings(texts, "texts", "texts")
+        width = len(str(len(given)))  # with ids of equal length, ties are sorted in the order of the texts
+        documents = [Document(f"{index:0{width}}", text) for index, text in enumerate(given)]
         hits = self.rank(query, documents=documents, top_k=top_k)
-        scores = _activate(np.array([hit.score for hit in hits], dtype=np.float32), None)
+        scores = activate(self.model, np.array([hit.score for hit in hits], dtype=np.float32), activation)
         results: list[TextHit] = []
         for hit, score in zip(hits, scores.tolist(), strict=True):
             results.append({"corpus_id": int(hit.doc_id), "score": score})
             if return_documents:
-                results[-1]["text"] = texts[int(hit.doc_id)]
+                results[-1]["text"] = given[int(hit.doc_id)]
         return results
 
 
-def _activate(logits: NDArray[np.float32], activation_fn: Activation | None) -> NDArray[np.float32]:
-    activation = torch.sigmoid if activation_fn is None else activation_fn
-    scores: NDArray[np.float32] = activation(torch.from_numpy(logits)).numpy()
-    return scores
-
-
-def _resolve_chunks(chunks: Chunks | None, store: Store | None) -> Chunks | None:
-    """Return the chunks of the store if there is one, else `chunks`. Raises: StoreMismatch if the two differ."""
-    recorded = chunks if store is None else store.chunks
-    if store is not None and chunks not in (None, recorded):
-        held = "whole documents" if recorded is None else f"chunks {recorded}"
-        raise StoreMismatch(f"{store.path} holds {held}, not chunks {chunks}; leave chunks= out, or index again")
-    return recorded
-
-
-def _check_choices(top_k: int | None, missing: Missing) -> None:
-    if top_k is not None and top_k < 1:
-        raise InputError(f"top_k={top_k}; expected at least 1, or None for all")
-    if missing not in ("error", "skip", "encode"):
-        raise InputError(f"missing={missing!r}; expected 'error', 'skip' or 'encode'")
-
-
-def _refuse_repeats(ids: Sequence[str]) -> None:
-    if len(set(ids)) != len(ids):
-        repeated = next(doc_id for doc_id, times in Counter(ids).items() if times > 1)
-        raise InputError(f"candidate {repeated!r} is given twice; expected each id once")
+def _make_ranker(model: Model, store: Store | None, chunks: Chunks | None, aggregate: str | None) -> Ranker:
+    return Ranker(model, store, chunks=chunks, aggregate=aggregate)
 
 
 def _batched(items: Iterable[str], n: int) -> Iterator[tuple[str, ...]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from lateint.errors import ModelError
 from lateint.retrieval.vectors import Floats, Indices, Vectors
 
 _SCORES_AT_ONCE = 1 << 24  # 64 MiB of float32; bounds how many queries share a matrix product
@@ -16,11 +17,17 @@ class Exact:
 
     Memory beside the vectors: the larger of 64 MiB and 4·n bytes. Cost per query: n·h multiply-adds, a fraction of a second
     for up to about a million vectors.
+    Raises: ModelError for vectors whose dot products overflow.
     """
 
     def __init__(self, vectors: Vectors) -> None:
         self._vectors = vectors
-        self._longest = float(np.sqrt(np.vecdot(vectors.matrix, vectors.matrix).max()))
+        with np.errstate(over="ignore"):
+            self._longest = float(np.sqrt(np.vecdot(vectors.matrix, vectors.matrix).max()))
+        if not np.isfinite(self._longest):
+            raise ModelError(
+                "the square of a stored vector's length overflows float32; no model makes such vectors: index again"
+            )
 
     def candidates(self, queries: Floats, k: int) -> Iterator[Indices]:
         """For each row of queries [q, h], yield the indices of all documents that may be among the best k <= n.

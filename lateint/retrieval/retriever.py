@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Literal, Protocol
 
 import torch
@@ -13,12 +13,15 @@ from torch.nn import functional as F
 
 from lateint.errors import InputError, ModelError, StoreError
 from lateint.heads.cosine import Cosine
+from lateint.heads.inputs import Query
 from lateint.indexing.compatibility import check_model
 from lateint.indexing.store import Store
-from lateint.model.model import Model
+from lateint.model.model import Model, check_is_model
+from lateint.ranking.checks import check_store
 from lateint.results import Hit, Ranking, Timing
 from lateint.retrieval.exact import Exact
 from lateint.retrieval.vectors import Floats, Indices, Vectors, load_vectors
+from lateint_store.arguments import as_count, as_path, as_strings, check_text
 
 IndexName = Literal["exact", "hnsw"]
 _QUERIES_AT_ONCE = 64
@@ -36,7 +39,8 @@ class Retriever:
     """Find documents by the cosine of stored vectors, as a `cosine` head computes it. Safe to use from many threads.
 
     Has the documents that the store had at construction; make a new retriever after adding documents. The score of a
-    document in chunks is the maximum over its chunks.
+    document in chunks is the maximum over its chunks. While the store is open, retrieving raises StoreMismatch if its path
+    holds another store.
     Args: `model`; `store`, an open store with an array `vector`; `index`, "exact", or "hnsw" (approximate, extra
     `retrieve`); `index_file` keeps the graph of "hnsw": it is loaded if it exists and has this content, else written.
     Raises: InputError for a store or a model without vectors, or an empty store; StoreMismatch if this model makes other
@@ -51,8 +55,12 @@ class Retriever:
             raise InputError(f"index={index!r}; expected 'exact' or 'hnsw'")
         if index_file is not None and index != "hnsw":
             raise InputError("index_file is for index='hnsw'; an exact search has no file")
+        check_is_model(model)
+        check_store(store)
+        file = None if index_file is None else as_path(index_file, "index_file")
         _check(model, store)
         self.model, self._normalise = model, _normalises(model)
+        self._store = store
         digest, dtype = store.content_digest(), next(model.parameters()).dtype
         self._vectors: Vectors = load_vectors(store, dtype, self._normalise)
         self._index: Index
@@ -64,7 +72,7 @@ class Retriever:
             if index_file is not None and store.content_digest() != digest:
                 raise StoreError(f"store {store.path} changed while its vectors were read; try again")
             about: dict[str, str | bool] = {"content_digest": digest, "dtype": str(dtype), "normalised": self._normalise}
-            self._index = Hnsw(self._vectors, None if index_file is None else Path(index_file), about)
+            self._index = Hnsw(self._vectors, file, about)
 
     def __len__(self) -> int:
         return len(self._vectors)
@@ -74,31 +82,32 @@ class Retriever:
 
         Raises: InputError for k < 1 or a query without a token; ModelError for a score that is not finite.
         """
+        check_text(query, "query")
         return next(self.retrieve_many([query], k))
 
-    def retrieve_many(self, queries: Sequence[str], k: int = 1000) -> Iterator[Ranking]:
+    def retrieve_many(self, queries: Iterable[str], k: int = 1000) -> Iterator[Ranking]:
         """Yield the ranking of each query in order, as `retrieve` does; up to 64 queries share a matrix product.
 
         The timing of a query is the mean over its batch.
         """
-        if isinstance(k, bool) or k < 1:
-            raise InputError(f"k={k}; expected at least 1")
-        return self._retrieve(queries, min(k, len(self)))
+        return self._retrieve(as_strings(queries, "queries", "queries"), min(as_count(k, "k"), len(self)))
 
     def _retrieve(self, queries: Sequence[str], k: int) -> Iterator[Ranking]:
+        with suppress(StoreError):  # a store that was closed or removed is not needed any more; another one is refused
+            self._store.check()
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             began = time.perf_counter()
-            vectors = self._query_vectors(queries[start : start + _QUERIES_AT_ONCE])
+            computed = self.model.queries(queries[start : start + _QUERIES_AT_ONCE])
+            vectors = self._query_vectors(computed)
             candidates = self._index.candidates(vectors, k)
             hits = [self._top_k(indices, vector, k) for indices, vector in zip(candidates, vectors, strict=True)]
             each = 1e3 * (time.perf_counter() - began) / len(hits)
-            timing = _timing(each, len(self))
-            yield from (Ranking(hits_of_query, timing) for hits_of_query in hits)
+            for query, hits_of_query in zip(computed, hits, strict=True):
+                yield Ranking(hits_of_query, _timing(each, len(self), query.cut))
 
-    def _query_vectors(self, queries: Sequence[str]) -> Floats:
+    def _query_vectors(self, queries: Sequence[Query]) -> Floats:
         """Return the vectors of queries: float32 [q, h]."""
-        computed = [query.vector for query in self.model.queries(queries)]
-        vectors = torch.stack([vector for vector in computed if vector is not None]).float()
+        vectors = torch.stack([query.vector for query in queries if query.vector is not None]).float()
         if not bool(torch.isfinite(vectors).all()):
             raise ModelError(f"{self.model.name} gives a query a vector that is not finite; load it with dtype='float32'")
         host: Floats = (F.normalize(vectors, dim=-1) if self._normalise else vectors).cpu().numpy()
@@ -111,7 +120,7 @@ class Retriever:
         return tuple(sorted(hits, key=lambda hit: (-hit.score, hit.doc_id))[:k])
 
 
-def _timing(ms: float, candidates: int) -> Timing:
+def _timing(ms: float, candidates: int, cut: bool) -> Timing:
     """Count all time as compute: a query reads nothing from disk."""
     return Timing(
         fetch_ms=0.0,
@@ -122,6 +131,7 @@ def _timing(ms: float, candidates: int) -> Timing:
         bytes_read=0,
         candidates=candidates,
         head="cosine",
+        cut_queries=int(cut),
     )
 
 

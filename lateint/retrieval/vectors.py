@@ -54,11 +54,11 @@ def load_vectors(store: Store, dtype: torch.dtype = torch.float32, normalise: bo
     """Decode all vectors of a store in order, rounded to `dtype` and normalised to length 1 as a cosine head does.
 
     Reads the documents that the store has when reading starts; decodes one page of the store at a time.
-    Raises: InputError for an empty store; DamagedStore; StoreError if the store is compacted meanwhile.
+    Raises: InputError for an empty store; DamagedStore; StoreError if the store is compacted meanwhile, or loses chunks.
     """
     matrix = np.empty((len(store), store.manifest.specs["vector"].spec.columns), np.float32)
     ids: list[str] = []
-    for page in store.scan(["vector"]):
+    for page in store.scan(["vector"], stable=store.chunks is not None):  # never some chunks of a document
         start, end = len(ids), len(ids) + len(page)
         if end > len(matrix):  # documents were added after the count, or deleted before it but after the scan read them
             matrix.resize((end, matrix.shape[1]), refcheck=False)

@@ -21,6 +21,7 @@ from lateint.loading.delta import save_delta
 from lateint.loading.load import base_of
 from lateint.loading.pretrained import quiet
 from lateint.methods.method import Stage
+from lateint.model.activation import trained_activation
 from lateint.model.document import Document
 from lateint.model.model import Model
 from lateint.model.saving import save
@@ -122,6 +123,7 @@ def train(
             steps = _train_stage(model, sources, plan, run, teacher, scores)
             keep_stage(model, folder, number, steps)
         history.append(steps)
+    model.activation = trained_activation(model.method)
     model.requires_grad_(True).eval()
     return history
 

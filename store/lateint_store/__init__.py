@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lateint_store.ragged import Payloads, Ragged
     from lateint_store.reading.fetch import Fetched
     from lateint_store.reading.verify import Problem, Report, verify_store
+    from lateint_store.reading.view import View
     from lateint_store.spec import ArraySpec
     from lateint_store.store import Store
     from lateint_store.writing.entry import Entry
@@ -38,6 +39,7 @@ __all__ = [
     "Ragged",
     "Report",
     "Store",
+    "View",
     "create_store",
     "format_codecs",
     "known_codecs",
@@ -63,6 +65,7 @@ _WHERE = {
     "Ragged": "ragged",
     "Report": "reading.verify",
     "Store": "store",
+    "View": "reading.view",
     "create_store": "opening",
     "format_codecs": "codecs.syntax",
     "known_codecs": "codecs.codec",

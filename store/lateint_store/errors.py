@@ -8,12 +8,12 @@ LateintError                     exit code 1
 ├── MissingDocument (KeyError)   an id that the store or the corpus does not hold
 ├── StoreError                   an operation that the store cannot do
 │   ├── StoreNotFound            (FileNotFoundError) no store at this path
-│   ├── StoreLocked              another process is writing
+│   ├── StoreLocked              it is open for writing, in another process or in this one
 │   ├── SealedStore              a sealed store cannot change
 │   ├── StoreFull                (OSError) no space left, on disk or in the map
 │   ├── CodecError               bytes that the codec did not write; a store adds the location and raises DamagedStore
 │   └── DamagedStore             bytes differ from what was written
-├── StoreMismatch                exit code 3: store and model do not belong together
+├── StoreMismatch                exit code 3: store and model do not belong together, or a path holds another store now
 ├── ModelError                   a checkpoint that cannot be loaded or does not fit the method
 │   └── DamagedCheckpoint        bytes of a checkpoint differ from what was written
 ├── TrainingError                a training run that diverged: its loss is not finite
@@ -64,7 +64,7 @@ class StoreNotFound(StoreError, FileNotFoundError):
 
 
 class StoreLocked(StoreError):
-    """Another process is writing this store."""
+    """The store is open for writing, in another process or in this one."""
 
 
 class SealedStore(StoreError):
@@ -101,7 +101,10 @@ class DamagedStore(StoreError):
 
 
 class StoreMismatch(LateintError):
-    """A store and a model that do not belong together; the message names both and both digests."""
+    """A store and a model that do not belong together: the message names both and both digests.
+
+    Also: the folder of an open store holds another store now.
+    """
 
     exit_code = 3
 

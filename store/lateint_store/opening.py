@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 from uuid import uuid4
 
+from lateint_store.arguments import as_path
 from lateint_store.codecs.pipeline import Pipeline
 from lateint_store.disk import locking
 from lateint_store.disk.environment import release
@@ -52,13 +53,13 @@ def create_store(
     Raises: StoreMismatch for another fingerprint; StoreError for other codecs, window or shard, or a folder with other
     contents; StoreLocked, StoreFull, InputError.
     """
-    folder = Path(path)
+    folder = as_path(path)
     wanted = Manifest(uuid=uuid4().hex, specs=dict(specs), versions=library_versions(), **_complete(about))
     if (folder / manifests.MANIFEST_FILE).exists():
         return _continue(folder, wanted, kind)
     lock = claim_folder(folder)
     try:
-        _create(folder, wanted)
+        _create(lock, wanted)
         return kind(folder, lock)
     except BaseException:
         lock.release()
@@ -70,7 +71,7 @@ def open_store(path: str | os.PathLike[str], *, write: bool = False, kind: type[
 
     Raises: StoreNotFound, DamagedStore, StoreError; with `write`, also SealedStore and StoreLocked.
     """
-    folder = Path(path)
+    folder = as_path(path)
     manifest = read_manifest(folder)
     if not write:
         return kind(folder)
@@ -107,17 +108,18 @@ def claim_folder(folder: Path) -> WriterLock:
     try:
         if (folder / manifests.MANIFEST_FILE).exists():
             raise StoreError(f"another process created a store at {folder}; run this again")
-        remove_leftovers(folder, None)
+        remove_leftovers(lock, None)
     except BaseException:
         lock.release()
         raise
     return lock
 
 
-def _create(folder: Path, wanted: Manifest) -> None:
+def _create(lock: WriterLock, wanted: Manifest) -> None:
     """Create the first shard, then the manifest: a store exists once its manifest does."""
-    shard, environment = create_shard(folder, wanted, State())
+    shard, environment = create_shard(lock, wanted, State())
     try:
+        folder = lock.folder()
         write_manifest(folder, with_shards(wanted, (shard,)))
         with disk_errors(folder, "create"):
             sync_folder(folder.absolute().parent)
@@ -126,7 +128,7 @@ def _create(folder: Path, wanted: Manifest) -> None:
 
 
 def _is_shard(entry: Path) -> bool:
-    return entry.is_dir() and entry.name.startswith("shard-") and entry.name[6:].isdigit()
+    return entry.is_dir() and not entry.is_symlink() and manifests.is_shard_name(entry.name)
 
 
 def _continue(folder: Path, wanted: Manifest, kind: type[S]) -> S:
@@ -136,11 +138,12 @@ def _continue(folder: Path, wanted: Manifest, kind: type[S]) -> S:
         raise StoreMismatch(f"store {folder} was built with other states: {difference}; choose another folder")
     if difference := identity_difference(there, wanted):
         raise StoreError(f"store {folder} was built differently: {difference}; choose another folder, or delete the store")
-    if there.sealed:
-        return kind(folder)
-    store = open_store(folder, write=True, kind=kind)
+    store = open_store(folder, write=not there.sealed, kind=kind)
     try:
-        store.start_run()
+        if store.manifest.uuid != there.uuid:
+            raise StoreMismatch(f"store {folder} was replaced while it was opened; run this again")
+        if not there.sealed:
+            store.start_run()
     except BaseException:
         store.close()
         raise

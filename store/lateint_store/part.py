@@ -31,10 +31,14 @@ class Part:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Part:
-        """The inverse of `to_json`. Raises: InputError for unknown keys."""
-        if set(data) - {"name", "configuration"} or not isinstance(data.get("name"), str):
+        """The inverse of `to_json`. Raises: InputError for unknown keys and values of other types."""
+        settings = data.get("configuration", {}) if isinstance(data, dict) else None
+        if not isinstance(settings, dict) or set(data) - {"name", "configuration"} or not isinstance(data.get("name"), str):
             raise InputError(f"not a part: {json.dumps(data)}; expected {{'name': ..., 'configuration': {{...}}}}")
-        return part(data["name"], **data.get("configuration", {}))
+        for key, value in settings.items():
+            if not isinstance(value, bool | int | float | str | None):
+                raise InputError(f"part {data['name']!r}: {key}={value!r}; expected a number, a text, true, false or null")
+        return cls(data["name"], tuple(sorted(settings.items())))
 
     def __str__(self) -> str:
         """`name` or `name(key=value, ...)`."""

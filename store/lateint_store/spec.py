@@ -35,7 +35,8 @@ class ArraySpec:
             raise SpecError(f"array rows {self.rows!r} is neither 'tokens' nor 'one'")
         if self.width is None and self.rows == "one":
             raise SpecError("an array with rows='one' needs a width, the length of its vector")
-        if self.width is not None and (isinstance(self.width, bool) or not 1 <= self.width <= 1 << 20):
+        whole = isinstance(self.width, int) and not isinstance(self.width, bool)
+        if self.width is not None and not (whole and 1 <= self.width <= 1 << 20):
             raise SpecError(f"array width {self.width!r} is not between 1 and {1 << 20}")
 
     @property
@@ -93,4 +94,7 @@ def check_finite(matrix: Array) -> None:
     finite = np.isfinite(matrix)
     if not finite.all():
         row, column = (int(index) for index in np.argwhere(~finite)[0])
-        raise InputError(f"value {matrix[row, column]} at row {row}, column {column} is not finite")
+        raise InputError(
+            f"value {matrix[row, column]} at row {row}, column {column} is not finite: what computed it in {matrix.dtype} or "
+            "narrower overflowed (float32 has a wider range than float16), or has damaged weights"
+        )

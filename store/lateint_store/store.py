@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterator, Sequence
+import threading
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -14,19 +15,22 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from lateint_store.disk.environment import lmdb_errors
+from lateint_store.arguments import as_list
+from lateint_store.disk.activity import inside_transaction
 from lateint_store.disk.files import allocated_bytes
+from lateint_store.disk.location import lmdb_errors
 from lateint_store.disk.locking import WriterLock
-from lateint_store.errors import CodecError, DuplicateDocument, InputError, MissingDocument, SealedStore, StoreError
+from lateint_store.errors import CodecError, DuplicateDocument, InputError, SealedStore, StoreError, StoreMismatch
 from lateint_store.format.content_digest import joined_digest
 from lateint_store.format.manifest import FORMAT_VERSION, Manifest
 from lateint_store.format.record_kernels import load_record_kernels
 from lateint_store.format.state import SourceProgress, State
 from lateint_store.kernels.dispatch import load_numba
 from lateint_store.ragged import Ragged
-from lateint_store.reading.fetch import Fetched, fetch_documents
+from lateint_store.reading.fetch import Fetched
 from lateint_store.reading.scan import scan
 from lateint_store.reading.verify import Report, verify_store
+from lateint_store.reading.view import View, columns, decode
 from lateint_store.shards.shards import Shards, put_state, remove_leftovers
 from lateint_store.spec import Array
 from lateint_store.writing.entry import Entry, encode_entries, encode_ids
@@ -39,17 +43,20 @@ ADDED = 1 << 63  # first window number of documents that are not from the source
 class Store:
     """An open store. Any number of threads and processes read; one process writes (`write=True`), the others see its commits.
 
-    Make one with `create_store` or `open_store`. Reading methods raise DamagedStore if bytes differ from what was
-    written. Changing methods raise SealedStore, StoreFull, and StoreError if the store was opened for reading.
+    Make one with `create_store` or `open_store`. Any thread of the writing process may change it; the changes run one
+    after the other. Reading methods raise DamagedStore if bytes differ from what was written. Changing methods raise
+    SealedStore, StoreFull, and StoreError if the store was opened for reading. All raise StoreMismatch once the path holds
+    another store, and StoreNotFound once it holds none.
+    A pickle holds the path: unpickling opens the same store for reading, in whatever process it happens.
     """
 
     def __init__(self, path: Path, lock: WriterLock | None = None) -> None:
         self.path = path
-        self._lock = lock
         self._run = 0
-        self._shards = Shards(path, write=lock is not None)
+        self._turn = threading.RLock()
+        self._shards = Shards(path, lock)
         if lock is not None:
-            remove_leftovers(path, self.manifest)
+            remove_leftovers(lock, self.manifest)
             with self._shards.reading() as snapshots:
                 for snapshot in snapshots:
                     with lmdb_errors(snapshot.location):
@@ -96,7 +103,7 @@ class Store:
 
     def info(self) -> dict[str, Any]:
         """The data that `lateint store info` prints, JSON-able. `bytes`: allocated on disk, everything included."""
-        manifest, states = self.manifest, self._states()
+        states, manifest = self._states(), self.manifest
         documents = sum(state.live for state in states)
         size = allocated_bytes(self.path)
         progress = states[-1].progress
@@ -125,7 +132,7 @@ class Store:
 
     # Reading
 
-    def get(self, ids: Sequence[str]) -> list[dict[str, Array]]:
+    def get(self, ids: Iterable[str]) -> list[dict[str, Array]]:
         """Read all arrays of the documents `ids`, in their order; an id may occur more than once.
 
         Raises: MissingDocument naming the ids that the store does not hold.
@@ -135,47 +142,52 @@ class Store:
         return [{name: arrays[name][index] for name in self.manifest.arrays} for index in range(len(raw))]
 
     def fetch(
-        self, ids: Sequence[str], arrays: Sequence[str] | None = None, missing: Literal["error", "skip"] = "error"
+        self, ids: Iterable[str], arrays: Sequence[str] | None = None, missing: Literal["error", "skip"] = "error"
     ) -> Fetched:
         """Copy the encoded bytes of the documents `ids` out of the store, in one short transaction, in the order of `ids`.
 
         `arrays`: names of the arrays to read (default: all). `missing="skip"` omits unknown ids and lists them in the
         result. Raises: MissingDocument, InputError, DamagedStore.
         """
-        names = self.manifest.arrays if arrays is None else tuple(arrays)
-        found = fetch_documents(self._shards, ids, {name: self._column(name) for name in names})
-        if found.missing and missing != "skip":
-            absent = found.missing
-            shown = ", ".join(map(repr, absent[:5])) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
-            raise MissingDocument(f"store {self.path} holds no document {shown}")
-        return found
+        with self.view() as view:
+            return view.fetch(ids, arrays, missing)
+
+    @contextmanager
+    def view(self) -> Iterator[View]:
+        """Read several times from one snapshot: `with store.view() as view: view.fetch(...)`. Keep it short.
+
+        While it is open, writers cannot reuse pages, other threads wait to fork, and this thread cannot change the store.
+        """
+        with self._shards.reading() as snapshots:
+            yield View(self.path, self.manifest, snapshots)
+
+    def check(self) -> None:
+        """Raise StoreMismatch if the path holds another store now, StoreNotFound if it holds none. Cost: microseconds."""
+        self._shards.check()
 
     def decode(self, fetched: Fetched, coded: Collection[str] = ()) -> dict[str, Ragged]:
         """Decode fetched bytes: for each array name, one contiguous array over all documents.
 
         Arrays in `coded` stay in the codes of their array codecs (`Pipeline.coded_rows`). Raises: DamagedStore.
         """
-        specs, rows = self.manifest.specs, fetched.rows
         try:
-            return {
-                name: specs[name].coded_rows(payloads, rows) if name in coded else specs[name].decode_many(payloads, rows)
-                for name, payloads in fetched.payloads.items()
-            }
+            return decode(self.manifest, fetched, coded)
         except CodecError:
-            self._name_damaged(fetched)
+            with self.view() as view:
+                view.name_damaged(fetched)
             raise
 
-    def scan(self, arrays: Sequence[str] | None = None) -> Iterator[Fetched]:
+    def scan(self, arrays: Sequence[str] | None = None, *, stable: bool = False) -> Iterator[Fetched]:
         """Yield the encoded bytes of all live documents in order, in pages of a few thousand documents, for `decode`.
 
         `arrays` as in `fetch`. The documents are those that exist when the first page is read; one deleted meanwhile may or
         may not appear, and none appears twice. No transaction stays open between two pages.
-        Raises: InputError, DamagedStore; StoreError if the store is compacted meanwhile.
+        Raises: InputError, DamagedStore; StoreError if the store is compacted meanwhile, or, with `stable`, if documents are
+        deleted between two pages: then what was read is what the store had at one moment.
         """
-        names = self.manifest.arrays if arrays is None else tuple(arrays)
-        return scan(self._shards, {name: self._column(name) for name in names})
+        return scan(self._shards, columns(self.path, self.manifest, arrays), stable=stable)
 
-    def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+    def rows(self, ids: Iterable[str]) -> npt.NDArray[np.int64]:
         """Number of tokens of each document, int64 [len(ids)]; decodes nothing. Raises: MissingDocument."""
         return self.fetch(ids, arrays=()).rows
 
@@ -192,81 +204,89 @@ class Store:
 
     def verify(self) -> Report:
         """Read everything and list every problem; never raises on damage."""
-        return verify_store(self.path)
+        return verify_store(self.path, self.manifest.uuid)
 
     # Changing
 
-    def append(self, entries: Sequence[Entry], source_end: int, source_digest: str) -> None:
+    def append(self, entries: Iterable[Entry], source_end: int, source_digest: str) -> None:
         """Append the next window of the source: documents, index and progress in one durable transaction.
 
         `source_end`: position in the source after this window; `source_digest`: running digest up to there. A shard i/n
         passes no entries for the windows of other shards, so all shards end at the same position and digest.
         Raises: DuplicateDocument or InputError before anything changes; StoreFull.
         """
-        self._check_writable()
-        states = self._states()
-        progress = states[-1].progress
-        if source_end < progress.source_position:
-            raise InputError(f"source position {source_end} is before {progress.source_position}, the stored position")
-        windows = progress.windows + (len(entries) > 0)
-        after = SourceProgress(source_end, source_digest, progress.documents + len(entries), windows)
-        self._write(entries, max(source_end, states[-1].window + 1), after)
+        entries = as_list(entries, "entries", "entries")
+        with self._changing():
+            states = self._states()
+            progress = states[-1].progress
+            if source_end < progress.source_position:
+                raise InputError(f"source position {source_end} is before {progress.source_position}, the stored position")
+            windows = progress.windows + (len(entries) > 0)
+            after = SourceProgress(source_end, source_digest, progress.documents + len(entries), windows)
+            self._write(entries, max(source_end, states[-1].window + 1), after)
 
-    def add(self, entries: Sequence[Entry]) -> None:
+    def add(self, entries: Iterable[Entry]) -> None:
         """Add documents that are not part of the source, one window per transaction; the source position stays.
 
         Raises: DuplicateDocument before anything changes; InputError, StoreFull after earlier windows were committed.
         """
-        self._check_writable()
-        window = self.manifest.window
-        encode_ids(entries)
-        if there := self.fetch([entry.id for entry in entries], arrays=(), missing="skip").ids:
-            raise DuplicateDocument(f"document {there[0]!r} is already in store {self.path}")
-        for start in range(0, len(entries), window):
-            last = self._states()[-1]
-            self._write(entries[start : start + window], max(ADDED, last.window + 1), last.progress)
+        entries = as_list(entries, "entries", "entries")
+        with self._changing():
+            window = self.manifest.window
+            encode_ids(entries)
+            if there := self.fetch([entry.id for entry in entries], arrays=(), missing="skip").ids:
+                raise DuplicateDocument(f"document {there[0]!r} is already in store {self.path}")
+            for start in range(0, len(entries), window):
+                last = self._states()[-1]
+                self._write(entries[start : start + window], max(ADDED, last.window + 1), last.progress)
 
-    def delete(self, ids: Sequence[str]) -> None:
+    def delete(self, ids: Iterable[str]) -> None:
         """Delete documents, in one transaction per shard; their bytes stay until `compact`.
 
         Raises: MissingDocument before anything changes.
         """
-        self._check_writable()
-        delete_documents(self._shards, sorted(set(self.fetch(ids, arrays=()).ordinals.tolist())))
+        with self._changing():
+            delete_documents(self._shards, sorted(set(self.fetch(ids, arrays=()).ordinals.tolist())))
 
     def compact(self) -> None:
         """Rewrite the live documents densely, without deleted ones and free pages. Atomic; needs space for a copy."""
-        self._check_writable()
-        compact_store(self._shards)
+        with self._changing():
+            compact_store(self._shards)
 
     def seal(self) -> None:
         """Make the store immutable: compact it, verify every byte, record digests, make the files read-only.
 
         The store stays open for reading. Raises: DamagedStore if any byte differs from what was written.
         """
-        self._check_writable()
-        seal_store(self._shards)
-        self._unlock()
+        with self._changing():
+            seal_store(self._shards)
+            self._shards.unlock()
 
     def start_run(self) -> None:
         """Reset the counter `encoded_by_last_run`, durably."""
-        self._check_writable()
-        self._run = 0
-        with self._shards.writing(-1) as snapshot:
-            state = snapshot.state()
-            if state.last_run:
-                put_state(snapshot, replace(state, last_run=0))
+        with self._changing():
+            self._run = 0
+            with self._shards.writing(-1) as snapshot:
+                state = snapshot.state()
+                if state.last_run:
+                    put_state(snapshot, replace(state, last_run=0))
 
     def close(self) -> None:
-        """Close the store; further calls do nothing."""
-        self._shards.close()
-        self._unlock()
+        """Close the store, after a change that another thread has begun; further calls do nothing."""
+        if self._shards.writes_here() and not inside_transaction():  # a fork may wait for this thread's transaction
+            with self._turn:
+                self._shards.close()
+        else:
+            self._shards.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (type(self), str(self.path.absolute()), self.manifest.uuid)
 
     # Internals
 
@@ -279,35 +299,29 @@ class Store:
         with self._shards.reading() as snapshots:
             return [snapshot.state() for snapshot in snapshots]
 
-    def _column(self, name: str) -> int:
-        if name not in self.manifest.specs:
-            raise InputError(f"store {self.path} has no array {name!r}; it holds {', '.join(self.manifest.arrays)}")
-        return self.manifest.arrays.index(name)
-
-    def _name_damaged(self, fetched: Fetched) -> None:
-        """Find the document that cannot be decoded and name it. Raises: DamagedStore."""
-        for name, payloads in fetched.payloads.items():
-            for index, payload in enumerate(payloads.views()):
-                try:
-                    self.manifest.specs[name].decode(payload, int(fetched.rows[index]))
-                except CodecError as error:
-                    ordinal, doc_id = int(fetched.ordinals[index]), fetched.ids[index]
-                    with self._shards.reading() as snapshots:
-                        shard = next(s for s in reversed(snapshots) if s.state().first <= ordinal)
-                        raise shard.location.damaged(f"array {name!r}: {error}", ordinal, doc_id) from error
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Check that this process may change the store, and let one thread at a time do so."""
+        self._check_writable()  # before waiting: a forked child would wait for a thread that it does not have
+        with self._turn:
+            self._check_writable()  # another thread may have sealed or closed it
+            yield
 
     def _check_writable(self) -> None:
         if self.sealed:
             raise SealedStore(f"store {self.path} is sealed and cannot change; build another one")
-        if self._lock is None:
-            raise StoreError(f"store {self.path} was opened for reading; use open_store(path, write=True)")
-        if self._lock.pid != os.getpid():
-            raise StoreError(f"store {self.path} was opened for writing before a fork; only process {self._lock.pid} writes")
+        self._shards.writer()
+        if inside_transaction():
+            raise StoreError(f"store {self.path} cannot change inside a view or a read of the same thread; leave it first")
 
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+
+def _reopen(kind: type[Store], path: str, uuid: str) -> Store:
+    """Open a pickled store for reading. Raises: StoreMismatch if another store has taken its place; as `open_store`."""
+    store = kind(Path(path))
+    if store.manifest.uuid != uuid:
+        store.close()
+        raise StoreMismatch(f"store {path} is not the one that was pickled: {uuid[:12]} was replaced; pickle the new one")
+    return store
 
 
 def library_versions() -> dict[str, str]:

@@ -105,9 +105,10 @@ def test_a_misspelt_setting_is_a_type_error(tmp_path):
 
 def test_a_second_writer_is_told_who_writes(tmp_path):
     with build(tmp_path / "s", 10):
-        with pytest.raises(StoreLocked, match=r"is being written by process \d+"):
+        with pytest.raises(StoreLocked, match=r"is being written by process \d+.*this process.*close\(\)"):
             open_store(tmp_path / "s", write=True)
-        assert json.loads(run_child("write", tmp_path / "s").stdout)["error"] == "StoreLocked"
+        refused = json.loads(run_child("write", tmp_path / "s").stdout)
+        assert refused["error"] == "StoreLocked" and "this process" not in refused.get("message", "")
         assert json.loads(run_child("read", tmp_path / "s").stdout)["documents"] == 10
     assert json.loads(run_child("write", tmp_path / "s").stdout)["documents"] == 10
 
@@ -161,9 +162,16 @@ def test_without_write_permission_a_sealed_store_is_served(foreign):
     assert read_as_stranger(foreign)["ids"] == 10
 
 
-def test_a_small_address_space_gives_a_clear_error_and_a_sealed_store_fits(tmp_path):
+def test_a_small_address_space_is_enough_to_read_and_to_seal(tmp_path):
     with build(tmp_path / "s", 10) as store:
-        found = json.loads(run_child("read_small_address_space", tmp_path / "s").stdout)
-        assert found["error"] == "StoreError" and "smaller map_size" in found["message"]
-        store.seal()
+        assert json.loads(run_child("read_small_address_space", tmp_path / "s").stdout)["documents"] == 10
+        digest = store.content_digest()
+    assert json.loads(run_child("seal_small_address_space", tmp_path / "s").stdout)["digest"] == digest
+    assert json.loads(run_child("read_small_address_space", tmp_path / "s").stdout)["documents"] == 10
+
+
+def test_a_map_beyond_the_address_space_is_a_clear_error_for_writers_alone(tmp_path):
+    build(tmp_path / "s", 10, map_size=1 << 45).close()
+    found = json.loads(run_child("seal_small_address_space", tmp_path / "s").stdout)
+    assert found["error"] == "StoreError" and "a smaller map_size than 35184372088832 bytes" in found["message"]
     assert json.loads(run_child("read_small_address_space", tmp_path / "s").stdout)["documents"] == 10

@@ -39,7 +39,7 @@ class Toy:
         self.matrix = matrix
 
     def queries(self, texts):
-        return [SimpleNamespace(vector=torch.from_numpy(vector(self.matrix, text))) for text in texts]
+        return [SimpleNamespace(vector=torch.from_numpy(vector(self.matrix, text)), cut=False) for text in texts]
 
 
 def over(held, index=Exact, model=None):
@@ -47,6 +47,7 @@ def over(held, index=Exact, model=None):
     made = object.__new__(Retriever)
     made.model, made._normalise = model or Toy(held.matrix), False
     made._vectors, made._index = held, index(held)
+    made._store = SimpleNamespace(check=lambda: None)  # there is no store behind these vectors
     return made
 
 

@@ -85,6 +85,11 @@ def verb_read_small_address_space(path):
     return verb_read(path)
 
 
+def verb_seal_small_address_space(path):
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    return verb_seal(path)
+
+
 def verb_damaged_reads(path, *mutations):
     """Apply each mutation (`offset:hex` writes bytes, `cut:size` truncates) to the LMDB file, read it, restore it."""
     data = next(Path(path).glob("shard-*")) / "data.mdb"

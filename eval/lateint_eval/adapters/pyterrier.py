@@ -118,8 +118,10 @@ def _check(frame: Any, names: Sequence[str]) -> None:
     if lacking := [name for name in names if name not in frame.columns]:
         raise InputError(f"the frame lacks the columns {lacking}; expected {list(names)}, found {list(frame.columns)}")
     for name in names:
-        if odd := next((repr(value) for value in frame[name] if not isinstance(value, str)), None):
-            raise InputError(f"column {name!r} holds {odd}; expected text in every row, such as frame[{name!r}].astype(str)")
+        if odd := [value for value in frame[name] if not isinstance(value, str)]:
+            # astype(str) would turn a missing value into the word "nan"
+            repair = 'fillna("")' if frame[name].isna().any() else "astype(str)"
+            raise InputError(f"column {name!r} holds {odd[0]!r}; expected text in every row, such as frame[{name!r}].{repair}")
     if len(twice := frame[frame.duplicated(["qid", "docno"])]):
         row = twice.iloc[0]
         raise InputError(f"query {row['qid']!r} has document {row['docno']!r} twice; expected each once")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lateint_eval.formats.corpora import is_json
 from lateint_eval.formats.irds import is_irds
 from lateint_eval.formats.json_lines import Record, parse_record
-from lateint_eval.formats.lines import first_line, source_name
+from lateint_eval.formats.lines import first_line, read_lines, source_name
+from lateint_eval.formats.ranks import check_ranks
 from lateint_eval.formats.records import CandidateList, Run, RunEntry
 from lateint_eval.formats.runs import parse_run, read_run
 from lateint_eval.formats.spool import spooled
@@ -23,18 +25,27 @@ def read_candidates(path: str | Path) -> Iterator[CandidateList]:
     Texts of only one query are in memory: a top1000 file is read twice, standard input through a temporary file.
     Raises: FormatError at a malformed line, or at a repeated document or JSONL query; InputError; MissingExtra.
     """
+    with opened_candidates(path) as read:
+        yield from read()
+
+
+@contextmanager
+def opened_candidates(path: str | Path) -> Iterator[Callable[[], Iterator[CandidateList]]]:
+    """Yield a function that reads the candidate lists as `read_candidates` does, any number of times, also of a pipe."""
     if is_irds(path):
-        yield from _from_run(read_run(path))
+        scored = read_run(path)
+        yield lambda: _from_run(scored)
         return
     source = source_name(path)
     with spooled(path) as file:
         head, lines = first_line(file)
         if is_json(path, head):
-            yield from _from_json(lines, source)
+            yield lambda: _from_json(read_lines(file), source)
         elif looks_like_top1000(head, source):
-            yield from read_top1000(file, source)
+            yield lambda: read_top1000(file, source)
         else:
-            yield from _from_run(parse_run(head, lines, source))
+            run = parse_run(head, lines, source)
+            yield lambda: _from_run(run)
 
 
 def _from_json(lines: Iterable[tuple[int, bytes]], source: str) -> Iterator[CandidateList]:
@@ -74,6 +85,7 @@ def _all_or_none(record: Record, parts: list[Record], key: str) -> bool:
 
 
 def _from_run(run: Run) -> Iterator[CandidateList]:
+    check_ranks(run)
     for query_id, entries in run.items():
         ordered = sorted(entries, key=_best_first)
         _refuse_twice(ordered, run.source, query_id)

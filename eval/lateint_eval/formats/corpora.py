@@ -10,24 +10,30 @@ from lateint_eval.formats.irds import irds_docs, is_irds
 from lateint_eval.formats.json_lines import checked_id, parse_record
 from lateint_eval.formats.lines import bare_name, decode, first_line, source_name
 from lateint_eval.formats.records import Doc
-from lateint_store.errors import FormatError
+from lateint_store.errors import FormatError, InputError
 
 
-def read_corpus(path: str | Path) -> Iterator[Doc]:
+def read_corpus(path: str | Path, *, whole: bool = False) -> Iterator[Doc]:
     """Yield the documents of a corpus in file order, one at a time.
 
     Layouts: `pid<TAB>text`; `docid<TAB>url<TAB>title<TAB>body` (recognised by the first line; the URL is dropped); JSONL
     with `_id` or `id`, `text` and an optional `title`; a BEIR folder; `irds:ID`; `-` for standard input.
     Repeated ids are not detected here, because that would keep every id in memory; the store refuses them.
-    Raises: FormatError at a malformed line, InputError if there is nothing to read, MissingExtra for `irds:`.
+    Args: `whole` refuses a last line without a line end, which a command that was killed may have cut.
+    Raises: FormatError at a malformed line, InputError if there is no document, MissingExtra for `irds:`.
     """
-    if is_irds(path):
-        yield from irds_docs(str(path))
-        return
+    doc = None
+    for doc in irds_docs(str(path)) if is_irds(path) else _documents(path, whole):
+        yield doc
+    if doc is None:
+        raise InputError(f"{source_name(path)} holds no document; expected at least one")
+
+
+def _documents(path: str | Path, whole: bool) -> Iterator[Doc]:
     if str(path) != "-" and Path(path).is_dir():
         path = beir_file(path, "corpus.jsonl")
     source = source_name(path)
-    head, lines = first_line(path)
+    head, lines = first_line(path, whole=whole)
     if is_json(path, head):
         for number, raw in lines:
             record = parse_record(raw, source, number)

@@ -1,28 +1,42 @@
 """Numbered lines of bytes from a path or `-`, plain or compressed.
 
 Compression is recognised by the first bytes, so it also works on standard input. A file named `.gz`, `.bz2` or `.zst` whose
-content is not of that format is an error; otherwise an empty or already unpacked `.gz` file would be read as valid.
+content is not of that format is an error; otherwise an empty or already unpacked `.gz` file would be read as valid. Archives
+are errors too. A line has a maximum length, which bounds the memory of every reader.
 """
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
 import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import cast
 
-from lateint_eval.formats.zstd import ZstdReader
+from lateint_eval.formats.archives import HEAD
+from lateint_eval.formats.compression import SUFFIXES, Buffered, Stream, compression, decompressed
 from lateint_store.errors import FormatError, InputError
 
-if TYPE_CHECKING:
-    Buffered = io.BufferedReader
+DEFAULT_LINE_LIMIT = 128 << 20  # bytes; the largest documents of public corpora have a few million
+_line_limit = DEFAULT_LINE_LIMIT
 
-_MAGIC = {".gz": b"\x1f\x8b", ".bz2": b"BZh", ".zst": b"\x28\xb5\x2f\xfd"}
+
+@contextmanager
+def limited_lines(size: int) -> Iterator[None]:
+    """Inside the block, readers refuse lines of more than `size` bytes."""
+    global _line_limit
+    before, _line_limit = _line_limit, size
+    try:
+        yield
+    finally:
+        _line_limit = before
+
+
+def line_limit() -> int:
+    """Return the maximum length of a line in bytes."""
+    return _line_limit
 
 
 def source_name(path: str | Path) -> str:
@@ -33,27 +47,43 @@ def source_name(path: str | Path) -> str:
 def bare_name(path: str | Path) -> str:
     """Return the file name in lower case without its compression suffix: `Corpus.jsonl.gz` gives `corpus.jsonl`."""
     name = Path(path).name.lower()
-    return next((name.removesuffix(suffix) for suffix in _MAGIC if name.endswith(suffix)), name)
+    return next((name.removesuffix(suffix) for suffix in SUFFIXES if name.endswith(suffix)), name)
 
 
 def raw_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
     """Yield (line number from 1, line including its line end).
 
-    Raises: InputError if the input cannot be opened; FormatError where compressed data is damaged or truncated.
+    Raises: InputError if the input cannot be opened or is an archive; FormatError for a line above the limit, and where
+    compressed data is damaged or truncated.
     """
     source, number = source_name(path), 0
     with open_plain(path) as file:
-        stream = _decompressed(file, path)
         try:
-            for number, line in enumerate(stream, start=1):
+            for number, line in numbered(decompressed(file, path, source), source):
                 yield number, line
         except (OSError, EOFError, zlib.error) as error:
             raise FormatError(source, number + 1, f"cannot read further: {error}; is the file cut short?") from error
 
 
-def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
-    """Yield (line number, line), without line ends, blank lines and a leading byte order mark."""
+def numbered(stream: Stream, source: str) -> Iterator[tuple[int, bytes]]:
+    """Yield the numbered lines of an open stream. Raises: FormatError for a line above the limit."""
+    limit = _line_limit
+    for number, line in enumerate(iter(lambda: stream.readline(limit + 1), b""), start=1):
+        if len(line) > limit:
+            reason = f"more than {limit / 2**20:g} MiB; is it text? `lateint --line-limit MIB` allows longer lines"
+            raise FormatError(source, number, reason)
+        yield number, line
+
+
+def read_lines(path: str | Path, *, whole: bool = False) -> Iterator[tuple[int, bytes]]:
+    """Yield (line number, line), without line ends, blank lines and a leading byte order mark.
+
+    Args: `whole` refuses a last line without a line end, which a command that was killed may have cut.
+    """
     for number, raw in raw_lines(path):
+        if whole and not raw.endswith(b"\n"):
+            reason = "the input ends inside this line, without a line end; did the command that writes it fail?"
+            raise FormatError(source_name(path), number, reason)
         line = raw.rstrip(b"\r\n")
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
@@ -61,9 +91,9 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def first_line(path: str | Path) -> tuple[bytes, Iterator[tuple[int, bytes]]]:
+def first_line(path: str | Path, *, whole: bool = False) -> tuple[bytes, Iterator[tuple[int, bytes]]]:
     """Return the first line (b"" for an empty input) and all lines, so that a reader can recognise the layout."""
-    lines = read_lines(path)
+    lines = read_lines(path, whole=whole)
     head = next(lines, None)
     if head is None:
         return b"", iter(())
@@ -84,18 +114,25 @@ def decode(line: bytes, source: str, number: int) -> str:
         raise FormatError(source, number, reason) from error
 
 
+def can_reread(path: str | Path) -> bool:
+    """Return True for a regular file or a folder; False for `-`, pipes and devices, whose content can be read only once."""
+    return str(path) != "-" and (Path(path).is_file() or Path(path).is_dir())
+
+
 def is_seekable_plain(path: str | Path) -> bool:
     """Return True if the input is an uncompressed regular file, which can be read at an offset."""
     if str(path) == "-" or not Path(path).is_file():
         return False
     with open_plain(path) as file:
-        return _compression(file, path) is None
+        return compression(file.peek(HEAD), path, source_name(path)) is None
 
 
 @contextmanager
 def open_plain(path: str | Path) -> Iterator[Buffered]:
     """Open the input without decompression. Raises: InputError with the reason if that fails."""
     if str(path) == "-":
+        if sys.stdin is None:
+            raise InputError("cannot read standard input: it is closed; expected a pipe or a file there")
         stdin: Buffered = io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer))
         try:
             yield stdin
@@ -111,24 +148,3 @@ def _opened(path: str | Path) -> Buffered:
         return Path(path).open("rb")
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}; expected a file, or - for stdin") from error
-
-
-def _compression(file: Buffered, path: str | Path) -> str | None:
-    """Return the suffix of the content's format, None for plain text. Raises: InputError if the name has another suffix."""
-    head = file.peek(4)
-    found = next((suffix for suffix, magic in _MAGIC.items() if head.startswith(magic)), None)
-    promised = Path(path).suffix.lower()
-    if promised in _MAGIC and found != promised:
-        raise InputError(f"{path} is named {promised} but its content is not; rename it or download it again")
-    return found
-
-
-def _decompressed(file: Buffered, path: str | Path) -> BinaryIO:
-    found = _compression(file, path)
-    if found == ".gz":
-        return cast(BinaryIO, gzip.GzipFile(fileobj=file, mode="rb"))
-    if found == ".bz2":
-        return cast(BinaryIO, bz2.BZ2File(file))
-    if found == ".zst":
-        return cast(BinaryIO, io.BufferedReader(ZstdReader(file)))
-    return file

@@ -3,51 +3,127 @@
 from __future__ import annotations
 
 import bz2
+import fcntl
 import gzip
 import os
+import re
+import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, BinaryIO, cast
 
-from lateint_store.disk.files import disk_errors
+from lateint_store.disk.files import disk_errors, sync_folder
 from lateint_store.errors import InputError
+
+Write = Callable[[str], object]
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
+_STANDARD_OUTPUT = 1
+_NAME = 100  # characters of a target's name in that of its draft, as names have at most 255 bytes
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Callable[[str], object]]:
-    """Yield a function that writes text to a temporary file, which replaces `path` at the end; after an error `path` is kept.
+def replacing(path: str | Path) -> Iterator[Write]:
+    """Yield a function that writes text to a draft, which replaces `path` at the end; after an error `path` is kept.
 
-    The suffix chooses the compression (`.gz`, `.bz2`, `.zst`). `-` (standard output) and paths that are not regular files (a
-    pipe, /dev/null) are written directly. Raises: InputError if `path` cannot be written, StoreFull if the disk is full.
+    The suffix chooses the compression (`.gz`, `.bz2`, `.zst`). Standard output (`-`, `/dev/stdout`), other open descriptors
+    and paths that are not regular files (a pipe, /dev/null) are written directly, in UTF-8 like all files.
+    Raises: InputError if `path` cannot be written, before the block runs; StoreFull if the disk is full.
     """
-    if str(path) == "-":
-        yield lambda text: sys.stdout.write(text)
-        return
-    target = Path(os.path.realpath(path))
-    direct = target.exists() and not target.is_file()
-    temporary = target if direct else target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    descriptor = _descriptor(path)
+    if descriptor == _STANDARD_OUTPUT:
+        yield _standard_output()
+    elif descriptor is not None or (Path(path).exists() and not Path(path).is_file()):
+        with disk_errors(path, "write", InputError):
+            number = os.open(path, os.O_WRONLY) if descriptor is None else os.dup(descriptor)
+        with _writing(os.fdopen(number, "wb"), path) as write:
+            yield write
+    else:
+        with _drafted(Path(os.path.realpath(path)), path) as write:
+            yield write
+
+
+def _descriptor(path: str | Path) -> int | None:
+    """Return the number of the open descriptor that a path names; None for other paths."""
+    text = str(path)
+    if text in ("-", "/dev/stdout"):
+        return _STANDARD_OUTPUT
+    found = _DESCRIPTOR.fullmatch(text)
+    return None if found is None else int(found[1])
+
+
+def _standard_output() -> Write:
+    binary = getattr(sys.stdout, "buffer", None)  # notebooks have none
+    if binary is None:
+        return sys.stdout.write
+    sys.stdout.flush()
+    return lambda text: binary.write(text.encode())
+
+
+@contextmanager
+def _drafted(target: Path, path: str | Path) -> Iterator[Write]:
+    """Write to a draft beside the target, then rename it."""
     with disk_errors(path, "write", InputError):
-        file = temporary.open("wb" if direct else "xb")
+        _remove_stale(target)
+        file = _new_draft(target)
+    draft = Path(file.name)
+
+    def replace() -> None:
+        os.fsync(file.fileno())
+        draft.replace(target)  # while the draft is locked: nobody takes it for a stale one
+        with suppress(PermissionError):  # a folder that may be written but not read
+            sync_folder(target.parent)
+
     try:
-        stream = _compressing(file, target.suffix.lower())
+        with _writing(file, path, replace) as write:
+            yield write
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _writing(file: BinaryIO, path: str | Path, finish: Callable[[], object] = lambda: None) -> Iterator[Write]:
+    """Write to an open file, compressed as the path's suffix says, call `finish`, and close the file."""
+    try:
+        stream = _compressing(file, Path(path).suffix.lower())
         yield lambda text: _write(stream, text, path)
         with disk_errors(path, "write", InputError):
             if stream is not file:
                 stream.close()
             file.flush()
-            if not direct:
-                os.fsync(file.fileno())
+            finish()
             file.close()
-            if not direct:
-                temporary.replace(target)
     except BaseException:
         with suppress(OSError):  # closing writes the buffer once more, which fails again on a full disk
             file.close()
-        if not direct:
-            temporary.unlink(missing_ok=True)
         raise
+
+
+def _new_draft(target: Path) -> BinaryIO:
+    """Create a draft and lock it. A process that removes stale drafts may have come first: then create another."""
+    while True:
+        file = target.with_name(f"{_prefix(target)}{secrets.token_hex(8)}.tmp").open("xb")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()
+
+
+def _remove_stale(target: Path) -> None:
+    """Remove the drafts of killed processes: those that nobody has locked."""
+    draft = re.compile(re.escape(_prefix(target)) + r"([0-9]+|[0-9a-f]{16})\.tmp")
+    with suppress(PermissionError):  # a folder that may be written but not read
+        for path in target.parent.iterdir():
+            if draft.fullmatch(path.name):
+                with suppress(OSError), path.open("rb") as stale:  # locked, gone, or of another user
+                    fcntl.flock(stale, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+
+
+def _prefix(target: Path) -> str:
+    return f".{target.name[:_NAME]}."
 
 
 def _write(stream: IO[bytes], text: str, path: str | Path) -> int:

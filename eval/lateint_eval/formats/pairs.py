@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from lateint_eval.formats.lines import decode, raw_lines, source_name
+from lateint_eval.formats.lines import decode, line_limit, raw_lines, source_name
 from lateint_store.errors import FormatError, InputError
 
 _SENTENCES = (
@@ -174,6 +174,7 @@ def _csv_fields(lines: Iterable[tuple[int, str]], source: str) -> Iterator[tuple
             read.append(number)
             yield line
 
+    csv.field_size_limit(line_limit())  # a cell of several lines counts as one
     reader = csv.reader(texts(), strict=True)
     while True:
         before = len(read)

@@ -10,6 +10,9 @@ Json = dict[str, Any]  # a JSON object
 Qrels = dict[str, dict[str, int]]  # {query id: {document id: label}}
 Judgements = Mapping[str, Mapping[str, int]]  # `Qrels` for functions that do not change them
 
+LARGEST_LABEL = 10_000  # tools reserve memory for every level up to the largest label of a query
+LARGEST_RANK = 2**31 - 1
+
 
 def joined_text(title: str, text: str) -> str:
     """Join title and text with one space, then strip the result, as BEIR does.

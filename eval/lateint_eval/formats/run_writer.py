@@ -36,12 +36,12 @@ def write_run(
     """
     if format not in ("trec", "msmarco"):
         raise InputError(f"run format {format!r}; expected 'trec' or 'msmarco'")
-    _check_name(tag, "tag")
+    check_name(tag, "tag")
     written, seen = 0, set[str]()
     with replacing(path) as write:
         pairs = cast(Iterable[tuple[str, ScoredIds]], rankings.items() if isinstance(rankings, Mapping) else rankings)
         for query_id, ranking in pairs:
-            _check_name(query_id, "query id")
+            check_name(query_id, "query id")
             if query_id in seen:
                 raise InputError(f"query {query_id!r} has two rankings; expected one")
             seen.add(query_id)
@@ -56,7 +56,7 @@ def _write_ranking(write: Callable[[str], object], query_id: str, given: ScoredI
     scores = strictly_decreasing([score for _, score in ranking], query_id)
     seen: set[str] = set()
     for rank, ((doc_id, _), score) in enumerate(zip(ranking, scores, strict=True), start=1):
-        _check_name(doc_id, "document id")
+        check_name(doc_id, "document id")
         if doc_id in seen:
             raise InputError(f"document {doc_id!r} occurs twice in the ranking of query {query_id!r}")
         seen.add(doc_id)
@@ -106,7 +106,10 @@ def _next_below(value: float) -> float:
     return float(struct.unpack("<f", struct.pack("<i", bits + (-1 if value > 0 else 1)))[0])
 
 
-def _check_name(value: str, what: str) -> None:
+def check_name(value: str, what: str) -> None:
+    """Refuse an id or tag that a run file cannot hold. Raises: InputError."""
+    if value.isascii() and value.isprintable() and value and " " not in value:
+        return
     control = any(unicodedata.category(char) in ("Cc", "Cs") for char in value)
     if value.split() != [value] or control:
         raise InputError(f"{what} {value!r} cannot be written to a run file; expected no blanks or control characters")

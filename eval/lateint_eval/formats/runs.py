@@ -9,11 +9,12 @@ from pathlib import Path
 
 from lateint_eval.formats.irds import irds_run, is_irds
 from lateint_eval.formats.lines import decode, first_line, source_name
-from lateint_eval.formats.qrels import parse_integer
-from lateint_eval.formats.records import Run, RunEntry
+from lateint_eval.formats.qrels import parse_integer, shorten
+from lateint_eval.formats.records import LARGEST_RANK, Run, RunEntry
 from lateint_store.errors import FormatError
 
 Lines = Iterable[tuple[int, bytes]]
+_TREC, _MSMARCO = 6, 3  # fields of a line; a TREC tag may hold blanks
 _EXPECTED = "6 fields `qid Q0 docid rank score tag` (TREC) or 3 fields `qid pid rank` (MS MARCO)"
 
 
@@ -40,13 +41,16 @@ def parse_run(head: bytes, lines: Lines, source: str, *, finite: bool = True) ->
 
 
 def _entries(head: bytes, lines: Lines, source: str) -> Iterator[tuple[str, RunEntry]]:
-    width = len(_fields(head.decode("utf-8", "replace")))
-    if head and width not in (3, 6):
+    width = min(_TREC, len(_fields(head.decode("utf-8", "replace"))))
+    if head and width not in (_MSMARCO, _TREC):
         raise FormatError(source, 1, f"{width} fields; expected {_EXPECTED}")
     for number, raw in lines:
         fields = _fields(decode(raw, source, number))
-        if len(fields) != width:
+        if min(_TREC, len(fields)) != width:
             raise FormatError(source, number, f"{len(fields)} fields, the first line has {width}; expected {_EXPECTED}")
+        if len(fields) > _TREC and _is_number(fields[_TREC - 1]):
+            reason = f"{len(fields)} fields, of which the sixth is a number; does an id hold a blank? expected {_EXPECTED}"
+            raise FormatError(source, number, reason)
         yield _entry(fields, source, number)
 
 
@@ -56,9 +60,10 @@ def _fields(text: str) -> list[str]:
 
 
 def _entry(fields: list[str], source: str, number: int) -> tuple[str, RunEntry]:
-    if len(fields) == 3:
-        return fields[0], RunEntry(fields[1], parse_integer(fields[2], source, number, "rank"), None, number)
-    rank = parse_integer(fields[3], source, number, "rank")
+    if len(fields) == _MSMARCO:
+        rank = parse_integer(fields[2], source, number, "rank", LARGEST_RANK)
+        return fields[0], RunEntry(fields[1], rank, None, number)
+    rank = parse_integer(fields[3], source, number, "rank", LARGEST_RANK)
     return fields[0], RunEntry(fields[2], rank, _score(fields[4], source, number), number)
 
 
@@ -68,4 +73,12 @@ def _score(text: str, source: str, number: int) -> float:
             raise ValueError
         return float(text)
     except ValueError as error:
-        raise FormatError(source, number, f"score {text!r} is not a number") from error
+        raise FormatError(source, number, f"score {shorten(text)!r} is not a number") from error
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

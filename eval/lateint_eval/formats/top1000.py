@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import io
+import re
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
 from lateint_eval.formats.json_lines import checked_id
-from lateint_eval.formats.lines import decode
+from lateint_eval.formats.lines import decode, numbered
 from lateint_eval.formats.records import CandidateList
 from lateint_store.errors import FormatError
 
+_INTEGER, _NUMBER = re.compile(rb"\d+"), re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _EXPECTED = "4 tab-separated fields `qid pid query passage`"
 
 
 def looks_like_top1000(head: bytes, source: str) -> bool:
-    """Return True if the first line has the four fields of a top1000 file. Raises: FormatError if they look like qrels."""
+    """Return True if the first line has the four fields of a top1000 file.
+
+    Raises: FormatError if they are those of qrels, or of a ranking `qid pid rank score`.
+    """
     fields = head.split(b"\t")
     if len(fields) != 4:
         return False
     if fields[1] in (b"0", b"Q0") and fields[3].strip().lstrip(b"-").isdigit():
         raise FormatError(source, 1, f"this looks like qrels; expected candidates: {_EXPECTED}, a run or JSONL")
+    if _INTEGER.fullmatch(fields[2]) and _NUMBER.fullmatch(fields[3]):
+        reason = f"this looks like a ranking `qid pid rank score`; keep the first three fields (cut -f1-3), or give {_EXPECTED}"
+        raise FormatError(source, 1, reason)
     return True
 
 
@@ -40,7 +48,7 @@ def _offsets_by_query(file: io.BufferedReader, source: str) -> dict[str, array[i
     """Return {query id: [offset, line number, offset, line number, ...]} in file order."""
     offsets: dict[str, array[int]] = {}
     offset = 0
-    for number, raw in enumerate(file, start=1):
+    for number, raw in numbered(file, source):
         if raw.strip(b" \r\n"):
             query_id = checked_id(decode(raw.partition(b"\t")[0], source, number), source, number, "the query id")
             offsets.setdefault(query_id.removeprefix("\ufeff"), array("q")).extend((offset, number))

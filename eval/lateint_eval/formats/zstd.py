@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zstandard import ZstdDecompressionObj
 
-_CHUNK = 1 << 17
+_CHUNK = 512  # equal bytes grow 32,768-fold, and a chunk is decoded whole: to 16 MiB at most
 
 
 class ZstdReader(io.RawIOBase):
     """Raw stream over one or more zstd frames; raises EOFError at a truncated frame and OSError at a damaged one."""
 
     def __init__(self, file: io.BufferedReader) -> None:
-        self._file, self._frame, self._ready = file, _new_frame(), b""
+        self._file, self._frame, self._ready = file, _new_frame(), memoryview(b"")
         self._inside = False
 
     def readable(self) -> bool:
@@ -53,7 +53,7 @@ class ZstdReader(io.RawIOBase):
             compressed = self._frame.unused_data if self._frame.eof else b""
             if self._frame.eof:
                 self._frame = _new_frame()
-        self._ready = b"".join(pieces)
+        self._ready = memoryview(b"".join(pieces))
 
 
 def _new_frame() -> ZstdDecompressionObj:

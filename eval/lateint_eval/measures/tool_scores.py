@@ -11,11 +11,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lateint_eval.formats.ranks import check_ranks
 from lateint_eval.formats.records import Judgements, Run, RunEntry
 from lateint_eval.measures.metrics import Score, evaluate
 from lateint_eval.measures.msmarco import compatible
 from lateint_eval.measures.order import refuse_duplicates
-from lateint_store.errors import InputError, LateintError
+from lateint_store.errors import FormatError, InputError, LateintError
 
 _MRR, _NDCG = "RR@10", "nDCG@10"
 
@@ -54,6 +55,10 @@ def _lateint(qrels: Judgements, run: Run) -> ToolScore:
         return ToolScore("lateint eval", None, None, "refuses scores that are not finite")
     if _repeats(run):
         return ToolScore("lateint eval", None, None, "refuses a repeated document")
+    try:
+        check_ranks(run)
+    except FormatError:
+        return ToolScore("lateint eval", None, None, "refuses ranks that are not 1 to n, which may be scores")
     found = _scores(qrels, run)
     return ToolScore("lateint eval", found[_MRR].mean, found[_NDCG].mean, "all judged queries")
 

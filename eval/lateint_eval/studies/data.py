@@ -10,7 +10,7 @@ import numpy as np
 
 from lateint.model.document import Document
 from lateint_eval.datasets.folder import Split, read_split
-from lateint_eval.formats import read_candidates, read_corpus, read_qrels, read_queries
+from lateint_eval.formats import check_name, read_candidates, read_corpus, read_ids, read_qrels, read_queries
 from lateint_eval.studies.spec import PATHS, Data
 from lateint_store.errors import InputError
 
@@ -34,6 +34,10 @@ def load_data(data: Data, depth: int, seed: int) -> Split:
     chosen = found.only(usable, depth)
     if lacking := [doc for ids in chosen.candidates.values() for doc in ids if doc not in chosen.documents]:
         raise InputError(f"data {data.name!r}: candidate {lacking[0]!r} is not in its corpus")
+    for query, ids in chosen.candidates.items():  # now, not after the first point was ranked
+        check_name(query, "query id")
+        for doc_id in ids:
+            check_name(doc_id, "document id")
     return chosen
 
 
@@ -60,9 +64,9 @@ def _expanded(data: Data) -> Data:
 def _named(data: Data, usable: list[str]) -> list[str]:
     """Return the usable queries that the set's file of ids contains, in the order of the set."""
     try:
-        wanted = set(Path(data.ids).read_text(encoding="utf-8").split())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"data {data.name!r}: cannot read ids {data.ids}: {error}") from error
+        wanted = {query for line in read_ids(data.ids) for query in line.split()}
+    except InputError as error:
+        raise InputError(f"data {data.name!r}: cannot read ids: {error}") from error
     if lacking := sorted(wanted - set(usable)):
         raise InputError(f"data {data.name!r}: query {lacking[0]!r} of {data.ids} has no judgements or no candidates")
     return [query for query in usable if query in wanted]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
@@ -15,6 +16,7 @@ from lateint_store.errors import InputError
 FIRST_STAGE = "first stage"
 PATHS = ("folder", "corpus", "queries", "qrels", "run", "ids")  # fields of `Data` that are paths
 T = TypeVar("T")
+_NAME = re.compile(r"[\w+][\w .+-]{0,99}")  # part of file names: no separator, no dot first, nothing special in HTML
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,8 @@ class Data:
     sample: int = 0
 
     def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise InputError(f"data name {self.name!r}; expected 1 to 100 letters, digits, blanks or . _ + -, not a dot first")
         files = [self.corpus, self.queries, self.qrels, self.run]
         if not self.name or bool(self.folder) == any(files) or not (self.folder or all(files)):
             raise InputError(f"data {self.name!r}: expected a name and a folder, or a name and corpus, queries, qrels and run")

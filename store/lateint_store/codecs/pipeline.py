@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lateint_store.codecs.codec import ArrayCodec, Bound, Buffer, BytesCodec, Codec, LayoutCodec, codec_part, make_codec
-from lateint_store.errors import CodecError, SpecError
+from lateint_store.errors import CodecError, InputError, SpecError
 from lateint_store.part import Part, part
 from lateint_store.ragged import Payloads, Ragged
 from lateint_store.spec import Array, ArraySpec
@@ -97,13 +97,19 @@ class Pipeline:
         return self.pack(self.array_bytes([array])[0])
 
     def array_bytes(self, arrays: Sequence[Array]) -> list[bytes]:
-        """Apply array codecs and layout to many documents. Content digests are computed over these bytes."""
+        """Apply array codecs and layout to many documents. Content digests are computed over these bytes.
+
+        Raises: InputError as `encode`; the message names the codec.
+        """
         matrices = [self.spec.as_matrix(array) for array in arrays]
         if not matrices:
             return []
         coded = np.concatenate(matrices)
-        for codec in self._array:
-            coded = codec.encode(coded)
+        for chosen, codec in zip(self.parts, self._array, strict=False):
+            try:
+                coded = codec.encode(coded)
+            except InputError as error:
+                raise InputError(f"codec {chosen}: {error}; choose a codec with a wider range") from error
         ends = list(accumulate(len(matrix) for matrix in matrices))
         return [self._layout.encode(coded[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 
+from lateint_store.arguments import as_list, as_path
 from lateint_store.derive.new_store import write_store
 from lateint_store.errors import DuplicateDocument, InputError, StoreError, StoreMismatch
 from lateint_store.format import index
@@ -30,7 +30,7 @@ def merge(paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) 
     Raises: StoreMismatch or StoreError if the stores are not the n finished shards of one build; DuplicateDocument.
     """
     with ExitStack() as stack:
-        parts = _in_order([stack.enter_context(closing(Shards(Path(path)))) for path in paths])
+        parts = _in_order([stack.enter_context(closing(Shards(as_path(path)))) for path in as_list(paths, "paths", "paths")])
         snapshots = [stack.enter_context(part.reading()) for part in parts]
         states = [part_snapshots[-1].state() for part_snapshots in snapshots]
         _check_finished(parts, states)
@@ -40,7 +40,7 @@ def merge(paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) 
             for part, mine in zip(parts, snapshots, strict=True)
         ]
         windows = heapq.merge(*sources, key=lambda window: window[0])
-        return write_store(Path(out), replace(parts[0].manifest, shard=None), windows, _joined(states))
+        return write_store(as_path(out, "out"), replace(parts[0].manifest, shard=None), windows, _joined(states))
 
 
 def _in_order(parts: Sequence[Shards]) -> list[Shards]:

@@ -13,7 +13,7 @@ from lateint_store.format import manifest as manifests
 from lateint_store.format.manifest import Manifest, write_manifest
 from lateint_store.format.state import State
 from lateint_store.opening import claim_folder
-from lateint_store.shards.shards import remove_leftovers, with_shards
+from lateint_store.shards.shards import clean_up, with_shards
 from lateint_store.store import Store, library_versions
 from lateint_store.writing.rewrite import StoredWindow, rewrite
 
@@ -28,13 +28,13 @@ def write_store(out: Path, like: Manifest, windows: Iterable[StoredWindow], last
     try:
         fresh = {"uuid": uuid4().hex, "sealed": False, "content_digest": None, "versions": library_versions()}
         manifest = replace(like, shards=(), **fresh)  # type: ignore[arg-type]
-        files, _ = rewrite(out, manifest, windows, last)
+        files, _ = rewrite(lock, manifest, windows, last)
         point("derived.done")
-        write_manifest(out, with_shards(manifest, files))
+        write_manifest(lock.folder(), with_shards(manifest, files))
         sync_folder(out.absolute().parent)
         return Store(out, lock)
     except BaseException:
         if not (out / manifests.MANIFEST_FILE).exists():
-            remove_leftovers(out, None)
+            clean_up(lock, None)
         lock.release()
         raise

@@ -1,28 +1,27 @@
 """LMDB environments: each file is open once per process, reference-counted, and never used across a fork.
 
 LMDB forbids opening the same file twice in a process, and using an environment that was opened before a fork. So
-environments are shared through a registry. A fork waits until no transaction is open; then the child closes the
-environments that it inherited.
+environments are shared through a registry, and a child closes the environments that it inherited.
 """
 
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import lmdb
 
 from lateint_store.disk import lmdb_pages as pages
-from lateint_store.disk.files import FORBIDDEN, FULL, disk_errors
-from lateint_store.errors import DamagedStore, StoreError, StoreFull
+from lateint_store.disk.activity import active, exclusive, in_forked_child, inside_transaction, never_free, quiesced
+from lateint_store.disk.files import FORBIDDEN, FULL, check_regular, disk_errors, not_regular, open_regular
+from lateint_store.disk.location import LOCK, MAX_READERS, Location, SameProcessId, lmdb_errors, open_error, out_of_memory
+from lateint_store.disk.locking import no_writer
+from lateint_store.errors import StoreError, StoreFull
 
-DATA, LOCK = "data.mdb", "lock.mdb"
-MAX_READERS = 2048
 LOCK_BYTES = 64 * MAX_READERS + 4096  # a cache line per reader, and LMDB's header
 DATABASES: dict[str, dict[str, Any]] = {
     "blocks": {},
@@ -30,98 +29,109 @@ DATABASES: dict[str, dict[str, Any]] = {
     "deleted": {"dupsort": True, "dupfixed": True},
     "state": {},
 }
-EIO = 5
+_ROOM = 1 << 30  # bytes that a file may grow before its readers map it anew
 
-_idle = threading.Condition(threading.RLock())
-_active = 0
-_waiting = 0
-_depth = threading.local()
 _registry: dict[tuple[int, int], Environment] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """Where a shard is, to open it and to name it in errors. `sealed`: (bytes, structure digest) of its file, or None."""
-
-    store: Path
-    folder: Path
-    shard: int
-    map_size: int
-    sealed: tuple[int, str] | None = None
-
-    @property
-    def data(self) -> Path:
-        """The LMDB file."""
-        return self.folder / DATA
-
-    def damaged(self, reason: str, ordinal: int | None = None, doc_id: str | None = None) -> DamagedStore:
-        """A DamagedStore error that names this shard."""
-        return DamagedStore(str(self.store), reason, shard=self.shard, ordinal=ordinal, doc_id=doc_id)
+_forgotten: list[list[tuple[Environment, Location]]] = []  # of stores that were never closed
 
 
 @dataclass(slots=True, eq=False)
 class Environment:
-    """One open LMDB file and its databases. `references`: its users. `index_checked`: last transaction with a sound index."""
+    """One open LMDB file and its databases. `references`: its users. `index_checked`: last transaction with a sound index.
+
+    `locked`: True if LMDB's reader table protects its reads; otherwise they keep writers away.
+    """
 
     env: Any
     key: tuple[int, int]
     location: Location
     writable: bool
     databases: dict[str, Any]
+    locked: bool = True
     references: int = 1
     index_checked: int = -1
 
 
+def forget(shards: list[tuple[Environment, Location]]) -> None:
+    """Release environments soon. A garbage collector may call it at any moment, also while this thread is in `acquire`."""
+    _forgotten.append(shards)
+
+
 @contextmanager
-def exclusive() -> Iterator[None]:
-    """Hold the registry's lock: one thread at a time opens or closes files, and no fork happens meanwhile."""
-    with _idle:
+def reading(environments: Sequence[tuple[Environment, Location]]) -> Iterator[list[Any]]:
+    """Open a read transaction on each environment, all of them before the first read."""
+    transactions: list[Any] = []
+    with ExitStack() as stack:
+        while grown := _begin_all(stack, environments, transactions):
+            stack.close()
+            transactions.clear()
+            _map_again(grown)
+        yield transactions
+
+
+def _begin_all(
+    stack: ExitStack, environments: Sequence[tuple[Environment, Location]], transactions: list[Any]
+) -> Environment | None:
+    """Begin a transaction on each environment; return the first one whose map is too small, or None."""
+    stack.enter_context(active())
+    for environment, location in environments:
+        with lmdb_errors(location):
+            if not environment.locked:
+                stack.enter_context(_alone(location))
+            try:
+                transactions.append(stack.enter_context(begin(environment)))
+            except lmdb.MapResizedError:  # another process has written more than this one maps
+                return environment
+    return None
+
+
+@contextmanager
+def _alone(location: Location) -> Iterator[None]:
+    """Keep writers away while a file is read without LMDB's locks. Raises: SameProcessId if there is one."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(no_writer(location.store))
+        except BlockingIOError as error:
+            raise SameProcessId(location) from error
         yield
 
 
+def _map_again(environment: Environment) -> None:
+    """Map a file that has grown."""
+    if inside_transaction():
+        raise StoreError(f"store {environment.location.store} grew inside a view of the same thread; leave it and read again")
+    with quiesced(), lmdb_errors(environment.location):
+        if not environment.writable:
+            environment.env.set_mapsize(_reader_map(environment.location))
+
+
 @contextmanager
-def active() -> Iterator[None]:
-    """Delay forks and reopening while a transaction is open. Every transaction of this package runs inside."""
-    global _active
-    depth = getattr(_depth, "value", 0)
-    with _idle:
-        while _waiting and not depth:
-            _idle.wait()
-        _active += 1
-    _depth.value = depth + 1
+def begin(environment: Environment, *, write: bool = False) -> Iterator[Any]:
+    """A transaction, inside `active`. One that writes is committed at the end of the block, or undone by an exception.
+
+    Raises: StoreError in a child that was forked inside the block; what it read after the fork may be torn.
+    """
+    pid = os.getpid()
+    if write:
+        environment.env.reader_check()  # a killed reader would pin the pages that were freed since
+    transaction = environment.env.begin(write=write, buffers=True)
     try:
-        yield
-    finally:
-        _depth.value = depth
-        with _idle:
-            _active -= 1
-            if not _active:
-                _idle.notify_all()
-
-
-@contextmanager
-def lmdb_errors(location: Location, *, writing: bool = False) -> Iterator[None]:
-    """Convert LMDB's exceptions into the errors of this package."""
-    try:
-        yield
-    except lmdb.MapFullError as error:
-        raise StoreFull(f"the map of {location.folder} is full ({location.map_size} bytes): {error}") from error
-    except lmdb.ReadersFullError as error:
-        raise StoreError(f"{location.folder}: all {MAX_READERS} reader slots are in use: {error}") from error
-    except lmdb.Error as error:
-        code = getattr(error, "code", 0)
-        if writing and (code in FULL or code == EIO):
-            raise StoreFull(
-                f"cannot write {location.data}: {error}; free some space and run it again; what was committed is intact"
-            ) from error
-        if "closed" in str(error).lower():
-            raise StoreError(f"store {location.store} is closed") from error
-        raise location.damaged(f"LMDB says {error}") from error
+        yield transaction
+    except BaseException:
+        if os.getpid() == pid:
+            transaction.abort()
+        else:
+            never_free(transaction)
+        raise
+    if os.getpid() != pid:
+        never_free(transaction)
+        raise StoreError(f"this process was forked inside a transaction on {environment.location.store}; read it again")
+    transaction.commit()
 
 
 def create_environment(location: Location) -> Environment:
     """Create the folder, its LMDB file and its databases, open for writing. Raises: StoreFull, StoreError."""
-    with _idle, disk_errors(location.folder, "create"):
+    with exclusive(), disk_errors(location.folder, "create"):
         location.folder.mkdir()
         return _register(location, *_open(location, write=True, create=True), write=True)
 
@@ -131,9 +141,15 @@ def acquire(location: Location, *, write: bool = False) -> Environment:
 
     Raises: DamagedStore; StoreError if the folder cannot be written and the shard is not sealed.
     """
-    with _idle:
+    with exclusive():
+        while _forgotten:
+            for environment, _ in _forgotten.pop():
+                release(environment)
         try:
-            status = location.data.stat()
+            if not stat.S_ISDIR(location.folder.lstat().st_mode):
+                raise not_regular(location.folder)
+            check_regular(location.data)
+            status = location.data.lstat()
         except FileNotFoundError as error:
             raise location.damaged(f"{location.data} is missing") from error
         except OSError as error:
@@ -141,7 +157,7 @@ def acquire(location: Location, *, write: bool = False) -> Environment:
         held = _registry.get((status.st_dev, status.st_ino))
         if held is None:
             _check_file(location)
-            return _register(location, *_open(location, write=write), write=write)
+            return _open_first(location, write)
         if write and not held.writable:
             _make_writable(held)
         held.references += 1
@@ -150,13 +166,13 @@ def acquire(location: Location, *, write: bool = False) -> Environment:
 
 def retain(environment: Environment) -> None:
     """Add a user."""
-    with _idle:
+    with exclusive():
         environment.references += 1
 
 
 def release(environment: Environment) -> None:
     """Remove a user; the last one closes the environment. Ignores a handle inherited through a fork."""
-    with _idle:
+    with exclusive():
         if _registry.get(environment.key) is not environment:
             return
         environment.references -= 1
@@ -183,28 +199,58 @@ def _check_file(location: Location) -> None:
         raise StoreError(f"cannot read {location.data}: {error}") from error
 
 
-def _open(location: Location, *, write: bool, create: bool = False) -> tuple[Any, dict[str, Any]]:
-    """Open an LMDB environment and its databases. The caller holds the lock, so no fork happens meanwhile."""
-    # No spare transactions: a child that closed an inherited environment would free the parent's reader slots.
-    size = location.map_size if location.sealed is None else location.sealed[0]
-    if location.sealed is None:
-        _reserve_lock(location)
+def _open_first(location: Location, write: bool) -> Environment:
+    """Open a file that this process does not have open. A reader goes without LMDB's locks if they cannot tell it apart."""
     try:
-        env = lmdb.open(
-            str(location.folder), map_size=size, readonly=not write, create=create, readahead=False,
-            lock=location.sealed is None, max_dbs=len(DATABASES), max_readers=MAX_READERS, max_spare_txns=0,
-        )  # fmt: skip
-    except lmdb.Error as error:
-        raise _open_error(location, error) from error
+        return _register(location, *_open(location, write=write), write=write)
+    except SameProcessId:
+        if write:
+            raise
+    with _alone(location):
+        environment = _register(location, *_open(location, write=False, lock=False), write=False)
+    environment.locked = False
+    return environment
+
+
+def _open(location: Location, *, write: bool, create: bool = False, lock: bool = True) -> tuple[Any, dict[str, Any]]:
+    """Open an LMDB environment and its databases. The caller holds the lock, so no fork happens meanwhile."""
+    lock = lock and location.sealed is None
+    if lock:
+        _reserve_lock(location)
+    env = _mapped(location, write, create, lock)
     try:
         with lmdb_errors(location, writing=write):
-            if location.sealed is None:
+            if lock:
                 env.reader_check()
             names = {name: name.encode() for name in DATABASES}
             return env, {name: env.open_db(names[name], create=create, **DATABASES[name]) for name in names}
     except BaseException:
         env.close()
         raise
+
+
+def _mapped(location: Location, write: bool, create: bool, lock: bool) -> Any:
+    """Map a file: a reader what there is and some room, a writer the whole map; both less if address space is limited."""
+    sizes = [location.map_size >> shift for shift in (0, 3, 6)] if write else [_reader_map(location), location.size]
+    for size in sizes:
+        try:
+            # No spare transactions: a child that closed an inherited environment would free the parent's reader slots.
+            return lmdb.open(
+                str(location.folder), map_size=size, readonly=not write, create=create, readahead=False,
+                lock=lock, max_dbs=len(DATABASES), max_readers=MAX_READERS, max_spare_txns=0,
+            )  # fmt: skip
+        except lmdb.Error as error:
+            if size == sizes[-1] or not out_of_memory(error):
+                raise open_error(location, error) from error
+    raise AssertionError("there is at least one size")
+
+
+def _reader_map(location: Location) -> int:
+    """Bytes for a reader to map. LMDB's own default is the writer's map, mostly empty: 64 GiB to read 200 kB."""
+    if location.sealed is not None:
+        return location.sealed[0]
+    size = location.size
+    return size + min(max(size, _ROOM), location.map_size)
 
 
 def _reserve_lock(location: Location) -> None:
@@ -214,9 +260,11 @@ def _reserve_lock(location: Location) -> None:
     """
     path = location.folder / LOCK
     try:
-        if path.exists() and path.stat().st_blocks * 512 >= LOCK_BYTES:
-            return
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        with suppress(FileNotFoundError):
+            check_regular(path)
+            if path.lstat().st_blocks * 512 >= LOCK_BYTES:
+                return
+        descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
         try:
             if hasattr(os, "posix_fallocate"):  # not on macOS
                 os.posix_fallocate(descriptor, 0, LOCK_BYTES)
@@ -238,59 +286,29 @@ def _register(location: Location, env: Any, databases: dict[str, Any], *, write:
 
 def _make_writable(environment: Environment) -> None:
     """Reopen an environment for writing once no transaction is open; its other users are not affected."""
-    _quiesce()
-    try:
+    if inside_transaction():
+        raise StoreError(f"open store {environment.location.store} for writing outside of a read of it")
+    with quiesced():
         environment.env.close()
         try:
             environment.env, environment.databases = _open(environment.location, write=True)
-            environment.writable = True
+            environment.writable = environment.locked = True
         except BaseException:
-            environment.env, environment.databases = _open(environment.location, write=False)
+            environment.env, environment.databases = _open(environment.location, write=False, lock=environment.locked)
             raise
-    finally:
-        _resume()
 
 
-def _open_error(location: Location, error: lmdb.Error) -> StoreError:
-    code = getattr(error, "code", 0)
-    if isinstance(error, lmdb.MemoryError) or code == 12:
-        return StoreError(
-            f"cannot map {location.map_size} bytes of address space for {location.data}: {error}; "
-            "raise the limit (ulimit -v) or build with a smaller map_size"
-        )
-    if isinstance(error, lmdb.ReadonlyError) or code in FORBIDDEN:
-        return StoreError(
-            f"cannot open {location.folder}: {error}; readers of an unsealed store need write permission "
-            "for its lock file: seal the store to serve it read-only"
-        )
-    if code in FULL:
-        return StoreFull(f"no space to open {location.folder}: {error}")
-    return location.damaged(f"LMDB cannot open {location.data}: {error}")
+def _drop_inherited() -> None:
+    """Close the inherited environments in a forked child, unless its thread is inside a transaction of the parent.
 
-
-def _quiesce() -> None:
-    """Take the lock, wait until no transaction is open, and block new ones until `_resume`."""
-    global _waiting
-    _idle.acquire()
-    _waiting += 1
-    while _active:
-        _idle.wait()
-
-
-def _resume() -> None:
-    global _waiting
-    _waiting -= 1
-    _idle.notify_all()
-    _idle.release()
-
-
-def _after_fork_in_child() -> None:
-    """Close the inherited environments. No transaction is open, so the parent's reader slots are not touched."""
-    global _idle, _active, _waiting
-    _idle, _active, _waiting = threading.Condition(threading.RLock()), 0, 0
+    Closing one frees the reader slots of its transactions, which are the parent's.
+    """
     for environment in _registry.values():
-        environment.env.close()
+        if inside_transaction():
+            never_free(environment.env)
+        else:
+            environment.env.close()
     _registry.clear()
 
 
-os.register_at_fork(before=_quiesce, after_in_parent=_resume, after_in_child=_after_fork_in_child)
+in_forked_child(_drop_inherited)

@@ -1,9 +1,10 @@
-"""Write files atomically and durably; measure the disk space of a folder."""
+"""Open regular files only, write them atomically and durably; measure the disk space of a folder."""
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +33,34 @@ def disk_errors(path: Path | str, action: str, otherwise: type[LateintError] = S
         raise otherwise(f"cannot {action} {path}: {error.strerror or error}") from error
 
 
+def open_regular(path: Path, flags: int) -> int:
+    """Open a regular file and return its descriptor; a link, pipe or device in its place is refused without waiting.
+
+    Raises: StoreError for another kind of file; OSError.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a pipe or a socket
+            raise not_regular(path) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise not_regular(path)
+    return descriptor
+
+
+def check_regular(path: Path) -> None:
+    """Refuse a link, pipe, device or folder in place of a file that a library opens. Raises: StoreError; OSError."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise not_regular(path)
+
+
+def not_regular(path: Path) -> StoreError:
+    """The error for anything else in place of a file of a store."""
+    return StoreError(f"{path} is a link, pipe, device or folder; a store has regular files only: copy the store anew")
+
+
 def sync_folder(folder: Path) -> None:
     """Make the file names in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -51,8 +80,9 @@ def replace_file(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write `data` to a draft, sync it, rename it to `path`, sync the folder: readers see the old bytes or the new ones."""
     draft = path.with_name(path.name + ".draft")
     with disk_errors(path, "write"):
+        draft.unlink(missing_ok=True)  # of a killed writer; never written through, it could be a link
         try:
-            with draft.open("wb") as file:
+            with draft.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fchmod(file.fileno(), mode)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from lateint_store.codecs.pipeline import Pipeline
-from lateint_store.disk.files import replace_file
+from lateint_store.disk.files import open_regular, replace_file
 from lateint_store.errors import DamagedStore, InputError, LateintError, SpecError, StoreError, StoreNotFound
 
 MANIFEST_FILE = "manifest.json"
@@ -20,16 +22,36 @@ WINDOW = 512
 DOCUMENTS_PER_SHARD = 1_000_000
 MAP_SIZE = 64 << 30
 MAX_ARRAYS = 64
+MAX_FILE_BYTES = 64 << 20
+SHARD_NAME = "shard-{:04d}"
+MAX_BYTES, MAX_MAP = 1 << 62, 1 << 46  # a process has 2**47 bytes of address space
+_UUID = re.compile("[0-9a-f]{32}")
+
+
+def is_shard_name(name: object) -> bool:
+    """True for `shard-` and a number as a store writes it: at least four digits, none of them superfluous."""
+    return isinstance(name, str) and re.fullmatch(r"shard-([0-9]{4}|[1-9][0-9]{4,8})", name) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class ShardFile:
-    """One shard folder. If sealed: size, structure digest and whole-file digest of its LMDB file."""
+    """One shard folder. If sealed: size, structure digest and whole-file digest of its LMDB file.
+
+    Raises: InputError for a folder outside of the store.
+    """
 
     folder: str
     bytes: int = 0
     structure_digest: str = ""
     file_digest: str = ""
+
+    def __post_init__(self) -> None:
+        if not is_shard_name(self.folder):
+            raise InputError(f"shard folder {self.folder!r}; expected a name such as 'shard-0000', in the store's own folder")
+        _check_whole("bytes of a shard", self.bytes, 0, MAX_BYTES)
+        for name in ("structure_digest", "file_digest"):
+            if not isinstance(getattr(self, name), str):
+                raise InputError(f"{name} {getattr(self, name)!r} of a shard; expected text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +84,27 @@ class Manifest:
         for name in self.specs:
             if not name.isidentifier():
                 raise InputError(f"array name {name!r} is not an identifier; expected a name such as 'states'")
-        for name in ("window", "documents_per_shard", "map_size"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)!r} is not a positive whole number")
-        if self.shard is not None and not 0 <= self.shard[0] < self.shard[1]:
-            raise InputError(f"shard {self.shard[0]}/{self.shard[1]} is not i/n with 0 <= i < n")
+        for name, most in (("window", MAX_BYTES), ("documents_per_shard", MAX_BYTES), ("map_size", MAX_MAP)):
+            _check_whole(name, getattr(self, name), 1, most)
+        if self.shard is not None:
+            for number in self.shard:
+                _check_whole("shard", number, 0, MAX_BYTES)
+            if len(self.shard) != 2 or self.shard[0] >= self.shard[1]:
+                raise InputError(f"shard {'/'.join(map(str, self.shard))} is not i/n with 0 <= i < n")
+        self._check_types()
+
+    def _check_types(self) -> None:
+        """Check the values that only a file can have wrong. Raises: InputError."""
+        if not isinstance(self.uuid, str) or not _UUID.fullmatch(self.uuid):
+            raise InputError(f"uuid {self.uuid!r}; expected 32 hexadecimal digits")
+        for name in ("model", "fingerprint", "head", "versions", "canary"):
+            held = getattr(self, name)
+            if not isinstance(held, Mapping) and not (name == "canary" and held is None):
+                raise InputError(f"{name} is {held!r}; expected an object")
+        if not isinstance(self.sealed, bool):
+            raise InputError(f"sealed is {self.sealed!r}; expected true or false")
+        if not isinstance(self.content_digest, str | None):
+            raise InputError(f"content_digest is {self.content_digest!r}; expected text or null")
 
     @property
     def arrays(self) -> tuple[str, ...]:
@@ -80,6 +118,12 @@ class Manifest:
             "window": self.window,
             "shard": list(self.shard) if self.shard else None,
         }
+
+    def fixed(self) -> dict[str, Any]:
+        """Everything that never changes in the life of a store, JSON-able: not the shards, the seal, and what it digests."""
+        changing = ("shards", "sealed", "content_digest")
+        settings: dict[str, Any] = json.loads(json.dumps(self.to_json()))
+        return {name: value for name, value in settings.items() if name not in changing}
 
     def plain(self, name: str) -> dict[str, Any]:
         """The mapping of this name after a round trip through JSON."""
@@ -100,9 +144,18 @@ class Manifest:
         """The inverse of `to_json`."""
         known = {entry.name: data[entry.name] for entry in fields(cls)}
         known["specs"] = {name: Pipeline.from_json(spec) for name, spec in data["specs"].items()}
-        known["shard"] = tuple(data["shard"]) if data["shard"] else None
+        known["shard"] = None if data["shard"] is None else tuple(data["shard"])
+        if not isinstance(data["shards"], list) or not data["shards"]:
+            raise InputError(f"shards is {data['shards']!r}; expected a list of at least one shard")
         known["shards"] = tuple(ShardFile(**shard) for shard in data["shards"])
         return cls(**known)
+
+
+def _check_whole(name: str, value: object, least: int, most: int) -> None:
+    """Raise InputError unless a value is a whole number of least..most."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        kind = "positive whole number" if least else "whole number of at least 0"
+        raise InputError(f"{name}={value!r} is not a {kind} up to {most}")
 
 
 def write_manifest(store: Path, manifest: Manifest) -> None:
@@ -121,7 +174,7 @@ def read_manifest(store: Path) -> Manifest:
     Raises: StoreNotFound; DamagedStore; StoreError for a format version or a codec that this reader does not know.
     """
     try:
-        text = (store / MANIFEST_FILE).read_bytes()
+        text = _read_bounded(store / MANIFEST_FILE)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise StoreNotFound(f"no store at {store}: {store / MANIFEST_FILE} does not exist") from error
     except OSError as error:
@@ -142,6 +195,14 @@ def read_manifest(store: Path) -> Manifest:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, LateintError) as error:
         raise DamagedStore(str(store), f"{MANIFEST_FILE}: {error}") from error
+
+
+def _read_bounded(path: Path) -> bytes:
+    with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+        text = file.read(MAX_FILE_BYTES + 1)
+    if len(text) > MAX_FILE_BYTES:
+        raise DamagedStore(str(path.parent), f"{path.name} has more than {MAX_FILE_BYTES:,} bytes")
+    return text
 
 
 def _canonical(data: Mapping[str, Any]) -> str:

@@ -8,20 +8,29 @@ from types import FunctionType
 from typing import Any
 
 
+def compiles() -> bool:
+    """True if numba can be imported and compiles. With NUMBA_DISABLE_JIT=1 it runs kernels as Python: numpy is faster."""
+    try:
+        from numba import config
+    except ImportError:
+        return False
+    return not config.DISABLE_JIT  # type: ignore[attr-defined]
+
+
 @cache
 def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
     """The kernel as machine code that releases the GIL. The first call compiles it; later processes load it from disk.
 
     Functions of the same file that it calls are compiled into it. A kernel must not call functions of other files: the
-    cache would not notice that they changed. If no cache folder can be written, each process compiles anew.
+    cache would not notice that they changed. If no cache folder can be used, each process compiles anew.
     """
     from numba import njit
 
-    kernel = _with_called(kernel)
-    try:
-        made: Callable[..., Any] = njit(cache=True, nogil=True)(kernel)
-    except RuntimeError:  # numba finds no folder for its cache
-        made = njit(nogil=True)(kernel)
+    made: Callable[..., Any] = njit(nogil=True)(_with_called(kernel))
+    if compiles():
+        from lateint_store.kernels.disk_cache import keep_on_disk
+
+        keep_on_disk(made)
     return made
 
 

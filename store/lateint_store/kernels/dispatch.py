@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, ParamSpec, TypeVar
 
+from lateint_store.kernels.compiled import compiles
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -20,7 +22,7 @@ LOADING = 5e8
 
 @dataclass(slots=True)
 class Missed:
-    """Nanoseconds that kernels would have saved so far. `usable` is False if numba cannot be imported."""
+    """Nanoseconds that kernels would have saved so far. `usable` is False if numba cannot compile."""
 
     so_far: float = 0.0
     usable: bool = True
@@ -69,10 +71,7 @@ def worth_compiling(saved: float) -> bool:
 
 
 def load_numba() -> bool:
-    """Use kernels from now on, for any amount of work. False if numba cannot be imported; then numpy is used."""
+    """Use kernels from now on, for any amount of work. False if numba cannot compile; then numpy is used."""
     MISSED.so_far = LOADING
-    try:
-        import numba  # noqa: F401
-    except ImportError:
-        MISSED.usable = False
+    MISSED.usable = MISSED.usable and compiles()
     return MISSED.usable

@@ -6,20 +6,20 @@ that names the check that failed, or finds the right document if two ids share t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
 
-from lateint_store.disk.environment import lmdb_errors
+from lateint_store.arguments import as_list
+from lateint_store.disk.location import lmdb_errors
 from lateint_store.format.ids import encode_all
 from lateint_store.format.index import PREFIX_SIZE, id_prefixes
 from lateint_store.format.record_batch import Blocks, PayloadSource, RecordHeaders, copy_payloads, read_records
 from lateint_store.format.record_kernels import Numbers
 from lateint_store.ragged import Payloads
-from lateint_store.shards.shards import Shards
 from lateint_store.shards.snapshot import Snapshot
 
 MANY = 24
@@ -47,19 +47,19 @@ class Fetched:
         return len(self.ids)
 
 
-def fetch_documents(shards: Shards, ids: Sequence[str], columns: Mapping[str, int]) -> Fetched:
-    """Copy the arrays of `columns` (name -> number) of the documents that exist, in one short transaction.
+def fetch_documents(snapshots: Sequence[Snapshot], ids: Iterable[str], columns: Mapping[str, int]) -> Fetched:
+    """Copy the arrays of `columns` (name -> number) of the documents that exist.
 
     Raises: InputError for an impossible id, DamagedStore.
     """
+    ids = as_list(ids, "ids", "ids")
     wanted = encode_all(ids)
-    with shards.reading() as snapshots:
-        found, missing = _find(snapshots, wanted)
-        positions = np.concatenate([records.positions for records in found])
-        order = np.argsort(positions)
-        payloads = {name: _copy(found, order, column) for name, column in columns.items()}
+    found, missing = _find(snapshots, wanted)
+    positions = np.concatenate([records.positions for records in found])
+    order = np.argsort(positions)
+    payloads = {name: _copy(found, order, column) for name, column in columns.items()}
     existing: Sequence[int] = positions[order].tolist() if missing else range(len(ids))
-    header_bytes = len(existing) * shards.format.record_header.size
+    header_bytes = len(existing) * snapshots[0].format.record_header.size
     header_bytes += sum(map(len, [wanted[index] for index in existing] if missing else wanted))
     return Fetched(
         ids=tuple([ids[index] for index in existing] if missing else ids),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lateint_store.disk.environment import lmdb_errors
+from lateint_store.disk.location import lmdb_errors
 from lateint_store.errors import StoreError
 from lateint_store.ragged import Payloads
 from lateint_store.reading.fetch import Fetched
@@ -18,14 +18,16 @@ PAGE_DOCUMENTS = 4096
 PAGE_BYTES = 16 << 20
 
 
-def scan(shards: Shards, columns: Mapping[str, int]) -> Iterator[Fetched]:
+def scan(shards: Shards, columns: Mapping[str, int], *, stable: bool = False) -> Iterator[Fetched]:
     """Yield the live documents in order of their ordinals, with only the arrays of `columns` (name -> number).
 
     They are the documents that exist when the first page is read; one deleted meanwhile may or may not appear, and none
     appears twice. A page is one transaction: whole blocks, up to 4,096 documents or 16 MiB.
-    Raises: DamagedStore; StoreError if a compaction renumbers the documents between two pages.
+    Raises: DamagedStore; StoreError if a compaction renumbers the documents between two pages, and with `stable` if any
+    are deleted.
     """
     before: list[Path] = []
+    gone: list[int] = []
     start, end = 0, None
     while end is None or start < end:
         page = _Page(columns)
@@ -33,9 +35,12 @@ def scan(shards: Shards, columns: Mapping[str, int]) -> Iterator[Fetched]:
             folders = [snapshot.location.folder for snapshot in snapshots]
             if folders[: len(before)] != before:
                 raise StoreError(f"store {shards.path} was compacted or sealed while it was scanned; scan it again")
+            deleted = [snapshot.state().deleted for snapshot in snapshots] if stable else []
+            if deleted[: len(gone)] != gone:
+                raise StoreError(f"documents of store {shards.path} were deleted while it was scanned; scan it again")
             end = snapshots[-1].state().end if end is None else end
             start = _fill(page, snapshots, start, end)
-        before = folders
+        before, gone = folders, deleted
         if page.ids:
             yield page.fetched()
 

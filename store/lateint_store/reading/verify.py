@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from lateint_store.disk import lmdb_pages as pages
-from lateint_store.disk.environment import Location, acquire, active, lmdb_errors, release
-from lateint_store.errors import CodecError, DamagedStore, InputError, StoreError
+from lateint_store.disk.environment import acquire, reading, release
+from lateint_store.disk.location import Location, lmdb_errors
+from lateint_store.errors import CodecError, DamagedStore, InputError, StoreError, StoreMismatch
 from lateint_store.format.block import Block, BlockError
 from lateint_store.format.content_digest import Content, document_digest, joined_digest
 from lateint_store.format.index import entries_digest, make_entry
@@ -53,10 +54,11 @@ class Report:
         self.problems.append(Problem(error.reason, error.shard, error.ordinal, error.doc_id))
 
 
-def verify_store(path: Path) -> Report:
+def verify_store(path: Path, uuid: str | None = None) -> Report:
     """Check manifest, files, blocks, records, arrays, index, counters and content digest of a store.
 
-    Never raises on damage. Raises: StoreNotFound; StoreError if the store cannot be read for another reason.
+    Never raises on damage. Raises: StoreNotFound; StoreError if the store cannot be read for another reason;
+    StoreMismatch if the path holds a store of another `uuid`.
     """
     report = Report(str(path))
     try:
@@ -64,6 +66,8 @@ def verify_store(path: Path) -> Report:
     except DamagedStore as error:
         report.add(error)
         return report
+    if uuid not in (None, manifest.uuid):
+        raise StoreMismatch(f"{path} holds another store now [{manifest.uuid[:12]}] than the one that was opened [{uuid:.12}]")
     contents: list[Content] = []
     expected = 0
     for number in range(len(manifest.shards)):
@@ -88,7 +92,7 @@ def verify_shard(manifest: Manifest, location: Location, report: Report) -> Stat
         return None
     try:
         _check_file(manifest, location, report)
-        with active(), lmdb_errors(location), environment.env.begin(buffers=True) as transaction:
+        with lmdb_errors(location), reading([(environment, location)]) as (transaction,):
             snapshot = Snapshot(environment, location, block_format(manifest), transaction)
             state = snapshot.state()
             _Check(snapshot, manifest, state, report).run()

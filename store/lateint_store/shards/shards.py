@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import weakref
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from lateint_store.disk.environment import (
-    Environment,
-    Location,
-    acquire,
-    active,
-    create_environment,
-    exclusive,
-    lmdb_errors,
-    release,
-    retain,
-)
+from lateint_store.disk.activity import active, exclusive
+from lateint_store.disk.environment import Environment, acquire, begin, create_environment, forget, reading, release, retain
 from lateint_store.disk.files import disk_errors, sync_folder
 from lateint_store.disk.killpoints import point
 from lateint_store.disk.lmdb_trees import STORED, TRANSACTION
-from lateint_store.errors import DamagedStore, StoreError
+from lateint_store.disk.location import Location, lmdb_errors
+from lateint_store.disk.locking import WriterLock
+from lateint_store.errors import DamagedStore, LateintError, StoreError, StoreMismatch
 from lateint_store.format import manifest as manifests
 from lateint_store.format import state as states
 from lateint_store.format.block import BlockFormat
@@ -31,7 +25,6 @@ from lateint_store.format.manifest import Manifest, ShardFile, read_manifest
 from lateint_store.format.state import State
 from lateint_store.shards.snapshot import Snapshot
 
-FOLDER = "shard-{:04d}"
 _ATTEMPTS = 5
 
 
@@ -50,53 +43,79 @@ def block_format(manifest: Manifest) -> BlockFormat:
 class Shards:
     """Opens every shard that the manifest lists, and reopens them after a fork or when the manifest was replaced.
 
-    Raises: StoreNotFound, DamagedStore, StoreError.
+    All that is ever read or written belongs to the store that was opened first. Another store at the same path later is
+    refused. `lock`: held by the store's only writer; None for a reader.
+    Raises: StoreNotFound, DamagedStore, StoreError, StoreMismatch.
     """
 
-    def __init__(self, path: Path, *, write: bool = False) -> None:
+    def __init__(self, path: Path, lock: WriterLock | None = None) -> None:
         self.path = path
-        self._write = write
+        self.lock = lock
+        self._file = str(path / manifests.MANIFEST_FILE)  # looked at by every call
         self.manifest: Manifest
         self.format: BlockFormat
+        self._fixed: dict[str, object] | None = None
         self._open: list[tuple[Environment, Location]] = []
         self._pid = 0
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: tuple[int, ...] | None = None
         self._closed = False
-        with exclusive():
-            self.refresh()
+        self.refresh()
+        weakref.finalize(self, forget, self._open).atexit = False
 
     @contextmanager
     def reading(self) -> Iterator[list[Snapshot]]:
         """Open one short read transaction on every shard, all of them before the first read."""
-        with self._held() as shards, ExitStack() as stack:
-            stack.enter_context(active())
-            snapshots = []
-            for environment, location in shards:
-                with lmdb_errors(location):
-                    transaction = stack.enter_context(environment.env.begin(buffers=True))
-                snapshots.append(Snapshot(environment, location, self.format, transaction))
-            yield snapshots
+        with self._held() as shards, reading(shards) as transactions:
+            opened = zip(shards, transactions, strict=True)
+            yield [Snapshot(environment, location, self.format, transaction) for (environment, location), transaction in opened]
 
     @contextmanager
     def writing(self, number: int) -> Iterator[Snapshot]:
         """Open a write transaction on a shard: committed at the end of the `with` block, undone by an exception."""
         with self._held() as shards:
+            self.writer().folder()
             environment, location = shards[number]
             with writing(environment, location, self.format) as snapshot:
                 yield snapshot
 
+    def writer(self) -> WriterLock:
+        """The lock of the store's writer. Raises: StoreError if this process may only read the store."""
+        if self._closed:
+            raise StoreError(f"store {self.path} is closed")
+        if self.lock is None:
+            raise StoreError(f"store {self.path} was opened for reading; use open_store(path, write=True)")
+        if self.lock.pid != os.getpid():
+            raise StoreError(f"store {self.path} was opened for writing before a fork; only process {self.lock.pid} writes")
+        return self.lock
+
+    def writes_here(self) -> bool:
+        """True if this process may change the store."""
+        return self.lock is not None and self.lock.pid == os.getpid()
+
+    def check(self) -> None:
+        """Raise StoreMismatch if the path holds another store than the one that was opened, StoreNotFound if it holds none."""
+        with self._held():
+            pass
+
     def close(self) -> None:
-        """Release the environments; open transactions finish first."""
+        """Release the environments, then the writer's lock; open transactions finish first."""
         with exclusive():
             self._closed = True
             self._release_all()
+        self.unlock()
+
+    def unlock(self) -> None:
+        """Let another process write."""
+        if self.lock is not None:
+            self.lock.release()
+            self.lock = None
 
     @contextmanager
     def _held(self) -> Iterator[list[tuple[Environment, Location]]]:
         with exclusive():
             if self._closed:
                 raise StoreError(f"store {self.path} is closed")
-            if os.getpid() != self._pid or (not self.manifest.sealed and self._look() != self._stamp):
+            if os.getpid() != self._pid or self._look() != self._stamp:
                 self.refresh()
             shards = list(self._open)
             for environment, _ in shards:
@@ -107,57 +126,79 @@ class Shards:
             for environment, _ in shards:
                 release(environment)
 
-    def _look(self) -> tuple[int, int, int] | None:
+    def _look(self) -> tuple[int, ...] | None:
         """A stamp that changes when the manifest file is replaced; None if there is no file."""
         try:
-            status = (self.path / manifests.MANIFEST_FILE).stat()
+            status = os.lstat(self._file)
         except OSError:
             return None
-        return status.st_ino, status.st_mtime_ns, status.st_size
+        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
     def refresh(self) -> None:
         """Open the shards that the manifest lists. If a compaction removes folders meanwhile, read the manifest again."""
-        for _ in range(_ATTEMPTS):
-            stamp = self._look()
-            manifest = read_manifest(self.path)
-            opened: list[tuple[Environment, Location]] = []
-            try:
-                for number in range(len(manifest.shards)):
-                    location = locate(self.path, manifest, number)
-                    opened.append((acquire(location, write=self._write and not manifest.sealed), location))
-            except StoreError as error:
-                for environment, _ in opened:
-                    release(environment)
-                if self._look() == stamp or not isinstance(error, DamagedStore):
-                    raise
-                continue
-            self._release_all()
-            self._open, self._pid, self._stamp = opened, os.getpid(), stamp
-            self.manifest, self.format = manifest, block_format(manifest)
-            return
+        with exclusive():
+            for _ in range(_ATTEMPTS):
+                stamp = self._look()
+                manifest = read_manifest(self.path)
+                fixed = self._same_store(manifest)
+                try:
+                    opened = self._acquire_all(manifest)
+                except StoreError as error:
+                    if self._look() == stamp or not isinstance(error, DamagedStore):
+                        raise
+                    continue
+                self._release_all()
+                self._open.extend(opened)
+                self._pid, self._stamp, self._fixed = os.getpid(), stamp, fixed
+                self.manifest, self.format = manifest, block_format(manifest)
+                return
         raise StoreError(f"store {self.path} changes faster than it can be opened; try again")
+
+    def _same_store(self, manifest: Manifest) -> dict[str, object]:
+        """The settings of a store that never change. Raises: StoreMismatch if they are not those of the store opened first."""
+        fixed = manifest.fixed()
+        known = fixed if self._fixed is None else self._fixed
+        if differing := sorted(name for name in fixed if fixed[name] != known[name]):
+            there, here = (str(settings["uuid"])[:12] for settings in (fixed, known))
+            raise StoreMismatch(
+                f"{self.path} holds another store now [{there}] than the one that was opened [{here}]: "
+                f"{', '.join(differing)} differ. Close it, and open it again with the model that made it"
+            )
+        return fixed
+
+    def _acquire_all(self, manifest: Manifest) -> list[tuple[Environment, Location]]:
+        opened: list[tuple[Environment, Location]] = []
+        try:
+            for number in range(len(manifest.shards)):
+                location = locate(self.path, manifest, number)
+                opened.append((acquire(location, write=self.lock is not None and not manifest.sealed), location))
+        except BaseException:
+            for environment, _ in opened:
+                release(environment)
+            raise
+        return opened
 
     def _release_all(self) -> None:
         for environment, _ in self._open:
             release(environment)
-        self._open = []
+        self._open.clear()
 
 
 @contextmanager
 def writing(environment: Environment, location: Location, format: BlockFormat) -> Iterator[Snapshot]:
     """Open a write transaction with LMDB's default durability: after the `with` block, the data is on disk."""
-    with active(), lmdb_errors(location, writing=True), environment.env.begin(write=True, buffers=True) as transaction:
+    with active(), lmdb_errors(location, writing=True), begin(environment, write=True) as transaction:
         yield Snapshot(environment, location, format, transaction)
         transaction.put(TRANSACTION, STORED.pack(transaction.id()), db=environment.databases["state"])
 
 
-def create_shard(path: Path, manifest: Manifest, state: State) -> tuple[ShardFile, Environment]:
+def create_shard(lock: WriterLock, manifest: Manifest, state: State) -> tuple[ShardFile, Environment]:
     """Create a shard folder with an empty LMDB file and a state record. Nothing refers to it yet.
 
-    The caller adds it to the manifest and releases the environment. Raises: StoreFull, StoreError.
+    The caller adds it to the manifest and releases the environment. Raises: StoreFull, StoreError, StoreMismatch.
     """
-    taken = [int(folder.name.rpartition("-")[2]) for folder in path.glob(FOLDER.format(0)[:-4] + "[0-9]*")]
-    shard = ShardFile(FOLDER.format(max(taken, default=-1) + 1))
+    path = lock.folder()
+    shard = ShardFile(manifests.SHARD_NAME.format(max(_shard_folders(path), default=-1) + 1))
     location = Location(path, path / shard.folder, len(manifest.shards), manifest.map_size)
     environment = create_environment(location)
     try:
@@ -180,15 +221,33 @@ def put_state(snapshot: Snapshot, state: State) -> None:
     snapshot.transaction.put(states.STATE_KEY, data, db=snapshot.environment.databases["state"])
 
 
-def remove_leftovers(path: Path, manifest: Manifest | None) -> None:
-    """Delete the leftovers of an interrupted writer: drafts, and shard folders that the manifest does not list."""
-    listed = {shard.folder for shard in manifest.shards} if manifest else set()
+def remove_leftovers(lock: WriterLock, manifest: Manifest | None) -> None:
+    """Delete the leftovers of an interrupted writer: drafts, and shard folders that the manifest does not list.
+
+    Raises: StoreMismatch if the folder is another writer's now.
+    """
+    path, listed = lock.folder(), {shard.folder for shard in manifest.shards} if manifest else set()
     with disk_errors(path, "clean"):
         for draft in path.glob("*.draft"):
             draft.unlink()
-        for folder in path.glob(FOLDER.format(0)[:-4] + "[0-9]*"):
-            if folder.name not in listed:
+        for folder in _shard_folders(path).values():
+            if folder.name in listed:
+                continue
+            if folder.is_symlink() or not folder.is_dir():
+                folder.unlink()
+            else:
                 shutil.rmtree(folder)
+
+
+def _shard_folders(path: Path) -> dict[int, Path]:
+    """Everything in a store's folder that has the name of a shard folder, by its number."""
+    return {int(entry.name[6:]): entry for entry in path.iterdir() if manifests.is_shard_name(entry.name)}
+
+
+def clean_up(lock: WriterLock, manifest: Manifest | None) -> None:
+    """`remove_leftovers` after an error, which is what the caller raises."""
+    with suppress(LateintError):
+        remove_leftovers(lock, manifest)
 
 
 def with_shards(manifest: Manifest, shards: tuple[ShardFile, ...], **changes: object) -> Manifest:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lateint_store.codecs.codec import Buffer
-from lateint_store.disk.environment import Environment, Location
+from lateint_store.disk.environment import Environment
+from lateint_store.disk.location import Location
 from lateint_store.format import index, state
 from lateint_store.format.block import Block, BlockError, BlockFormat, RecordHeader
 from lateint_store.format.index import INDEX_KEY, PREFIX_SIZE, entry_ordinal, id_prefix

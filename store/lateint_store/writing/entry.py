@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lateint_store.arguments import shown
 from lateint_store.errors import DuplicateDocument, InputError
 from lateint_store.format.block import EncodedDocument
 from lateint_store.format.content_digest import document_digest
@@ -25,6 +26,8 @@ def encode_ids(entries: Sequence[Entry]) -> list[bytes]:
     """Ids of entries as UTF-8. Raises: InputError naming the entry; DuplicateDocument for an id that occurs twice."""
     encoded: dict[bytes, None] = {}
     for index, entry in enumerate(entries):
+        if not isinstance(entry, Entry):
+            raise InputError(f"entry {index} of the documents to add is {shown(entry)}; expected lateint_store.Entry")
         try:
             doc_id = encode_id(entry.id)
         except InputError as error:

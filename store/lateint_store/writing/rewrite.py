@@ -11,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from lateint_store.disk import lmdb_pages as pages
-from lateint_store.disk.environment import DATA, LOCK, Location, lmdb_errors, release
+from lateint_store.disk.environment import release
 from lateint_store.disk.files import disk_errors, sync_file, sync_folder
 from lateint_store.disk.killpoints import point
+from lateint_store.disk.location import DATA, LOCK, Location, lmdb_errors
+from lateint_store.disk.locking import WriterLock
 from lateint_store.errors import DamagedStore
 from lateint_store.format.block import EncodedDocument
 from lateint_store.format.content_digest import Content, joined_digest
@@ -21,7 +23,16 @@ from lateint_store.format.index import make_entry
 from lateint_store.format.manifest import Manifest, ShardFile, write_manifest
 from lateint_store.format.state import State
 from lateint_store.reading.verify import Report, verify_shard
-from lateint_store.shards.shards import Shards, block_format, create_shard, put_state, remove_leftovers, with_shards, writing
+from lateint_store.shards.shards import (
+    Shards,
+    block_format,
+    clean_up,
+    create_shard,
+    put_state,
+    remove_leftovers,
+    with_shards,
+    writing,
+)
 from lateint_store.shards.snapshot import Snapshot
 from lateint_store.writing.writer import put_entries, put_window, read_encoded
 
@@ -40,6 +51,7 @@ def compact_store(shards: Shards) -> None:
 
 def seal_store(shards: Shards) -> None:
     """Rewrite a store, verify every byte of the copy, record its digests and make it read-only."""
+    lock = shards.writer()
     manifest = with_shards(shards.manifest, copy_live(shards))
     report = Report(str(shards.path))
     states = []
@@ -47,39 +59,41 @@ def seal_store(shards: Shards) -> None:
         location = Location(shards.path, shards.path / shard.folder, number, manifest.map_size)
         states.append(verify_shard(manifest, location, report))
     if not report.ok:
-        remove_leftovers(shards.path, shards.manifest)
+        clean_up(lock, shards.manifest)
         first = report.problems[0]
         raise DamagedStore(str(shards.path), f"its sealed copy is not intact: {first.reason}", ordinal=first.ordinal)
     point("seal.verified")
     digest = joined_digest(state.content for state in states if state is not None)
     with disk_errors(shards.path, "seal"):
-        sealed = tuple(_freeze(shards.path / shard.folder) for shard in manifest.shards)
+        sealed = tuple(_freeze(lock.folder() / shard.folder) for shard in manifest.shards)
     point("seal.read_only")
     publish(shards, with_shards(manifest, sealed, sealed=True, content_digest=digest))
 
 
 def publish(shards: Shards, manifest: Manifest) -> None:
     """Replace the manifest, reopen the shards that it lists, remove all other shard folders."""
-    write_manifest(shards.path, manifest)
+    lock = shards.writer()
+    write_manifest(lock.folder(), manifest)
     shards.refresh()
     point("publish.before_clean")
-    remove_leftovers(shards.path, manifest)
+    remove_leftovers(lock, manifest)
     point("publish.after_clean")
 
 
 def copy_live(shards: Shards) -> tuple[ShardFile, ...]:
     """Copy the live documents of a store into new folders beside the old ones and compare the content digests."""
+    lock = shards.writer()
     try:
         with shards.reading() as snapshots:
             states = [snapshot.state() for snapshot in snapshots]
             manifest = shards.manifest
             windows = (window for snapshot in snapshots for window in live_windows(snapshot, manifest))
-            files, contents = rewrite(shards.path, manifest, windows, states[-1])
+            files, contents = rewrite(lock, manifest, windows, states[-1])
             if joined_digest(contents) != joined_digest(state.content for state in states):
                 raise DamagedStore(str(shards.path), "the content digest of the copy differs from the recorded one")
             return files
     except BaseException:
-        remove_leftovers(shards.path, shards.manifest)
+        clean_up(lock, shards.manifest)
         raise
 
 
@@ -101,17 +115,17 @@ def live_windows(snapshot: Snapshot, manifest: Manifest) -> Iterator[StoredWindo
 
 
 def rewrite(
-    path: Path, manifest: Manifest, windows: Iterable[StoredWindow], last: State
+    lock: WriterLock, manifest: Manifest, windows: Iterable[StoredWindow], last: State
 ) -> tuple[tuple[ShardFile, ...], list[Content]]:
     """Write windows into new shard folders; return their files and contents. `last`: progress and last window."""
-    targets = [_Target(path, manifest, (), State(progress=last.progress, last_run=last.last_run))]
+    targets = [_Target(lock, manifest, (), State(progress=last.progress, last_run=last.last_run))]
     try:
         for number, documents in windows:
             target = targets[-1]
             if target.end - target.state.first >= manifest.documents_per_shard:
                 target.finish()
                 files = tuple(done.file for done in targets)
-                targets.append(_Target(path, manifest, files, target.state.following()))
+                targets.append(_Target(lock, manifest, files, target.state.following()))
             targets[-1].put(number, documents)
             point("rewrite.window")
         targets[-1].finish(last.window)
@@ -125,10 +139,10 @@ def rewrite(
 class _Target:
     """A shard being written. Windows are collected into large transactions; the index is written last, in order."""
 
-    def __init__(self, path: Path, manifest: Manifest, files: tuple[ShardFile, ...], state: State) -> None:
+    def __init__(self, lock: WriterLock, manifest: Manifest, files: tuple[ShardFile, ...], state: State) -> None:
         self.state = state
         self.format = block_format(manifest)
-        self.file, self.environment = create_shard(path, with_shards(manifest, files), state)
+        self.file, self.environment = create_shard(lock, with_shards(manifest, files), state)
         self._entries: list[bytes] = []
         self._pending: list[StoredWindow] = []
         self._bytes = 0

@@ -43,10 +43,11 @@ def append_window(
 
 def roll(shards: Shards, state: State) -> None:
     """Start a new shard after the last one."""
-    shard, environment = create_shard(shards.path, shards.manifest, state.following())
+    lock = shards.writer()
+    shard, environment = create_shard(lock, shards.manifest, state.following())
     try:
         point("roll.created")
-        write_manifest(shards.path, with_shards(shards.manifest, (*shards.manifest.shards, shard)))
+        write_manifest(lock.folder(), with_shards(shards.manifest, (*shards.manifest.shards, shard)))
         shards.refresh()
     finally:
         release(environment)

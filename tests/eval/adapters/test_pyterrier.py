@@ -117,6 +117,7 @@ def test_documents_that_the_store_lacks_are_an_error_skipped_or_encoded(toy, fir
         (lambda frame: pd.DataFrame(), r"lacks the columns \['qid', 'query', 'docno'\]"),
         (lambda frame: pd.concat([frame, frame.tail(1)]), "query 'q-\\S+' has document '.+' twice"),
         (lambda frame: frame.assign(qid=range(len(frame))), r"column 'qid' holds 0; expected text .*astype\(str\)"),
+        (lambda frame: frame.assign(query=[None, *frame["query"][1:]]), r"column 'query' holds (None|nan); .*fillna\(\"\"\)"),
         (lambda frame: frame.assign(query=[None, *frame["query"][1:]]), "column 'query' holds (None|nan)"),
         (lambda frame: frame.assign(query=["other", *frame["query"][1:]]), "query 'q-proof' has more than one text"),
     ],

@@ -101,9 +101,11 @@ def test_corpus_is_streamed(tmp_path):
     assert next(read_corpus(path)).id == "1"
 
 
-def test_empty_file_is_an_empty_corpus_and_a_folder_without_one_an_error(tmp_path):
-    (tmp_path / "c.tsv").touch()
-    assert list(read_corpus(tmp_path / "c.tsv")) == []
+def test_a_corpus_without_documents_is_an_error(tmp_path):
+    for content in ("", "\n \n"):
+        (tmp_path / "c.tsv").write_text(content)
+        with pytest.raises(InputError, match=r"c.tsv holds no document"):
+            list(read_corpus(tmp_path / "c.tsv"))
     with pytest.raises(InputError, match=r"no corpus.jsonl"):
         list(read_corpus(tmp_path))
 

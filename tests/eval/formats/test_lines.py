@@ -1,12 +1,16 @@
 import bz2
 import gzip
 import io
+import os
 import sys
+import time
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import zstandard
 
-from lateint_eval.formats.lines import bare_name, is_seekable_plain, read_lines, source_name
+from lateint_eval.formats.lines import bare_name, can_reread, is_seekable_plain, limited_lines, read_lines, source_name
 from lateint_store.errors import FormatError, InputError
 
 PLAIN = b"first\n\nthird\r\n  \nfifth without end"
@@ -93,3 +97,51 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
 
 def test_bare_name_drops_only_compression():
     assert [bare_name(name) for name in ("a/B.JSONL.gz", "c.tsv", "d.zst")] == ["b.jsonl", "c.tsv", "d"]
+
+
+def test_a_pipe_that_delivers_one_byte_at_first_is_recognised(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    packed = gzip.compress(PLAIN)
+
+    def write():
+        with path.open("wb", buffering=0) as file:
+            file.write(packed[:1])
+            time.sleep(0.1)
+            file.write(packed[1:])
+
+    with ThreadPoolExecutor() as pool:
+        pool.submit(write)
+        assert list(read_lines(path)) == LINES
+    assert not can_reread(path) and not can_reread("-") and can_reread(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["", *PACK])
+def test_a_line_above_the_limit_is_refused_before_it_is_in_memory(tmp_path, suffix):
+    path = tmp_path / f"long{suffix}"
+    size = 64 << 20 if suffix == ".zst" else 4 << 20  # this decoder unpacks 512 bytes at once, however much that becomes
+    path.write_bytes(PACK.get(suffix, bytes)(b"short\n" + b"x" * size))
+    with limited_lines(1 << 20), pytest.raises(FormatError, match=r"line 2: more than 1 MiB.*--line-limit"):
+        list(read_lines(path))
+    tracemalloc.start()
+    with limited_lines(1 << 16), pytest.raises(FormatError, match="line 2"):
+        list(read_lines(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < (40 << 20 if suffix == ".zst" else 2 << 20)
+    assert len(list(read_lines(path))) == 2, "the limit holds in the block only"
+
+
+def test_a_last_line_without_an_end_is_refused_on_request(tmp_path):
+    path = tmp_path / "cut"
+    path.write_bytes(PLAIN)
+    with pytest.raises(FormatError, match="line 5: the input ends inside this line"):
+        list(read_lines(path, whole=True))
+    path.write_bytes(PLAIN + b"\n")
+    assert list(read_lines(path, whole=True)) == LINES
+
+
+def test_a_closed_standard_input_is_named(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(InputError, match="standard input: it is closed"):
+        list(read_lines("-"))

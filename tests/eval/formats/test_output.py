@@ -89,3 +89,24 @@ def test_dash_is_stdout(capsys):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(InputError, match="cannot write"), replacing(tmp_path / "none" / "out"):
         pass
+
+
+def test_drafts_of_killed_runs_are_removed_and_those_of_living_ones_are_not(tmp_path):
+    path = tmp_path / "out.trec"
+    for stale in (".out.trec.17.tmp", ".out.trec.0123456789abcdef.tmp"):
+        (tmp_path / stale).write_text("half a run")
+    other = tmp_path / ".out.trec.notes.tmp"
+    other.write_text("of somebody else")
+    with replacing(path) as first:
+        first("first\n")
+        with replacing(path) as second:
+            second("second\n")
+        assert path.read_text() == "second\n"
+    assert path.read_text() == "first\n" and sorted(tmp_path.iterdir()) == [other, path]
+
+
+def test_a_name_of_255_bytes_can_be_written(tmp_path):
+    path = tmp_path / ("x" * 255)
+    with replacing(path) as write:
+        write("line\n")
+    assert list(tmp_path.iterdir()) == [path]

@@ -153,3 +153,9 @@ def test_real_sets_have_their_published_counts(name, where, n, labels):
         pytest.skip(f"LATEINT_DATA names no folder with {name}")
     found = [pair.label for pair in read_pairs(path, where=where)]
     assert (len(found), (min(found), max(found))) == (n, labels)
+
+
+def test_cells_of_any_length_are_read(tmp_path):
+    path, long = tmp_path / "p.csv", "x y " * 40_000
+    path.write_text(f"sentence1,sentence2,score\n{long},b,1\nc,d,0\n")
+    assert [pair.first for pair in read_pairs(path)] == [long, "c"]

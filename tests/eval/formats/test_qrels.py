@@ -60,3 +60,18 @@ def test_a_folder_with_other_splits_asks_which(tmp_path):
         read_qrels(tmp_path)
     (tmp_path / "qrels" / "test.tsv").write_text(HEADER + "2\td\t1\n")
     assert read_qrels(tmp_path) == {"2": {"d": 1}}
+
+
+@pytest.mark.parametrize("label", ["300000000", "10001", "-10001", "9" * 20, "9" * 5000])
+def test_labels_are_bounded(tmp_path, label):
+    path = tmp_path / "qrels"
+    path.write_text(f"q1 0 d1 1\nq1 0 d2 {label}\n")
+    with pytest.raises(FormatError, match=r"line 2: label .* out of range; .* are columns swapped\?") as caught:
+        read_qrels(path)
+    assert len(str(caught.value)) < 250
+
+
+def test_leading_zeros_do_not_count(tmp_path):
+    path = tmp_path / "qrels"
+    path.write_text(f"q1 0 d1 -{'0' * 5000}2\nq1 0 d2 +10000\n")
+    assert read_qrels(path) == {"q1": {"d1": -2, "d2": 10_000}}

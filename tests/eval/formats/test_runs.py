@@ -79,3 +79,25 @@ def test_any_bytes_give_a_run_or_a_typed_error(tmp_path_factory, content):
         assert str(error)
     else:
         assert all(query_id and entries for query_id, entries in run.items())
+
+
+def test_a_tag_may_hold_blanks(tmp_path):
+    path = tmp_path / "run"
+    path.write_text("q1 Q0 d1 1 3.0 bm25 k1=0.9 b=0.4\nq1 Q0 d2 2 2.0 bm25\n")
+    assert read_run(path).queries == {"q1": [RunEntry("d1", 1, 3.0, 1), RunEntry("d2", 2, 2.0, 2)]}
+
+
+def test_an_id_with_a_blank_does_not_shift_the_fields(tmp_path):
+    path = tmp_path / "run"
+    path.write_text("q1 Q0 d 7 1 3.0 tag\n")
+    with pytest.raises(FormatError, match=r"line 1: 7 fields.*does an id hold a blank"):
+        read_run(path)
+
+
+@pytest.mark.parametrize("rank", ["2147483648", "9" * 5000])
+def test_ranks_are_bounded(tmp_path, rank):
+    path = tmp_path / "run"
+    for line in (f"q1 Q0 d1 {rank} 3.0 x\n", f"q1\td1\t{rank}\n"):
+        path.write_text(line)
+        with pytest.raises(FormatError, match=r"line 1: rank .* out of range"):
+            read_run(path)

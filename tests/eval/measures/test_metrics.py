@@ -2,11 +2,12 @@ import math
 import random
 import sys
 
+import ir_measures
 import pytest
 import pytrec_eval
 
 from lateint_eval.formats import Run, RunEntry
-from lateint_eval.measures.metrics import evaluate, parse_measure
+from lateint_eval.measures.metrics import VALID, evaluate, parse_measure
 from lateint_store.errors import InputError, MissingExtra
 
 
@@ -99,3 +100,43 @@ def test_without_ir_measures_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "ir_measures", None)
     with pytest.raises(MissingExtra, match=r"pip install 'lateint\[eval\]'"):
         evaluate(QRELS, RUN)
+
+
+BAD = "nDCG@0 P@0 RR@0 Success@0 Judged@0 RR@10.5 P@1e3 BPM INST ERR IPrec@2 RBP(p=1) P(rel=0)@5 AP(rel=99999999999)"
+
+
+@pytest.mark.parametrize("name", BAD.split())
+def test_a_measure_that_cannot_be_computed_is_refused_with_those_that_can(name):
+    with pytest.raises(InputError, match=r"expected one of AP, AP@100, .*nDCG@10") as caught:
+        evaluate(QRELS, RUN, [name])
+    assert "\n" not in str(caught.value) and "object object" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", VALID.split(", "))
+def test_the_measures_of_that_list_are_computed(name):
+    assert math.isfinite(evaluate(QRELS, RUN, [name]).scores[name].mean)
+
+
+def test_ids_that_tools_cannot_read_change_nothing():
+    odd = {"1": "q 1\n", "2": "\x00", "3": "Ä\t", "9": "9"} | {doc_id: f"{doc_id}\x00 \n" for doc_id in "abcx"} | {"y": "y"}
+    qrels = {odd[query]: {odd[doc]: label for doc, label in labels.items()} for query, labels in QRELS.items()}
+    run = run_of({odd[query]: [(odd[e.doc_id], e.score) for e in entries] for query, entries in RUN.items()})
+    plain, renamed = (evaluate(*pair, ["ERR@10", "nDCG@10", "AP"]).scores for pair in ((QRELS, RUN), (qrels, run)))
+    assert [score.mean for score in plain.values()] == [score.mean for score in renamed.values()]
+    assert plain["ERR@10"].mean > 0
+
+
+def test_labels_out_of_range_are_refused_and_no_later_query_scores_nothing():
+    with pytest.raises(InputError, match=r"label 300000000 of document 'a'.*columns swapped"):
+        evaluate({"1": {"a": 300_000_000}, "2": {"x": 1}}, RUN, ["nDCG@10"])
+
+
+def test_a_value_that_is_not_finite_is_an_error_and_not_zero(monkeypatch):
+    real = ir_measures.iter_calc
+
+    def lost(*arguments):
+        return (metric for metric in real(*arguments) if metric.query_id != "2")
+
+    monkeypatch.setattr(ir_measures, "iter_calc", lost)
+    with pytest.raises(InputError, match="cannot compute P@1 of query '2'"):
+        evaluate(QRELS, RUN, ["P@1"])

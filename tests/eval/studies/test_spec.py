@@ -82,3 +82,11 @@ def test_a_path_may_begin_with_a_variable_and_keeps_it(tmp_path):
 def test_a_study_is_plain_data():
     study = Study(data=(Data(name="a", folder="b"),), grids=(Grid(model="m"),))
     assert study.to_json()["grids"][0]["depth"] == (50,)
+
+
+@pytest.mark.parametrize(
+    "name", ["/../../../outside", "..", ".hidden", "a/b", "a\\nb", "<script>alert(4)</script>", "x" * 101, "\\u001b[2J"]
+)
+def test_the_name_of_a_set_cannot_leave_the_folder_of_the_study(tmp_path, name):
+    with pytest.raises(InputError, match=r"data name .*; expected 1 to 100 letters"):
+        read_study(written(tmp_path, GOOD.replace('name = "files"', f'name = "{name}"')))

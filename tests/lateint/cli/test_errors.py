@@ -100,10 +100,10 @@ def test_lengths_without_a_model_are_refused_where_the_store_has_its_own(call, t
 
 
 def test_an_interruption_is_exit_code_130(call, monkeypatch, tmp_path):
-    def interrupted(_corpus):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lateint.cli.index.read_documents", interrupted)
+    monkeypatch.setattr("lateint.cli.corpus.read_documents", interrupted)
     code, _, err = call("index", "--corpus", TOY, "--store", tmp_path / "s", *model())
     assert code == 130 and "the same command continues" in err
 

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from lateint.testing import tiny
+from lateint_store.format.manifest import read_manifest
 from tests.support.commands import DOCUMENTS, build, info, model
 from tests.support.paths import TOY
 
@@ -68,8 +69,10 @@ def test_add_delete_compact_and_seal(call, tmp_path):
 def test_shards_merge_to_the_content_of_the_whole(call, tmp_path, store):
     corpus = TOY / "collection.tsv"
     for i in range(2):
-        assert call("index", "--corpus", corpus, "--store", tmp_path / str(i), "--shard", f"{i}/2", *model())[0] == 0
+        given = ["--shard", f"{i}/2", "--map-size", 1 << 24]
+        assert call("index", "--corpus", corpus, "--store", tmp_path / str(i), *given, *model())[0] == 0
     code, _, err = call("store", "merge", tmp_path / "all", tmp_path / "1", tmp_path / "0")
     assert code == 0 and f"{DOCUMENTS} documents" in err
+    assert read_manifest(tmp_path / "all").map_size == 1 << 24
     assert info(call, tmp_path / "all")["content_digest"] == info(call, store)["content_digest"]
     assert call("store", "merge", tmp_path / "half", tmp_path / "0")[0] == 1

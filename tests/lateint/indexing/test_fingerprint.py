@@ -8,9 +8,11 @@ import shutil
 import pytest
 import torch
 
-from lateint.errors import StoreMismatch
-from lateint.indexing.build import build_store
-from lateint.indexing.fingerprint import fingerprint, head_digest
+from lateint.errors import LateintError, ModelError, StoreMismatch
+from lateint.indexing import compatibility
+from lateint.indexing.build import build_store, store_layout
+from lateint.indexing.fingerprint import ADDED, fingerprint, head_digest
+from lateint.indexing.store import Store
 from lateint.loading.load import load_model
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
@@ -18,6 +20,7 @@ from lateint.model.digests import digest_json
 from lateint.model.model import Model
 from lateint.ranking.ranker import Ranker
 from lateint.testing import tiny
+from lateint_store import ArraySpec, Pipeline, create_store
 from tests.support import engine
 from tests.support.engine import DOCUMENTS, LENGTHS, QUERY
 
@@ -206,3 +209,117 @@ def test_a_fingerprint_does_not_depend_on_the_folder_or_the_object(tmp_path):
     shutil.copytree(tiny.checkpoint("bert"), tmp_path / "moved")
     moved = load_model(tmp_path / "moved", method=engine.lossless(preset("prettr")), **LENGTHS)
     assert fingerprint(moved) == fingerprint(engine.fresh_model()) == fingerprint(copy.deepcopy(moved))
+
+
+def hide_a_word(data):
+    """A rule for a word that no probe holds."""
+    rule = {"type": "Replace", "pattern": {"String": "oven"}, "content": "river"}
+    data["normalizer"] = {"type": "Sequence", "normalizers": [rule, data["normalizer"]]}
+
+
+def add_a_token(data):
+    token = {"id": 40, "content": "bread oven", "single_word": False, "lstrip": False, "rstrip": False, "normalized": True}
+    data["added_tokens"].append(token | {"special": False})
+
+
+def reorder(data):
+    data["model"] = dict(reversed(data["model"].items()))
+    data["decoder"] = {"type": "WordPiece", "prefix": "##", "cleanup": True}
+    data["truncation"] = {"direction": "Right", "max_length": 8, "strategy": "LongestFirst", "stride": 0}
+
+
+def test_a_tokenizer_rule_that_no_probe_shows_is_refused_and_another_spelling_of_the_file_is_not(tmp_path):
+    same = edited_tokenizer(tmp_path / "same", reorder)
+    with build(tmp_path, engine.fresh_model()) as store:
+        assert not stale(same, store)
+        for edit in (hide_a_word, add_a_token):
+            with pytest.raises(StoreMismatch, match="token_rules"):
+                Ranker(edited_tokenizer(tmp_path / edit.__name__, edit), store)
+
+
+SKIPPED = ("dropout", "label", "classifier", "eos", "bos", "sep_", "cls_", "initializer", "vocab_size", "num_hidden_layers")
+
+
+def other(value):
+    """Another value of the same type."""
+    if isinstance(value, bool) or value is None:
+        return not value
+    if isinstance(value, int):
+        return 2 * value or 1
+    if isinstance(value, float):
+        return 4 * value or 0.5
+    if isinstance(value, str):
+        return {"gelu": "relu"}.get(value, "other")
+    return value[::-1] if isinstance(value, list) else {key: other(one) for key, one in value.items() if key != "rope_type"}
+
+
+@pytest.mark.parametrize("family", ["distilbert", "modernbert", "roberta"])
+def test_every_value_of_the_configuration_moves_no_array_or_is_refused(tmp_path, family):
+    options = {"query_max_length": 16, "doc_max_length": 80, "offline_layers": 3}
+    shutil.copytree(tiny.checkpoint(family), tmp_path / "model")
+    file = tmp_path / "model" / "config.json"
+    whole = json.loads(file.read_text())
+    text = " ".join(tiny.texts(12, seed=5))
+    refused = set()
+
+    def states():
+        model = load_model(tmp_path / "model", "mice", **options)
+        return model, model.encode(model.document_tokens([engine.Document("0", text)]))[0]["states"]
+
+    model, before = states()
+    assert len(before) == 80
+    with build_store(model, [text], tmp_path / "store") as store:
+        for name in (name for name in whole if not any(part in name for part in SKIPPED)):
+            file.write_text(json.dumps(whole | {name: other(whole[name])}))
+            try:
+                changed, after = states()
+            except LateintError:
+                refused.add(name)  # shapes that do not fit the weights
+                continue
+            if stale(changed, store):
+                refused.add(name)
+            else:
+                assert after.shape == before.shape and abs(after - before).max() <= 1e-5, name
+    assert refused >= set(model.backbone.settings) and "tie_word_embeddings" not in refused
+
+
+def test_a_store_of_an_earlier_version_is_judged_by_the_facts_that_it_holds(tmp_path, monkeypatch):
+    model = engine.fresh_model(COMPRESSED)
+    facts = {name: fact for name, fact in fingerprint(model).items() if name not in ADDED}
+    assert len(facts) == len(fingerprint(model)) - 3
+    monkeypatch.setattr(compatibility, "fingerprint", lambda _: dict(facts))
+    build(tmp_path, model).close()
+    monkeypatch.undo()
+    with build_store(model, DOCUMENTS[:5], tmp_path / "store") as store:  # the build continues
+        assert dict(store.manifest.fingerprint) == facts and len(store) == 5 and not stale(model, store)
+        assert stale(engine.fresh_model(), store)
+
+
+def test_arrays_of_another_shape_under_the_right_facts_are_refused_before_they_are_read(tmp_path):
+    model = engine.fresh_model(BOTH)
+    through, about = store_layout(model, None, None)
+    wrong = {
+        "states": [ArraySpec("float32", 4), ArraySpec("uint8", 8), ArraySpec("float32", 8, rows="one")],
+        "vector": [ArraySpec("float32", 16, rows="one"), ArraySpec("float32", 32)],
+    }
+    for name, specs in wrong.items():
+        for number, spec in enumerate(specs):
+            held = through | {name: Pipeline(spec)}
+            refusal = pytest.raises(StoreMismatch, match=f"array {name!r} has another shape: expected float32, ")
+            with create_store(tmp_path / f"{name}{number}", held, kind=Store, **about) as store, refusal:
+                Ranker(model, store)
+    halves = through | {"states": Pipeline(ArraySpec("float16", 8))}
+    with create_store(tmp_path / "float16", halves, kind=Store, **about) as store:
+        assert not stale(model, store)
+
+
+def test_a_model_that_overflows_float16_is_refused_before_a_store_is_made(tmp_path):
+    model = engine.fresh_model("mice", dtype="float16")
+    with torch.no_grad():
+        for layer in model.backbone.layers:
+            layer.feed_forward.down.weight.mul_(60_000)
+    with pytest.raises(
+        ModelError, match=r"computes states of (nan|inf) .* in torch\.float16, before any codec: load it with dtype"
+    ):
+        build(tmp_path, model)
+    assert not (tmp_path / "store").exists()

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from lateint.errors import ModelError
 from lateint.heads._matches import max_similarities
-from lateint.kernels.lookup import look_up, lookup_tables, max_cosines
+from lateint.kernels import lookup
+from lateint.kernels.lookup import columns, look_up, lookup_tables, max_cosines, max_sums
 from lateint_store import ArraySpec, Ragged
 from lateint_store.codecs.rotated import Rotated
 from lateint_store.kernels.compiled import compiled
@@ -66,3 +68,41 @@ def test_no_document_and_no_row():
     assert max_cosines(nothing, codec, documents(64)[:4]).shape == (0, 4)
     empty = Ragged(np.empty((0, 8), np.uint8), np.zeros(3, np.int64), ArraySpec("uint8", 8))
     assert (max_cosines(empty, codec, documents(64)[:4]) == -1).all()
+
+
+@pytest.fixture(params=[True, False])
+def by_numpy(request, monkeypatch):
+    monkeypatch.setattr(lookup, "compiles", lambda: request.param)
+
+
+@pytest.mark.parametrize("bits", [1, 4])
+def test_numpy_gives_the_bits_of_the_kernel(bits, monkeypatch):
+    codec, x, queries = Rotated(bits, "float16"), documents(64), documents(64, seed=1)[:5]
+    rng = np.random.default_rng(3)
+    rows = Ragged(rng.integers(0, 9, (OFFSETS[-1], 6)).astype(np.uint8), OFFSETS, ArraySpec("uint8", 6))
+    rows.values[:, 1] = 0
+    tables = [rng.standard_normal(shape).astype(np.float32) for shape in ((4, 256, columns(5)), (9, columns(5)))]
+
+    def results():
+        with_tokens = max_sums(rows, 5, tables[0].copy(), tables[1])
+        return max_cosines(coded(codec, x), codec, queries), with_tokens, max_sums(rows, 5, tables[0].copy())
+
+    compiled_results = results()
+    monkeypatch.setattr(lookup, "compiles", lambda: False)
+    monkeypatch.setattr(lookup, "compiled", None)
+    for ours, theirs in zip(results(), compiled_results, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    rows.values[3, 1] = 1
+    with pytest.raises(ModelError, match="word piece"):
+        results()
+
+
+def test_rows_of_fewer_bytes_than_the_tables_have_reach_no_kernel(by_numpy):
+    codec = Rotated(4, "none")
+    narrow = Ragged(np.zeros((OFFSETS[-1], 3), np.uint8), OFFSETS, ArraySpec("uint8", 3))
+    tables = np.zeros((2, 256, columns(4)), np.float32)
+    with pytest.raises(ModelError, match=r"uint8 \[3\]; the model's codes are uint8 \[32\]"):
+        max_cosines(narrow, codec, documents(64)[:4])
+    with pytest.raises(ModelError, match=r"codes are uint8 \[4\]"):
+        max_sums(narrow, 4, tables, np.zeros((9, columns(4)), np.float32))
+    assert max_sums(narrow, 4, tables).shape == (5, 4)

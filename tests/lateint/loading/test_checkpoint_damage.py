@@ -1,15 +1,22 @@
 """Every damaged or foreign checkpoint folder is rejected with a reason and a next step."""
 
+import contextlib
+import copy
+import json
 import shutil
 
+import numpy as np
 import pytest
 from transformers import AlbertConfig, AlbertModel
 
-from lateint.errors import DamagedCheckpoint, InputError, ModelError
+from lateint.errors import DamagedCheckpoint, InputError, LateintError, ModelError
+from lateint.loading.delta import save_delta
 from lateint.loading.load import load_model
+from lateint.model.digests import digest_json
+from lateint.ranking.ranker import Ranker
 from lateint.testing import tiny
 from tests.support import engine
-from tests.support.engine import LENGTHS
+from tests.support.engine import LENGTHS, QUERY
 
 FOLDERS = {
     "no config": (lambda f: (f / "config.json").unlink(), ModelError, "no config.json"),
@@ -94,9 +101,108 @@ def test_a_damaged_checkpoint_of_ours_is_refused_with_the_reason(tmp_path, name)
 def test_tensors_of_another_method_are_refused(tmp_path):
     engine.shaken("mores").save_pretrained(tmp_path)
     method = engine.fresh_model("mice").method.to_json()
-    engine.edit(tmp_path / "lateint.json", method=method)
+    with pytest.raises(DamagedCheckpoint, match=r"lateint.json has digest .* download it again"):
+        engine.edit(tmp_path / "lateint.json", method=method)
+        load_model(tmp_path)
+    rewrite(tmp_path, method=method)
     with pytest.raises(DamagedCheckpoint, match="does not hold the tensors of method 'mice'"):
         load_model(tmp_path)
+
+
+def rewrite(folder, **fields):
+    """Change fields of lateint.json, and its digest with them, as somebody who means to."""
+    data = json.loads((folder / "lateint.json").read_text()) | fields
+    data.pop("digest")
+    (folder / "lateint.json").write_text(json.dumps(data | {"digest": digest_json(data)}))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A checkpoint with all kinds of files, and the scores of its model."""
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    engine.shaken("mores").save_pretrained(folder)
+    return folder, scores(load_model(folder))
+
+
+def scores(model):
+    return Ranker(model).logits([(QUERY, document.text) for document in engine.DOCUMENTS[:3]]).tolist()
+
+
+FILES = ["config.json", "lateint.json", "lateint.safetensors", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_flipped_bit_in_any_file_is_found_or_changes_nothing(saved, tmp_path, name):
+    shutil.copytree(saved[0], tmp_path / "model")
+    assert sorted(file.name for file in saved[0].iterdir()) == FILES
+    file, rng = tmp_path / "model" / name, np.random.default_rng(len(name))
+    sound = file.read_bytes()
+    for place in rng.integers(0, len(sound), 4):
+        data = bytearray(sound)
+        data[place] ^= 1 << int(rng.integers(8))
+        file.write_bytes(data)
+        try:
+            assert scores(load_model(tmp_path / "model")) == saved[1]
+        except ModelError:
+            continue
+
+
+def test_a_delta_names_the_fact_of_its_base_that_differs(tmp_path):
+    shutil.copytree(tiny.checkpoint("bert"), tmp_path / "base")
+    model = load_model(tmp_path / "base", "mice", **LENGTHS)
+    save_delta(model, tmp_path / "delta", str(tmp_path / "base"))
+    assert load_model(tmp_path / "delta").method == model.method
+    tokenizer = json.loads((tmp_path / "base" / "tokenizer.json").read_text())
+    changes = {
+        "config.json": ({"layer_norm_eps": 1e-5}, "configuration"),
+        "tokenizer.json": ({"normalizer": None}, "token_rules"),
+    }
+    changes["tokenizer.json "] = ({"pre_tokenizer": tokenizer["pre_tokenizer"] | {"type": "WhitespaceSplit"}}, "token_rules")
+    for name, (fields, fact) in changes.items():
+        file = tmp_path / "base" / name.strip()
+        sound = file.read_text()
+        engine.edit(file, **fields)
+        with pytest.raises(ModelError, match=rf"is a delta over .*base with {fact} .* install the base that it was made for"):
+            load_model(tmp_path / "delta")
+        file.write_text(sound)
+
+
+def test_a_tokenizer_at_which_its_library_panics_is_a_typed_error(tmp_path):
+    shutil.copytree(tiny.checkpoint("bert"), tmp_path / "model")
+    file = tmp_path / "model" / "tokenizer.json"
+    file.write_text(file.read_text().replace('"id": "[SEP]"', '"id": "[SEQ]"', 1))
+    with pytest.raises(ModelError, match="tokenizer"):
+        load_model(tmp_path / "model", **LENGTHS)
+
+
+ODD = [None, True, -1, 0, 1 << 70, 1.5, "", "../x", "T-99", [], {}, ["a"], {"name": "../os", "configuration": {}}]
+
+
+def places(data, path=()):
+    """Every path to a value in nested JSON."""
+    if path:
+        yield path
+    children = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in children:
+        yield from places(value, (*path, key))
+
+
+def test_odd_values_under_a_right_digest_raise_typed_errors_alone(saved, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(saved[0], folder)
+    sound = json.loads((folder / "lateint.json").read_text())
+    rng = np.random.default_rng(5)
+    every = list(places(sound))
+    chosen = [(every[index], ODD[int(rng.integers(len(ODD)))]) for index in rng.choice(len(every), 40, replace=False)]
+    for path, odd in [*chosen, (("method", "document", "segment"), -1)]:
+        data = copy.deepcopy(sound)
+        inside = data
+        for key in path[:-1]:
+            inside = inside[key]
+        inside[path[-1]] = odd
+        rewrite(folder, **data)
+        with contextlib.suppress(LateintError):
+            scores(load_model(folder))
 
 
 @pytest.mark.parametrize("name", ["nobody/nothing", "nothing-of-that-name", "no/such/folder/here"])

@@ -1,10 +1,12 @@
 """Shipped checkpoints: each loads over its base, ranks the answer first, and scores equally with and without a store."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from lateint.errors import InputError
 from lateint.indexing.build import build_store
 from lateint.indexing.store import recorded_model
 from lateint.loading.load import base_of, load_model
@@ -51,3 +53,37 @@ def test_a_store_of_the_default_that_was_finds_its_model(tmp_path):
 def test_it_is_a_small_delta_with_a_card_that_names_it(name):
     assert (CHECKPOINTS / name / "lateint.safetensors").stat().st_size < 15 * 2**20
     assert f"`{name}`" in (CHECKPOINTS / name / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def shadowed(tmp_path, monkeypatch):
+    """A working folder with a checkpoint in folders that are called like shipped ones."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("latent", "default"):
+        engine.fresh_model("cosine").save_pretrained(name)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["./latent", "latent/", "{}/latent", "./default", "../{}/latent"])
+def test_a_path_is_the_folder_that_it_names(shadowed, name):
+    path = name.format(shadowed if name.startswith("{") else shadowed.name)
+    for given in (path, Path(path)):
+        assert load_model(given).backbone.width == 32
+    assert base_of(path) == path
+
+
+def test_a_bare_name_that_is_a_folder_is_this_folder_with_a_warning_and_default_is_refused(shadowed):
+    with pytest.warns(UserWarning, match=r"'latent' is the folder \./latent here, not the checkpoint of that name in"):
+        model = load_model("latent")
+    assert model.name == "./latent" and load_model(Path("latent")).backbone.width == model.backbone.width == 32
+    with pytest.raises(InputError, match=r"name './default', or 'latent'"):
+        load_model()
+
+
+def test_a_folder_without_a_checkpoint_hides_nothing_and_a_store_finds_the_shipped_one_behind_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("latent").mkdir()
+    with build_store(load_model("latent"), TEXTS, "s") as store:
+        engine.fresh_model("cosine").save_pretrained("latent")
+        found = recorded_model(store)
+        assert found.name == "latent" and Ranker(found, store).rank(QUESTION, ["0", "1"])[0].doc_id == "1"

@@ -133,7 +133,9 @@ def test_documents_that_are_added_while_vectors_are_read_are_left_out(tmp_path, 
 def test_documents_that_come_between_the_count_and_the_first_page_are_in(tmp_path, rich, monkeypatch):
     with build_store(rich, DOCUMENTS[:20], tmp_path / "s") as built:
         plain = built.scan
-        monkeypatch.setattr(built, "scan", lambda arrays: (built.add(DOCUMENTS[20:], rich), plain(arrays))[1])
+        monkeypatch.setattr(
+            built, "scan", lambda arrays, stable: (built.add(DOCUMENTS[20:], rich), plain(arrays, stable=stable))[1]
+        )
         held = load_vectors(built)
         wanted = [arrays["vector"] for arrays in built.get(IDS)]
     assert held.ids == IDS and (held.matrix == np.stack(wanted)).all()

@@ -1,14 +1,20 @@
 """Teacher scores on disk: kept, found by content, and never mixed with another teacher's."""
 
+import struct
+import subprocess
+import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from lateint.errors import InputError, StoreMismatch
 from lateint.methods.registry import part
-from lateint.train.scores import Scores, identity
-from tests.support import students
+from lateint.train import scores as scores_module
+from lateint.train.scores import Scores, _key, identity
+from tests.support import engine, students
+from tests.support.paths import python_environment
 from tests.support.students import BLOCKS, LISTWISE, STAGE
 
 ONE, OTHER = {"name": "one", "digest": "a" * 64}, {"name": "other", "digest": "b" * 64}
@@ -39,6 +45,67 @@ def test_what_is_no_file_of_scores_is_refused(tmp_path):
 def test_a_score_that_is_not_finite_is_refused(tmp_path):
     with Scores(tmp_path / "scores", ONE) as scores, pytest.raises(InputError, match="not finite"):
         scores.put([("q", "a")], [float("nan")])
+
+
+PAIRS = [(f"q{i}", f"d{i}") for i in range(400)]
+NUMBERS = [float(i) for i in range(400)]
+
+
+@pytest.fixture
+def filled(tmp_path):
+    with Scores(tmp_path / "scores", ONE) as scores:
+        scores.put(PAIRS, NUMBERS)
+    return tmp_path / "scores"
+
+
+@pytest.mark.parametrize("kept", [0.9, 0.5, 0.2])
+def test_a_truncated_file_is_refused_before_it_is_mapped(filled, kept):
+    engine.cut(filled, int(filled.stat().st_size * kept) // 4096 * 4096)
+    with pytest.raises(InputError, match=r"damaged: .*delete this one: its scores are then computed again"):
+        Scores(filled, ONE)
+
+
+def test_a_flipped_bit_is_found_or_changes_no_score(filled):
+    sound, rng, found = filled.read_bytes(), np.random.default_rng(0), 0
+    for place in rng.integers(8192, len(sound), 150):
+        data = bytearray(sound)
+        data[place] ^= 1 << int(rng.integers(8))
+        filled.write_bytes(data)
+        try:
+            with Scores(filled, ONE) as scores:
+                assert all(score in (None, number) for score, number in zip(scores.get(PAIRS), NUMBERS, strict=True)), place
+        except (InputError, StoreMismatch):
+            found += 1
+    assert found > 20
+
+
+def test_scores_that_an_earlier_version_wrote_are_read(tmp_path):
+    now = ONE | {"former": ONE["digest"], "digest": "c" * 64}
+    with Scores(tmp_path / "scores", ONE) as scores, scores._env.begin(write=True) as txn:
+        txn.put(_key("q", "a"), struct.pack("<f", 1.5))
+    with Scores(tmp_path / "scores", now) as scores:
+        assert scores.get([("q", "a")]) == [1.5]
+
+
+GROW = """
+import sys
+from lateint.train import scores
+scores._GROWTH = 1 << 20
+with scores.Scores(sys.argv[1], {"name": "one", "digest": "a" * 64}) as file:
+    for n in range(10):
+        file.put([(f"q{n}-{i}", "d") for i in range(3000)], [0.5] * 3000)
+"""
+
+
+def test_what_another_process_adds_beyond_the_map_is_read_and_written_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(scores_module, "_GROWTH", 1 << 20)
+    path = tmp_path / "scores"
+    with Scores(path, ONE) as scores, Scores(tmp_path / "another", ONE) as another:
+        scores.put([("q", "d")], [1.0])
+        subprocess.run([sys.executable, "-c", GROW, path], check=True, env=python_environment())
+        assert scores.get([("q", "d"), ("q9-2999", "d")]) == [1.0, 0.5] and len(scores) == 30_001
+        scores.put([("q", "e")], [2.0])
+        assert scores.get([("q", "e")]) == [2.0] and len(another) == 0
 
 
 def test_the_identity_changes_with_the_weights_and_not_with_the_name():

@@ -154,3 +154,13 @@ def test_json_that_is_no_pipeline_is_refused():
 
 def test_pipelines_compare_by_what_they_do():
     assert Pipeline(STATES, (part("raw"),)) == Pipeline(STATES) != Pipeline(STATES, (Part("zstd"),))
+
+
+def test_a_number_that_does_not_fit_is_named_with_its_codec():
+    pipeline = Pipeline(ArraySpec("float32", 2), parse_codecs("a=cast:float16+zstd")["a"])
+    for rows, reason in (
+        ([[1.0, 65520.0]], r"codec cast\(dtype='float16'\): value 65520.0 at row 0, column 1 does not fit in float16; choose"),
+        ([[np.inf, 1.0]], r"value inf at row 0, column 0 is not finite: what computed it in float32 or narrower overflowed"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            pipeline.encode(np.array(rows, np.float32))

@@ -1,5 +1,9 @@
+import fcntl
+import gc
+import json
 import multiprocessing
 import os
+import signal
 import threading
 
 import pytest
@@ -7,7 +11,7 @@ import pytest
 from lateint_store import open_store
 from lateint_store.disk import environment
 from lateint_store.errors import StoreError
-from tests.support.stores import build, contents, entries, entry
+from tests.support.stores import build, contents, entries, entry, run_child
 
 
 @pytest.fixture
@@ -122,3 +126,212 @@ def test_a_path_through_a_link_is_the_same_store(path, tmp_path):
     (tmp_path / "link").symlink_to(path)
     with open_store(path) as store, open_store(tmp_path / "link") as linked:
         assert contents(store) == contents(linked)
+
+
+def forked_inside_a_read(store, in_child):
+    """Fork inside this thread's own transaction; return the child's exit status and what the parent read."""
+    with store.view() as view:
+        child = os.fork()
+        if child == 0:
+            in_child(view)
+        signal.alarm(20)  # a hang ends the test process
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        signal.alarm(0)
+        return status, view.fetch(["doc5"]).rows.tolist()
+
+
+def test_a_fork_inside_ones_own_read_returns_on_both_sides(path):
+    with open_store(path) as store:
+        assert forked_inside_a_read(store, lambda view: os._exit(7)) == (7, [5])
+        assert rows_of(store, ["doc5"]) == [5]
+
+
+def test_a_child_that_was_forked_inside_a_read_leaves_the_parents_snapshot_alone(path):
+    """If the child ended the transaction, the parent's reader slot would be free, and a writer would reuse its pages."""
+
+    def in_child(view):
+        try:
+            with store.view():
+                os._exit(1)
+        except StoreError as error:
+            os._exit(7 if "already open in this process" in str(error) else 2)
+
+    with open_store(path, write=True) as store:
+        slots = store._shards._open[0][0].env.readers
+        with store.view() as view:
+            before = slots()
+            assert forked_inside_a_read(store, in_child)[0] == 7
+            child = os.fork()
+            if child == 0:  # leaves the block of its parent's read
+                try:
+                    raise SystemExit
+                finally:
+                    store.close()
+                    gc.collect()
+                    os._exit(0)
+            os.waitpid(child, 0)
+            assert slots() == before and view.fetch(["doc5"]).rows.tolist() == [5]
+
+
+def test_a_signal_handler_may_fork_while_its_thread_reads(path):
+    forks = []
+
+    def handler(*_):
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+        forks.append(child)
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with open_store(path) as store:
+            ids = [f"doc{number}" for number in range(60)] * 20
+            stop = threading.Event()
+
+            def poke():
+                sent = 0
+                while not stop.wait(0.002):
+                    if len(forks) == sent:  # one at a time: handlers interrupt each other
+                        os.kill(os.getpid(), signal.SIGUSR1)
+                        sent += 1
+
+            poking = threading.Thread(target=poke)
+            poking.start()
+            signal.alarm(20)
+            try:
+                while len(forks) < 10:
+                    assert rows_of(store, ids)[5] == 5
+            finally:
+                stop.set()
+                poking.join()
+                signal.alarm(0)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_store_opened_for_writing_and_forgotten_gives_its_lock_back(path):
+    before = len(environment._registry)
+    open_store(path, write=True).add(entries([100]))
+    gc.collect()
+    with open_store(path, write=True) as again:
+        assert len(again) == 61
+        again.add(entries([101]))
+    assert len(environment._registry) == before
+
+
+def test_a_scan_keeps_the_store_that_it_reads(path):
+    assert sum(len(page) for page in open_store(path).scan()) == 60
+
+
+def test_a_view_and_a_change_in_one_thread_exclude_each_other(path):
+    with open_store(path) as reader, open_store(path, write=True) as store:
+        with store.view() as view:
+            for change in (lambda: store.add(entries([100])), lambda: store.delete(["doc1"]), store.compact, store.seal):
+                with pytest.raises(StoreError, match="inside a view"):
+                    change()
+            assert view.fetch(["doc1"]).rows.tolist() == rows_of(reader, ["doc1"]) == [1]
+        store.delete(["doc1"])
+    with open_store(path) as reader, reader.view(), pytest.raises(StoreError, match="outside of a read"):
+        open_store(path, write=True)
+
+
+def test_pages_of_a_killed_reader_come_back_while_the_writer_stays_open(tmp_path):
+    """Without that, every change takes new pages for ever: here about 100 kB a change."""
+    with build(tmp_path / "s", 300) as store:
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                with open_store(tmp_path / "s").view():
+                    os.write(write, b"x")
+                    signal.pause()
+            finally:
+                os._exit(1)
+        os.read(read, 1)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        size = (tmp_path / "s/shard-0000/data.mdb").stat().st_size
+        for number in range(40):
+            store.add([entry(1000 + number)])
+            store.delete([f"doc{1000 + number}"])
+        assert (tmp_path / "s/shard-0000/data.mdb").stat().st_size < 2 * size
+
+
+def map_size(store):
+    return store._shards._open[0][0].env.info()["map_size"]
+
+
+def test_a_reader_maps_the_file_and_some_room(path):
+    size = (path / "shard-0000/data.mdb").stat().st_size
+    with open_store(path) as store:
+        assert map_size(store) == size + environment._ROOM
+        with open_store(path, write=True):
+            assert map_size(store) == store.manifest.map_size == 64 << 30
+
+
+def test_a_file_that_another_process_makes_larger_is_mapped_again(path, monkeypatch):
+    monkeypatch.setattr(environment, "_ROOM", 1 << 12)
+    with open_store(path) as store, open_store(path) as other:
+        before, wrong, stop = map_size(store), [], threading.Event()
+
+        def read():
+            while not stop.is_set():
+                wrong.extend(doc for doc in [rows_of(other, ["doc5", "doc13"])] if doc != [5, 6])
+
+        threads = [threading.Thread(target=read) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        with store.view() as view:
+            run_child("build", path, 400)
+            assert view.fetch(["doc5"]).rows.tolist() == [5] and view.fetch(["doc399"], missing="skip").missing
+            with pytest.raises(StoreError, match="grew inside a view"):
+                len(store)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert contents(store)["doc399"]["token_ids"] == entry(399).arrays["token_ids"].tobytes()
+        assert (path / "shard-0000/data.mdb").stat().st_size > before < map_size(store) and not wrong
+        assert store.verify().ok
+
+
+@pytest.fixture
+def namesake(path):
+    """Two containers that share a volume, as LMDB sees them: another process holds the lock that stands for this id."""
+    read, write = os.pipe()
+    mine, child = os.getpid(), os.fork()
+    if child == 0:
+        try:
+            descriptor = os.open(path / "shard-0000/lock.mdb", os.O_RDWR)
+            fcntl.lockf(descriptor, fcntl.LOCK_EX, 1, mine)
+            os.write(write, b"x")
+            signal.pause()
+        finally:
+            os._exit(1)
+    os.read(read, 1)
+    yield child
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def test_two_processes_with_one_id_read_a_store_that_nobody_writes(path, namesake):
+    with open_store(path) as store, store.view() as view:
+        assert len(contents(store)) == 60 and view.fetch(["doc5"]).rows.tolist() == [5] and store.verify().ok
+        found = json.loads(run_child("write", path).stdout)
+        assert found["error"] == "StoreLocked", "a reader without LMDB's locks keeps writers away"
+    found = json.loads(run_child("write", path).stdout)
+    assert found["documents"] == 60
+
+
+def test_with_a_writer_the_other_process_with_the_same_id_is_named(path, namesake):
+    message = f"another process with process id {os.getpid()}, in another container.*seal the store"
+    with open_store(path) as store:
+        with pytest.raises(StoreError, match=message):
+            open_store(path, write=True)
+        assert rows_of(store, ["doc5"]) == [5]
+        lock = os.open(path / "writer.lock", os.O_RDWR)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StoreError, match=message):
+            rows_of(store, ["doc5"])
+        os.close(lock)
+        assert rows_of(store, ["doc5"]) == [5]

@@ -1,0 +1,91 @@
+"""Check what callers pass. Every error names the argument, the value and what is expected.
+
+Python lets a str stand where a list of str is meant, and then goes letter by letter. A frame of pandas iterates over its
+column names, a series indexes by label, a generator is empty the second time, and a missing value formats as the word "nan".
+So each public call reads such an argument once, here.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from lateint_store.errors import InputError
+
+T = TypeVar("T")
+
+_SHOWN = 60  # characters of a value in a message
+
+
+def shown(value: object) -> str:
+    """Return type and value, cut to a part of its first line, for a message."""
+    text = repr(value).partition("\n")[0]
+    return f"a {type(value).__name__}, {text if len(text) <= _SHOWN else text[:_SHOWN] + '...'}"
+
+
+def check_iterable(values: object, name: str, of: str, *, table: bool = False) -> None:
+    """Refuse what is no list of items, or iterates over something else: a str, bytes, a mapping, a frame, a single item.
+
+    `of`: what the items are; `table`: a two-dimensional array is a list of rows. Raises: InputError.
+    """
+    if isinstance(values, str | bytes | bytearray):
+        raise InputError(f"{name} is {shown(values)}; expected a list of {of}, such as [{repr(values)[:_SHOWN]}]")
+    dimensions = getattr(values, "ndim", 1)
+    frame = dimensions == 2 and not (table and type(values).__module__ == "numpy")
+    if isinstance(values, Mapping) or not isinstance(values, Iterable) or dimensions not in (1, 2) or frame:
+        raise InputError(f"{name} is a {type(values).__name__}; expected a list of {of}, or another iterable of them")
+
+
+def as_list(values: Iterable[T], name: str, of: str, *, table: bool = False) -> list[T]:
+    """Read an argument once, by position, as `check_iterable` allows it. Raises: InputError."""
+    check_iterable(values, name, of, table=table)
+    return list(values)
+
+
+def as_strings(values: Iterable[str], name: str, of: str = "ids") -> list[str]:
+    """Read a list of str once. Raises: InputError naming the item that is no str."""
+    found = as_list(values, name, of)
+    if not set(map(type, found)) <= {str}:  # subclasses of str, such as numpy's, take the slower check
+        for index, value in enumerate(found):
+            check_text(value, f"{name}[{index}]")
+    return found
+
+
+def check_text(value: object, name: str) -> None:
+    """Refuse what is no str; a missing value must not become a word. Raises: InputError."""
+    if isinstance(value, str):
+        return
+    missing = str(value) in ("None", "nan", "<NA>", "NaT")
+    hint = '; a missing value: drop it, or fill it in first, for example with fillna("")' if missing else ""
+    raise InputError(f"{name} is {shown(value)}; expected str{hint}")
+
+
+def as_count(value: int, name: str, least: int = 1) -> int:
+    """Return a whole number, from any integer type but bool. Raises: InputError for others, and below `least`."""
+    try:
+        number = least - 1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise InputError(f"{name}={value!r}; expected at least {least}, a whole number")
+    return number
+
+
+def as_shard(shard: object) -> tuple[int, int]:
+    """Return a shard (i, n): the windows k of a source with k % n == i. Raises: InputError."""
+    if not isinstance(shard, tuple | list) or len(shard) != 2:
+        raise InputError(f"shard is {shown(shard)}; expected a pair (i, n) with 0 <= i < n")
+    number, of = as_count(shard[0], "shard[0]", 0), as_count(shard[1], "shard[1]")
+    if number >= of:
+        raise InputError(f"shard {number}/{of} is not i/n with 0 <= i < n")
+    return number, of
+
+
+def as_path(path: str | os.PathLike[str], name: str = "path") -> Path:
+    """Return a path. Raises: InputError for what is none, and for an empty one, which would be the current folder."""
+    if not isinstance(path, str | os.PathLike) or isinstance(os.fspath(path), bytes) or not os.fspath(path):
+        raise InputError(f"{name} is {shown(path)}; expected the path of a folder, as str or Path")
+    return Path(path)

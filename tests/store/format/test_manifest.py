@@ -1,0 +1,84 @@
+"""Odd values in a manifest whose digest is right: what is read from the store is right, or the error is a typed one."""
+
+import contextlib
+import copy
+import json
+import shutil
+
+import pytest
+
+from lateint_store import open_store
+from lateint_store.errors import DamagedStore, LateintError, StoreError
+from lateint_store.format.manifest import MANIFEST_FILE, _canonical, _digest
+from lateint_store.reading.verify import verify_store
+from tests.support.stores import build
+
+ODD = [None, True, -1, 0, 1 << 80, 1.5, "", "../x", "\0", [], [0, 2, 3], {}, {"a": 1}]
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sound") / "s"
+    build(path, 20).close()
+    return path
+
+
+def rewrite(path, data):
+    data.pop("digest", None)
+    (path / MANIFEST_FILE).write_text(_canonical(data | {"digest": _digest(data)}))
+
+
+def places(data, path=()):
+    if path:
+        yield path
+    children = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in children:
+        yield from places(value, (*path, key))
+
+
+def changed(data, path, value):
+    data = copy.deepcopy(data)
+    inside = data
+    for key in path[:-1]:
+        inside = inside[key]
+    inside[path[-1]] = value
+    return data
+
+
+def use(path):
+    """Read, verify and write, and stop at the first typed error of each."""
+    with contextlib.suppress(LateintError), open_store(path) as store:
+        store.info(), list(store.ids()), store.get(["doc3"]), store.content_digest()
+    with contextlib.suppress(LateintError):
+        verify_store(path)
+    with contextlib.suppress(LateintError), open_store(path, write=True) as store:
+        store.delete(["doc3"])
+
+
+def test_no_odd_value_raises_an_untyped_error(sound, tmp_path):
+    data = json.loads((sound / MANIFEST_FILE).read_text())
+    every = [(path, value) for path in places(data) if path != ("digest",) for value in ODD]
+    shutil.copytree(sound, tmp_path / "s")
+    for path, value in every[::23]:
+        rewrite(tmp_path / "s", changed(data, path, value))
+        use(tmp_path / "s")
+
+
+CASES = {
+    "a folder elsewhere": (("shards", 0, "folder"), "../other/shard-0000", "expected shard-<number>"),
+    "a folder named absolutely": (("shards", 0, "folder"), "/tmp/shard-0000", "expected shard-<number>"),
+    "no shard": (("shards",), [], "expected a list of at least one shard"),
+    "half a number": (("specs", "states", "spec", "width"), 1.5, "array width 1.5"),
+    "a map beyond the address space": (("map_size",), 1 << 60, "map_size"),
+    "no identity": (("uuid",), "z" * 32, "32 hexadecimal digits"),
+    "text for a flag": (("sealed",), "no", "expected true or false"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_value_is_named(sound, tmp_path, case):
+    place, value, reason = CASES[case]
+    shutil.copytree(sound, tmp_path / "s")
+    rewrite(tmp_path / "s", changed(json.loads((sound / MANIFEST_FILE).read_text()), place, value))
+    with pytest.raises(StoreError if case == "half a number" else DamagedStore, match=reason):
+        open_store(tmp_path / "s")
