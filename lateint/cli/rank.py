@@ -125,7 +125,7 @@ class _RankedQueries:
         self._seen: set[str] = set()
 
     def add(self, model: Model, query: str, entry: CandidateList, documents: list[Document] | None, found: Ranking) -> None:
-        """Count a ranked query; a document that is encoded for several queries counts once."""
+        """Count a ranked query, and `documents` that were encoded whole; one that serves several queries counts once."""
         if self.queries is None or self.encoded is None:
             self.queries = CutCounter(model, "query", "queries")
             self.encoded = CutCounter(model, "document", "documents")
@@ -187,7 +187,7 @@ def _rank_all(
                 )
             except (InputError, MissingDocument) as error:
                 raise type(error)(f"query {entry.query_id!r}: {error}") from error
-            ranked.add(model, query, entry, documents, ranking)
+            ranked.add(model, query, entry, documents if first.chunks is None else None, ranking)
             yield entry.query_id, [(hit.doc_id, hit.score) for hit in ranking]
 
 

@@ -50,6 +50,7 @@ def test_documents_are_indexed_in_chunks_and_ranked_by_their_ids(call, tmp_path,
     }.items():
         code, out, err = call("rank", *options, *given(files), "--output", tmp_path / name)
         assert (code, out) == (0, ""), err
+        assert ("(--doc-max-length)" in err) == (name == "whole"), "texts in chunks are read to their end"
         runs[name] = {(line[0], line[2]): float(line[4]) for line in run_lines(tmp_path / name)}
     wanted = {(line[0], line[2]) for line in run_lines(files / "top.trec")}
     assert all(set(run) == wanted for run in runs.values()) and {doc[0] for _, doc in wanted} == {"D"}

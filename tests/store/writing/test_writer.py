@@ -43,7 +43,8 @@ def test_values_that_are_not_finite_are_refused_with_the_document_named(store, v
 def test_values_that_do_not_fit_the_codec_are_refused_with_the_document_named(store):
     bad = entry(101, rows=2)
     bad.arrays["token_ids"][1] = 70_000
-    assert_unchanged(store, lambda: store.add([bad]), InputError, r"'doc101', array 'token_ids': value 70000 at row 1")
+    reason = r"'doc101', array 'token_ids': codec cast\(dtype='uint16'\): value 70000 at row 1"
+    assert_unchanged(store, lambda: store.add([bad]), InputError, reason)
 
 
 @pytest.mark.parametrize(
