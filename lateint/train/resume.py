@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from lateint.errors import InputError
 from lateint.model.model import Model
 from lateint.train.history import Step
+from lateint_store.disk.files import replace_file, sync_file
 
 
 def claim(folder: Path, settings: Mapping[str, object]) -> bool:
@@ -22,20 +23,35 @@ def claim(folder: Path, settings: Mapping[str, object]) -> bool:
     """
     file = folder / "run.json"
     plain = json.loads(json.dumps(settings))
-    if not file.is_file():
+    found = _read_settings(file)
+    if found is None:
         folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(plain, indent=1), encoding="utf-8")
+        replace_file(file, json.dumps(plain, indent=1).encode())
         return False
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        found = {}
     if odd := sorted(key for key in plain.keys() | found.keys() if plain.get(key) != found.get(key)):
         raise InputError(
             f"{folder} holds an interrupted run with another {odd[0]}: {found.get(odd[0])!r}, now {plain.get(odd[0])!r}; "
             "repeat the command of that run to resume it, or remove the folder to start over"
         )
     return True
+
+
+def _read_settings(file: Path) -> dict[str, object] | None:
+    """Read the settings of an interrupted run; None if there is none, or if it was killed before anything else was written.
+
+    Raises: InputError if they cannot be read, and the folder holds states of that run.
+    """
+    if not file.is_file():
+        return None
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if isinstance(found, dict):
+        return found
+    if any(other != file for other in file.parent.iterdir()):
+        raise InputError(f"{file} is damaged, so its run cannot be resumed; remove {file.parent} to start over")
+    return None
 
 
 def stage_folder(folder: Path, stage: int) -> Path:
@@ -54,9 +70,8 @@ def keep_stage(model: Model, folder: Path, stage: int, steps: Sequence[Step]) ->
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     save_file(weights, _weights(folder, stage))
-    partial = folder / f"stage{stage}.json.partial"
-    partial.write_text(json.dumps([asdict(step) for step in steps]), encoding="utf-8")
-    partial.replace(_steps(folder, stage))
+    sync_file(_weights(folder, stage))
+    replace_file(_steps(folder, stage), json.dumps([asdict(step) for step in steps]).encode())
     shutil.rmtree(stage_folder(folder, stage), ignore_errors=True)
 
 

@@ -65,3 +65,25 @@ def test_a_folder_belongs_to_one_run(tmp_path):
     assert claim(tmp_path, settings) is True
     with pytest.raises(InputError, match=r"another seed: 0, now 1"):
         claim(tmp_path, settings | {"seed": 1})
+
+
+def test_a_run_that_was_killed_at_its_first_write_starts_over_and_a_damaged_one_is_named(tmp_path, monkeypatch):
+    (tmp_path / "run.json").touch()
+    assert not claim(tmp_path, {"base": "a"}) and claim(tmp_path, {"base": "a"})
+    assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
+    (tmp_path / "stage0").mkdir()
+    (tmp_path / "run.json").write_text("[")
+    with pytest.raises(InputError, match=r"run\.json is damaged.* remove .* to start over"):
+        claim(tmp_path, {"base": "a"})
+
+
+def test_settings_appear_whole_or_not_at_all(tmp_path, monkeypatch):
+    def killed(*_):
+        raise Interrupted
+
+    monkeypatch.setattr("pathlib.Path.replace", killed)
+    with pytest.raises(Interrupted):
+        claim(tmp_path, {"base": "a"})
+    monkeypatch.undo()
+    assert not (tmp_path / "run.json").exists()
+    assert not claim(tmp_path, {"base": "b"})
