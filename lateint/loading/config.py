@@ -62,7 +62,7 @@ def read_config(folder: Path) -> Config:
     if (expected := data.pop("digest", None)) is not None and (found := digest_json(data)) != expected:
         raise DamagedCheckpoint(f"{path} has digest {found[:12]}, but says {str(expected)[:12]}; download it again")
     for name, digest in config.files.items():
-        _check_file(folder / name, digest)
+        check_file(folder / name, digest)
     return config
 
 
@@ -85,7 +85,8 @@ def _parsed(data: Mapping[str, Any]) -> Config:
     return Config(Method.from_json(data["method"]), base["name"], facts, data["tensors"], files, activation)
 
 
-def _check_file(path: Path, expected: str) -> None:
+def check_file(path: Path, expected: str) -> None:
+    """Compare a file with its recorded digest. Raises: DamagedCheckpoint."""
     try:
         found = hashlib.blake2b(path.read_bytes(), digest_size=32).hexdigest()
     except OSError as error:

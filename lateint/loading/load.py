@@ -7,7 +7,6 @@ only `lateint.safetensors`, with the tensors that differ from the base. Both are
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,7 +20,7 @@ from torch import Tensor
 from lateint.backbone.base import Backbone
 from lateint.backbone.tokenizer import TextEncoder
 from lateint.errors import DamagedCheckpoint, InputError, ModelError
-from lateint.loading.config import Config, described, read_config
+from lateint.loading.config import Config, check_file, described, read_config
 from lateint.loading.delta import restored
 from lateint.loading.pretrained import MethodOverrides, locate, pretrained
 from lateint.loading.shipped import shipped
@@ -178,12 +177,7 @@ def base_of(name_or_path: str | os.PathLike[str]) -> str:
 
 
 def _read_tensors(file: Path, expected: str) -> dict[str, Tensor]:
-    try:
-        found = hashlib.blake2b(file.read_bytes(), digest_size=32).hexdigest()
-    except OSError as error:
-        raise DamagedCheckpoint(f"{file} cannot be read: {error.strerror}") from error
-    if found != expected:
-        raise DamagedCheckpoint(f"{file} has digest {found[:12]}, but its lateint.json says {expected[:12]}; download it again")
+    check_file(file, expected)
     try:
         tensors: dict[str, Tensor] = load_file(file)
     except SafetensorError as error:
