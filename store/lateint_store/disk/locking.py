@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -90,9 +91,10 @@ class WriterLock:
             _held.discard(descriptor)
             os.close(descriptor)
 
-    def __del__(self) -> None:
+    def __del__(self, interpreter_ends: Callable[[], bool] = sys.is_finalizing) -> None:
         """Give the lock back if the store that held it was never closed."""
-        self.release()
+        if not interpreter_ends():  # then the names of this module may be gone, and the system gives the lock back
+            self.release()
 
 
 @contextmanager

@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from lateint_store import open_store
-from lateint_store.disk import environment
+from lateint_store.disk import environment, locking
+from lateint_store.disk.locking import WriterLock
 from lateint_store.errors import StoreError
 from tests.support.stores import build, contents, entries, entry, run_child
 
@@ -218,6 +219,15 @@ def test_a_store_opened_for_writing_and_forgotten_gives_its_lock_back(path):
         assert len(again) == 61
         again.add(entries([101]))
     assert len(environment._registry) == before
+
+
+def test_a_lock_that_outlives_its_module_says_nothing_when_the_interpreter_ends(path, monkeypatch):
+    lock = WriterLock(path)
+    with monkeypatch.context() as ending:
+        ending.setattr(locking, "_held", None)  # what the interpreter does to names of modules
+        lock.__del__(lambda: True)
+        with pytest.raises(TypeError):
+            lock.__del__(lambda: False)
 
 
 def test_a_scan_keeps_the_store_that_it_reads(path):
