@@ -1,6 +1,6 @@
-"""Commands in processes of their own, which can be killed: forked from a server that has imported the engine already.
+"""Work in processes of their own, which can be killed: forked from a server that has imported the engine already.
 
-A new Python would import torch and transformers first, which takes seconds of processor time for each command.
+A new Python would import torch and transformers first, which takes seconds of processor time for each process.
 """
 
 import multiprocessing
@@ -8,24 +8,46 @@ import os
 import sys
 from unittest.mock import patch
 
+from lateint_store.disk import killpoints
 from tests.support.paths import python_environment
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["lateint.cli.main", "lateint_eval.studies.run", "transformers.models.bert.modeling_bert"])
 
 
-def start(*arguments):
+def start(*arguments, kill_at=""):
     """Start `lateint` with these arguments, silently; returns the process. Its `exitcode` is -9 after SIGKILL."""
-    process = _CONTEXT.Process(target=_run, args=([str(argument) for argument in arguments],), daemon=True)
+    return _start(_run, [str(argument) for argument in arguments], kill_at)
+
+
+def call(function, *arguments):
+    """What a function of a module returns in another process. Raises: AssertionError with the exit code if it fails."""
+    answers, written = _CONTEXT.Pipe(duplex=False)
+    process = _start(_answer, written, function, arguments)
+    written.close()
+    try:
+        return answers.recv()
+    except EOFError:
+        process.join()
+        raise AssertionError(f"{function.__name__} ended with exit code {process.exitcode}") from None
+
+
+def _start(target, *arguments):
+    process = _CONTEXT.Process(target=target, args=arguments, daemon=True)
     with patch.dict(os.environ, python_environment()):  # the server, started by the first process, imports as tests do
         process.start()
     return process
 
 
-def _run(arguments):
+def _answer(pipe, function, arguments):
+    pipe.send(function(*arguments))
+
+
+def _run(arguments, kill_at):
     from lateint.cli.main import run
 
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
+    killpoints.arm(kill_at)
     sys.exit(run(arguments))

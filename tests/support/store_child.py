@@ -1,4 +1,4 @@
-"""Run one verb on a store in a separate process: `store_child VERB PATH ...`. Prints a JSON value or a lateint error."""
+"""Verbs on a store for processes of their own: `store_child VERB PATH ...` prints a JSON value or a lateint error."""
 
 import json
 import os
@@ -129,9 +129,13 @@ def read_one(store, doc_id):
         return type(error).__name__
 
 
-if __name__ == "__main__":
-    verb, folder, *rest = sys.argv[1:]
+def answer(verb, folder, *rest):
+    """JSON of what the verb returns, or of the lateint error that it raises."""
     try:
-        sys.stdout.write(json.dumps(globals()["verb_" + verb](Path(folder), *rest)))
+        return json.dumps(globals()["verb_" + verb](Path(folder), *rest))
     except LateintError as error:
-        sys.stdout.write(json.dumps({"error": type(error).__name__, "message": str(error)}))
+        return json.dumps({"error": type(error).__name__, "message": str(error)})
+
+
+if __name__ == "__main__":
+    sys.stdout.write(answer(*sys.argv[1:]))

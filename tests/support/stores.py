@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lateint_store import ArraySpec, Entry, Pipeline, Store, create_store, parse_codecs
+from lateint_store.disk import killpoints
 from tests.support.paths import ROOT
 
 WINDOW = 32
@@ -70,9 +72,32 @@ def contents(store: Store, ids: Sequence[str] | None = None) -> dict[str, dict[s
 
 
 def run_child(*arguments: object, kill_at: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run `tests/support/store_child.py` in a separate process."""
+    """Run a verb of `tests/support/store_child.py` in a new Python, which takes half a second to import the store."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'store'}", "LATEINT_KILL_AT": kill_at}
     return subprocess.run(
         [sys.executable, "-X", "faulthandler", "-m", "tests.support.store_child", *map(str, arguments)],
         env=environment, capture_output=True, text=True, timeout=60, check=check,
     )  # fmt: skip
+
+
+def fork_child(*arguments: object, kill_at: str = "") -> tuple[int, str]:
+    """Run a verb of `tests/support/store_child.py` in a fork of this process; return its exit code and what it printed.
+
+    The code is -9 after the kill point. For callers that have no store open.
+    """
+    from tests.support.store_child import answer
+
+    answers, written = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.alarm(60)
+            killpoints.arm(kill_at)
+            os.write(written, answer(*map(str, arguments)).encode())
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(written)
+    with open(answers) as pipe:
+        printed = pipe.read()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), printed

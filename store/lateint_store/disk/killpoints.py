@@ -32,14 +32,21 @@ POINTS = (
     "derived.done",
 )
 
-_wanted, _, _pass = os.environ.get(VARIABLE, "").partition(":")
-_left = int(_pass or 1)
+
+def arm(at: str) -> None:
+    """Kill this process at a point and pass, such as "append.before_commit:3"; nowhere if empty."""
+    global _wanted, _left
+    _wanted, _, passes = at.partition(":")
+    _left = int(passes or 1)
 
 
 def point(name: str) -> None:
-    """Pass the point `name`; SIGKILL this process if the variable asks for it."""
+    """Pass the point `name`; SIGKILL this process if it is armed there."""
     global _left
     if name == _wanted:
         _left -= 1
         if _left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+arm(os.environ.get(VARIABLE, ""))

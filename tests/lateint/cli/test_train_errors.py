@@ -1,14 +1,18 @@
 """`lateint train` refuses data, teachers and runs that do not fit, and resumes a killed run."""
 
 import json
+import os
 import shutil
 import signal
-import subprocess
 import sys
 
+import pytest
+
 import lateint.train.run
+from lateint.cli.main import run
 from lateint.testing import tiny
-from tests.support.paths import python_environment
+from lateint.train.history import StageHistory
+from tests.support import processes
 
 LENGTHS = ("--query-max-length", "24", "--doc-max-length", "48")
 
@@ -65,30 +69,25 @@ def test_without_accelerate_the_error_says_what_to_install(data, tmp_path, call,
     assert not (tmp_path / "out").exists()
 
 
-KILLED = """
-import os, signal, sys
-from lateint.cli.main import main
-from lateint.train.history import StageHistory
+def train_until_killed(arguments):
+    """Train, and be killed in the fourth step."""
+    step_end = StageHistory.on_step_end
 
-step_end = StageHistory.on_step_end
+    def killed_in_the_fourth(self, args, state, control, **more):
+        if state.global_step == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        step_end(self, args, state, control, **more)
 
-def killed_in_the_fourth(self, args, state, control, **more):
-    if state.global_step == 4:
-        os.kill(os.getpid(), signal.SIGKILL)
-    step_end(self, args, state, control, **more)
-
-StageHistory.on_step_end = killed_in_the_fourth
-main(sys.argv[1:])
-"""
+    StageHistory.on_step_end = killed_in_the_fourth
+    run(arguments)
 
 
 def test_a_killed_run_resumes_when_its_command_is_repeated(data, tmp_path, call):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     more = ("--steps", 6, "--save-every", 2, "--full", "--threads", 1)  # another thread count moves last bits
     assert call(*common(data, whole, *more))[0] == 0
-    command = [sys.executable, "-c", KILLED, *map(str, common(data, cut, *more))]
-    killed = subprocess.run(command, env=python_environment(), stderr=subprocess.DEVNULL)
-    assert killed.returncode == -signal.SIGKILL  # in its fourth step, with the state after two on disk
+    with pytest.raises(AssertionError, match=f"exit code -{signal.SIGKILL:d}"):  # with the state after two steps on disk
+        processes.call(train_until_killed, [str(each) for each in common(data, cut, *more)])
     assert [path.name for path in cut.glob(".training/stage*/checkpoint-*")] == ["checkpoint-2"]
     code, _, err = call(*common(data, cut, *more))
     assert code == 0 and "resuming the interrupted run" in err

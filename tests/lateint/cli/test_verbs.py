@@ -2,14 +2,13 @@
 
 import gzip
 import json
-import subprocess
-import sys
 
 import pytest
 
 from lateint.methods.presets import PRESETS
+from tests.support import processes
 from tests.support.commands import DOCUMENTS, build, info, model, run_lines
-from tests.support.paths import TOY, python_environment
+from tests.support.paths import TOY
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +45,9 @@ def test_index_says_what_it_did_on_stderr_and_a_second_run_does_nothing(call, tm
 
 def test_a_killed_index_goes_on_when_the_same_command_runs_again(call, tmp_path, store):
     arguments = ["index", "--corpus", str(TOY / "collection.tsv"), "--store", str(tmp_path / "s"), *model(), "--threads", "1"]
-    environment = python_environment() | {"LATEINT_KILL_AT": "append.before_commit:1"}
-    killed = subprocess.run([sys.executable, "-m", "lateint", *arguments], env=environment, capture_output=True, check=False)
-    assert killed.returncode == -9
+    killed = processes.start(*arguments, kill_at="append.before_commit:1")
+    killed.join()
+    assert killed.exitcode == -9
     assert info(call, tmp_path / "s")["documents"] == 0
     assert call(*arguments)[0] == 0
     assert info(call, tmp_path / "s")["documents"] == DOCUMENTS

@@ -1,9 +1,5 @@
 """Build a store: interrupted, killed, in shards, repeated; and documents that are rejected."""
 
-import json
-import subprocess
-import sys
-
 import pytest
 
 from lateint.errors import (
@@ -19,9 +15,9 @@ from lateint.model.document import Document
 from lateint.ranking.ranker import Ranker
 from lateint.testing import tiny
 from lateint_store import merge
-from tests.support import engine
+from tests.support import engine, processes
 from tests.support.engine import DOCUMENTS, IDS, QUERY
-from tests.support.paths import python_environment
+from tests.support.engine_child import build_and_continue
 
 WINDOW = 8
 POINTS = {"append.after_put:1": 0, "append.before_commit:3": 2, "append.after_commit:4": 4, "manifest.after_rename:1": 0}
@@ -51,10 +47,7 @@ def test_an_interrupted_build_goes_on_to_the_same_content(tmp_path, digest, at):
 
 
 def test_a_build_killed_at_any_point_goes_on_to_the_same_content(tmp_path, digest):
-    command = [sys.executable, "-m", "tests.support.engine_child", str(tmp_path), *POINTS]
-    done = subprocess.run(command, env=python_environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    results = [json.loads(line) for line in done.stdout.splitlines()]
+    results = processes.call(build_and_continue, tmp_path, list(POINTS))
     assert [each["at"] for each in results] == list(POINTS) and all(each["killed"] for each in results)
     assert {each["digest"] for each in results} == {results[0]["digest"]}
     assert [each["run"] for each in results] == [len(DOCUMENTS) - WINDOW * kept for kept in POINTS.values()]

@@ -1,11 +1,8 @@
 """Checkpoints: save and load, and deltas over a base."""
 
 import json
-import os
 import pickle
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -20,9 +17,8 @@ from lateint.model.digests import digest_json, digest_tensors
 from lateint.model.saving import save
 from lateint.ranking.ranker import Ranker
 from lateint.testing import tiny
-from tests.support import engine
+from tests.support import engine, processes
 from tests.support.engine import DOCUMENTS, LENGTHS, QUERY
-from tests.support.paths import ROOT
 
 COMPRESSED = engine.replace(preset("mice"), name="compressed", compressor=part("linear", width=8), offline_layers=2)
 BOTTLENECK = engine.replace(preset("prettr"), name="bottleneck", compressor=part("bottleneck", width=8))
@@ -122,19 +118,16 @@ def test_a_bare_encoder_becomes_a_cosine_and_a_classifier_a_split_ranker(tmp_pat
 
 
 def test_fresh_parameters_and_fingerprints_are_equal_in_two_processes():
-    code = (
-        "import sys; from lateint.loading.load import load_model\n"
-        "from lateint.indexing.fingerprint import digest_json, digest_tensors, fingerprint\n"
-        "for name in ('mores', 'colbert'):\n"
-        "    m = load_model(sys.argv[1], name, doc_max_length=48)\n"
-        "    print(digest_tensors(m.state_dict()), digest_json(fingerprint(m)))"
-    )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "store"))), "PYTHONHASHSEED": "7"}
-    command = [sys.executable, "-c", code, str(tiny.checkpoint("bert"))]
-    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
-    ours = [load_model(tiny.checkpoint("bert"), method, doc_max_length=48) for method in ("mores", "colbert")]
-    assert printed == [d for m in ours for d in (digest_tensors(m.state_dict()), digest_json(fingerprint(m)))]
-    assert len(set(printed)) == 4
+    theirs, their_seed = processes.call(fresh_digests, str(tiny.checkpoint("bert")))
+    ours, our_seed = fresh_digests(tiny.checkpoint("bert"))
+    assert theirs == ours and len(set(ours)) == 4
+    assert their_seed != our_seed, "the order of sets must differ between the two processes"
+
+
+def fresh_digests(checkpoint):
+    """Digests of new parameters and of fingerprints, and a value that depends on how this process hashes strings."""
+    models = [load_model(checkpoint, method, doc_max_length=48) for method in ("mores", "colbert")]
+    return [d for m in models for d in (digest_tensors(m.state_dict()), digest_json(fingerprint(m)))], hash("a string")
 
 
 def test_no_pickle_is_ever_read(tmp_path, monkeypatch):

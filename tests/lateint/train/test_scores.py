@@ -1,8 +1,6 @@
 """Teacher scores on disk: kept, found by content, and never mixed with another teacher's."""
 
 import struct
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +11,7 @@ from lateint.errors import InputError, StoreMismatch
 from lateint.methods.registry import part
 from lateint.train import scores as scores_module
 from lateint.train.scores import Scores, _key, identity
-from tests.support import engine, students
-from tests.support.paths import python_environment
+from tests.support import engine, processes, students
 from tests.support.students import BLOCKS, LISTWISE, STAGE
 
 ONE, OTHER = {"name": "one", "digest": "a" * 64}, {"name": "other", "digest": "b" * 64}
@@ -87,14 +84,12 @@ def test_scores_that_an_earlier_version_wrote_are_read(tmp_path):
         assert scores.get([("q", "a")]) == [1.5]
 
 
-GROW = """
-import sys
-from lateint.train import scores
-scores._GROWTH = 1 << 20
-with scores.Scores(sys.argv[1], {"name": "one", "digest": "a" * 64}) as file:
-    for n in range(10):
-        file.put([(f"q{n}-{i}", "d") for i in range(3000)], [0.5] * 3000)
-"""
+def grow(path):
+    """Add scores beyond the map of a process that opened the file before."""
+    scores_module._GROWTH = 1 << 20
+    with Scores(path, ONE) as file:
+        for n in range(10):
+            file.put([(f"q{n}-{i}", "d") for i in range(3000)], [0.5] * 3000)
 
 
 def test_what_another_process_adds_beyond_the_map_is_read_and_written_on(tmp_path, monkeypatch):
@@ -102,7 +97,7 @@ def test_what_another_process_adds_beyond_the_map_is_read_and_written_on(tmp_pat
     path = tmp_path / "scores"
     with Scores(path, ONE) as scores, Scores(tmp_path / "another", ONE) as another:
         scores.put([("q", "d")], [1.0])
-        subprocess.run([sys.executable, "-c", GROW, path], check=True, env=python_environment())
+        processes.call(grow, path)
         assert scores.get([("q", "d"), ("q9-2999", "d")]) == [1.0, 0.5] and len(scores) == 30_001
         scores.put([("q", "e")], [2.0])
         assert scores.get([("q", "e")]) == [2.0] and len(another) == 0

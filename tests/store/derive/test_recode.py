@@ -7,7 +7,7 @@ import pytest
 
 from lateint_store import create_store, open_store, parse_codecs, recode
 from lateint_store.errors import CodecError, InputError, StoreError
-from tests.support.stores import ABOUT, WINDOW, build, contents, entry, fill, run_child, specs
+from tests.support.stores import ABOUT, WINDOW, build, contents, entry, fill, fork_child, specs
 
 DOCUMENTS = 150
 MASTER = "states=raw;token_ids=raw;vector=raw"
@@ -127,11 +127,11 @@ def test_wrong_targets_are_refused_before_anything_is_written(tmp_path):
 
 def test_a_killed_recode_leaves_no_store_and_can_be_repeated(tmp_path):
     build(tmp_path / "s", DOCUMENTS).close()
-    child = run_child("recode", tmp_path / "made", tmp_path / "s", "vector=int4", kill_at="rewrite.window:2", check=False)
-    assert child.returncode == -9
+    command = ("recode", tmp_path / "made", tmp_path / "s", "vector=int4")
+    assert fork_child(*command, kill_at="rewrite.window:2") == (-9, "")
     with pytest.raises(StoreError):
         open_store(tmp_path / "made")
-    found = json.loads(run_child("recode", tmp_path / "made", tmp_path / "s", "vector=int4").stdout)
+    found = json.loads(fork_child(*command)[1])
     made, _ = recode(tmp_path / "s", tmp_path / "again", parse_codecs("vector=int4"))
     with made:
         assert found["digest"] == made.content_digest()

@@ -8,7 +8,7 @@ import pytest
 from lateint_store import create_store, open_store
 from lateint_store.disk.killpoints import POINTS
 from lateint_store.errors import StoreNotFound
-from tests.support.stores import ABOUT, WINDOW, build, contents, run_child, specs
+from tests.support.stores import ABOUT, WINDOW, build, contents, fork_child, specs
 
 DOCUMENTS = 150
 
@@ -20,7 +20,14 @@ def reference(tmp_path_factory):
 
 
 def killed(*arguments, at):
-    return run_child(*arguments, kill_at=at, check=False).returncode == -signal.SIGKILL
+    return fork_child(*arguments, kill_at=at)[0] == -signal.SIGKILL
+
+
+def redone(*arguments):
+    """What the same command prints when it runs again, to its end."""
+    code, printed = fork_child(*arguments)
+    assert code == 0
+    return json.loads(printed)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +54,7 @@ def test_a_killed_build_goes_on_to_the_same_contents(tmp_path, reference, at):
             assert store.verify().ok
     except StoreNotFound:
         begun = 0
-    after = json.loads(run_child("build", path, DOCUMENTS).stdout)
+    after = redone("build", path, DOCUMENTS)
     assert after == {"documents": DOCUMENTS, "digest": reference[0], "position": DOCUMENTS, "run": DOCUMENTS - begun}
     with open_store(path) as store:
         assert contents(store) == reference[1] and store.verify().ok
@@ -56,7 +63,7 @@ def test_a_killed_build_goes_on_to_the_same_contents(tmp_path, reference, at):
 @pytest.mark.parametrize("at", ["roll.created:1", "manifest.before_rename:2", "manifest.after_rename:2", "create.shard:2"])
 def test_a_build_killed_while_it_begins_a_shard_goes_on(tmp_path, reference, at):
     assert killed("rolling", tmp_path / "s", DOCUMENTS, at=at)
-    assert json.loads(run_child("rolling", tmp_path / "s", DOCUMENTS).stdout)["digest"] == reference[0]
+    assert redone("rolling", tmp_path / "s", DOCUMENTS)["digest"] == reference[0]
     with open_store(tmp_path / "s") as store:
         assert len(store.manifest.shards) == 3 and store.verify().ok
 
@@ -81,7 +88,7 @@ def test_a_killed_rewrite_leaves_the_old_store_or_the_new_one(tmp_path, verb, at
         sealed = store.sealed
     assert sealed == (at == "manifest.after_rename")
     if not sealed:
-        assert json.loads(run_child(verb, path).stdout)["digest"] == digest
+        assert redone(verb, path)["digest"] == digest
     with open_store(path) as store:
         assert contents(store) == truth and store.verify().ok
     if not sealed:
@@ -104,7 +111,7 @@ def test_a_killed_merge_leaves_no_store_and_can_be_repeated(tmp_path, reference)
     assert killed("merge", tmp_path / "out", *parts, at="derived.done")
     with pytest.raises(StoreNotFound):
         open_store(tmp_path / "out")
-    assert json.loads(run_child("merge", tmp_path / "out", *parts).stdout)["digest"] == reference[0]
+    assert redone("merge", tmp_path / "out", *parts)["digest"] == reference[0]
 
 
 def test_every_point_in_the_list_is_passed_by_the_code():
