@@ -51,5 +51,6 @@ def round_trip(entries: Sequence[Mapping[str, Array]], through: Mapping[str, Pip
     decoded = {}
     for name, pipeline in through.items():
         rows = [1 if pipeline.spec.rows == "one" else len(entry[name]) for entry in entries]
-        decoded[name] = pipeline.decode_many([pipeline.encode(entry[name]) for entry in entries], rows)
+        encoded = [pipeline.pack(data) for data in pipeline.array_bytes([entry[name] for entry in entries])]
+        decoded[name] = pipeline.decode_many(encoded, rows)
     return decoded
