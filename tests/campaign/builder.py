@@ -1,15 +1,17 @@
-"""`python -m tests.campaign.builder VERB ...`: the process that is killed. Finishes the work of its verb, then exits.
+"""The process that is killed: it finishes the work of its verb, then exits.
 
-Prints `ready` once everything is imported, then the number of documents of each window before it encodes them.
+It sends one message when it starts, then the number of documents of each window before it encodes them.
 """
 
 from __future__ import annotations
 
 import hashlib
-import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from lateint_store import create_store, merge, open_store
+from lateint_store.disk import killpoints
 from lateint_store.format.manifest import MANIFEST_FILE
 from tests.campaign.stores import DELETED
 from tests.support.stores import ABOUT, entries, specs
@@ -22,7 +24,7 @@ def source_digest(position: int) -> str:
     return hashlib.blake2b(f"the first {position} documents".encode(), digest_size=16).hexdigest()
 
 
-def build(path: Path, part: str = "") -> None:
+def build(say: Callable[[int], None], path: Path, part: str = "") -> None:
     """Build a store, or continue; `part` is i/n."""
     shard = tuple(map(int, part.split("/"))) if part else None
     with create_store(path, specs(), **ABOUT, window=WINDOW, shard=shard, documents_per_shard=PER_SHARD) as store:
@@ -64,14 +66,14 @@ def merge_parts(path: Path, *parts: str) -> None:
         merge([Path(part) for part in parts], path).close()
 
 
-VERBS = {"build": build, "delete": delete, "compact": compact, "seal": seal, "merge": merge_parts}
+VERBS = {"delete": delete, "compact": compact, "seal": seal, "merge": merge_parts}
 
 
-def say(word: object) -> None:
-    sys.stdout.write(f"{word}\n")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    say("ready")
-    VERBS[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
+def main(messages: Connection, verb: str, path: Path, more: tuple[str, ...], kill_at: str) -> None:
+    """Run a verb, and be killed at `kill_at` if it passes there."""
+    killpoints.arm(kill_at)
+    messages.send(0)
+    if verb == "build":
+        build(messages.send, path, *more)
+    else:
+        VERBS[verb](path, *more)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import statistics
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -13,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ from lateint_store import open_store
 from lateint_store.disk.killpoints import POINTS
 from lateint_store.errors import StoreNotFound
 from tests.campaign import builder
-from tests.campaign.pool import WORKERS, child_environment, death
+from tests.campaign.pool import WORKERS, death
 from tests.campaign.stores import scratch
-from tests.support.paths import ROOT
+from tests.support import processes
 
 KILLS = 300
 IN_A_ROW = 3
@@ -227,30 +227,40 @@ def _point(verb: str, rng: np.random.Generator) -> str:
 class Child:
     """A running command and the number of documents that it started to encode."""
 
-    process: subprocess.Popen[str]
+    process: BaseProcess
+    messages: Connection
     encoded: int = 0
+
+    def receive(self) -> bool:
+        """Count the documents of the next message; False at the end of all messages."""
+        try:
+            self.encoded += self.messages.recv()
+        except (EOFError, OSError):
+            return False
+        return True
 
 
 def start(verb: str, path: Path, *more: object, kill_at: str = "") -> Child:
     """Start a command; return once it has started to work."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.campaign.builder", verb, str(path), *map(str, more)],
-        stdout=subprocess.PIPE, text=True, cwd=ROOT, env=child_environment(LATEINT_KILL_AT=kill_at),
-    )  # fmt: skip
-    assert process.stdout is not None
-    process.stdout.readline()
-    return Child(process)
+    messages, sent = processes.pipe()
+    process = processes.fork(builder.main, sent, verb, path, tuple(map(str, more)), kill_at)
+    sent.close()
+    child = Child(process, messages)
+    child.receive()
+    return child
 
 
 def end(child: Child, after_s: float | None) -> int:
     """Wait for the end, or kill after `after_s` seconds; return the exit code, -9 if it was killed."""
-    try:
-        output, _ = child.process.communicate(timeout=after_s)
-    except subprocess.TimeoutExpired:
+    child.process.join(after_s)
+    if child.process.is_alive():
         child.process.kill()
-        output, _ = child.process.communicate()
-    child.encoded = sum(map(int, output.split()))
-    return child.process.returncode
+        child.process.join()
+    while child.receive():
+        pass
+    child.messages.close()
+    assert child.process.exitcode is not None
+    return child.process.exitcode
 
 
 UNREACHED = set(POINTS) - {name for _, name in COMBINATIONS}

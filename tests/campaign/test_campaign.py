@@ -5,21 +5,20 @@ Only the campaign runs the section `index`, kills through the command line: each
 
 import re
 import secrets
-import subprocess
-import sys
 
 import pytest
+from click.testing import CliRunner
 
 from lateint_store import open_store
 from lateint_store.ragged import Payloads
 from lateint_store.reading import fetch as fetching
 from lateint_store.shards.snapshot import Snapshot
+from tests.campaign.__main__ import main
 from tests.campaign.damage import ARRAYS, Case
 from tests.campaign.layout import records
-from tests.campaign.pool import child_environment, run_cases
+from tests.campaign.pool import run_cases
 from tests.campaign.stores import DELETED
 from tests.campaign.worker import Subject
-from tests.support.paths import ROOT
 from tests.support.stores import build
 
 SAMPLES = {"kills": 0.01, "flips": 0.01, "headers": 0.005, "truncations": 0.01, "memory": 0.01}
@@ -29,10 +28,10 @@ SAMPLES = {"kills": 0.01, "flips": 0.01, "headers": 0.005, "truncations": 0.01, 
 @pytest.mark.parametrize(("section", "scale"), SAMPLES.items())
 def test_a_sample_of_the_campaign_keeps_every_promise(section, scale):
     seed = secrets.randbelow(1 << 32)
-    command = [sys.executable, "-m", "tests.campaign", "--scale", str(scale), "--seed", str(seed), "--only", section]
-    campaign = subprocess.run(command, cwd=ROOT, env=child_environment(), capture_output=True, text=True, timeout=300)
-    assert campaign.returncode == 0, campaign.stdout + campaign.stderr
-    assert re.search(rf"^{section} +PASS  .*[1-9]", campaign.stdout, re.MULTILINE), campaign.stdout
+    arguments = ["--scale", str(scale), "--seed", str(seed), "--only", section]
+    campaign = CliRunner().invoke(main, arguments)
+    assert campaign.exit_code == 0, campaign.output
+    assert re.search(rf"^{section} +PASS  .*[1-9]", campaign.output, re.MULTILINE), campaign.output
 
 
 @pytest.fixture

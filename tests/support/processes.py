@@ -17,13 +17,13 @@ _CONTEXT.set_forkserver_preload(["lateint.cli.main", "lateint_eval.studies.run",
 
 def start(*arguments, kill_at=""):
     """Start `lateint` with these arguments, silently; returns the process. Its `exitcode` is -9 after SIGKILL."""
-    return _start(_run, [str(argument) for argument in arguments], kill_at)
+    return fork(_run, [str(argument) for argument in arguments], kill_at)
 
 
 def call(function, *arguments):
     """What a function of a module returns in another process. Raises: AssertionError with the exit code if it fails."""
-    answers, written = _CONTEXT.Pipe(duplex=False)
-    process = _start(_answer, written, function, arguments)
+    answers, written = pipe()
+    process = fork(_answer, written, function, arguments)
     written.close()
     try:
         return answers.recv()
@@ -32,15 +32,21 @@ def call(function, *arguments):
         raise AssertionError(f"{function.__name__} ended with exit code {process.exitcode}") from None
 
 
-def _start(target, *arguments):
+def pipe():
+    """A connection to receive from and one to send to, which is closed here once a process has it."""
+    return _CONTEXT.Pipe(duplex=False)
+
+
+def fork(target, *arguments):
+    """Start a process that calls a function of a module."""
     process = _CONTEXT.Process(target=target, args=arguments, daemon=True)
     with patch.dict(os.environ, python_environment()):  # the server, started by the first process, imports as tests do
         process.start()
     return process
 
 
-def _answer(pipe, function, arguments):
-    pipe.send(function(*arguments))
+def _answer(written, function, arguments):
+    written.send(function(*arguments))
 
 
 def _run(arguments, kill_at):
