@@ -17,6 +17,7 @@ FONT_SIZE, LINE_HEIGHT = 10, 12  # in pixels of the drawing
 _DISTANCES = (7, 14, 24, 36, 50, 66, 84, 104)
 _SIDES = [(x, y) for x in (1, -1, 0, 0.5, -0.5) for y in (0, 1, -1, 0.5, -0.5) if max(abs(x), abs(y)) == 1]
 _FAR, _STEP = 20, 4  # distance from which a thin line connects name and point; length of the line's boxes
+_ROUNDING = 1e-6  # of sums of harm
 FREE = 1.0  # harm below this counts as none
 _PER_PIXEL = 0.5  # cost of a pixel between a point and its name
 _PASSES = 4  # over the needed names; each is moved while the others stay
@@ -62,9 +63,14 @@ class Placed:
         x = {1.0: self.box.left, -1.0: self.box.right}.get(self.across, (self.box.left + self.box.right) / 2)
         return x, min(max(self.name.y, self.box.bottom), self.box.top)
 
+    @property
+    def outer(self) -> Box:
+        """Return the box of the name with a pixel above and below."""
+        return Box(self.box.left, self.box.bottom - 1, self.box.right, self.box.top + 1, ON_NAME)
+
     def boxes(self) -> list[Box]:
         """Return the box of the name, and small boxes along its line that do not cover its point."""
-        found = [self.box._replace(bottom=self.box.bottom - 1, top=self.box.top + 1, weight=ON_NAME)]
+        found = [self.outer]
         if self.far:
             (x, y), (from_x, from_y) = self.end(), (self.name.x, self.name.y)
             length = math.hypot(x - from_x, y - from_y)
@@ -110,9 +116,11 @@ def _best(name: Name, taken: Sequence[Box], frame: Box) -> tuple[float, Placed]:
     for distance in _DISTANCES:
         if best is not None and worth + _PER_PIXEL * best.distance <= _PER_PIXEL * distance:
             break  # a position this far costs as much without any harm
-        for each in _around(name, distance):
-            found = harm(each.boxes(), obstacles, frame)
-            if best is None or found + _PER_PIXEL * distance < worth + _PER_PIXEL * best.distance:
+        around = _around(name, distance)
+        least = _costs([each.outer for each in around], obstacles, frame)
+        for at, each in enumerate(around):
+            limit = math.inf if best is None else worth + _PER_PIXEL * (best.distance - distance)
+            if least[at] < limit + _ROUNDING and (found := harm(each.boxes(), obstacles, frame)) < limit:
                 worth, best = found, each
     assert best is not None
     return worth, best
@@ -125,12 +133,19 @@ def _array(boxes: Sequence[Box]) -> NDArray[np.float64]:
 
 def harm(boxes: Sequence[Box], taken: Sequence[Box] | NDArray[np.float64], frame: Box) -> float:
     """Return the cost of drawing these boxes: the weighted area that they cover, plus a high cost outside the frame."""
-    mine = np.array(boxes)[:, None]  # [boxes, 1, 5]
-    theirs = (taken if isinstance(taken, np.ndarray) else _array(taken))[None]  # [1, taken, 5]
-    sides = np.minimum(mine[..., 2:4], theirs[..., 2:4]) - np.maximum(mine[..., :2], theirs[..., :2])
-    covered = np.maximum(sides, 0).prod(axis=-1) * theirs[..., 4]
-    outside = np.maximum(np.array(frame[:2]) - mine[..., :2], 0).sum() + np.maximum(mine[..., 2:4] - frame[2:4], 0).sum()
-    return float(covered.sum() + 100 * outside)
+    return float(_costs(boxes, taken if isinstance(taken, np.ndarray) else _array(taken), frame).sum())
+
+
+def _costs(boxes: Sequence[Box], taken: NDArray[np.float64], frame: Box) -> NDArray[np.float64]:
+    """Return the cost of drawing each box, float64 [boxes]; `taken` is [taken, 5]."""
+    mine = np.array(boxes)[:, :4].T  # left, bottom, right, top: [boxes] each
+    left, bottom, right, top = mine[..., None]
+    wide = np.minimum(right, taken[:, 2]) - np.maximum(left, taken[:, 0])
+    high = np.minimum(top, taken[:, 3]) - np.maximum(bottom, taken[:, 1])
+    covered = np.maximum(wide, 0) * np.maximum(high, 0) @ taken[:, 4]
+    outside = np.maximum(np.array(frame[:2])[:, None] - mine[:2], 0) + np.maximum(mine[2:] - np.array(frame[2:4])[:, None], 0)
+    costs: NDArray[np.float64] = covered + 100 * outside.sum(axis=0)
+    return costs
 
 
 def _around(name: Name, distance: float) -> list[Placed]:
