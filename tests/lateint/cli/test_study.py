@@ -1,15 +1,18 @@
 """`lateint study` by options and by file."""
 
 import json
-import subprocess
-import sys
+import os
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 
 import pytest
 
+from lateint.cli.main import run
 from lateint.cli.study import StudyRequest, _data
 from lateint.errors import InputError
+from tests.support import processes
 from tests.support.commands import model
-from tests.support.paths import TOY, python_environment
+from tests.support.paths import TOY
 
 FILES = f"name=toy,corpus={TOY}/collection.tsv,queries={TOY}/queries.tsv,qrels={TOY}/qrels.tsv,run={TOY}/run.trec,sample=3"
 
@@ -58,15 +61,21 @@ def test_a_folder_is_data_by_its_name_and_keys_say_more():
     assert study.measures == ("RR@10",) and study.grids[0].depth == (50,)
 
 
+def run_with(environment, arguments):
+    """Run `lateint` with more environment variables; return its exit code and what it wrote."""
+    os.environ.update(environment)
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        return run(arguments), out.getvalue(), err.getvalue()
+
+
 def test_without_a_network_a_data_set_is_a_line_and_no_point_is_begun(tmp_path):
     """The real ir_datasets tries every source, through a proxy that is not there."""
     dead = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "IR_DATASETS_HOME": str(tmp_path / "home")}
     files = f"name=v,corpus=irds:vaswani,queries=irds:vaswani,qrels={TOY}/qrels.tsv,run={TOY}/run.trec"
     study = ["study", "--model", "all-MiniLM-L6-v2", "--data", files, "--output", str(tmp_path / "study")]
     for arguments in (study, ["eval", "--qrels", "irds:vaswani", "--run", str(TOY / "run.trec")]):
-        call = [sys.executable, "-c", "from lateint.cli.main import main; main()", *arguments]
-        done = subprocess.run(call, env={**python_environment(), **dead}, capture_output=True, text=True)
-        assert done.returncode == 1 and done.stdout == "" and "Traceback" not in done.stderr
-        last = done.stderr.splitlines()[-1]
+        code, out, err = processes.call(run_with, dead, arguments)
+        assert code == 1 and out == "" and "Traceback" not in err
+        last = err.splitlines()[-1]
         assert last.startswith("lateint: cannot read irds:vaswani: the download to ") and "network" in last
     assert not (tmp_path / "study" / "points").exists()

@@ -1,9 +1,6 @@
 """Peak memory of a query does not depend on the number of documents in the store."""
 
-import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,8 +9,7 @@ from lateint.indexing.build import build_store
 from lateint.indexing.store import open_store
 from lateint.ranking.ranker import Ranker
 from lateint.testing import tiny
-from tests.support import engine
-from tests.support.paths import python_environment
+from tests.support import engine, processes
 
 SIZES = (2_000, 20_000)
 CANDIDATES, CALLS = 200, 30
@@ -48,20 +44,12 @@ def test_the_memory_of_a_query_does_not_grow_with_the_store(tmp_path):
     texts = tiny.texts(1_000, longest=24)
     for size in SIZES:
         build_store(engine.model(), (texts[place % 1_000] for place in range(size)), tmp_path / str(size)).close()
-    command = [sys.executable, __file__, *(str(tmp_path / str(size)) for size in SIZES)]
-    child = subprocess.run(command, env=python_environment(), capture_output=True, text=True, check=False)
-    assert child.returncode == 0, child.stderr
-    grown = json.loads(child.stdout.splitlines()[-1])
+    grown = processes.call(growth, *(tmp_path / str(size) for size in SIZES))
     assert grown["ranked"] < MUCH
     assert grown["read_whole"] > 2 * MUCH  # so the test detects a ranking that reads the whole store
 
 
-def main(small, large):
+def growth(small, large):
     """In the child: bytes by which the peak of each function grows from the small to the large store, ranking first."""
     ranked(small)  # warm up: the first call of a process allocates more
-    grown = {work.__name__: -peak(work, small) + peak(work, large) for work in (ranked, read_whole)}
-    sys.stdout.write(json.dumps(grown) + "\n")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    return {work.__name__: -peak(work, small) + peak(work, large) for work in (ranked, read_whole)}
