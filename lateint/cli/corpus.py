@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
@@ -44,11 +44,14 @@ class Corpus:
 
         return is_irds(self.path) or can_reread(self.path)
 
-    def open(self) -> Iterator[Document]:
-        """Read the first document, and return all. Raises: InputError for a path that holds no document."""
+    def open(self) -> Iterable[Document]:
+        """Read the first document, and return all, to be read once, or again if that is possible.
+
+        Raises: InputError for a path that holds no document.
+        """
         documents = self._documents()
-        first = next(documents)
-        return chain([first], documents)
+        whole = chain([next(documents)], documents)
+        return _Rereadable(whole, self._documents) if self.can_reread else whole
 
     def _documents(self) -> Iterator[Document]:
         doubtful = not self.allow_eof and not self.can_reread
@@ -56,19 +59,25 @@ class Corpus:
             self.read += 1
             yield document
 
+    @property
+    def is_complete(self) -> bool:
+        """True after the last document if the corpus has the expected number, or an end that can be trusted."""
+        return self.read == self.expected if self.expected is not None else self.allow_eof or self.can_reread
+
     def check_end(self) -> None:
         """Check after the last document that the corpus is complete. Raises: InputError; what was stored is kept."""
         from lateint.errors import InputError
         from lateint_eval.formats.lines import source_name
 
         name = source_name(self.path)
-        if self.expected is not None and self.read != self.expected:
+        if self.is_complete:
+            return
+        if self.expected is not None:
             raise InputError(f"{name} has {self.read} documents; expected {self.expected} (--documents)")
-        if self.expected is None and not self.allow_eof and not self.can_reread:
-            raise InputError(
-                f"{name} ended after {self.read} documents, which are stored; a pipe also ends where its command fails: if it "
-                "was complete, repeat this command with --allow-eof, or next time state the number with --documents"
-            )
+        raise InputError(
+            f"{name} ended after {self.read} documents, which are stored; a pipe also ends where its command fails: if it "
+            "was complete, repeat this command with --allow-eof, or next time state the number with --documents"
+        )
 
     def is_larger_than(self, number: int) -> bool:
         """True if the corpus has more documents; False if finding out would use them up."""
@@ -91,6 +100,18 @@ class Corpus:
             if self.can_reread and (message := _find_repeated(self.path)):
                 raise DuplicateDocument(message) from error
             raise
+
+
+class _Rereadable:
+    """Documents whose first reader continues a stream that was begun; each later reader begins anew."""
+
+    def __init__(self, begun: Iterator[Document], again: Callable[[], Iterator[Document]]) -> None:
+        self._begun: Iterator[Document] | None = begun
+        self._again = again
+
+    def __iter__(self) -> Iterator[Document]:
+        begun, self._begun = self._begun, None
+        return self._again() if begun is None else begun
 
 
 def corpus_options(command: C) -> C:

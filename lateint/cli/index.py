@@ -112,10 +112,11 @@ def _confirm(model: Model, corpus: Corpus, store: str, codecs: str | None, chunk
 def _summary(where: str, total: int, seen: list[BuildProgress], chunks: Chunks | None, model: Model) -> Iterator[str]:
     """Yield lines with the number of encoded documents, and of those that were truncated."""
     encoded, cut = sum(now.documents for now in seen), sum(now.cut for now in seen)
+    new = encoded - sum(now.again for now in seen)
     if chunks is None:
-        yield f"{total} documents {where}, {encoded} of them new"
+        yield f"{total} documents {where}, {new} of them new"
     else:
-        yield f"{total} chunks {where}; {encoded} documents are new"
+        yield f"{total} chunks {where}; {new} documents are new"
     if cut:
         longest = f"at {model.method.document.max_length} tokens (--doc-max-length)"
         place = longest if chunks is None or chunks.limit is None else f"after {chunks.limit} chunks (--max-chunks)"

@@ -85,16 +85,18 @@ def verify(path: str, as_json: bool) -> int:
 def add(choice: ModelChoice, path: str, corpus: Corpus) -> None:
     """Encode more documents into a store, by default with the model that the store records.
 
+    To continue after an interruption, repeat the command.
+
     \b
     Example:
       lateint store add my-store --corpus new.jsonl
     """
     from lateint.indexing.store import open_store
 
-    documents = corpus.open()
+    documents = list(corpus.open())
     with open_store(path, write=True) as store, corpus.explained_duplicates():
         before = len(store)
-        store.add(documents, choice.load_for(store))
+        store.add(documents, choice.load_for(store), partial=not corpus.is_complete)
         echo(f"{len(store)} {_entries(store)} in {path}, {len(store) - before} of them new", err=True)
     corpus.check_end()
 
@@ -105,6 +107,8 @@ def add(choice: ModelChoice, path: str, corpus: Corpus) -> None:
 @click.option("--ids-from", metavar="FILE", help="File with one id per line, or -.")
 def delete(path: str, ids: tuple[str, ...], ids_from: str | None) -> None:
     """Delete documents by id. `lateint store compact` frees their bytes.
+
+    To continue after an interruption, repeat the command.
 
     \b
     Example:
@@ -148,7 +152,12 @@ def seal(path: str) -> None:
     Example:
       lateint store seal my-store
     """
-    _rewrite(path, "seal")
+    from lateint_store.opening import finish_sealing
+
+    if finish_sealing(path):
+        echo(f"{path} is sealed", err=True)
+    else:
+        _rewrite(path, "seal")
 
 
 def _rewrite(path: str, verb: str) -> None:

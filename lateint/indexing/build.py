@@ -7,14 +7,11 @@ an uninterrupted and a sharded build have the same content digest. All chunks of
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Mapping, Sized
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import count, islice
 
-from lateint.errors import DuplicateDocument, StoreMismatch, StoreNotFound
+from lateint.errors import DuplicateDocument, StoreNotFound
 from lateint.indexing import chunks as chunking
 from lateint.indexing.chunks import Chunks
 from lateint.indexing.codecs import pipelines
@@ -22,10 +19,11 @@ from lateint.indexing.compatibility import ModelRecord, describe
 from lateint.indexing.encoding import EMPTY_WINDOW, EncodedWindow, TokenisedWindow, encode_tokens, tokenise_window
 from lateint.indexing.fingerprint import ADDED
 from lateint.indexing.progress import BuildProgress, ProgressLike, Reporter, check_progress, reporter
+from lateint.indexing.source import SourceWindow, source_windows
 from lateint.indexing.store import Store
 from lateint.indexing.threads import prefetch
 from lateint.methods.registry import Part, part
-from lateint.model.document import Document, as_document
+from lateint.model.document import Document
 from lateint.model.model import Model, check_is_model
 from lateint_store import Pipeline, create_store
 from lateint_store.arguments import as_count, as_path, as_shard, check_iterable
@@ -70,7 +68,7 @@ def build_store(
     store = create_store(path, through, kind=Store, **about, window=window, shard=shard, map_size=mapped)
     try:
         with reporter(progress, len(documents) if isinstance(documents, Sized) else None) as report:
-            _fill(store, model, map(as_document, documents, count()), report)
+            _fill(store, model, documents, report)
     except BaseException:
         store.close()  # otherwise its lock would remain after the failure
         raise
@@ -101,13 +99,13 @@ def _as_begun(path: str | os.PathLike[str], facts: dict[str, str]) -> dict[str, 
     return {name: fact for name, fact in facts.items() if name in begun or name not in ADDED}
 
 
-def _fill(store: Store, model: Model, documents: Iterator[Document], report: Reporter) -> None:
-    """Encode the documents of this stream that the store does not hold yet.
+def _fill(store: Store, model: Model, documents: Iterable[Document | str], report: Reporter) -> None:
+    """Encode the documents of this source that the store does not hold yet.
 
     While one window runs through the layers, a thread tokenises the next one and another thread writes the one before.
     Documents are read, layers run and `report` is called in the caller's thread.
     """
-    source = _source_windows(store, documents)
+    source = source_windows(store, documents)
     with ThreadPoolExecutor(1, "lateint-tokens") as reader, ThreadPoolExecutor(1, "lateint-write") as writer:
         tokens = prefetch(reader, lambda window: (window, _tokenise(store, model, window)), source)
         encoded = ((window, EMPTY_WINDOW if rows is None else encode_tokens(model, rows)) for window, rows in tokens)
@@ -115,42 +113,23 @@ def _fill(store: Store, model: Model, documents: Iterator[Document], report: Rep
             report(progress)
 
 
-@dataclass(frozen=True, slots=True)
-class _SourceWindow:
-    """Consecutive documents, the index of the first, and the running digest up to the last; `mine` False: of another shard."""
-
-    documents: list[Document]
-    start: int
-    digest: str
-    mine: bool
-
-
-def _source_windows(store: Store, documents: Iterator[Document]) -> Iterator[_SourceWindow]:
-    """Yield the windows of the source behind the last commit of the store."""
-    digest = _skip(store, documents)
-    position, shard, size = store.progress.source_position, store.manifest.shard, store.manifest.window
-    while batch := list(islice(documents, size)):
-        digest = source_digest(digest, batch)
-        yield _SourceWindow(batch, position, digest, shard is None or position // size % shard[1] == shard[0])
-        position += len(batch)
-
-
-def _tokenise(store: Store, model: Model, window: _SourceWindow) -> TokenisedWindow | None:
+def _tokenise(store: Store, model: Model, window: SourceWindow) -> TokenisedWindow | None:
     if not window.mine:
         return None
     _reject_repeats(window.documents, window.start)
     return tokenise_window(model, window.documents, window.start, store.chunks)
 
 
-def _commit(store: Store, source: _SourceWindow, window: EncodedWindow) -> BuildProgress:
+def _commit(store: Store, source: SourceWindow, window: EncodedWindow) -> BuildProgress:
     """Commit the entries of a window and the source position behind it."""
     position = source.start + len(source.documents)
     try:
-        store.append(window.entries, source_end=position, source_digest=source.digest)
+        write = store.replace_last_window if source.replaces else store.append
+        write(window.entries, source_end=position, source_digest=source.digest)
     except DuplicateDocument as error:
-        raise _stored_duplicate(store, source.documents, source.start) from error
-    read = len(source.documents) if source.mine else 0
-    return BuildProgress(position, read, window.tokens, window.cut, store.info()["bytes"])
+        raise _stored_duplicate(store, source) from error
+    read, again = (len(source.documents), source.again) if source.mine else (0, 0)
+    return BuildProgress(position, read, window.tokens, window.cut, store.info()["bytes"], again)
 
 
 def _reject_repeats(documents: list[Document], start: int) -> None:
@@ -161,41 +140,12 @@ def _reject_repeats(documents: list[Document], start: int) -> None:
             raise DuplicateDocument(f"documents {before} and {index} have the same id {document.id!r}; expected each id once")
 
 
-def _stored_duplicate(store: Store, documents: list[Document], start: int) -> DuplicateDocument:
+def _stored_duplicate(store: Store, source: SourceWindow) -> DuplicateDocument:
     """Make an error that names a document of a window and the stored one with the same id."""
+    documents = source.documents[source.again :]  # the store holds those before
     held = store.fetch([store.first_id(document.id) for document in documents], arrays=(), missing="skip")
     index, ordinal = int(held.positions[0]), int(held.ordinals[0])
     return DuplicateDocument(
-        f"document {start + index} has the id {documents[index].id!r} of {'document' if store.chunks is None else 'entry'} "
-        f"{ordinal} in {store.path}; expected each id once"
+        f"document {source.start + source.again + index} has the id {documents[index].id!r} of "
+        f"{'document' if store.chunks is None else 'entry'} {ordinal} in {store.path}; expected each id once"
     )
-
-
-def _skip(store: Store, documents: Iterator[Document]) -> str:
-    """Skip the documents that earlier runs committed; return their digest.
-
-    Raises: StoreMismatch if they are not the documents that the store was built from.
-    """
-    done, digest, position = store.progress, "", 0
-    while position < done.source_position:
-        batch = list(islice(documents, min(store.manifest.window, done.source_position - position)))
-        if not batch:
-            raise StoreMismatch(
-                f"{store.path} was built from {done.source_position} documents, this corpus has {position}; "
-                "use `add` for new documents, or another path"
-            )
-        position += len(batch)
-        digest = source_digest(digest, batch)
-    if digest != done.source_digest:
-        raise StoreMismatch(f"the first {position} documents are not those that {store.path} was built from; use another path")
-    return digest
-
-
-def source_digest(before: str, documents: list[Document]) -> str:
-    """Update the running digest with ids, titles and texts of source documents."""
-    state = hashlib.blake2b(before.encode(), digest_size=16)
-    for document in documents:
-        for field in (document.id, document.title, document.text):
-            data = str(field).encode(errors="surrogatepass")
-            state.update(len(data).to_bytes(8, "little") + data)
-    return state.hexdigest()

@@ -18,7 +18,7 @@ class BuildProgress:
 
     `position`: source documents read so far; `documents`, `tokens`, `cut`: of this window, the documents read, their
     tokens, and how many documents were truncated; `bytes_written`: size of the store. In a window of another shard, zero
-    documents are read.
+    documents are read. `again`: documents of this window that the store held already, in a last window that was shorter.
     """
 
     position: int
@@ -26,6 +26,7 @@ class BuildProgress:
     tokens: int
     cut: int
     bytes_written: int
+    again: int = 0
 
 
 Reporter = Callable[[BuildProgress], None]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import lateint_store
 from lateint.errors import DuplicateDocument, InputError, MissingDocument, StoreMismatch
 from lateint.indexing.chunks import Chunks, chunk_id
+from lateint.indexing.source_digest import SourceDigest, committed
 from lateint.indexing.view import DocumentView, entry_ids, recorded_chunks
 from lateint_store import Entry
 from lateint_store.arguments import as_list
+from lateint_store.format.state import ADDING, DELETING, AddProgress
+from lateint_store.writing.removing import deletion
 
 if TYPE_CHECKING:
     import torch
@@ -59,24 +62,27 @@ class Store(lateint_store.Store):
     def delete(self, ids: Iterable[str]) -> None:
         """Delete documents, with all their chunks; their bytes stay until `compact`.
 
-        Raises: MissingDocument before anything changes.
+        If a call was interrupted, the same call completes it. Raises: MissingDocument before anything changes.
         """
         if self.chunks is None:
             super().delete(ids)
             return
         ids = as_list(ids, "ids", "ids")
         with self._changing():
-            sizes, _ = self.sizes(ids)
-            if absent := [doc_id for doc_id in ids if doc_id not in sizes]:
+            note, (sizes, _) = deletion(ids), self.sizes(ids)
+            absent = [doc_id for doc_id in ids if doc_id not in sizes]
+            if absent and note != self._note(DELETING):  # all chunks of a document are deleted in one transaction
                 raise MissingDocument(
                     f"store {self.path} holds no document {absent[0]!r} ({len(absent)} of {len(ids)} missing)"
                 )
-            super().delete(self.entry_ids(sizes))
+            self._delete(self.entry_ids(sizes), note)
 
-    def add(self, documents: Iterable[Document | Entry], model: Model | None = None) -> None:
+    def add(self, documents: Iterable[Document | Entry], model: Model | None = None, *, partial: bool = False) -> None:
         """Add documents, encoded by `model` (default: the model that the store records), one window per transaction.
 
-        Takes `Document`s, or entries whose arrays are already computed.
+        Takes `Document`s, or entries whose arrays are already computed. If an `add` of `Document`s was interrupted, the same
+        call continues it: documents at the start of the list that it committed are passed over. `partial=True` treats this call
+        as interrupted at its end: a later one with the same documents, and perhaps more behind them, continues.
         Raises: DuplicateDocument before anything is written; StoreMismatch if the model computes other arrays; InputError
         before anything of a window is written; StoreError if the store was opened for reading.
         """
@@ -87,7 +93,6 @@ class Store(lateint_store.Store):
             super().add(entries)
             return
         from lateint.indexing.compatibility import check_model
-        from lateint.indexing.encoding import encode_window
         from lateint.model.document import Document, as_document
         from lateint.model.model import check_is_model
 
@@ -102,10 +107,25 @@ class Store(lateint_store.Store):
         check_is_model(model)
         check_model(model, self)
         with self._changing():
-            if known := self.held(ids):
+            done = committed(texts, self._note(ADDING))
+            held = self.held(ids[:done])
+            if known := self.held(ids) - held:
                 raise DuplicateDocument(f"{self.path} already holds {sorted(known)[:3]!r}; delete them first")
-            for start in range(0, len(texts), self.manifest.window):
-                super().add(encode_window(model, texts[start : start + self.manifest.window], start, self.chunks).entries)
+            self._add_texts(model, texts, done, [place for place, doc_id in enumerate(ids) if doc_id not in held])
+            if texts and not partial:
+                self._end_add()
+
+    def _add_texts(self, model: Model, texts: Sequence[Document], done: int, places: Sequence[int]) -> None:
+        """Add the texts at `places`; an earlier call has committed the first `done` texts, but some were deleted since."""
+        from lateint.indexing.encoding import encode_window
+
+        digest, end = SourceDigest(), 0
+        for first in range(0, len(places), self.manifest.window):
+            window = places[first : first + self.manifest.window]
+            behind = max(window[-1] + 1, done)
+            digest, end = digest.extended(texts[end:behind]), behind
+            entries = encode_window(model, [texts[place] for place in window], window[0], self.chunks).entries
+            self._add_window(entries, AddProgress(end, digest.value).to_bytes())
 
 
 def open_store(path: str | os.PathLike[str], *, write: bool = False) -> Store:

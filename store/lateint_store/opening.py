@@ -12,7 +12,7 @@ from lateint_store.arguments import as_path
 from lateint_store.codecs.pipeline import Pipeline
 from lateint_store.disk import locking
 from lateint_store.disk.environment import release
-from lateint_store.disk.files import disk_errors, sync_folder
+from lateint_store.disk.files import disk_errors, make_folder, sync_folder
 from lateint_store.disk.locking import WriterLock
 from lateint_store.errors import SealedStore, StoreError, StoreMismatch
 from lateint_store.format import manifest as manifests
@@ -85,6 +85,22 @@ def open_store(path: str | os.PathLike[str], *, write: bool = False, kind: type[
         raise
 
 
+def finish_sealing(path: str | os.PathLike[str]) -> bool:
+    """Remove what a `seal` that was killed at its end left in a sealed store. Returns: False if the store is not sealed.
+
+    Raises: StoreNotFound, DamagedStore, StoreError, StoreLocked.
+    """
+    folder = as_path(path)
+    manifest = read_manifest(folder)
+    if manifest.sealed and sum(1 for _ in folder.iterdir()) > len(manifest.shards) + 2:  # manifest and lock
+        lock = WriterLock(folder)
+        try:
+            remove_leftovers(lock, manifest)
+        finally:
+            lock.release()
+    return manifest.sealed
+
+
 def _complete(about: About) -> dict[str, Any]:
     absent = [name for name in ("model", "fingerprint", "head") if name not in about]
     unknown = sorted(set(about) - set(About.__annotations__))
@@ -99,7 +115,7 @@ def claim_folder(folder: Path) -> WriterLock:
     Raises: StoreError, StoreLocked.
     """
     with disk_errors(folder, "create"):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         known = {locking.LOCK_FILE, manifests.MANIFEST_FILE + ".draft"}
         foreign = [entry.name for entry in folder.iterdir() if entry.name not in known and not _is_shard(entry)]
     if foreign:

@@ -24,18 +24,19 @@ from lateint_store.errors import CodecError, DuplicateDocument, InputError, Seal
 from lateint_store.format.content_digest import joined_digest
 from lateint_store.format.manifest import FORMAT_VERSION, Manifest
 from lateint_store.format.record_kernels import load_record_kernels
-from lateint_store.format.state import SourceProgress, State
+from lateint_store.format.state import ADDING, DELETING, SourceProgress, State
 from lateint_store.kernels.dispatch import load_numba
 from lateint_store.ragged import Ragged
 from lateint_store.reading.fetch import Fetched
 from lateint_store.reading.scan import scan
 from lateint_store.reading.verify import Report, verify_store
 from lateint_store.reading.view import View, columns, decode
-from lateint_store.shards.shards import Shards, put_state, remove_leftovers
+from lateint_store.shards.shards import Shards, put_note, put_state, remove_leftovers
 from lateint_store.spec import Array
 from lateint_store.writing.entry import Entry, encode_entries, encode_ids
+from lateint_store.writing.removing import delete_documents, deletion, last_window
 from lateint_store.writing.rewrite import compact_store, seal_store
-from lateint_store.writing.writer import append_window, delete_documents
+from lateint_store.writing.writer import Commit, append_window
 
 ADDED = 1 << 63  # first window number of documents that are not from the source: above the windows of all shards
 
@@ -215,15 +216,25 @@ class Store:
         passes no entries for the windows of other shards, so all shards end at the same position and digest.
         Raises: DuplicateDocument or InputError before anything changes; StoreFull.
         """
-        entries = as_list(entries, "entries", "entries")
-        with self._changing():
-            states = self._states()
-            progress = states[-1].progress
-            if source_end < progress.source_position:
-                raise InputError(f"source position {source_end} is before {progress.source_position}, the stored position")
-            windows = progress.windows + (len(entries) > 0)
-            after = SourceProgress(source_end, source_digest, progress.documents + len(entries), windows)
-            self._write(entries, max(source_end, states[-1].window + 1), after)
+        self._append(as_list(entries, "entries", "entries"), source_end, source_digest, replacing=False)
+
+    def replace_last_window(self, entries: Iterable[Entry], source_end: int, source_digest: str) -> None:
+        """`append` entries that replace those of `last_window`, because the source has grown inside that window.
+
+        Raises: as `append`; InputError if the last window cannot be replaced.
+        """
+        self._append(as_list(entries, "entries", "entries"), source_end, source_digest, replacing=True)
+
+    def last_window(self) -> list[str]:
+        """Ids of the entries that `append` wrote last; none if documents came after them, or if one of them was deleted."""
+        with self._shards.reading() as snapshots:
+            return last_window(snapshots[-1])
+
+    def window_ends(self) -> list[int]:
+        """The source positions at which windows end, of those that hold documents, sorted. Cost: reads every block's header."""
+        with self._shards.reading() as snapshots:
+            ends = {block.window for snapshot in snapshots for block in snapshot.blocks()}
+        return sorted(end for end in ends if end < ADDED)
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Add documents that are not part of the source, one window per transaction; the source position stays.
@@ -237,16 +248,18 @@ class Store:
             if there := self.fetch([entry.id for entry in entries], arrays=(), missing="skip").ids:
                 raise DuplicateDocument(f"document {there[0]!r} is already in store {self.path}")
             for start in range(0, len(entries), window):
-                last = self._states()[-1]
-                self._write(entries[start : start + window], max(ADDED, last.window + 1), last.progress)
+                self._add_window(entries[start : start + window])
 
     def delete(self, ids: Iterable[str]) -> None:
         """Delete documents, in one transaction per shard; their bytes stay until `compact`.
 
-        Raises: MissingDocument before anything changes.
+        If a call was interrupted, the same call completes it. Raises: MissingDocument before anything changes.
         """
+        ids = as_list(ids, "ids", "ids")
         with self._changing():
-            delete_documents(self._shards, sorted(set(self.fetch(ids, arrays=()).ordinals.tolist())))
+            note = deletion(ids)
+            held = set(self.fetch(ids, arrays=(), missing="skip").ids) if note == self._note(DELETING) else None
+            self._delete([doc_id for doc_id in ids if held is None or doc_id in held], note)
 
     def compact(self) -> None:
         """Rewrite the live documents densely, without deleted ones and free pages. Atomic; needs space for a copy."""
@@ -290,9 +303,43 @@ class Store:
 
     # Internals
 
-    def _write(self, entries: Sequence[Entry], number: int, progress: SourceProgress) -> None:
+    def _note(self, key: bytes) -> bytes | None:
+        """The note on a change that is not finished."""
+        with self._shards.reading() as snapshots:
+            return snapshots[-1].notes().get(key)
+
+    def _append(self, entries: Sequence[Entry], source_end: int, source_digest: str, *, replacing: bool) -> None:
+        with self._changing():
+            states = self._states()
+            progress = states[-1].progress
+            if source_end < progress.source_position:
+                raise InputError(f"source position {source_end} is before {progress.source_position}, the stored position")
+            replaced = len(self.last_window()) if replacing else 0
+            if replacing and not (replaced and entries):
+                raise InputError(
+                    f"the last window of {self.path} cannot be replaced: it has {replaced} entries, {len(entries)} are new"
+                )
+            windows = progress.windows + (len(entries) > 0) - replacing
+            after = SourceProgress(source_end, source_digest, progress.documents + len(entries) - replaced, windows)
+            self._write(entries, Commit(max(source_end, states[-1].window + 1), after, replaced=replaced))
+
+    def _add_window(self, entries: Sequence[Entry], note: bytes | None = None) -> None:
+        """Write one window of an `add`; `note`: how far it has come with it."""
+        last = self._states()[-1]
+        self._write(entries, Commit(max(ADDED, last.window + 1), last.progress, adding=note))
+
+    def _end_add(self) -> None:
+        """Note that no `add` is unfinished."""
+        with self._shards.writing(-1) as snapshot:
+            put_note(snapshot, ADDING, None)
+
+    def _delete(self, ids: Sequence[str], note: bytes) -> None:
+        """Delete entries; `note`: of the change. Raises: MissingDocument before anything changes."""
+        delete_documents(self._shards, sorted(set(self.fetch(ids, arrays=()).ordinals.tolist())), note)
+
+    def _write(self, entries: Sequence[Entry], commit: Commit) -> None:
         documents = encode_entries(self.manifest, entries)
-        append_window(self._shards, documents, number, progress, self._run + len(documents))
+        append_window(self._shards, documents, replace(commit, last_run=self._run + len(documents)))
         self._run += len(documents)
 
     def _states(self) -> list[State]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lateint_store.disk.killpoints import point
-from lateint_store.errors import LateintError, StoreError, StoreFull
+from lateint_store.errors import InputError, LateintError, StoreError, StoreFull
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SECTOR, _PAGE = 512, 4096
@@ -70,6 +71,15 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder and those above it that are missing, and make their names durable. Raises: OSError."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in missing:
+        with suppress(PermissionError):  # a folder that may be written but not read
+            sync_folder(place.absolute().parent)
+
+
 def sync_file(path: Path) -> None:
     """Make the bytes of `path` durable."""
     with path.open("rb") as file:
@@ -94,6 +104,34 @@ def replace_file(path: Path, data: bytes, mode: int = 0o644) -> None:
         draft.replace(path)
         sync_folder(path.parent)
     point("manifest.after_rename")
+
+
+@contextmanager
+def replacing_files(folder: Path, last: Sequence[str] = ()) -> Iterator[Path]:
+    """Yield an empty folder; at the end, its files replace those of the same names in `folder`, after all of them are synced.
+
+    `last`: files that readers open first, in the order of their renames, after all others. An interruption before the first
+    rename changes nothing. Raises: StoreFull; InputError if the folder cannot be written.
+    """
+    draft = folder / ".draft"
+    with disk_errors(folder, "write", InputError):
+        make_folder(folder)
+        shutil.rmtree(draft, ignore_errors=True)  # of a killed writer
+        draft.mkdir()
+    try:
+        yield draft
+        with disk_errors(folder, "write", InputError):
+            written = (file for file in draft.iterdir() if file.is_file())
+            files = sorted(written, key=lambda file: (last.index(file.name) if file.name in last else -1, file.name))
+            for file in files:
+                sync_file(file)
+            for file in files:
+                if file.name in last:
+                    sync_folder(folder)
+                file.replace(folder / file.name)
+            sync_folder(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def allocated_bytes(folder: Path) -> int:

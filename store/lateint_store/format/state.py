@@ -10,6 +10,7 @@ from typing import Any
 from lateint_store.format.content_digest import Content
 
 STATE_KEY = b"state"
+ADDING, DELETING = NOTES = (b"adding", b"deleting")  # keys of notes on a change that takes several transactions
 _DIGEST_SIZE = 16
 
 
@@ -21,6 +22,27 @@ class SourceProgress:
     source_digest: str = ""
     documents: int = 0
     windows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AddProgress:
+    """What an unfinished `add` of texts has committed: the first `documents` of its list, and their running digest."""
+
+    documents: int
+    digest: str
+
+    def to_bytes(self) -> bytes:
+        """JSON."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> AddProgress | None:
+        """The inverse of `to_bytes`; None for damage, as then no text is known to have been added."""
+        try:
+            found = cls(**json.loads(data))
+        except (ValueError, TypeError):
+            return None
+        return found if isinstance(found.documents, int) and isinstance(found.digest, str) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,11 @@ class Snapshot:
         except (ValueError, KeyError, TypeError) as error:
             raise self.location.damaged(f"{error}") from error
 
+    def notes(self) -> dict[bytes, bytes]:
+        """The notes on changes that are not finished, by key."""
+        held = {key: self.transaction.get(key, db=self.environment.databases["state"]) for key in state.NOTES}
+        return {key: bytes(note) for key, note in held.items() if note is not None}
+
     def lookup(self, doc_id: bytes) -> int | None:
         """The first ordinal in the index for an id. Almost always the right one; the id in the record decides."""
         prefix = id_prefix(doc_id)

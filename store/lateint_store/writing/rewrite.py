@@ -6,9 +6,10 @@ writer removes the unfinished folders.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from lateint_store.disk import lmdb_pages as pages
 from lateint_store.disk.environment import release
@@ -28,17 +29,20 @@ from lateint_store.shards.shards import (
     block_format,
     clean_up,
     create_shard,
+    put_note,
     put_state,
     remove_leftovers,
     with_shards,
     writing,
 )
 from lateint_store.shards.snapshot import Snapshot
-from lateint_store.writing.writer import put_entries, put_window, read_encoded
+from lateint_store.writing.records import put_entries, read_encoded
+from lateint_store.writing.writer import put_window
 
 StoredWindow = tuple[int, list[EncodedDocument]]
 """The number of a window and its documents."""
 COMMIT_BYTES = 64 << 20
+NO_NOTES: Mapping[bytes, bytes] = MappingProxyType({})
 
 
 def compact_store(shards: Shards) -> None:
@@ -88,7 +92,7 @@ def copy_live(shards: Shards) -> tuple[ShardFile, ...]:
             states = [snapshot.state() for snapshot in snapshots]
             manifest = shards.manifest
             windows = (window for snapshot in snapshots for window in live_windows(snapshot, manifest))
-            files, contents = rewrite(lock, manifest, windows, states[-1])
+            files, contents = rewrite(lock, manifest, windows, states[-1], snapshots[-1].notes())
             if joined_digest(contents) != joined_digest(state.content for state in states):
                 raise DamagedStore(str(shards.path), "the content digest of the copy differs from the recorded one")
             return files
@@ -115,9 +119,16 @@ def live_windows(snapshot: Snapshot, manifest: Manifest) -> Iterator[StoredWindo
 
 
 def rewrite(
-    lock: WriterLock, manifest: Manifest, windows: Iterable[StoredWindow], last: State
+    lock: WriterLock,
+    manifest: Manifest,
+    windows: Iterable[StoredWindow],
+    last: State,
+    notes: Mapping[bytes, bytes] = NO_NOTES,
 ) -> tuple[tuple[ShardFile, ...], list[Content]]:
-    """Write windows into new shard folders; return their files and contents. `last`: progress and last window."""
+    """Write windows into new shard folders; return their files and contents.
+
+    `last`: progress and last window; `notes`: on changes that are not finished.
+    """
     targets = [_Target(lock, manifest, (), State(progress=last.progress, last_run=last.last_run))]
     try:
         for number, documents in windows:
@@ -128,7 +139,7 @@ def rewrite(
                 targets.append(_Target(lock, manifest, files, target.state.following()))
             targets[-1].put(number, documents)
             point("rewrite.window")
-        targets[-1].finish(last.window)
+        targets[-1].finish(last.window, notes)
         point("rewrite.done")
     finally:
         for target in targets:
@@ -161,13 +172,15 @@ class _Target:
         if self._bytes >= COMMIT_BYTES:
             self._flush()
 
-    def finish(self, window: int | None = None) -> None:
+    def finish(self, window: int | None = None, notes: Mapping[bytes, bytes] = NO_NOTES) -> None:
         """Write the pending windows, the index and the state."""
         self._flush()
         with writing(self.environment, self.environment.location, self.format) as snapshot:
             put_entries(snapshot, "ids", self._entries, append=True)
             self.state = replace(self.state, window=self.state.window if window is None else window)
             put_state(snapshot, self.state)
+            for key, note in notes.items():
+                put_note(snapshot, key, note)
         self._entries = []
         point("rewrite.shard")
 

@@ -61,6 +61,7 @@ def test_add_delete_compact_and_seal(call, tmp_path):
     before = info(call, path)
     assert call("store", "compact", path)[0] == 0 and info(call, path)["content_digest"] == before["content_digest"]
     assert call("store", "seal", path)[0] == 0 and info(call, path)["sealed"]
+    assert call("store", "seal", path)[0] == 0
     for verb in (["delete", path, "1"], ["compact", path], ["add", path, "--corpus", tmp_path / "some.tsv"]):
         code, _, err = call("store", *verb)
         assert code == 1 and "sealed" in err

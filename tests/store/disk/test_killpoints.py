@@ -8,6 +8,7 @@ import pytest
 from lateint_store import create_store, open_store
 from lateint_store.disk.killpoints import POINTS
 from lateint_store.errors import StoreNotFound
+from lateint_store.opening import finish_sealing
 from tests.support.stores import ABOUT, WINDOW, build, contents, fork_child, specs
 
 DOCUMENTS = 150
@@ -74,7 +75,7 @@ def test_a_build_killed_while_it_begins_a_shard_goes_on(tmp_path, reference, at)
         ("compact", "rewrite.window:2"), ("compact", "rewrite.done"), ("compact", "manifest.before_rename"),
         ("compact", "publish.before_clean"), ("compact", "publish.after_clean"),
         ("seal", "rewrite.shard"), ("seal", "seal.verified"), ("seal", "seal.read_only"),
-        ("seal", "manifest.after_rename"),
+        ("seal", "manifest.after_rename"), ("seal", "publish.before_clean"),
     ],
 )  # fmt: skip
 def test_a_killed_rewrite_leaves_the_old_store_or_the_new_one(tmp_path, verb, at):
@@ -86,13 +87,13 @@ def test_a_killed_rewrite_leaves_the_old_store_or_the_new_one(tmp_path, verb, at
     with open_store(path) as store:
         assert (contents(store), store.content_digest()) == (truth, digest) and store.verify().ok
         sealed = store.sealed
-    assert sealed == (at == "manifest.after_rename")
+    assert sealed == (verb == "seal" and at in ("manifest.after_rename", "publish.before_clean"))
     if not sealed:
         assert redone(verb, path)["digest"] == digest
     with open_store(path) as store:
         assert contents(store) == truth and store.verify().ok
-    if not sealed:
-        assert sorted(entry.name for entry in path.iterdir() if entry.is_dir()) == [store.manifest.shards[0].folder]
+    assert finish_sealing(path) == (verb == "seal")
+    assert sorted(entry.name for entry in path.iterdir() if entry.is_dir()) == [store.manifest.shards[0].folder]
 
 
 @pytest.mark.parametrize("at", ["delete.before_commit", "delete.after_commit"])

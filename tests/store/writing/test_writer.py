@@ -93,6 +93,35 @@ def test_deleting_an_unknown_document_changes_nothing(store):
     assert_unchanged(store, lambda: store.delete(["doc1", "doc900"]), MissingDocument, "'doc900'")
 
 
+@pytest.mark.parametrize(("passes", "deleted", "compacted"), [(1, 0, False), (2, 2, False), (3, 2, True), (4, 4, False)])
+def test_a_deletion_that_was_interrupted_between_shards_is_completed_by_the_same_call(
+    tmp_path, monkeypatch, passes, deleted, compacted
+):
+    class Interrupted(BaseException):
+        pass
+
+    def passing(name, seen=[]):
+        seen.append(name)
+        if len(seen) == passes:
+            raise Interrupted
+
+    gone = ["doc3", "doc40", "doc140", "doc141"]
+    with build(tmp_path / "s", 150, documents_per_shard=64) as store:
+        with monkeypatch.context() as patched, pytest.raises(Interrupted):
+            patched.setattr("lateint_store.writing.removing.point", passing)
+            store.delete(gone)
+        assert len(store) == 150 - deleted and store.verify().ok
+        if compacted:
+            store.compact()
+        if passes > 1:
+            with pytest.raises(MissingDocument):
+                store.delete(gone[:3])
+        store.delete([*gone[::-1], gone[0]])
+        assert len(store) == 146 and not {*gone} & {*store.ids()} and store.verify().ok
+        with pytest.raises(MissingDocument):
+            store.delete(gone)
+
+
 def test_a_deleted_id_may_be_added_again(store):
     store.delete(["doc5"])
     store.add([Entry("doc5", entry(6).arrays)])

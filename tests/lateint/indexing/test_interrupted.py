@@ -1,0 +1,135 @@
+"""`add` and `delete` that were interrupted: the same call ends like one that was not, and a finished call is no other."""
+
+import pytest
+
+from lateint.errors import DuplicateDocument, MissingDocument
+from lateint.indexing.store import open_store
+from lateint.model.document import Document
+from lateint_store.writing import removing, writer
+from tests.support import engine
+from tests.support.engine import CHUNKS, DOCUMENTS, IDS, LONG
+
+WINDOW = 4
+OLD, NEW = DOCUMENTS[:6], DOCUMENTS[6:18]
+
+
+class Interrupted(BaseException):
+    pass
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Interrupt the next change at the n-th pass of a point."""
+
+    def at(point, passes):
+        seen = []
+
+        def passing(name):
+            seen.append(name)
+            if seen.count(point) == passes and name == point:
+                raise Interrupted
+
+        monkeypatch.setattr(writer, "point", passing)
+        monkeypatch.setattr(removing, "point", passing)
+
+    return at
+
+
+def made(folder, **options):
+    return engine.store(folder, documents=OLD, window=WINDOW, **options)
+
+
+POINTS = [("append.before_commit", 1), ("append.after_commit", 1), ("append.before_commit", 3), ("append.after_commit", 3)]
+
+
+@pytest.mark.parametrize(("point", "passes"), POINTS)
+def test_an_interrupted_add_continues(tmp_path, interrupt, monkeypatch, point, passes):
+    with made(tmp_path / "once") as once:
+        once.add(NEW, engine.model())
+    with made(tmp_path / "cut") as store:
+        interrupt(point, passes)
+        with pytest.raises(Interrupted):
+            store.add(NEW, engine.model())
+        kept = len(store) - len(OLD)
+        monkeypatch.undo()
+    assert kept == WINDOW * (passes - (point == "append.before_commit"))
+    with open_store(tmp_path / "cut" / "store", write=True) as store:
+        store.start_run()
+        store.compact()  # keeps what is known of the interrupted call
+        store.add(NEW, engine.model())
+        assert store.info()["encoded_by_last_run"] == len(NEW) - kept
+        assert store.verify().ok and list(store.ids()) == IDS[:18]
+        with open_store(tmp_path / "once" / "store") as once:
+            assert store.content_digest() == once.content_digest()
+        with pytest.raises(DuplicateDocument, match="already holds"):
+            store.add(NEW, engine.model())
+
+
+def cut_add(store, interrupt, monkeypatch):
+    interrupt("append.after_commit", 2)
+    with pytest.raises(Interrupted):
+        store.add(NEW, engine.model())
+    monkeypatch.undo()
+
+
+CHANGES = {
+    "a text": [Document(IDS[6], "salt"), *NEW[1:]],
+    "a title": [*NEW[:3], Document(IDS[9], NEW[3].text, "salt"), *NEW[4:]],
+    "the order": [NEW[1], NEW[0], *NEW[2:]],
+    "fewer": NEW[:5],
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_another_text_under_an_added_id_is_refused(tmp_path, interrupt, monkeypatch, what):
+    with made(tmp_path) as store:
+        cut_add(store, interrupt, monkeypatch)
+        before = store.content_digest()
+        with pytest.raises(DuplicateDocument, match="already holds"):
+            store.add(CHANGES[what], engine.model())
+        assert store.content_digest() == before
+        store.add(NEW, engine.model())
+        assert list(store.ids()) == IDS[:18]
+
+
+def test_a_deletion_in_between_is_added_again_and_a_new_text_in_between_is_not_overlooked(tmp_path, interrupt, monkeypatch):
+    with made(tmp_path) as store:
+        cut_add(store, interrupt, monkeypatch)
+        store.delete([IDS[7]])
+        store.add([*NEW, DOCUMENTS[30]], engine.model())
+        assert sorted(store.ids()) == [*IDS[:18], IDS[30]] and store.verify().ok
+    with made(tmp_path / "b") as store:
+        cut_add(store, interrupt, monkeypatch)
+        store.delete([IDS[7]])
+        store.add([Document(IDS[7], "salt")], engine.model())
+        with pytest.raises(DuplicateDocument, match=rf"already holds.*{IDS[6]}"):
+            store.add(NEW, engine.model())
+
+
+def test_chunks_of_one_document_are_added_together(tmp_path, interrupt, monkeypatch):
+    with engine.store(tmp_path, documents=LONG[:3], chunks=CHUNKS, window=2) as store:
+        interrupt("append.after_commit", 1)
+        with pytest.raises(Interrupted):
+            store.add(LONG[3:8], engine.model())
+        assert store.held([document.id for document in LONG]) == {document.id for document in LONG[:5]}
+        monkeypatch.undo()
+        store.add(LONG[3:8], engine.model())
+        with engine.store(tmp_path / "once", documents=LONG[:3], chunks=CHUNKS, window=2) as once:
+            once.add(LONG[3:8], engine.model())
+            assert store.content_digest() == once.content_digest() and store.verify().ok
+
+
+@pytest.mark.parametrize("point", ["delete.before_commit", "delete.after_commit"])
+def test_an_interrupted_delete_of_chunks_is_completed_and_then_it_is_over(tmp_path, interrupt, monkeypatch, point):
+    gone = [LONG[number].id for number in (0, 3, 5)]
+    with engine.store(tmp_path, documents=LONG[:6], window=WINDOW, chunks=CHUNKS) as store:
+        interrupt(point, 1)
+        with pytest.raises(Interrupted):
+            store.delete(gone)
+        monkeypatch.undo()
+        with pytest.raises(MissingDocument, match="holds no document"):
+            store.delete([*gone, "none"])
+        store.delete(gone[::-1])
+        assert store.held([document.id for document in LONG]) == {"D1", "D2", "D4"} and store.verify().ok
+        with pytest.raises(MissingDocument, match="3 of 3 missing"):
+            store.delete(gone)
