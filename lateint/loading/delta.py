@@ -12,7 +12,8 @@ from torch import Tensor
 from lateint.loading.pretrained import MethodOverrides, locate, pretrained
 from lateint.model.digests import digest_tensors
 from lateint.model.model import Model
-from lateint.model.saving import base_facts, host_state, narrowed, write_checkpoint
+from lateint.model.saving import PUBLISHED, base_facts, host_state, narrowed, write_checkpoint
+from lateint_store.disk.files import replacing_files
 
 CODES, STEP = ".difference", ".step"  # suffixes of tensor names in the file
 _MIN_CODED = 4_096  # matrices of the towers with fewer weights are kept whole
@@ -31,10 +32,9 @@ def save_delta(model: Model, folder: str | os.PathLike[str], base: str, *, dtype
     kept = changes(host_state(model), weights, coded=dtype == torch.int8)
     narrow = torch.float16 if dtype == torch.int8 else dtype
     tensors = {name: tensor if name.endswith((CODES, STEP)) else narrowed(tensor, narrow) for name, tensor in kept.items()}
-    out = Path(folder)
-    out.mkdir(parents=True, exist_ok=True)
     facts = {"name": base, "digest": digest_tensors(weights)} | base_facts(backbone, texts)
-    write_checkpoint(out, model, tensors, facts)
+    with replacing_files(Path(folder), PUBLISHED) as out:
+        write_checkpoint(out, model, tensors, facts)
 
 
 def changes(state: Mapping[str, Tensor], base: Mapping[str, Tensor], *, coded: bool) -> dict[str, Tensor]:

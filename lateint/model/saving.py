@@ -17,6 +17,7 @@ from torch import Tensor
 from lateint.errors import InputError
 from lateint.model.activation import IDENTITY
 from lateint.model.digests import digest_json, digest_tensors
+from lateint_store.disk.files import replacing_files
 
 if TYPE_CHECKING:
     from lateint.backbone.base import Backbone
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 CONFIG, TENSORS = "lateint.json", "lateint.safetensors"
+PUBLISHED = (CONFIG, "config.json")
+"""Files that are renamed into place last, in this order: a folder with one of them and without the other is refused."""
 BASE_FACTS = ("digest", "tokenizer", "token_rules", "configuration")
 """Names of the digests that identify a base; a checkpoint of an earlier version has only the first, that of the weights."""
 
@@ -32,27 +35,26 @@ BASE_FACTS = ("digest", "tokenizer", "token_rules", "configuration")
 def save(model: Model, folder: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> None:
     """Write a full checkpoint, its floating-point tensors in `dtype` where that is given.
 
+    An interruption leaves the earlier checkpoint of the folder, or one that `load_model` refuses; the same call completes it.
     Raises: InputError for int8, which only a delta over a base can keep (`lateint.loading.delta.save_delta`).
     """
     if dtype == torch.int8:
         raise InputError("int8 keeps differences from a base; name one, or save a full checkpoint in another dtype")
-    out = Path(folder)
-    out.mkdir(parents=True, exist_ok=True)
     encoder = model.backbone.model
     if dtype not in (None, encoder.dtype):
         encoder = copy.deepcopy(encoder).to(dtype)
-    encoder.save_pretrained(out)
-    files = {"config.json", *model.texts.save(out)}
     own = {name: tensor for name, tensor in host_state(model).items() if not name.startswith("backbone.")}
     tensors = {name: narrowed(tensor, dtype) for name, tensor in own.items()}
     base = {"name": None, "digest": digest_tensors(_as_loaded(encoder.state_dict()))}
-    write_checkpoint(out, model, tensors, base, files)
+    with replacing_files(Path(folder), PUBLISHED) as out:
+        encoder.save_pretrained(out)
+        write_checkpoint(out, model, tensors, base, {"config.json", *model.texts.save(out)})
 
 
 def write_checkpoint(
     out: Path, model: Model, tensors: Mapping[str, Tensor], base: Mapping[str, Any], files: Iterable[str] = ()
 ) -> None:
-    """Write our tensors and `lateint.json` into a folder.
+    """Write our tensors and `lateint.json` into a folder that is not yet in place (`replacing_files`).
 
     `base`: name (None: the folder itself) and digest of the weights, and what else `BASE_FACTS` names; `files`: names of
     files in the folder that loading reads and no other digest covers. The activation is recorded unless it is identity,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import ExportableState
 
 from lateint.train.plan import Budget
+from lateint_store.disk.files import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +80,7 @@ def saved_steps(checkpoint: Path) -> list[Step]:
 
 def write_json(history: Sequence[Sequence[Step]], file: Path) -> None:
     """Write every step of every stage."""
-    file.write_text(json.dumps([[asdict(step) for step in stage] for stage in history]), encoding="utf-8")
+    replace_file(file, json.dumps([[asdict(step) for step in stage] for stage in history]).encode())
 
 
 def write_png(history: Sequence[Sequence[Step]], file: Path) -> bool:
@@ -94,7 +96,9 @@ def write_png(history: Sequence[Sequence[Step]], file: Path) -> bool:
     figure = Figure(figsize=(6.4 * max(1, len(stages)), 4), layout="constrained")
     for index, steps in enumerate(stages):
         _draw_stage(figure.add_subplot(1, len(stages), index + 1), steps, f"stage {index}")
-    figure.savefig(file, dpi=100)
+    image = io.BytesIO()
+    figure.savefig(image, dpi=100)
+    replace_file(file, image.getvalue())
     return True
 
 

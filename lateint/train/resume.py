@@ -9,11 +9,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from lateint.errors import InputError
 from lateint.model.model import Model
 from lateint.train.history import Step
-from lateint_store.disk.files import replace_file, sync_file
+from lateint_store.disk.files import make_folder, replace_file, sync_file, sync_folder
+
+_COMPLETE = "complete"  # file that marks a saved state
+_PARTS = ("trainer_state.json", _COMPLETE)
 
 
 def claim(folder: Path, settings: Mapping[str, object]) -> bool:
@@ -21,11 +25,12 @@ def claim(folder: Path, settings: Mapping[str, object]) -> bool:
 
     Raises: InputError if it holds an interrupted run with other settings; the message names one that differs.
     """
+    shutil.rmtree(_finished(folder), ignore_errors=True)  # of a run that was killed at its very end
     file = folder / "run.json"
     plain = json.loads(json.dumps(settings))
     found = _read_settings(file)
     if found is None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         replace_file(file, json.dumps(plain, indent=1).encode())
         return False
     if odd := sorted(key for key in plain.keys() | found.keys() if plain.get(key) != found.get(key)):
@@ -54,23 +59,47 @@ def _read_settings(file: Path) -> dict[str, object] | None:
     return None
 
 
+def release(folder: Path) -> None:
+    """Remove the folder of a finished run: at once, for a part of it would look like an interrupted run."""
+    folder.replace(_finished(folder))
+    shutil.rmtree(_finished(folder))
+
+
+def _finished(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".finished")
+
+
 def stage_folder(folder: Path, stage: int) -> Path:
     """Where the Trainer saves the states of a stage."""
     return folder / f"stage{stage}"
 
 
+class StateKeeper(TrainerCallback):
+    """Makes each state that the Trainer saves durable, then marks it as complete."""
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """Sync the files of the new state and write its mark."""
+        folder = Path(args.output_dir or "") / f"checkpoint-{state.global_step}"
+        for file in folder.iterdir():
+            sync_file(file)
+        for names in (folder, folder.parent, folder.parent.parent):
+            sync_folder(names)
+        replace_file(folder / _COMPLETE, b"")
+
+
 def saved_states(folder: Path) -> Iterator[Path]:
-    """Yield the complete saved states of a stage, newest first; the Trainer writes `trainer_state.json` last."""
-    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    """Yield the complete saved states of a stage, newest first. Any other may lack files, or bytes of them."""
+    found = [path for path in folder.glob("checkpoint-*") if all((path / name).is_file() for name in _PARTS)]
     yield from sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
 
 
 def keep_stage(model: Model, folder: Path, stage: int, steps: Sequence[Step]) -> None:
     """Write the weights of a finished stage, then its steps, and delete its saved states."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     save_file(weights, _weights(folder, stage))
     sync_file(_weights(folder, stage))
+    sync_folder(folder)
     replace_file(_steps(folder, stage), json.dumps([asdict(step) for step in steps]).encode())
     shutil.rmtree(stage_folder(folder, stage), ignore_errors=True)
 

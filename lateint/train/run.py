@@ -6,7 +6,6 @@ An interrupted run resumes where it stopped when it is started again.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from lateint.train.objective import Objective
 from lateint.train.parameters import parameter_groups
 from lateint.train.plan import Budget, TrainingPlan
 from lateint.train.progress import TrainingProgress
-from lateint.train.resume import claim, keep_stage, restore_stage, saved_states, stage_folder
+from lateint.train.resume import claim, keep_stage, release, restore_stage, saved_states, stage_folder
 from lateint.train.scores import Scores, identity
 from lateint.train.teacher import Teacher, load_teacher
 from lateint.train.trainer import Examples, StageTrainer, arguments, check_extra
@@ -79,7 +78,7 @@ def run_plan(
         history = train(model, data, plan, folder, teacher=teacher, scores=scores, on_step=progress.step)
     progress.trained(history)
     has_curves = _save(model, plan, output, history)
-    shutil.rmtree(folder)
+    release(folder)
     return TrainingResult(model, history, has_curves)
 
 

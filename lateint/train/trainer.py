@@ -21,6 +21,7 @@ from lateint.train.history import StageHistory
 from lateint.train.objective import Objective
 from lateint.train.parameters import parameter_groups
 from lateint.train.plan import Budget, TrainingPlan
+from lateint.train.resume import StateKeeper
 from lateint.train.teacher import Teacher
 
 _WARM_UP = 0.1  # share of the steps
@@ -56,7 +57,9 @@ class StageTrainer(Trainer):
         stored = model.head.stored_width  # a head that stores its own keys and values trains them
         self.features: Frozen | Live = Live(model, quantised=objective.stage.quantised) if trained or stored else Frozen(model)
         self.teacher: Teacher | None = None
-        super().__init__(model=model, args=arguments, train_dataset=data, data_collator=_collate, callbacks=[history])
+        super().__init__(
+            model=model, args=arguments, train_dataset=data, data_collator=_collate, callbacks=[history, StateKeeper()]
+        )
         self.remove_callback(PrinterCallback)  # standard output is for data
 
     def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
