@@ -12,6 +12,7 @@ from typing import Any
 from lateint_eval.formats.output import replacing
 from lateint_eval.formats.records import Json
 from lateint_eval.studies.spec import Study
+from lateint_store.disk.files import make_folder
 from lateint_store.disk.locking import WriterLock
 from lateint_store.errors import InputError, StoreLocked
 
@@ -41,7 +42,7 @@ class Folder:
 
     def write(self, file: Path, data: object) -> None:
         """Write JSON, completely or not at all."""
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
         with replacing(file) as write:
             write(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -63,7 +64,7 @@ def claimed(path: Path, study: Study, facts: Json) -> Iterator[Folder]:
     """
     if path.exists() and not (path / CLAIM).exists() and any(file.name != "writer.lock" for file in path.iterdir()):
         raise InputError(f"{path} is not empty and holds no study; choose another folder")
-    path.mkdir(parents=True, exist_ok=True)
+    make_folder(path)
     try:
         lock = WriterLock(path)
     except StoreLocked as error:

@@ -28,11 +28,14 @@ from lateint_eval.measures.metrics import evaluate
 from lateint_eval.measures.significance import interval
 from lateint_eval.studies.data import candidate_texts
 from lateint_eval.studies.folder import Folder
+from lateint_eval.studies.inputs import Inputs
 from lateint_eval.studies.points import Point, digest
 from lateint_eval.systems import as_run
 from lateint_store import create_store, format_codecs, parse_codecs, part, recode
+from lateint_store.disk.files import make_folder
 
 PHASES = ("total_ms", "fetch_ms", "decode_ms", "compute_ms")
+INPUTS = "inputs"  # key of a point's file beside its results
 Measured = Json  # results of one point
 
 
@@ -67,8 +70,13 @@ def _load(point: Point) -> Model:
     )
 
 
-def run_point(folder: Folder, model: Model, point: Point, sets: Mapping[str, Split], measures: Sequence[str]) -> Measured:
-    """Measure a point with its model on all sets and write its results. Raises: any error of encoding and ranking."""
+def run_point(
+    folder: Folder, model: Model, point: Point, sets: Mapping[str, Split], measures: Sequence[str], inputs: Inputs
+) -> Measured:
+    """Measure a point with its model on all sets; write its results, with digests of its inputs.
+
+    Raises: any error of encoding and ranking.
+    """
     measured: Measured = {
         "model": point.model,
         "method": model.method.name,
@@ -78,18 +86,18 @@ def run_point(folder: Folder, model: Model, point: Point, sets: Mapping[str, Spl
         "timing": {},
     }
     for name, data in sets.items():
-        store, seconds = _stored(folder, model, point, name, data)
+        store, seconds = _stored(folder, model, point, name, data, inputs)
         found = _measure(model, store, point, data, folder.run(point.id, name), measures)
         measured["codecs"] = found.pop("codecs")
         measured["timing"][name] = found.pop("timing") | {"encode_seconds": seconds}
         measured["results"][name] = found | {"run": str(folder.run(point.id, name).relative_to(folder.path))}
-    folder.write(folder.point(point.id), measured)
+    folder.write(folder.point(point.id), measured | {INPUTS: inputs.of(point)})
     return measured
 
 
-def _stored(folder: Folder, model: Model, point: Point, name: str, data: Split) -> tuple[Path, float]:
+def _stored(folder: Folder, model: Model, point: Point, name: str, data: Split, inputs: Inputs) -> tuple[Path, float]:
     """Return the store of a point, recoded from the lossless store of its encoding, and the seconds of that encoding."""
-    home = folder.stores / f"{point.encoding}.{name}"
+    home = folder.stores / f"{point.encoding}.{name}.{inputs.stored(point, name)}"
     master, done = home / "master", home / "seconds"
     if not done.exists():  # an interrupted build continues where it stopped
         start = time.perf_counter()
@@ -131,7 +139,7 @@ def _measure(model: Model, path: Path, point: Point, data: Split, run: Path, mea
             ranking = ranker.rank(text, ids)
             rankings[query] = [(hit.doc_id, hit.score) for hit in ranking]
             timings.append(ranking.timing)
-    run.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(run.parent)
     write_run(run, rankings)
     scores = evaluate(data.qrels, as_run(run.name, rankings), measures).scores
     return {
