@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lateint.errors import InputError, MissingExtra
+from lateint.errors import InputError, MissingExtra, StoreError
 from lateint.retrieval.vectors import Floats, Indices, Vectors
+from lateint_store.disk.files import replace_file, sync_file, sync_folder
 
 _FORMAT = 1
 _EXTRA = 64  # candidates beyond k, because float16 distances can change the order of close neighbours
@@ -60,14 +61,16 @@ class Hnsw:
             yield np.unique(np.searchsorted(self._vectors.starts, found, side="right") - 1)
 
     def _save(self, file: Path) -> None:
-        """Write the graph, then its description; each is renamed into place when complete."""
-        graph, about = (each.with_name(each.name + ".draft") for each in (file, _beside(file)))
+        """Write the description, then the graph: an index exists once its graph does. Each is synced, then renamed."""
+        graph = file.with_name(file.name + ".draft")
         try:
             self._index.save(str(graph))
-            about.write_text(json.dumps(self._about | {"digest": _digest(graph)}, indent=2) + "\n", encoding="utf-8")
+            sync_file(graph)
+            about = self._about | {"digest": _digest(graph)}
+            replace_file(_beside(file), (json.dumps(about, indent=2) + "\n").encode())
             graph.replace(file)
-            about.replace(_beside(file))
-        except (OSError, RuntimeError) as error:  # usearch raises RuntimeError
+            sync_folder(file.absolute().parent)
+        except (OSError, RuntimeError, StoreError) as error:  # usearch raises RuntimeError
             raise InputError(f"cannot write the index {file}: {error}") from error
 
     def _load(self, file: Path) -> None:
