@@ -32,6 +32,8 @@ POINTS = (
     "derived.done",
 )
 
+_wanted, _left = "", 1  # the armed point, and how many more passes of it
+
 
 def arm(at: str) -> None:
     """Kill this process at a point and pass, such as "append.before_commit:3"; nowhere if empty."""
