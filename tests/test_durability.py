@@ -78,7 +78,8 @@ def trained(folder):
     base = TrainingPlan.from_method("mice")
     method = replace(base.method, stages=(students.STAGE, students.STAGE), offline_layers=2, query_layers=2)
     plan = replace(base, base=str(tiny.checkpoint("bert")), method=method, steps=(2, 1), save_every=1, **students.LENGTHS)
-    run_plan(plan, [students.source()], folder)
+    with patch("gc.collect"):  # which accelerate calls; it takes longer than training
+        run_plan(plan, [students.source()], folder)
 
 
 def studied(folder):
@@ -86,7 +87,8 @@ def studied(folder):
     data = Data(name="toy", sample=3, **{key: str(TOY / name) for key, name in files.items()})
     lengths = {"doc_max_length": (48,), "query_max_length": (24,)}
     grid = Grid(model=str(tiny.checkpoint("bert")), method=("prettr",), codecs=("states=int8",), depth=(3,), **lengths)
-    run_study(Study(data=(data,), grids=(grid,)), folder, lambda line: None)
+    with patch("lateint_eval.studies.run.render", lambda found: "page"):  # drawing takes longer than all else
+        run_study(Study(data=(data,), grids=(grid,)), folder, lambda line: None)
 
 
 def ran(folder):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lateint.errors import InputError
-from lateint.train.resume import claim
+from lateint.train.resume import claim, release, saved_states
 from tests.support import students
 from tests.support.students import BLOCKS, STAGE
 
@@ -75,6 +75,28 @@ def test_a_run_that_was_killed_at_its_first_write_starts_over_and_a_damaged_one_
     (tmp_path / "run.json").write_text("[")
     with pytest.raises(InputError, match=r"run\.json is damaged.* remove .* to start over"):
         claim(tmp_path, {"base": "a"})
+
+
+def test_a_run_that_was_killed_while_its_states_were_removed_is_over(tmp_path, monkeypatch):
+    def killed(*_):
+        raise Interrupted
+
+    folder = tmp_path / ".training"
+    claim(folder, {"base": "a"})
+    (folder / "stage0.json").write_text("[]")
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+        patched.setattr("shutil.rmtree", killed)
+        release(folder)
+    assert not claim(folder, {"base": "b"}), "no part of the finished run is taken for an interrupted one"
+    assert [path.name for path in tmp_path.iterdir()] == [".training"] and not (folder / "stage0.json").exists()
+
+
+def test_a_state_without_its_mark_may_not_have_reached_the_disk(tmp_path):
+    for step in (2, 10):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").touch()
+    (tmp_path / "checkpoint-2" / "complete").touch()
+    assert [state.name for state in saved_states(tmp_path)] == ["checkpoint-2"]
 
 
 def test_settings_appear_whole_or_not_at_all(tmp_path, monkeypatch):
