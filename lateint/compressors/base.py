@@ -106,6 +106,10 @@ class Quantizer(Compressor, ABC):
     def decode(self, codes: Tensor) -> Tensor:
         """Decode bytes, uint8 [..., code_bytes], to directions [..., c]; differentiable in the weights."""
 
+    def token_ids(self, codes: Tensor) -> Tensor | None:
+        """Return the token ids that bytes [..., code_bytes] hold, int64 [...]; None if they hold none, the default."""
+        return None
+
     @abstractmethod
     def lookup_tables(self, queries: Tensor) -> LookupTables:
         """Return what bytes contribute to inner products with queries [q, c]."""

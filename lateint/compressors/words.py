@@ -69,12 +69,16 @@ class Words(UnitDirections):
 
         Raises: ModelError for an id beyond the vocabulary.
         """
-        wide = codes.long()
-        ids = wide[..., 0] | wide[..., 1] << 8
+        ids = self.token_ids(codes)
         if ids.numel() and int(ids.max()) >= len(self.words):
             raise ModelError(f"a stored token is word piece {int(ids.max())}, and compressor 'words' has {len(self.words)}")
-        decoded: Tensor = self.words[ids] + _signs(wide[..., _ID_BYTES:]).to(self.steps) @ self.steps
+        decoded: Tensor = self.words[ids] + _signs(codes[..., _ID_BYTES:].long()).to(self.steps) @ self.steps
         return decoded
+
+    def token_ids(self, codes: Tensor) -> Tensor:
+        """Return the ids in the first two bytes."""
+        low, high = codes[..., 0].long(), codes[..., 1].long()
+        return low | high << 8
 
     @in_float32
     def lookup_tables(self, queries: Tensor) -> LookupTables:

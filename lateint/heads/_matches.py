@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lateint.backbone.layer import TokenStates
 from lateint.backbone.precision import in_float32
+from lateint.heads.base import TokenShares
 
 
 @in_float32
@@ -19,12 +21,15 @@ def max_similarities(ours: Tensor, theirs: Tensor, mask: Tensor | None, *, inner
     True where a row is real; `inner_product`: do not normalise `theirs`.
     Cost: n·m·q·c multiply-adds.
     """
-    directions = theirs.float() if inner_product else F.normalize(theirs.float(), dim=-1)
-    similarities = directions @ F.normalize(ours.float(), dim=-1).transpose(-1, -2)  # [n, m, q]
-    if mask is not None:
-        similarities = similarities.masked_fill(~mask[:, :, None], -1.0)
-    maxima: Tensor = similarities.amax(dim=1)
+    maxima: Tensor = similarities(ours, theirs, mask, inner_product=inner_product).amax(dim=1)
     return maxima
+
+
+def similarities(ours: Tensor, theirs: Tensor, mask: Tensor | None, *, inner_product: bool = False) -> Tensor:
+    """Return the cosine of each query row with each row of a document: [n, m, q]; -1 for padding. Arguments as above."""
+    directions = theirs.float() if inner_product else F.normalize(theirs.float(), dim=-1)
+    found = directions @ F.normalize(ours.float(), dim=-1).transpose(-1, -2)
+    return found if mask is None else found.masked_fill(~mask[:, :, None], -1.0)
 
 
 @in_float32
@@ -32,6 +37,12 @@ def weighted_mean(similarity: Tensor, logits: Tensor, text_mask: Tensor) -> Tens
     """Average max similarities [n, q] over text tokens [q], weighted by softplus of logits [q] or [n, q]: [n]."""
     weight = F.softplus(logits) * text_mask
     return (similarity * weight).sum(dim=-1) / weight.sum(dim=-1).clamp_min(1e-6)
+
+
+def weights_of_mean(logits: Tensor, text_mask: Tensor) -> Tensor:
+    """Return the weight of each similarity in `weighted_mean`: float32 [q] or [n, q], which sum to 1."""
+    weight = F.softplus(logits) * text_mask
+    return weight.float() / weight.sum(dim=-1, keepdim=True).clamp_min(1e-6).float()
 
 
 class Matches(nn.Module):
@@ -61,14 +72,38 @@ class Matches(nn.Module):
     def forward(self, query: Tensor, text_mask: Tensor, document: Tensor, mask: Tensor | None) -> Tensor:
         """Map query rows [n, q, h], text mask [q] bool, document rows [n, m, h], mask [n, m] to scores [n] float32."""
         ours, theirs = query.float(), document.float()
+        similarity = max_similarities(F.linear(ours, self.query_map.weight.float()), theirs, mask)
+        evidence = weighted_mean(similarity, self._weight_logits(ours), text_mask)
+        scores: Tensor = self._cosine_term(ours, text_mask, theirs, mask) + self.log_eps.float().exp() * evidence
+        return scores if self.constant is None else scores + self.constant.float()
+
+    def explain(self, query: Tensor, text_mask: Tensor, document: Tensor, mask: Tensor | None) -> TokenShares:
+        """Split the score of one candidate: query rows [1, q, h], document rows [1, m, h]."""
+        ours, theirs = query.float(), document.float()
+        similarity = similarities(F.linear(ours, self.query_map.weight.float()), theirs, mask)[0]
+        factor = self.log_eps.float().exp() * weights_of_mean(self._weight_logits(ours)[0], text_mask)
+        parts = {"cosine_of_means": self._cosine_term(ours, text_mask, theirs, mask)}
+        if self.constant is not None:
+            parts["constant"] = self.constant
+        return TokenShares.of(similarity, factor, text_mask, **parts)
+
+    def _cosine_term(self, ours: Tensor, text_mask: Tensor, theirs: Tensor, mask: Tensor | None) -> Tensor:
+        """Return tau·cosine of the mean rows of both sides, [n]."""
         real = torch.ones(theirs.shape[:2], device=theirs.device) if mask is None else mask.float()
         text = text_mask.float().expand(ours.shape[:2])
         cosine = F.cosine_similarity(_mean(ours, text), _mean(theirs, real), dim=-1)
-        similarity = max_similarities(F.linear(ours, self.query_map.weight.float()), theirs, mask)
-        logits = F.linear(ours, self.weight.weight.float(), self.weight.bias.float())[..., 0]
-        evidence = weighted_mean(similarity, logits, text_mask)
-        scores: Tensor = self.log_tau.float().exp() * cosine + self.log_eps.float().exp() * evidence
-        return scores if self.constant is None else scores + self.constant.float()
+        return self.log_tau.float().exp() * cosine
+
+    def _weight_logits(self, ours: Tensor) -> Tensor:
+        """Return the logits of the weights of query rows, [n, q]."""
+        return F.linear(ours, self.weight.weight.float(), self.weight.bias.float())[..., 0]
+
+
+def split_rows(rows: TokenStates, text_mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Split joint rows into the arguments of `Matches`; `text_mask` [q] has one value per query row."""
+    q = len(text_mask)
+    mask = None if rows.mask is None else rows.mask[:, q:]
+    return rows.states[:, :q], text_mask, rows.states[:, q:], mask
 
 
 def _mean(rows: Tensor, weight: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from lateint.backbone.base import Backbone
 from lateint.backbone.layer import TokenStates
 from lateint.compressors.base import Compressor, FitData, FitSample
+from lateint.errors import InputError
 from lateint.heads.inputs import Candidates, QuantizedRows, Query
 from lateint_store import Pipeline
 
@@ -19,6 +21,38 @@ if TYPE_CHECKING:
 
 Watch = Callable[[int, TokenStates], None]
 """Called with a layer's number and the joint token states before it; T with those after the last layer."""
+
+
+_SUMS_OF_MAXIMA = (
+    "'maxsim' and 'evidence' can, 'cross_blocks', 'extra_layers', 'joint_layers' and 'small_transformer' with "
+    "readout='matches', and 'cross_blocks' with residual='evidence'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenShares:
+    """One candidate's score as a sum of all shares: those of token pairs, and those of other parts of the score by name.
+
+    pairs: (row of the query, row of the document that is most similar to it, share); a row may occur in several pairs.
+    """
+
+    pairs: tuple[tuple[int, int, float], ...]
+    parts: dict[str, float]
+
+    @classmethod
+    def of(cls, similarity: Tensor, factor: Tensor, counted: Tensor | None = None, **parts: Tensor) -> TokenShares:
+        """Make the shares of a sum of maxima: Σ_i factor_i·max_j similarity_ji + Σ parts.
+
+        similarity [m, q]; factor [q], or [] for all; counted [q] bool, the rows of the sum, None: all; parts: a number each.
+        """
+        rows = similarity.float().cpu().numpy().argmax(axis=0).tolist()  # of equal rows the first, which torch does not promise
+        shares = (similarity.amax(dim=0) * factor).tolist()
+        kept = range(len(shares)) if counted is None else counted.nonzero()[:, 0].tolist()
+        return cls(tuple((i, rows[i], shares[i]) for i in kept), {name: float(part) for name, part in parts.items()})
+
+    def __add__(self, other: TokenShares) -> TokenShares:
+        """Return the shares of the sum of two scores, whose parts have different names."""
+        return TokenShares(self.pairs + other.pairs, self.parts | other.parts)
 
 
 class HeadFitData(FitData, Protocol):
@@ -84,6 +118,20 @@ class Head(nn.Module, ABC):
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Score n candidates against one query: float32 [n]. Raises: InputError if an array of `reads` is missing."""
 
+    def explain(self, query: Query, docs: Candidates) -> TokenShares:
+        """Split the score of one candidate (n = 1) into shares that sum to `score`. The default refuses.
+
+        Raises: InputError for a head whose score is no sum of maxima; the message names the heads that can explain.
+        """
+        raise self._cannot_explain()
+
+    def _cannot_explain(self) -> InputError:
+        name = type(self).__module__.rpartition(".")[2]
+        return InputError(
+            f"head {name!r} cannot explain its scores: with its settings they are no sums of maxima over tokens; "
+            f"{_SUMS_OF_MAXIMA}; load a model with such a head, such as the default"
+        )
+
     @property
     def stored_width(self) -> int | None:
         """Numbers stored per token if `store` changes the width; None: the width of the compressor or the backbone."""
@@ -119,6 +167,14 @@ class QuantizedHead(Head, ABC):
     @abstractmethod
     def score_quantized(self, query: Query, rows: Mapping[str, QuantizedRows]) -> Tensor:
         """Score n candidates from stored bytes: float32 [n], equal to `score` but for rounding."""
+
+    def explain_quantized(self, query: Query, rows: Mapping[str, QuantizedRows]) -> TokenShares:
+        """Split the score of one candidate into shares that sum to `score_quantized`. The default refuses.
+
+        `rows`: every row of an array of token rows is a document of its own, so its similarities are no maxima yet.
+        Raises: InputError as `explain`.
+        """
+        raise self._cannot_explain()
 
 
 class JointHead(Head, ABC):

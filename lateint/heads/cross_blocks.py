@@ -26,7 +26,7 @@ from lateint.heads._validation import (
     check_expands,
     require_states,
 )
-from lateint.heads.base import Head, HeadFitData
+from lateint.heads.base import Head, HeadFitData, TokenShares
 from lateint.heads.cosine import cosine
 from lateint.heads.evidence import Evidence
 from lateint.heads.inputs import Candidates, Query
@@ -143,6 +143,30 @@ class CrossBlocks(Head):
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Return the scores [n] float32 of n candidates."""
+        base, states = self._interact(query, docs)
+        if self.matches is not None:
+            matched: Tensor = base + self.matches(states, query.text_mask, self._states(docs), docs.mask)
+            return matched
+        scores: Tensor = base + self._read(states)
+        return scores
+
+    def explain(self, query: Query, docs: Candidates) -> TokenShares:
+        """Split the score of one candidate, with readout `matches` or residual `evidence`.
+
+        Parts: those of `Matches` or `blocks`, what the readout adds; `cosine`, that of the residual.
+        """
+        if self.matches is None and self.evidence is None:
+            raise self._cannot_explain()
+        base, states = self._interact(query, docs)
+        shares = TokenShares((), {} if self.scale is None else {"cosine": float(base)})
+        if self.evidence is not None:
+            shares = self.evidence.explain(query, docs)
+        if self.matches is None:
+            return shares + TokenShares((), {"blocks": float(self._read(states))})
+        return shares + self.matches.explain(states, query.text_mask, self._states(docs), docs.mask)
+
+    def _interact(self, query: Query, docs: Candidates) -> tuple[Tensor | float, Tensor]:
+        """Return what the readout is added to, [n] or 0, and the rows [n, slots, h] after the last block."""
         documents, rows = self._documents(docs), self._rows(query)
         base: Tensor | float = 0.0
         if self.evidence is not None:
@@ -157,14 +181,14 @@ class CrossBlocks(Head):
             rows = rows.expand(len(documents[0].states))
         for block, document in zip(self.blocks, documents, strict=True):
             rows = block(rows, document)
-        states = self.backbone.final(rows.states)
-        if self.matches is not None:
-            matched: Tensor = base + self.matches(states, query.text_mask, self._states(docs), docs.mask)
-            return matched
+        return base, self.backbone.final(rows.states)
+
+    def _read(self, states: Tensor) -> Tensor:
+        """Read what blocks add to the score off their last rows: [n] float32."""
         pooled = states[:, 0] if self.readout_rows == "cls" else states.mean(dim=1)
         lever = 1.0 if self.residual == "none" else math.sqrt(pooled.shape[-1])
-        scores: Tensor = base + lever * self.readout(pooled)[:, 0].float()
-        return scores
+        added: Tensor = lever * self.readout(pooled)[:, 0].float()
+        return added
 
     def _rows(self, query: Query) -> TokenStates:
         """Return the rows that blocks update, [1, slots, h]."""

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
 from lateint.compressors.base import Compressor, Quantizer
-from lateint.heads._matches import max_similarities, weighted_mean
+from lateint.heads._matches import max_similarities, similarities, weighted_mean, weights_of_mean
 from lateint.heads._validation import check_compares, require_states
-from lateint.heads.base import HeadFitData, QuantizedHead
+from lateint.heads.base import HeadFitData, QuantizedHead, TokenShares
 from lateint.heads.cosine import cosine, quantized_cosine
 from lateint.heads.inputs import Candidates, QuantizedRows, Query, holds_cosines, is_byte_aligned, is_raw_bytes
 from lateint.methods.method import Method
@@ -72,9 +72,13 @@ class Evidence(QuantizedHead):
 
     def max_similarity(self, query: Query, docs: Candidates) -> Tensor:
         """Return the largest similarity [n, q] of every query token with each candidate; padding never wins."""
+        ours, theirs = self.query_map(query.rows.states[0]), self._theirs(docs)
+        return max_similarities(ours, theirs, docs.mask, inner_product=self.by_inner_product)
+
+    def _theirs(self, docs: Candidates) -> Tensor:
+        """Return what query tokens are compared with, [n, m, c]."""
         states = require_states(docs, "evidence")
-        theirs = states if self.document_map is None else self.document_map(states)
-        return max_similarities(self.query_map(query.rows.states[0]), theirs, docs.mask, inner_product=self.by_inner_product)
+        return states if self.document_map is None else self.document_map(states)
 
     def combine(self, query: Query, docs: Candidates, similarity: Tensor) -> Tensor:
         """Return tau·cosine + eps·(weighted mean of max similarities [n, q]): [n] float32."""
@@ -94,6 +98,23 @@ class Evidence(QuantizedHead):
         """
         similarity = rows["states"].max_similarity(self.query_map(query.rows.states[0]))
         return self._sum(query, quantized_cosine(query, rows["vector"]), similarity)
+
+    def explain(self, query: Query, docs: Candidates) -> TokenShares:
+        """Split the score of one candidate: a share for every text token of the query, and part `cosine`."""
+        ours, theirs = self.query_map(query.rows.states[0]), self._theirs(docs)
+        similarity = similarities(ours, theirs, docs.mask, inner_product=self.by_inner_product)[0]
+        return self._shares(query, cosine(query, docs, normalise=self.maps_vectors), similarity)
+
+    def explain_quantized(self, query: Query, rows: Mapping[str, QuantizedRows]) -> TokenShares:
+        """Split the score of one candidate in the same way, from stored bytes."""
+        similarity = rows["states"].max_similarity(self.query_map(query.rows.states[0]))
+        return self._shares(query, quantized_cosine(query, rows["vector"]), similarity)
+
+    def _shares(self, query: Query, cosine: Tensor, similarity: Tensor) -> TokenShares:
+        """Return the shares for a cosine [1] and similarities [m, q]."""
+        weights = weights_of_mean(self.weight(query.rows.states[0])[:, 0], query.text_mask)
+        factor = self.log_evidence.exp().float() * weights
+        return TokenShares.of(similarity, factor, query.text_mask, cosine=self.log_cosine.exp() * cosine)
 
     def _sum(self, query: Query, cosines: Tensor, similarity: Tensor) -> Tensor:
         evidence = weighted_mean(similarity, self.weight(query.rows.states[0])[:, 0], query.text_mask)

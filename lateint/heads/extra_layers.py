@@ -13,9 +13,9 @@ from lateint.backbone.layer import TokenStates
 from lateint.backbone.split import join
 from lateint.compressors.base import Compressor
 from lateint.errors import InputError
-from lateint.heads._matches import Matches, linear_readout
+from lateint.heads._matches import Matches, linear_readout, split_rows
 from lateint.heads._validation import check_choice, check_expands, require_states
-from lateint.heads.base import Head
+from lateint.heads.base import Head, TokenShares
 from lateint.heads.inputs import Candidates, Query
 from lateint.methods.method import Method
 
@@ -63,19 +63,31 @@ class ExtraLayers(Head):
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Return the scores [n] float32 of n candidates."""
-        rows = self._joined(query, docs)
-        for layer in self.layers[:-1]:
-            rows = rows.with_states(layer(rows))
+        rows = self._below_last(query, docs)
         if self.matches is not None:
-            q, states = query.rows.states.shape[1], self.backbone.final(self.layers[-1](rows))
-            mask = None if rows.mask is None else rows.mask[:, q:]
-            matched: Tensor = self.matches(states[:, :q], query.text_mask, states[:, q:], mask)
+            matched: Tensor = self.matches(*split_rows(self._last(rows), query.text_mask))
             return matched
         both = [0, query.rows.states.shape[1]]  # the CLS of the query and the first row of the document, its CLS
         ends = TokenStates(rows.states[:, both], rows.positions[:, both], None)
         states = self.backbone.final(self.layers[-1](ends, rows))
         scores: Tensor = self.readout(states.flatten(1))[:, 0]
         return scores.float()
+
+    def explain(self, query: Query, docs: Candidates) -> TokenShares:
+        """Split the score of one candidate, with readout `matches`: matches of the last joint rows, parts as there."""
+        if self.matches is None:
+            raise self._cannot_explain()
+        return self.matches.explain(*split_rows(self._last(self._below_last(query, docs)), query.text_mask))
+
+    def _below_last(self, query: Query, docs: Candidates) -> TokenStates:
+        rows = self._joined(query, docs)
+        for layer in self.layers[:-1]:
+            rows = rows.with_states(layer(rows))
+        return rows
+
+    def _last(self, rows: TokenStates) -> TokenStates:
+        """Run the last layer over all rows."""
+        return rows.with_states(self.backbone.final(self.layers[-1](rows)))
 
     def _joined(self, query: Query, docs: Candidates) -> TokenStates:
         """Concatenate both sides, with positions and segments added."""

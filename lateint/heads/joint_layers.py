@@ -14,9 +14,9 @@ from lateint.backbone.split import document_start, join
 from lateint.compressors.base import Compressor
 from lateint.errors import InputError, ModelError
 from lateint.heads._gates import Gates
-from lateint.heads._matches import Matches
+from lateint.heads._matches import Matches, split_rows
 from lateint.heads._validation import check_choice, check_expands
-from lateint.heads.base import JointHead, Watch
+from lateint.heads.base import JointHead, TokenShares, Watch
 from lateint.heads.cosine import cosine
 from lateint.heads.inputs import Candidates, Query
 from lateint.methods.method import Method
@@ -81,16 +81,27 @@ class JointLayers(JointHead):
     def score(self, query: Query, docs: Candidates, watch: Watch | None = None) -> Tensor:
         """Return the scores [n] float32 of n candidates; with `watch`, every layer computes all joint rows."""
         scores = self._read(self._run(query, docs, watch), query)
-        return scores if self.log_residual is None else scores + self.log_residual.float().exp() * cosine(query, docs)
+        return scores if self.log_residual is None else scores + self._cosine_term(query, docs)
+
+    def _cosine_term(self, query: Query, docs: Candidates) -> Tensor:
+        assert self.log_residual is not None
+        return self.log_residual.float().exp() * cosine(query, docs)
 
     def _read(self, rows: TokenStates, query: Query) -> Tensor:
         """Read the scores off the last joint rows: [n] float32."""
         if self.matches is None:
             return self.classify(rows.states, rows.mask)
-        q = query.rows.states.shape[1]
-        mask = None if rows.mask is None else rows.mask[:, q:]
-        scores: Tensor = self.matches(rows.states[:, :q], query.text_mask, rows.states[:, q:], mask)
+        scores: Tensor = self.matches(*split_rows(rows, query.text_mask))
         return scores
+
+    def explain(self, query: Query, docs: Candidates) -> TokenShares:
+        """Split the score of one candidate, with readout `matches`: matches of the last joint rows, parts as there."""
+        if self.matches is None:
+            raise self._cannot_explain()
+        shares = self.matches.explain(*split_rows(self._run(query, docs), query.text_mask))
+        if self.log_residual is None:
+            return shares
+        return shares + TokenShares((), {"cosine": float(self._cosine_term(query, docs))})
 
     def cls(self, query: Query, docs: Candidates) -> Tensor:
         """Return the last CLS rows [n, h] of n candidates, which a classifier that reads CLS alone maps to a logit."""

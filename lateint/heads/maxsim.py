@@ -12,7 +12,7 @@ from lateint.backbone.precision import in_float32
 from lateint.compressors.base import Compressor
 from lateint.errors import InputError
 from lateint.heads._validation import check_compares, require_states
-from lateint.heads.base import Head
+from lateint.heads.base import Head, TokenShares
 from lateint.heads.inputs import Candidates, Query
 from lateint.methods.method import Method
 
@@ -41,10 +41,18 @@ class MaxSim(Head):
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Return the scores [n] float32 of n candidates; both sides are compared in c dimensions."""
-        states, ours = require_states(docs, "maxsim"), query.rows.states[0]
-        codes = ours if self.compressor is None else self.compressor.compress(ours)
-        scores = maxsim(codes.float(), states.float(), docs.mask)
+        scores = maxsim(self._codes(query), require_states(docs, "maxsim").float(), docs.mask)
         return scores if self.log_scale is None else scores * self.log_scale.float().exp()
+
+    def explain(self, query: Query, docs: Candidates) -> TokenShares:
+        """Split the score of one candidate: a share for every query token, special ones included."""
+        found = similarities(self._codes(query), require_states(docs, "maxsim").float(), docs.mask)[0]
+        return TokenShares.of(found, found.new_ones(()) if self.log_scale is None else self.log_scale.float().exp())
+
+    def _codes(self, query: Query) -> Tensor:
+        """Return the query's codes [q, c] float32."""
+        ours = query.rows.states[0]
+        return (ours if self.compressor is None else self.compressor.compress(ours)).float()
 
 
 @in_float32
@@ -54,11 +62,14 @@ def maxsim(query: Tensor, docs: Tensor, mask: Tensor | None) -> Tensor:
     >>> maxsim(torch.tensor([[1.0, 0.0]]), torch.tensor([[[-0.5, 0.0], [9.0, 9.0]]]), torch.tensor([[True, False]]))
     tensor([-0.5000])
     """
-    similarities = docs @ query.T  # [n, m, q]
-    if mask is not None:
-        similarities = similarities.masked_fill(~mask[:, :, None], float("-inf"))
-    maxima: Tensor = similarities.amax(dim=1)
+    maxima: Tensor = similarities(query, docs, mask).amax(dim=1)
     return maxima.sum(dim=1)
+
+
+def similarities(query: Tensor, docs: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the inner product of each query row with each document row: [n, m, q]; minus infinity for padding."""
+    found = docs @ query.T
+    return found if mask is None else found.masked_fill(~mask[:, :, None], float("-inf"))
 
 
 PART = MaxSim

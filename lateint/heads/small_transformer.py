@@ -13,9 +13,9 @@ from lateint.backbone.layer import Attention, FeedForward, Layer, TokenStates
 from lateint.backbone.split import join
 from lateint.compressors.base import Compressor
 from lateint.errors import InputError
-from lateint.heads._matches import Matches
+from lateint.heads._matches import Matches, split_rows
 from lateint.heads._validation import check_choice, require_states
-from lateint.heads.base import Head
+from lateint.heads.base import Head, TokenShares
 from lateint.heads.inputs import Candidates, Query
 from lateint.methods.method import Method
 
@@ -67,16 +67,24 @@ class SmallTransformer(Head):
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Return the scores [n] float32 of n candidates."""
-        rows = self._joined(query, docs)
         if self.matches is None:
-            scores: Tensor = self.readout(self._first(rows))[:, 0]
+            scores: Tensor = self.readout(self.interact(query, docs))[:, 0]
             return scores.float()
+        matched: Tensor = self.matches(*split_rows(self._all(query, docs), query.text_mask[: self.kept[0]]))
+        return matched
+
+    def explain(self, query: Query, docs: Candidates) -> TokenShares:
+        """Split the score of one candidate, with readout `matches`: matches of the rows after all layers, parts as there."""
+        if self.matches is None:
+            raise self._cannot_explain()
+        return self.matches.explain(*split_rows(self._all(query, docs), query.text_mask[: self.kept[0]]))
+
+    def _all(self, query: Query, docs: Candidates) -> TokenStates:
+        """Return all joint rows after all layers."""
+        rows = self._joined(query, docs)
         for layer in self.layers:
             rows = rows.with_states(layer(rows))
-        q = min(self.kept[0], query.rows.states.shape[1])
-        mask = None if rows.mask is None else rows.mask[:, q:]
-        matched: Tensor = self.matches(rows.states[:, :q], query.text_mask[:q], rows.states[:, q:], mask)
-        return matched
+        return rows
 
     def interact(self, query: Query, docs: Candidates) -> Tensor:
         """Return the query's first row after all layers, [n, c], for n candidates."""

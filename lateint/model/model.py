@@ -22,7 +22,7 @@ from lateint.backbone.tokenizer import TextEncoder, TokenBatch, TokenisedTexts
 from lateint.compressors._vector import build_vector_map, vector_width
 from lateint.compressors.base import Compressor, Quantizer
 from lateint.errors import InputError
-from lateint.heads.base import Head
+from lateint.heads.base import Head, TokenShares
 from lateint.heads.inputs import Candidates, Query
 from lateint.methods.method import Method
 from lateint.methods.registry import build
@@ -295,10 +295,18 @@ class Model(nn.Module):
 
     def score(self, query: Query, docs: Candidates) -> Tensor:
         """Score n candidates against one query: float32 [n]. Stored bytes of a quantiser are decoded first."""
-        if docs.states is not None and docs.states.dtype == torch.uint8:
-            assert self.quantizer is not None
-            docs = replace(docs, states=self.quantizer.decode(docs.states))
-        return self.head.score(query, docs)
+        return self.head.score(query, self._decoded(docs))
+
+    def explain(self, query: Query, docs: Candidates) -> TokenShares:
+        """Split the score of one candidate (n = 1) into shares. Raises: InputError for a head that cannot explain."""
+        return self.head.explain(query, self._decoded(docs))
+
+    def _decoded(self, docs: Candidates) -> Candidates:
+        """Decode the stored bytes of a quantiser."""
+        if docs.states is None or docs.states.dtype != torch.uint8:
+            return docs
+        assert self.quantizer is not None
+        return replace(docs, states=self.quantizer.decode(docs.states))
 
     def save_pretrained(self, folder: str) -> None:
         """Write a checkpoint: the encoder as transformers writes it, `lateint.json`, and our own tensors beside it."""

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lateint.errors import ModelError
-from lateint.heads.base import QuantizedHead
+from lateint.heads.base import QuantizedHead, TokenShares
 from lateint.heads.inputs import QuantizedRows, Query, RotatedRows, SummedRows, is_raw_bytes
 from lateint.model.batching import batches
 from lateint.model.model import Model
@@ -38,14 +38,40 @@ def score_quantized(
 
     Raises: ModelError for a score that is not finite, because it cannot be ranked.
     """
+    head, quantized = _quantized(model, rows, codecs)
+    with torch.inference_mode():
+        scores = head.score_quantized(query, quantized).numpy()
+    return check_scores(model, scores)
+
+
+def explain_one(model: Model, query: Query, rows: Mapping[str, Ragged], codecs: Mapping[str, Rotated]) -> TokenShares:
+    """Split the score of one candidate into shares: with `codecs` as `score_quantized` computes it, else as `score_all`.
+
+    Raises: InputError for a head that cannot explain.
+    """
+    with torch.inference_mode():
+        if not codecs:
+            (batch,) = batches(rows, model.device, dtype=next(model.parameters()).dtype)
+            return model.explain(query, batch.docs)
+        head, quantized = _quantized(model, {name: _apart(own) for name, own in rows.items()}, codecs)
+        return head.explain_quantized(query, quantized)
+
+
+def _quantized(
+    model: Model, rows: Mapping[str, Ragged], codecs: Mapping[str, Rotated]
+) -> tuple[QuantizedHead, dict[str, QuantizedRows]]:
+    """Return the head, and what it reads: rows in their stored bytes."""
     head, quantizer = model.head, model.quantizer
     assert isinstance(head, QuantizedHead)
     quantized: dict[str, QuantizedRows] = {name: RotatedRows(rows[name], codec) for name, codec in codecs.items()}
     if quantizer is not None:
         quantized |= {name: SummedRows(own, quantizer) for name, own in rows.items() if name not in codecs}
-    with torch.inference_mode():
-        scores = head.score_quantized(query, quantized).numpy()
-    return check_scores(model, scores)
+    return head, quantized
+
+
+def _apart(rows: Ragged) -> Ragged:
+    """Return every row as a document of its own, so that a largest similarity is the row's own."""
+    return Ragged(rows.values, np.arange(len(rows.values) + 1), rows.spec)
 
 
 def score_all(model: Model, query: Query, arrays: Mapping[str, Ragged], budget: int | None = None) -> NDArray[np.float32]:

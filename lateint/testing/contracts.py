@@ -177,6 +177,8 @@ def _check_quantizer(name: str, quantizer: Quantizer, states: Tensor) -> None:
     _expect(torch.equal(codes[1:, 3:4], alone), f"quantiser {name!r} quantises each direction by itself")
     decoded = quantizer.decode(codes)
     _expect(decoded.shape == directions.shape, f"quantiser {name!r} decodes to directions of its width")
+    held = quantizer.token_ids(codes)
+    _expect(held is None or torch.equal(held, ids), f"quantiser {name!r} returns the token ids that were quantised, or None")
     queries = _random(3, quantizer.width, seed=8)
     with torch.no_grad():
         by_byte, by_token = quantizer.lookup_tables(queries)
@@ -198,7 +200,8 @@ def check_head(name: str, method: Method | None = None, **settings: Setting) -> 
 
     Args: `method`, whose head is replaced by this one; None: the first preset with this head, or else a method that stores
     states after half of the layers and the mean vector.
-    A joint head is also checked for its trace, a quantised head for equal scores from stored bytes.
+    A joint head is also checked for its trace, a quantised head for equal scores from stored bytes, and a head that explains
+    its scores for shares that sum to them.
     """
     model = _tiny_model(_method_for(name, method, settings))
     head = model.head
@@ -210,6 +213,7 @@ def check_head(name: str, method: Method | None = None, **settings: Setting) -> 
     _expect(not unknown, f"head {name!r} has no tensors {sorted(unknown)}, which `stored_tensors` names")
     with torch.inference_mode():
         _check_scores(name, model)
+        _check_explains(name, model)
         if isinstance(head, JointHead):
             _check_trace(name, model, head)
         _check_stored_bytes(name, model)
@@ -254,6 +258,21 @@ def _check_scores(name: str, model: Model) -> None:
         lacking = replace(docs, **{array: None})
         refusal = f"head {name!r} refuses candidates without the array {array!r} that it reads"
         _expect_refusal(partial(model.head.score, query, lacking), refusal)
+
+
+def _check_explains(name: str, model: Model) -> None:
+    """Check that a head refuses to explain, or that the shares of rows that both sides have sum to the score."""
+    query, docs = model.query(_QUERY), _candidates(model, 2, 3)
+    try:
+        shares = model.head.explain(query, docs)
+    except InputError:
+        return
+    rows = docs.states if docs.states is not None else docs.token_ids
+    q, m = query.rows.states.shape[1], 0 if rows is None else rows.shape[1]
+    _expect(all(0 <= i < q and 0 <= j < m for i, j, _ in shares.pairs), f"head {name!r} explains by rows of both sides")
+    score, total = float(model.head.score(query, docs)), sum(share for *_, share in shares.pairs) + sum(shares.parts.values())
+    same = abs(total - score) <= 1e-4 * max(1.0, abs(score))
+    _expect(same, f"head {name!r} explains a score by shares that sum to it")
 
 
 def _check_trace(name: str, model: Model, head: JointHead) -> None:

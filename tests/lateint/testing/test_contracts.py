@@ -9,6 +9,8 @@ from lateint.backbone.layer import TokenStates
 from lateint.compressors.aesi import Aesi
 from lateint.compressors.linear import Linear
 from lateint.compressors.residual import Residual
+from lateint.compressors.words import Words
+from lateint.heads.base import TokenShares
 from lateint.heads.cosine import Cosine
 from lateint.heads.joint_layers import JointLayers
 from lateint.heads.maxsim import MaxSim
@@ -53,6 +55,7 @@ def test_a_pool_that_breaks_a_promise_is_found(monkeypatch, cls, attribute, wron
         (Linear, "fit", lambda self, data, trained=frozenset(): self.fit_directions(data.documents.states), "trained"),
         (Aesi, "needs_side", False, "exactly if `needs_side`"),
         (Residual, "decode", replaced(Residual.decode, lambda directions: directions + 1), "look-up tables"),
+        (Words, "token_ids", replaced(Words.token_ids, lambda ids: ids + 1), "token ids"),
         (Residual, "straight_through", lambda self, z, ids: self.decode(self.quantize(z)) + 0 * z, "straight through"),
     ],
 )
@@ -71,6 +74,8 @@ def test_a_compressor_that_breaks_a_promise_is_found(monkeypatch, cls, attribute
         ("maxsim", MaxSim, "score", replaced(MaxSim.score, lambda scores: scores - scores.max()), "alone"),
         ("maxsim", MaxSim, "score", replaced(MaxSim.score, torch.Tensor.double), "float32"),
         ("maxsim", MaxSim, "reads", ("states", "token_ids"), "without the array 'token_ids'"),
+        ("maxsim", MaxSim, "explain", replaced(MaxSim.explain, lambda found: TokenShares(found.pairs[1:], {})), "sum to it"),
+        ("maxsim", MaxSim, "explain", lambda self, query, docs: TokenShares(((0, 48, 1.0),), {}), "rows of both sides"),
         ("joint_layers", JointLayers, "trace", replaced(JointLayers.trace, lambda states: states[1:]), "depths L to T"),
         ("cosine", Cosine, "score_quantized", replaced(Cosine.score_quantized, lambda scores: scores + 0.1), "stored bytes"),
     ],
