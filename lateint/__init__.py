@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lateint.model.model import Model
     from lateint.ranking.cascade import Cascade
     from lateint.ranking.ranker import Ranker
-    from lateint.results import Hit, Ranking, Timing
+    from lateint.results import Explanation, Hit, Match, Ranking, Timing
     from lateint.retrieval.retriever import Retriever
 
 __version__ = "0.1.0"
@@ -34,9 +34,11 @@ __all__ = [
     "Cascade",
     "Chunks",
     "Document",
+    "Explanation",
     "Hit",
     "LateintError",
     "Layout",
+    "Match",
     "Method",
     "Model",
     "Part",
@@ -57,9 +59,11 @@ _MODULES = {
     "Cascade": "ranking.cascade",
     "Chunks": "indexing.chunks",
     "Document": "model.document",
+    "Explanation": "results",
     "Hit": "results",
     "LateintError": "errors",
     "Layout": "methods.method",
+    "Match": "results",
     "Method": "methods.method",
     "Model": "model.model",
     "PRESETS": "methods.presets",

@@ -1,4 +1,4 @@
-"""Results of a ranking call: hits, their order, and how long each phase took."""
+"""Results of a ranking call: hits, their order, how long each phase took, and what a score is made of."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, overload
 
 Phase = Literal["fetch", "decode", "encode", "compute"]
+_SHOWN = 6  # matches in the text form of an explanation
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,3 +135,57 @@ class Ranking(Sequence[Hit]):
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A word of a query, the word of a document that is most similar to it, and the share of the score that it brings.
+
+    query_word: as the query writes it; a special token as the vocabulary writes it, such as `[CLS]`.
+    document_word: as the vocabulary writes it; None if the stored arrays hold no word ids. Then `position` alone says where.
+    position: the index of the word's first row among the stored rows of its chunk, from 0. With every token stored it is the
+    token's position, special tokens included.
+    share: in units of the score. chunk: the number of the document's chunk, 0 for a document that is stored whole.
+    """
+
+    query_word: str
+    document_word: str | None
+    position: int
+    share: float
+    chunk: int = 0
+
+    def __str__(self) -> str:
+        """Return `order→sort`, or `order→row 12` where words are not known."""
+        found = f"row {self.position}" if self.document_word is None else _printable(self.document_word)
+        return f"{_printable(self.query_word)}→{found}"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A document's score as a sum: the shares of `matches`, largest first, and of `parts`, the rest of the score by name.
+
+    score: the raw logit, as `Ranker.rank` gives it. The sum of all shares differs from it by rounding alone, less than
+    1e-4. `dataclasses.asdict` gives plain data for JSON; `str` a line of the largest shares.
+    """
+
+    doc_id: str
+    score: float
+    matches: tuple[Match, ...]
+    parts: dict[str, float]
+
+    def __str__(self) -> str:
+        """Return `score = share word→word + ... + share part`: the largest matches, and the sum of all others."""
+        terms = [(match.share, str(match)) for match in self.matches[:_SHOWN]]
+        if others := self.matches[_SHOWN:]:
+            terms.append((sum(match.share for match in others), f"{len(others)} more"))
+        terms += [(share, name) for name, share in self.parts.items()]
+        line = f"{self.score:.2f} ="
+        for number, (share, name) in enumerate(terms):
+            sign = "" if number == 0 else "- " if share < 0 else "+ "
+            line += f" {sign}{abs(share) if sign else share:.2f} {name}"
+        return line
+
+
+def _printable(word: str) -> str:
+    """Escape what a terminal would obey: control characters, and marks that reorder text."""
+    return "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in word)

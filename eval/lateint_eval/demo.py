@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lateint.indexing.store import Store
     from lateint.model.document import Document
     from lateint.model.model import Model
+    from lateint.results import Explanation
 
 _DEPTH = 20
 _TOKENS = 96
@@ -132,8 +133,11 @@ def run(split: str = "test", progress: ProgressLike = None, say: Callable[[str],
     return Demo(outcomes, questions, len(corpus), index_seconds, time.perf_counter() - started)
 
 
-def ask(question: str, k: int = 3) -> list[tuple[Document, float]]:
-    """Return the best passages for a question from the demo's store, which is built if it is missing or does not match."""
+def ask(question: str, k: int = 3) -> list[tuple[Document, Explanation]]:
+    """Return the best passages for a question, and what their scores are made of.
+
+    They come from the demo's store, which is built if it is missing or does not match.
+    """
     from lateint.errors import StoreMismatch, StoreNotFound
     from lateint.indexing.store import open_store
     from lateint.ranking.ranker import Ranker
@@ -149,4 +153,5 @@ def ask(question: str, k: int = 3) -> list[tuple[Document, float]]:
         ranker = Ranker(model, store)
     with store:
         ids = [doc_id for doc_id, _ in first.search(question, 5 * _DEPTH)]
-        return [(corpus[hit.doc_id], hit.score) for hit in ranker.rank(question, ids, top_k=k)] if ids else []
+        hits = ranker.rank(question, ids, top_k=k) if ids else ()
+        return [(corpus[hit.doc_id], ranker.explain(question, hit.doc_id)) for hit in hits]

@@ -65,6 +65,7 @@ def _answer(question: str) -> None:
     hits = demo.ask(question)
     if not hits:
         echo("   nothing in the documentation shares a word with this question; use other words")
-    for rank, (document, score) in enumerate(hits, 1):
-        echo(f"{rank}. {document.id}  ({score:.2f})")
+    for rank, (document, explanation) in enumerate(hits, 1):
+        echo(f"{rank}. {document.id}  ({explanation.score:.2f})")
         echo(textwrap.fill(document.text, 100, initial_indent="   ", subsequent_indent="   ", max_lines=3))
+        echo(textwrap.fill(str(explanation), 100, initial_indent="   ", subsequent_indent="   "))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from lateint.cli.explaining import ExplainChoice, Explanations, explain_options
 from lateint.cli.lost_text import CutCounter
 from lateint.cli.options import ChunkChoice, ModelChoice, chunk_options, gathered, model_options
 from lateint.cli.printing import echo
@@ -83,12 +84,14 @@ class RankRequest:
     help="Re-rank the best DEPTH documents with another store and the model that it records; repeatable.",
 )
 @click.option("--timing", metavar="FILE", help="Write the timing of each query as JSON lines.")
+@explain_options
 @chunk_options
 @model_options
 @gathered(RankRequest, "request")
 def command(
     choice: ModelChoice,
     cutting: ChunkChoice,
+    explaining: ExplainChoice,
     request: RankRequest,
     output: str,
     layout: Literal["trec", "msmarco"],
@@ -102,12 +105,14 @@ def command(
       lateint rank --store docs --queries queries.tsv --candidates top100.trec --output mine.trec --aggregate first
       lateint rank --store my-store --queries queries.tsv --candidates bm25.trec --output mine.trec --ladder cosine:200 \\
         --then teacher-store:10
+      lateint rank --store my-store --queries queries.tsv --candidates bm25.trec --output mine.trec --explain words.jsonl
     """
     from lateint_eval.formats import write_run
     from lateint_eval.formats.output import replacing
 
-    ranked = _RankedQueries()
-    with nullcontext() if timing is None else replacing(timing) as write:
+    explaining.check(ladder=request.ladder, budget_ms=request.budget_ms, then=request.then)
+    with nullcontext() if timing is None else replacing(timing) as write, explaining.opened() as explanations:
+        ranked = _RankedQueries(explanations)
         write_run(output, _rank_all(choice, cutting, request, layout, ranked), layout)
         if write is not None:
             write("".join(json.dumps(line) + "\n" for line in ranked.timing_lines()))
@@ -115,9 +120,13 @@ def command(
 
 
 class _RankedQueries:
-    """What is said of the queries after the last: their times, and texts that were not read to their end."""
+    """What is said of the queries after the last: their times, and texts that were not read to their end.
 
-    def __init__(self) -> None:
+    Their best hits are explained at once, into a file, if there are `explanations`.
+    """
+
+    def __init__(self, explanations: Explanations | None) -> None:
+        self.explanations = explanations
         self.timings: list[tuple[str, Timing]] = []  # by query id
         self.queries: CutCounter | None = None
         self.encoded: CutCounter | None = None
@@ -135,6 +144,13 @@ class _RankedQueries:
         self.skipped += len(entry.doc_ids) - found.timing.candidates
         self.queries.add([query])
         self.timings.append((entry.query_id, found.timing))
+
+    def explain(
+        self, ranker: Ranker, query: str, entry: CandidateList, documents: list[Document] | None, found: Ranking
+    ) -> None:
+        """Explain the best hits of a query. Raises: InputError for a head that cannot explain."""
+        if self.explanations is not None:
+            self.explanations.add(ranker, (entry.query_id, query), documents, found)
 
     def timing_lines(self) -> Iterator[dict[str, object]]:
         """Yield the timing of each query as a JSON object."""
@@ -156,7 +172,7 @@ class _RankedQueries:
 def _rank_all(
     choice: ModelChoice, cutting: ChunkChoice, request: RankRequest, layout: str, ranked: _RankedQueries
 ) -> Iterator[tuple[str, list[tuple[str, float]]]]:
-    """Yield the ranking of each query, by its id, and count it in `ranked`."""
+    """Yield the ranking of each query, by its id; count it in `ranked`, which explains its best hits."""
     from lateint.errors import InputError, MissingDocument
     from lateint.indexing.store import open_store
     from lateint.ranking.cascade import Cascade
@@ -187,6 +203,7 @@ def _rank_all(
                 )
             except (InputError, MissingDocument) as error:
                 raise type(error)(f"query {entry.query_id!r}: {error}") from error
+            ranked.explain(first, query, entry, documents, ranking)
             ranked.add(model, query, entry, documents if first.chunks is None else None, ranking)
             yield entry.query_id, [(hit.doc_id, hit.score) for hit in ranking]
 

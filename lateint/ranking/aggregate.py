@@ -64,8 +64,15 @@ class Aggregate:
         starts = np.cumsum([0, *sizes[:-1]])
         if self.name == "mean_top":
             return [float(np.sort(chunks)[-self.k :].mean()) for chunks in np.split(scores, starts[1:])]
-        chosen: list[float] = (scores[starts] if self.name == "first" else np.maximum.reduceat(scores, starts)).tolist()
-        return chosen
+        values: list[float] = (scores[starts] if self.name == "first" else np.maximum.reduceat(scores, starts)).tolist()
+        return values
+
+    def chosen(self, scores: NDArray[np.float32]) -> list[int]:
+        """Return the chunks whose mean score is that of the document, from the chunk scores of one document; best first."""
+        if self.name == "first":
+            return [0]
+        best: list[int] = np.argsort(-scores, kind="stable")[: self.k].tolist()
+        return best
 
 
 def score_documents(

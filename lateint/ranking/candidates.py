@@ -41,19 +41,31 @@ class StoredScorer:
 
         `view`: the snapshot to read; None for a new one. Raises: DamagedStore; ModelError for a score that is not finite.
         """
-        with clock.phase("fetch"), nullcontext(view) if view is not None else self.store.view() as snapshot:
-            raw, sizes = self._fetch(clock, snapshot, ids)
-        clock.bytes_read += raw.bytes_read
+        arrays, sizes = self.read(clock, ids, view)
         lacking = [doc_id for doc_id in ids if doc_id not in sizes]
         if not sizes:
             return [], lacking
+        with clock.phase("compute"):
+            scores = self._scores(query, arrays, list(sizes.values()))
+        return list(zip(sizes, scores, strict=True)), lacking
+
+    def read(
+        self, clock: Clock, ids: Sequence[str], view: DocumentView | None = None
+    ) -> tuple[dict[str, Ragged], dict[str, int]]:
+        """Return the arrays of stored documents, chunk by chunk, and how many chunks each of them has.
+
+        Arrays in `codecs` stay in their bytes. Raises: as `score`.
+        """
+        with clock.phase("fetch"), nullcontext(view) if view is not None else self.store.view() as snapshot:
+            raw, sizes = self._fetch(clock, snapshot, ids)
+        clock.bytes_read += raw.bytes_read
+        if not sizes:
+            return {}, {}
         with clock.phase("decode"):
             self._check_rows(raw)
             arrays = self.store.decode(raw, self.codecs)
             self._check_token_ids(raw, arrays)
-        with clock.phase("compute"):
-            scores = self._scores(query, arrays, list(sizes.values()))
-        return list(zip(sizes, scores, strict=True)), lacking
+        return arrays, sizes
 
     def _fetch(self, clock: Clock, view: DocumentView, ids: Sequence[str]) -> tuple[Fetched, dict[str, int]]:
         """Read the entries of the stored documents, and return how many each of these has."""

@@ -17,11 +17,12 @@ from lateint.indexing.codecs import pipelines
 from lateint.indexing.compatibility import check_model
 from lateint.indexing.store import Store
 from lateint.model.activation import Activation
-from lateint.model.document import Document
+from lateint.model.document import Document, as_document
 from lateint.model.model import Model, check_is_model
 from lateint.ranking.aggregate import Aggregate, score_documents
 from lateint.ranking.candidates import EncodedTexts, encode_texts
 from lateint.ranking.checks import Missing, check_choices, check_store, read_candidates, resolve_chunks
+from lateint.ranking.explain import explain_stored, explain_text
 from lateint.ranking.ladder import Cost, Ladder, LadderPlan, Scored
 from lateint.ranking.ladder_scorer import LadderScorer
 from lateint.ranking.pairs import (
@@ -35,7 +36,7 @@ from lateint.ranking.pairs import (
     progress_bar,
     split_positional,
 )
-from lateint.results import Clock, Hit, Ranking
+from lateint.results import Clock, Explanation, Hit, Ranking
 from lateint_store.arguments import as_strings
 
 __all__ = ["Activation", "Missing", "Ranker", "TextHit"]
@@ -120,6 +121,21 @@ class Ranker:
             scored += self._score_texts(clock, state, [d for d in texts if d.id in set(absent)])
         hits = sorted((Hit(doc_id, score) for doc_id, score in scored), key=lambda hit: (-hit.score, hit.doc_id))
         return Ranking(tuple(hits[:top_k]), clock.timing(len(hits), self.model.method.head.name))
+
+    def explain(self, query: str, doc_id: str | None = None, *, text: Document | str | None = None) -> Explanation:
+        """Explain a document's score: which query word met which of its words, and the share that each brings.
+
+        Args: `doc_id`, a document of the store, whose text is not needed; or `text`, a document that is encoded now. Its
+        score is what `rank` gives; of several chunks, those that the score is made of are explained.
+        Raises: InputError for a head that is no sum of maxima, for a query without a word, and unless exactly one of both
+        is given; MissingDocument; DamagedStore. Cost: that of ranking one document, whose score is computed twice.
+        """
+        if doc_id is not None and text is None:
+            return explain_stored(self._ladder_scorer().own, query, doc_id)
+        if text is not None and doc_id is None:
+            document = as_document(text, 0, "text")
+            return explain_text(self.model, query, document, self._encode([document]), self.chunks, self.aggregate)
+        raise InputError("explain takes one document: give either doc_id, an id of the store, or text=")
 
     def warm_up(self, query: str, doc_ids: Iterable[str]) -> dict[str, Cost]:
         """Load every kernel, and measure the cost of each head on some documents of the store; `budget_ms` needs it.
