@@ -31,7 +31,7 @@ report: .venv/ready
 	$(BIN)/python -m benchmarks.quality.report $(ARGS)
 
 campaign: .venv/ready
-	$(BIN)/python -m tests.campaign $(ARGS)
+	$(BIN)/python -m tests.campaign --json benchmarks/results/campaign.json --page docs/explanation/campaign.md $(ARGS)
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -21,6 +21,7 @@ from lateint.methods.method import Method
 from lateint.methods.presets import preset
 from lateint.methods.registry import Part, find, parse
 from lateint.model.model import PRIVATE_SEED
+from lateint_store.arguments import shown
 
 PACKAGED = {
     "all-MiniLM-L6-v2": (
@@ -42,9 +43,14 @@ PACKAGED = {
 def locate(name: str | os.PathLike[str]) -> Path | str:
     """Return the folder of a model, or a hub name for transformers to resolve.
 
-    Raises: DamagedCheckpoint if a file of a packaged model has another digest than expected.
+    Raises: DamagedCheckpoint if a file of a packaged model has another digest than expected; ModelError for a name that no
+    file can have.
     """
-    if Path(name).is_dir():
+    try:
+        is_folder = Path(name).is_dir()
+    except OSError as error:
+        raise ModelError(f"model {shown(name)}: {error.strerror}; expected a folder or the name of a model") from error
+    if is_folder:
         return Path(name)
     if str(name) in PACKAGED:
         package, hub_name, digests = PACKAGED[str(name)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 from lateint.errors import InputError
@@ -42,4 +43,7 @@ def shipped(name_or_path: str | os.PathLike[str]) -> tuple[str, Path | None]:
 def shipped_folder(name: str) -> Path | None:
     """Return the folder of the shipped checkpoint of this name; None if there is none."""
     folder = CHECKPOINTS / name
-    return folder if folder.parent == CHECKPOINTS and (folder / CONFIG).is_file() else None
+    with suppress(OSError):  # a name that no file can have
+        if folder.parent == CHECKPOINTS and (folder / CONFIG).is_file():
+            return folder
+    return None

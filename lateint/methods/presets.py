@@ -239,6 +239,6 @@ PRESETS = {m.name: m for m in (*_INTERACTION, *_VECTORS, CROSS_ENCODER, COSINE)}
 
 def preset(name: str) -> Method:
     """Return the preset called `name`. Raises: InputError for an unknown name; the message lists the presets."""
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise InputError(f"no method is called {name!r}; there are: {', '.join(PRESETS)}")
     return PRESETS[name]

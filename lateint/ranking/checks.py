@@ -10,7 +10,7 @@ from lateint.errors import InputError, StoreMismatch
 from lateint.indexing.chunks import Chunks, check_chunks
 from lateint.indexing.store import Store
 from lateint.model.document import Document, as_documents
-from lateint_store.arguments import as_count, as_strings, shown
+from lateint_store.arguments import as_count, as_strings, check_choice, shown
 
 Missing = Literal["error", "skip", "encode"]
 """What to do with candidates that the store lacks."""
@@ -37,8 +37,7 @@ def check_choices(top_k: int | None, missing: Missing) -> None:
     """Check the arguments that choose among hits and candidates. Raises: InputError."""
     if top_k is not None:
         as_count(top_k, "top_k")
-    if missing not in ("error", "skip", "encode"):
-        raise InputError(f"missing={missing!r}; expected 'error', 'skip' or 'encode'")
+    check_choice(missing, "missing", "error", "skip", "encode")
 
 
 def read_candidates(

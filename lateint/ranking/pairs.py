@@ -110,7 +110,10 @@ def activate(model: Model, logits: NDArray[np.float32], activation_fn: Activatio
     if not callable(activation):
         raise InputError(f"activation_fn is {shown(activation)}; expected a function of a tensor, such as torch.sigmoid")
     with torch.no_grad():
-        scores = torch.as_tensor(activation(torch.from_numpy(logits)))
+        try:
+            scores = torch.as_tensor(activation(torch.from_numpy(logits)))
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"activation_fn={activation!r} cannot be applied to logits: {error}") from error
     if scores.shape != logits.shape:
         raise InputError(f"activation_fn returns shape {tuple(scores.shape)} for logits {logits.shape}; expected the same")
     return scores

@@ -21,7 +21,7 @@ from lateint.ranking.checks import check_store
 from lateint.results import Hit, Ranking, Timing
 from lateint.retrieval.exact import Exact
 from lateint.retrieval.vectors import Floats, Indices, Vectors, load_vectors
-from lateint_store.arguments import as_count, as_path, as_strings, check_text
+from lateint_store.arguments import as_count, as_path, as_strings, check_choice, check_text
 
 IndexName = Literal["exact", "hnsw"]
 _QUERIES_AT_ONCE = 64
@@ -51,8 +51,7 @@ class Retriever:
     def __init__(
         self, model: Model, store: Store, index: IndexName = "exact", *, index_file: str | os.PathLike[str] | None = None
     ) -> None:
-        if index not in ("exact", "hnsw"):
-            raise InputError(f"index={index!r}; expected 'exact' or 'hnsw'")
+        check_choice(index, "index", "exact", "hnsw")
         if index_file is not None and index != "hnsw":
             raise InputError("index_file is for index='hnsw'; an exact search has no file")
         check_is_model(model)

@@ -11,6 +11,7 @@ import operator
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import UnionType
 from typing import TypeVar
 
 from lateint_store.errors import InputError
@@ -89,3 +90,15 @@ def as_path(path: str | os.PathLike[str], name: str = "path") -> Path:
     if not isinstance(path, str | os.PathLike) or isinstance(os.fspath(path), bytes) or not os.fspath(path):
         raise InputError(f"{name} is {shown(path)}; expected the path of a folder, as str or Path")
     return Path(path)
+
+
+def check_kind(value: object, name: str, kind: type | UnionType, expected: str) -> None:
+    """Refuse a value of another type. `expected`: what to pass, for the message. Raises: InputError."""
+    if not isinstance(value, kind):
+        raise InputError(f"{name} is {shown(value)}; expected {expected}")
+
+
+def check_choice(value: object, name: str, *choices: str) -> None:
+    """Refuse what is none of these words. Raises: InputError."""
+    if not isinstance(value, str) or value not in choices:
+        raise InputError(f"{name}={value!r}; expected {', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 from uuid import uuid4
 
-from lateint_store.arguments import as_path
+from lateint_store.arguments import as_path, check_kind
 from lateint_store.codecs.pipeline import Pipeline
 from lateint_store.disk import locking
 from lateint_store.disk.environment import release
@@ -54,6 +54,9 @@ def create_store(
     contents; StoreLocked, StoreFull, InputError.
     """
     folder = as_path(path)
+    check_kind(specs, "specs", Mapping, "a mapping from array names to pipelines")
+    for name, pipeline in specs.items():
+        check_kind(pipeline, f"specs[{name!r}]", Pipeline, "a Pipeline")
     wanted = Manifest(uuid=uuid4().hex, specs=dict(specs), versions=library_versions(), **_complete(about))
     if (folder / manifests.MANIFEST_FILE).exists():
         return _continue(folder, wanted, kind)
@@ -72,6 +75,7 @@ def open_store(path: str | os.PathLike[str], *, write: bool = False, kind: type[
     Raises: StoreNotFound, DamagedStore, StoreError; with `write`, also SealedStore and StoreLocked.
     """
     folder = as_path(path)
+    check_kind(write, "write", bool, "True or False")
     manifest = read_manifest(folder)
     if not write:
         return kind(folder)

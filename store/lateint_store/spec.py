@@ -29,9 +29,9 @@ class ArraySpec:
     rows: RowKind = "tokens"
 
     def __post_init__(self) -> None:
-        if self.dtype not in DTYPES:
+        if not isinstance(self.dtype, str) or self.dtype not in DTYPES:
             raise SpecError(f"array dtype {self.dtype!r} is not one of {', '.join(DTYPES)}")
-        if self.rows not in ("tokens", "one"):
+        if not isinstance(self.rows, str) or self.rows not in ("tokens", "one"):
             raise SpecError(f"array rows {self.rows!r} is neither 'tokens' nor 'one'")
         if self.width is None and self.rows == "one":
             raise SpecError("an array with rows='one' needs a width, the length of its vector")

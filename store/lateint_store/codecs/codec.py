@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lateint_store import codecs
+from lateint_store.arguments import check_kind
 from lateint_store.errors import SpecError
 from lateint_store.part import Part, part
 from lateint_store.spec import Array, ArraySpec
@@ -134,6 +135,7 @@ def codec_class(name: str) -> type[Any]:
 
 def make_codec(chosen: Part) -> Codec:
     """Build a codec from its name and settings. Raises: SpecError for an unknown name, setting or value."""
+    check_kind(chosen, "a codec among the parts", Part, "a part, such as lateint_store.part('int8')")
     cls = codec_class(chosen.name)
     allowed = [field.name for field in fields(cls)]
     unknown = sorted(set(dict(chosen.settings)) - set(allowed))

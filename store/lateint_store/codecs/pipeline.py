@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from lateint_store.arguments import as_list, check_kind
 from lateint_store.codecs.codec import ArrayCodec, Bound, Buffer, BytesCodec, Codec, LayoutCodec, codec_part, make_codec
 from lateint_store.errors import CodecError, InputError, SpecError
 from lateint_store.part import Part, part
@@ -37,7 +38,8 @@ class Pipeline:
     _specs: tuple[ArraySpec, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        codecs = _with_layout([make_codec(chosen) for chosen in self.parts])
+        check_kind(self.spec, "spec", ArraySpec, "an ArraySpec")
+        codecs = _with_layout([make_codec(chosen) for chosen in as_list(self.parts, "parts", "parts")])
         kinds = [_ORDER.index(codec.kind) for codec in codecs]
         if kinds != sorted(kinds) or kinds.count(1) != 1:
             raise SpecError(

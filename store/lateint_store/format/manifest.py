@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from lateint_store.arguments import check_kind
 from lateint_store.codecs.pipeline import Pipeline
 from lateint_store.disk.files import open_regular, replace_file
 from lateint_store.errors import DamagedStore, InputError, LateintError, SpecError, StoreError, StoreNotFound
@@ -82,11 +83,12 @@ class Manifest:
         if not self.specs or len(self.specs) > MAX_ARRAYS:
             raise InputError(f"a store has 1 to {MAX_ARRAYS} arrays, got {len(self.specs)}")
         for name in self.specs:
-            if not name.isidentifier():
+            if not isinstance(name, str) or not name.isidentifier():
                 raise InputError(f"array name {name!r} is not an identifier; expected a name such as 'states'")
         for name, most in (("window", MAX_BYTES), ("documents_per_shard", MAX_BYTES), ("map_size", MAX_MAP)):
             _check_whole(name, getattr(self, name), 1, most)
         if self.shard is not None:
+            check_kind(self.shard, "shard", tuple | list, "a pair (i, n) with 0 <= i < n")
             for number in self.shard:
                 _check_whole("shard", number, 0, MAX_BYTES)
             if len(self.shard) != 2 or self.shard[0] >= self.shard[1]:

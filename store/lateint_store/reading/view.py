@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
+from lateint_store.arguments import check_kind
 from lateint_store.errors import CodecError, InputError, MissingDocument
 from lateint_store.format.manifest import Manifest
 from lateint_store.ragged import Ragged
@@ -55,6 +56,8 @@ class View:
 
 def decode(manifest: Manifest, fetched: Fetched, coded: Collection[str]) -> dict[str, Ragged]:
     """Decode fetched bytes; arrays in `coded` stay in the codes of their array codecs. Raises: CodecError."""
+    check_kind(fetched, "fetched", Fetched, "what fetch or scan returns")
+    check_kind(None if isinstance(coded, str | bytes) else coded, "coded", Collection, "a list of array names")
     specs, rows = manifest.specs, fetched.rows
     return {
         name: specs[name].coded_rows(payloads, rows) if name in coded else specs[name].decode_many(payloads, rows)

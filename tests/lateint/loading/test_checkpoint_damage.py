@@ -194,6 +194,16 @@ def test_odd_values_under_a_right_digest_raise_typed_errors_alone(saved, tmp_pat
     assert refused > 20, "most odd values are refused"
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "b/" * 3000 + "c"])
+def test_a_name_that_no_file_can_have_is_a_typed_error_also_as_a_base(saved, tmp_path, name):
+    with pytest.raises(ModelError, match="File name too long"):
+        load_model(name)
+    shutil.copytree(saved[0], tmp_path / "model")
+    rewrite(tmp_path / "model", base={"name": name, "digest": "0" * 64})
+    with pytest.raises(ModelError, match="File name too long"):
+        load_model(tmp_path / "model")
+
+
 @pytest.mark.parametrize("name", ["nobody/nothing", "nothing-of-that-name", "no/such/folder/here"])
 def test_a_name_that_leads_nowhere_names_the_three_ways(name):
     with pytest.raises(ModelError, match=r"no folder of that name.*package.*pip install 'lateint\[demo\]'.*hub") as caught:

@@ -1,0 +1,129 @@
+"""Stores whose arrays a model would not write, under sound checksums: refused by a typed error, or ranked alike by all code.
+
+Each store is ranked by numpy's code and by the kernels, which must agree. `run_checked` compiles the kernels with numba's
+checks of bounds, so that an access outside of a buffer raises IndexError.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+
+from lateint.errors import LateintError
+from lateint.loading.load import load_model
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
+from lateint.model.model import Model
+from lateint.ranking.ranker import Ranker
+from lateint.retrieval.retriever import Retriever
+from lateint.testing import tiny
+from lateint_store import Store
+from lateint_store.kernels import compiled, dispatch
+from tests.campaign.cases import Case, Draws, Figures, Wrong, run_cases
+from tests.campaign.stores import scratch
+from tests.support import mutants
+from tests.support.encoders import read_once
+from tests.support.engine import LENGTHS, QUERY
+
+CASES = 2_000
+CODED = part("rotated", bits=4, scale="none")
+WORDS = replace(
+    preset("prettr"),
+    name="words",
+    compressor=part("words", width=8, bits=8, vocabulary=128),
+    vector=part("mean"),
+    head=part("evidence", document_map=False),
+    codecs=(("vector", (CODED,)),),
+)
+METHODS = (WORDS, "mice", "cross_encoder", "colbert", "cosine", "prettr", "sdr")
+TOLERANCE = 1e-4  # of the largest score: sums in another order
+
+
+def run(draws: Draws, n: int) -> Figures:
+    """Rank n mutants by numpy's code and by kernels as they are compiled for use."""
+    return _run(draws, n, checked=False)
+
+
+def run_checked(draws: Draws, n: int) -> Figures:
+    """Rank n mutants by kernels that check every index. Compiles each kernel once a fork, without its cache."""
+    return _run(draws, n, checked=True)
+
+
+def _run(draws: Draws, n: int, *, checked: bool) -> Figures:
+    with scratch(fast=True) as folder:
+        for method in METHODS:
+            model(method)
+        return run_cases(draws, n, partial(_start, folder, checked), limit_s=300 if checked else 60)
+
+
+@cache
+def model(method: object) -> Model:
+    """A tiny model of a method."""
+    with read_once():
+        return load_model(tiny.checkpoint("bert"), method, **LENGTHS)
+
+
+def _start(folder: Path, checked: bool) -> Case:
+    if checked:
+        from numba import config
+
+        config.BOUNDSCHECK = 1
+        compiled.compiled.cache_clear()
+        patch("lateint_store.kernels.disk_cache.keep_on_disk", lambda function: None).start()
+    return partial(_case, folder)
+
+
+def _case(folder: Path, number: int, rng: np.random.Generator) -> str:
+    made, path = model(METHODS[number % len(METHODS)]), folder / "mutant"
+    store = None
+    while store is None:
+        shutil.rmtree(path, ignore_errors=True)
+        store = mutants.mutant(path, made, rng)
+    with store:
+        with kernels(False):
+            reference = _outcome(made, store)
+        with kernels(True):
+            found = _outcome(made, store)
+    if not _agree(reference, found):
+        raise Wrong(f"{made.method.name}: numpy gives {reference}, kernels give {found}")
+    return found if isinstance(found, str) else "ranked"
+
+
+@contextmanager
+def kernels(used: bool) -> Iterator[None]:
+    """Run every dispatched function by its kernel, or by its reference."""
+    with patch.object(dispatch, "MISSED", dispatch.Missed(dispatch.LOADING if used else -1e18, True)):
+        yield
+
+
+def _outcome(made: Model, store: Store) -> str | list[list[tuple[str, float]]]:
+    """Scores of every way to rank a store, or the name of the error."""
+    try:
+        ranker = Ranker(made, store)
+        rankings = [ranker.rank(QUERY, ids) for ids in (mutants.IDS, mutants.IDS[:1])]
+        if "vector" in made.arrays:
+            rankings.append(Retriever(made, store).retrieve(QUERY, 3))
+    except LateintError as error:
+        return type(error).__name__
+    return [[(hit.doc_id, hit.score) for hit in ranking] for ranking in rankings]
+
+
+def _agree(left: object, right: object) -> bool:
+    """True if two outcomes have equal documents, and finite scores that are equal but for rounding."""
+    if isinstance(left, str) or isinstance(right, str):
+        return left == right
+    for one, other in zip(left, right, strict=True):
+        found, wanted = dict(one), dict(other)
+        largest = max(1.0, *(abs(score) for score in wanted.values()))
+        if found.keys() != wanted.keys() or not all(np.isfinite(list(found.values()))):
+            return False
+        if max(abs(found[key] - wanted[key]) for key in wanted) > TOLERANCE * largest:
+            return False
+    return True
