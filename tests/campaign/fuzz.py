@@ -27,8 +27,8 @@ from tests.support.odd_values import changed, places
 
 CASES = 5_000
 ODD: list[Any] = [
-    None, True, False, -1, 0, 1, 2, 7, 1 << 31, 1 << 63, 1 << 80, 1.5, -0.5, 1e300, "", "../x", "\0", "/", "a" * 300, "0", "int8",
-    "float32", "é\u202e", [], [0, 2, 3], [None], [[]], {}, {"a": 1}, {"name": "cast"}, ["x"] * 40,
+    None, True, False, -1, 0, 1, 2, 7, 1 << 31, 1 << 63, 1 << 80, 1.5, -0.5, 1e300, "", "../x", "\0", "/", "a" * 300, "0",
+    "int8", "float32", "é\u202e", [], [0, 2, 3], [None], [[]], {}, {"a": 1}, {"name": "cast"}, ["x"] * 40,
 ]  # fmt: skip
 
 

@@ -25,8 +25,8 @@ from tests.campaign.stores import scratch
 
 CASES = 400
 EVIL = [
-    "\x1b[2J", "\x1b]0;owned\x07", "\x9b31m", "\u202egpj.exe", "\u2028", "\x08\x08\x08ok", "\x00", "\x7f", "a\rb", "\x0b", "\x85",
-    "\u2066x\u2069", "\x1b[6n", "\x90q\x9c",
+    "\x1b[2J", "\x1b]0;owned\x07", "\x9b31m", "\u202egpj.exe", "\u2028", "\x08\x08\x08ok", "\x00", "\x7f", "a\rb", "\x0b",
+    "\x85", "\u2066x\u2069", "\x1b[6n", "\x90q\x9c",
 ]  # fmt: skip
 FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 OURS = re.compile(r"\x1b\[(?:31|0)m|\r(?=\n)")  # the colour of warnings; the terminal's line ends
@@ -197,8 +197,8 @@ def _study(data: Data) -> None:
 
 
 VERBS: dict[str, Callable[[Data], None]] = {
-    "rank": _rank, "retrieve": _retrieve, "store": _store, "store add and delete": _change, "eval": _eval, "eval-pairs": _eval_pairs,
-    "plan": _plan, "train": _train, "study": _study,
+    "rank": _rank, "retrieve": _retrieve, "store": _store, "store add and delete": _change, "eval": _eval,
+    "eval-pairs": _eval_pairs, "plan": _plan, "train": _train, "study": _study,
 }  # fmt: skip
 
 
