@@ -105,7 +105,7 @@ PRECIOUS = b"precious content of another file\n" * 300
 def run(draws: Draws, n: int) -> Figures:
     """Run n cases, spread over all uses and kinds."""
     with scratch(fast=True) as folder:
-        engine.store(folder / "sound", documents=engine.DOCUMENTS[:6]).close()
+        engine.store(folder / "sound", documents=engine.DOCUMENTS[:6], map_size=1 << 26).close()
         engine.fresh_model("mores").save_pretrained(folder / "sound" / "model")
         with Scores(folder / "sound" / "scores", TEACHER) as scores:
             scores.put([("q", "d")], [1.5])

@@ -14,7 +14,7 @@ ODD = [None, 7, 1.5, "x", b"x", [], {"a": 1}, ARRAY, str, ...]
 
 @pytest.mark.parametrize("value", ODD, ids=lambda value: type(value).__name__)
 def test_a_pipeline_is_made_of_a_spec_and_parts(value):
-    with pytest.raises(InputError, match="^spec is a"):
+    with pytest.raises(InputError, match=r"^spec is a"):
         Pipeline(value)
     for parts in (value, [value]):
         if not isinstance(parts, list) or parts:
@@ -53,11 +53,11 @@ def test_words_flags_and_fetched_bytes_are_named(tmp_path, value):
 def test_an_array_for_a_word_is_refused_by_name(rich_models, tmp_path):
     model, store = rich_models
     ranker = lateint.Ranker(model, store)
-    with pytest.raises(InputError, match="^missing="):
+    with pytest.raises(InputError, match=r"^missing="):
         ranker.rank("bread", ["d00"], missing=ARRAY)
-    with pytest.raises(InputError, match="^index="):
+    with pytest.raises(InputError, match=r"^index="):
         lateint.Retriever(model, store, ARRAY)
-    with pytest.raises(InputError, match="^activation_fn="):
+    with pytest.raises(InputError, match=r"^activation_fn="):
         ranker.predict([("bread", "oven")], activation_fn=str)
 
 
