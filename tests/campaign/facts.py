@@ -104,10 +104,6 @@ CASES = len(changes())
 def run(draws: Draws, n: int) -> Figures:
     """Run n of all changes, in random order."""
     with scratch(fast=True) as folder:
-        for family in FAMILIES:
-            shutil.copytree(tiny.checkpoint(family), folder / family)
-            model = _load(folder / family)
-            build_store(model, TEXTS[:3], folder / f"{family}-store").close()
         return run_cases(draws, n, partial(_start, folder, draws))
 
 
@@ -123,13 +119,25 @@ def _states(model: Model) -> list[np.ndarray]:
 def _start(folder: Path, draws: Draws) -> Case:
     every = changes()
     order = np.random.default_rng(draws.seed).permutation(len(every))
-    truth = {family: _states(_load(folder / family)) for family in FAMILIES}
+    truth = {}
 
     def case(number: int, rng: np.random.Generator) -> str:
         change = every[order[number % len(every)]]
+        if change.family not in truth:
+            truth[change.family] = _prepared(folder, change.family)
         return _case(folder, change, truth[change.family])
 
     return case
+
+
+def _prepared(folder: Path, family: str) -> list[np.ndarray]:
+    """Copy the checkpoint of a family and build a store with it. Returns: its states."""
+    for old in (folder / family, folder / f"{family}-store"):  # of a fork that a signal ended
+        shutil.rmtree(old, ignore_errors=True)
+    shutil.copytree(tiny.checkpoint(family), folder / family)
+    model = _load(folder / family)
+    build_store(model, TEXTS[:3], folder / f"{family}-store").close()
+    return _states(model)
 
 
 def _case(folder: Path, change: Change, truth: list[np.ndarray]) -> str:

@@ -3,35 +3,87 @@
 Only the campaign runs the section `index`, kills through the command line: each run of it loads torch several times.
 """
 
+import os
 import re
 import secrets
+import signal
+import time
 
 import pytest
 from click.testing import CliRunner
 
 from lateint_store import open_store
+from lateint_store.errors import InputError
 from lateint_store.ragged import Payloads
 from lateint_store.reading import fetch as fetching
 from lateint_store.shards.snapshot import Snapshot
-from tests.campaign.__main__ import main
+from tests.campaign.__main__ import NAMES, main
+from tests.campaign.cases import Draws, Lost, Wrong
+from tests.campaign.cases import run_cases as run_forked
 from tests.campaign.damage import ARRAYS, Case
 from tests.campaign.layout import records
+from tests.campaign.page import TRIED
 from tests.campaign.pool import run_cases
+from tests.campaign.sections import SECTIONS
 from tests.campaign.stores import DELETED
 from tests.campaign.worker import Subject
 from tests.support.stores import build
 
 SAMPLES = {"kills": 0.01, "flips": 0.01, "headers": 0.005, "truncations": 0.01, "memory": 0.01}
+FORKED = {  # fractions that take 12 s of processor time together
+    "replace": 0.005, "writers": 0.008, "readers": 0.008, "continue": 0.01, "facts": 0.004, "shapes": 0.006, "bounds": 0.001,
+    "files": 0.003, "fuzz": 0.004, "links": 0.05, "terminal": 0.005, "misuse": 0.02,
+}  # fmt: skip
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("section", "scale"), SAMPLES.items())
+@pytest.mark.parametrize(("section", "scale"), [*SAMPLES.items(), *FORKED.items()])
 def test_a_sample_of_the_campaign_keeps_every_promise(section, scale):
     seed = secrets.randbelow(1 << 32)
     arguments = ["--scale", str(scale), "--seed", str(seed), "--only", section]
     campaign = CliRunner().invoke(main, arguments)
     assert campaign.exit_code == 0, campaign.output
     assert re.search(rf"^{section} +PASS  .*[1-9]", campaign.output, re.MULTILINE), campaign.output
+
+
+def test_every_section_has_a_line_on_the_page():
+    assert set(FORKED) == set(SECTIONS) and set(TRIED) == set(NAMES)
+
+
+def case(number, rng):
+    """Ends in another way for each number."""
+    if number == 0:
+        raise Wrong("an answer")
+    if number == 1:
+        raise Lost("a document")
+    if number == 2:
+        return 1 // 0
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if number == 4:
+        time.sleep(5)
+    if number == 5:
+        raise InputError("typed")
+    return None
+
+
+def test_a_case_that_is_wrong_lost_untyped_stuck_or_killed_is_counted():
+    found = run_forked(Draws(7), 7, lambda: case, limit_s=1).to_json()
+    assert {name: found[name] for name in ("cases", "wrong", "lost", "untyped", "signals")} == {
+        "cases": 7, "wrong": 1, "lost": 1, "untyped": 1, "signals": 2,
+    }  # fmt: skip
+    assert found["outcomes"] == {"InputError": 1, "right": 1} and not found["ok"]
+    assert [(one["case"], one["detail"].split(" ")[0]) for one in found["failures"]] == [
+        (0, "an"), (1, "a"), (2, "ZeroDivisionError('integer"), (3, "SIGSEGV"), (4, "Stuck()"),
+    ]  # fmt: skip
+
+
+def test_a_case_depends_on_seed_and_number_alone():
+    drawn = []
+    for only in (None, 3):
+        figures = run_forked(Draws(11, only), 5, lambda: lambda number, rng: f"{number}:{rng.integers(1 << 30)}")
+        drawn.append(set(figures.outcomes))
+    assert len(drawn[0]) == 5 and drawn[1] < drawn[0] and {one[0] for one in drawn[1]} == {"3"}
 
 
 @pytest.fixture
