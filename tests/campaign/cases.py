@@ -6,6 +6,7 @@ so each can be repeated.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -124,6 +125,7 @@ def _work(draws: Draws, numbers: list[int], start: Callable[[], Case], limit_s: 
     """Run cases and write one line each; never returns."""
     code = 9
     try:
+        faulthandler.disable()  # a case that a signal ends is counted, not traced
         errors = os.dup(2)
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)
