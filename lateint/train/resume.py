@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from lateint.errors import InputError
+from lateint.model.digests import digest_json
 from lateint.model.model import Model
 from lateint.train.history import Step
 from lateint_store.disk.files import make_folder, replace_file, sync_file, sync_folder
@@ -100,18 +103,36 @@ def keep_stage(model: Model, folder: Path, stage: int, steps: Sequence[Step]) ->
     save_file(weights, _weights(folder, stage))
     sync_file(_weights(folder, stage))
     sync_folder(folder)
-    replace_file(_steps(folder, stage), json.dumps([asdict(step) for step in steps]).encode())
+    kept = {"steps": [asdict(step) for step in steps], "weights": _digest(_weights(folder, stage))}
+    replace_file(_steps(folder, stage), json.dumps(kept | {"digest": digest_json(kept)}).encode())
     shutil.rmtree(stage_folder(folder, stage), ignore_errors=True)
 
 
 def restore_stage(model: Model, folder: Path, stage: int) -> list[Step] | None:
-    """Load the weights of a stage that an interrupted run has finished. Returns: its steps; None if it is not finished."""
+    """Load the weights of a stage that an interrupted run has finished. Returns: its steps; None if it is not finished.
+
+    Raises: InputError if a file differs from what was written.
+    """
     file = _steps(folder, stage)
     if not file.is_file():
         return None
-    steps = [Step(**step) for step in json.loads(file.read_text(encoding="utf-8"))]
-    model.load_state_dict(load_file(_weights(folder, stage)))
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(kept, dict):  # a list of an earlier version has no digests
+            found = kept.pop("digest"), kept["weights"]
+            if found != (digest_json(kept), _digest(_weights(folder, stage))):
+                raise ValueError("a digest does not match")
+            kept = kept["steps"]
+        steps = [Step(**step) for step in kept]
+        model.load_state_dict(load_file(_weights(folder, stage)))
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"{file} or the weights beside it are damaged ({error}); remove {folder} to start over") from error
     return steps
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
 
 
 def _weights(folder: Path, stage: int) -> Path:

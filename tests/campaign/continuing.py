@@ -199,8 +199,7 @@ def _begin(command: list[object], kill_at: str = "") -> int:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         messages = os.open(_messages(os.getpid()), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(messages, 2)
-        name, _, passes = kill_at.partition(":")
-        killpoints._wanted, killpoints._left = name, int(passes or 1)
+        killpoints.arm(kill_at)
         from lateint.cli.main import run
 
         code = run([str(word) for word in command])

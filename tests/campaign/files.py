@@ -41,9 +41,12 @@ TEACHER = {"name": "one", "digest": "a" * 64}
 POINT = {"codecs": "states=int8", "timing": {"total_ms": 1.25}, "results": {"toy": {"nDCG@10": {"mean": 0.4375}}}}
 
 
+BASE = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A folder, and a call that answers from its files. `share`: parts of all cases; `fresh`: the call changes the folder."""
+    """A folder, and a call that answers from its files. `share`: parts of all cases; `skipped`: files that are left alone."""
 
     name: str
     call: Callable[[Path], object]
@@ -97,15 +100,16 @@ def _point(folder: Path) -> object:
 
 
 SUBJECTS = (
-    Subject("store", _store, 30, ("lock.mdb", "writer.lock")),
-    Subject("sealed", _store, 15, ("writer.lock",)),
+    Subject("store", _store, 20, ("lock.mdb", "writer.lock")),
+    Subject("sealed", _store, 10, ("writer.lock",)),
     Subject("model", _load, 15),
-    Subject("delta", _delta, 10),
-    Subject("scores", _scores, 15, ("scores-lock",)),
+    Subject("delta", _delta, 20, BASE),
+    Subject("delta", _delta, 1, ("lateint.json", "lateint.safetensors")),  # its base
+    Subject("scores", _scores, 20, ("scores-lock",)),
     Subject("graph", _graph, 5, ("lock.mdb", "writer.lock", "manifest.json", "data.mdb")),
-    Subject("settings", _settings, 5, ("begun",)),
+    Subject("settings", _settings, 10, ("begun",)),
     Subject("stage", _stage, 3),
-    Subject("point", _point, 2),
+    Subject("point", _point, 6),
 )
 
 

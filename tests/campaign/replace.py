@@ -81,7 +81,7 @@ def _opened(path: Path, model: object, stack: ExitStack) -> Held:
     """Open everything over a path."""
     reader = stack.enter_context(open_store(path))
     ranker, retriever = Ranker(model, reader), Retriever(model, reader)
-    cascade = Cascade(ranker, (Ranker(model, reader), 4))
+    cascade = Cascade(ranker, (ranker, 4))
     calls: dict[str, Callable[[], Hits]] = {
         "rank": lambda: ranker.rank(QUERY, IDS, missing="skip").hits,
         "ladder": lambda: ranker.rank(QUERY, IDS, missing="skip", ladder="cosine:5").hits,

@@ -74,12 +74,17 @@ def model(method: object) -> Model:
 
 def _start(folder: Path, checked: bool) -> Case:
     if checked:
-        from numba import config
-
-        config.BOUNDSCHECK = 1
-        compiled.compiled.cache_clear()
-        patch("lateint_store.kernels.disk_cache.keep_on_disk", lambda function: None).start()
+        check_bounds()
     return partial(_case, folder)
+
+
+def check_bounds() -> None:
+    """Compile kernels anew in this process, without their cache and with checks of every index."""
+    from numba import config
+
+    config.BOUNDSCHECK = 1
+    compiled.compiled.cache_clear()
+    patch("lateint_store.kernels.disk_cache.keep_on_disk", lambda function: None).start()
 
 
 def _case(folder: Path, number: int, rng: np.random.Generator) -> str:

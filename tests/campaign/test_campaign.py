@@ -9,11 +9,13 @@ import secrets
 import signal
 import time
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from lateint_store import open_store
 from lateint_store.errors import InputError
+from lateint_store.kernels.compiled import compiled
 from lateint_store.ragged import Payloads
 from lateint_store.reading import fetch as fetching
 from lateint_store.shards.snapshot import Snapshot
@@ -25,6 +27,7 @@ from tests.campaign.layout import records
 from tests.campaign.page import TRIED
 from tests.campaign.pool import run_cases
 from tests.campaign.sections import SECTIONS
+from tests.campaign.shapes import check_bounds
 from tests.campaign.stores import DELETED
 from tests.campaign.worker import Subject
 from tests.support.stores import build
@@ -84,6 +87,19 @@ def test_a_case_depends_on_seed_and_number_alone():
         figures = run_forked(Draws(11, only), 5, lambda: lambda number, rng: f"{number}:{rng.integers(1 << 30)}")
         drawn.append(set(figures.outcomes))
     assert len(drawn[0]) == 5 and drawn[1] < drawn[0] and {one[0] for one in drawn[1]} == {"3"}
+
+
+def beyond(numbers):
+    return numbers[len(numbers)]
+
+
+def test_kernels_of_the_section_bounds_refuse_an_index_outside_of_a_buffer():
+    def start():
+        check_bounds()
+        return lambda number, rng: str(compiled(beyond)(np.zeros(3)))
+
+    (failure,) = run_forked(Draws(0), 1, start).failures
+    assert failure["outcome"] == "untyped" and "IndexError" in failure["detail"]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from lateint_store.errors import InputError, StoreLocked
 
 _SCHEMA = 1
 CLAIM = "study.json"
+_POINT = ("point", "digest")  # keys of a point's file: its results, and their digest
 _SHARED = ("data", "measures", "seed")  # every point depends on these; grids may change, as point ids hash the settings
 
 
@@ -29,7 +31,11 @@ class Folder:
 
     def point(self, point_id: str) -> Path:
         """Return the file of a point's results."""
-        return self.path / "points" / f"{point_id}.json"
+        return self._points / f"{point_id}.json"
+
+    @property
+    def _points(self) -> Path:
+        return self.path / "points"
 
     def run(self, point_id: str, data: str) -> Path:
         """Return the file of a point's run on a data set."""
@@ -41,7 +47,9 @@ class Folder:
         return self.path / "stores"
 
     def write(self, file: Path, data: object) -> None:
-        """Write JSON, completely or not at all."""
+        """Write JSON, completely or not at all; results of a point beside their digest."""
+        if file.parent == self._points and isinstance(data, dict):
+            data = dict(zip(_POINT, (data, _digest(data)), strict=True))
         make_folder(file.parent)
         with replacing(file) as write:
             write(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -49,9 +57,19 @@ class Folder:
     def read(self, file: Path) -> Any:
         """Read a file of `write`. Raises: InputError if it is damaged, which an interrupted study cannot cause."""
         try:
-            return json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            data = json.loads(file.read_text(encoding="utf-8"))
+            if file.parent == self._points and any(name in data for name in _POINT):  # an earlier version wrote no digest
+                point, expected = (data[name] for name in _POINT)
+                if expected != _digest(point):
+                    raise ValueError("its digest does not match")
+                return point
+            return data
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"cannot read {file}: {error}; delete it, then run the study again to measure it anew") from error
+
+
+def _digest(data: Json) -> str:
+    return hashlib.blake2b(json.dumps(data, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 @contextmanager

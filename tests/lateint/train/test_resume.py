@@ -1,12 +1,15 @@
 """A resumed run ends like one that was never interrupted."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 import torch
 
 from lateint.errors import InputError
-from lateint.train.resume import claim, release, saved_states
+from lateint.train.history import Step
+from lateint.train.resume import claim, keep_stage, release, restore_stage, saved_states
 from tests.support import students
 from tests.support.students import BLOCKS, STAGE
 
@@ -109,3 +112,21 @@ def test_settings_appear_whole_or_not_at_all(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert not (tmp_path / "run.json").exists()
     assert not claim(tmp_path, {"base": "b"})
+
+
+def test_a_flipped_bit_in_a_finished_stage_is_found(tmp_path):
+    model, steps = students.student(head=BLOCKS), [Step(0, 0.5, {"listwise": 0.5}, 1.0)]
+    keep_stage(model, tmp_path, 0, steps)
+    assert restore_stage(model, tmp_path, 0) == steps and restore_stage(model, tmp_path, 1) is None
+    for name in ("stage0.safetensors", "stage0.json"):
+        file = tmp_path / name
+        sound, rng = file.read_bytes(), np.random.default_rng(len(name))
+        for place in [*rng.integers(0, len(sound), 12).tolist(), len(sound) - 5]:
+            data = bytearray(sound)
+            data[place] ^= 1 << int(rng.integers(8))
+            file.write_bytes(data)
+            with pytest.raises(InputError, match=r"stage0\.json or the weights beside it are damaged.*to start over"):
+                restore_stage(model, tmp_path, 0)
+        file.write_bytes(sound)
+    (tmp_path / "stage0.json").write_text(json.dumps([asdict(step) for step in steps]))
+    assert restore_stage(model, tmp_path, 0) == steps, "as an earlier version wrote it"
