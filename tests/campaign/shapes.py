@@ -60,8 +60,6 @@ def run_checked(draws: Draws, n: int) -> Figures:
 
 def _run(draws: Draws, n: int, *, checked: bool) -> Figures:
     with scratch(fast=True) as folder:
-        for method in METHODS:
-            model(method)
         return run_cases(draws, n, partial(_start, folder, checked), limit_s=300 if checked else 60)
 
 

@@ -34,8 +34,8 @@ from tests.support.stores import build
 
 SAMPLES = {"kills": 0.01, "flips": 0.01, "headers": 0.005, "truncations": 0.01, "memory": 0.01}
 FORKED = {  # fractions that take 12 s of processor time together
-    "replace": 0.005, "writers": 0.008, "readers": 0.008, "continue": 0.01, "facts": 0.004, "shapes": 0.006, "bounds": 0.001,
-    "files": 0.003, "fuzz": 0.004, "links": 0.05, "terminal": 0.005, "misuse": 0.02,
+    "replace": 0.003, "writers": 0.005, "readers": 0.005, "continue": 0.006, "facts": 0.002, "shapes": 0.0015, "bounds": 0.001,
+    "files": 0.002, "fuzz": 0.004, "links": 0.03, "terminal": 0.005, "misuse": 0.005,
 }  # fmt: skip
 
 
