@@ -16,6 +16,7 @@ from lateint.model.activation import IDENTITY
 from lateint.model.digests import digest_json
 from lateint.model.saving import BASE_FACTS, CONFIG, FORMAT
 from lateint_store.arguments import shown
+from lateint_store.disk.files import read_regular
 
 _FIELDS, _ADDED = {"base", "format", "method", "tensors"}, {"activation", "digest", "files"}  # the latter can be absent
 
@@ -44,7 +45,7 @@ def read_config(folder: Path) -> Config:
     """
     path = folder / CONFIG
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_regular(path))
     except OSError as error:
         raise DamagedCheckpoint(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -88,7 +89,7 @@ def _parsed(data: Mapping[str, Any]) -> Config:
 def check_file(path: Path, expected: str) -> None:
     """Compare a file with its recorded digest. Raises: DamagedCheckpoint."""
     try:
-        found = hashlib.blake2b(path.read_bytes(), digest_size=32).hexdigest()
+        found = hashlib.blake2b(read_regular(path), digest_size=32).hexdigest()
     except OSError as error:
         raise DamagedCheckpoint(f"{path} cannot be read: {error.strerror}") from error
     if found != expected:

@@ -66,7 +66,7 @@ def load_model(
     folder = packaged or locate(name)
     chosen = _dtype(dtype)
     wanted = preset(method) if isinstance(method, str) else method
-    if isinstance(folder, Path) and (folder / CONFIG).is_file():
+    if isinstance(folder, Path) and (folder / CONFIG).exists():
         as_saved = replace(overrides, offline_layers=None, compressor=None)
         model, source = _load_checkpoint(folder, name, as_saved, chosen)
         if wanted is not None or offline_layers is not None or compressor is not None:

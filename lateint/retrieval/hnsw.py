@@ -12,7 +12,7 @@ import torch
 
 from lateint.errors import InputError, MissingExtra, StoreError
 from lateint.retrieval.vectors import Floats, Indices, Vectors
-from lateint_store.disk.files import replace_file, sync_file, sync_folder
+from lateint_store.disk.files import read_regular, replace_file, sync_file, sync_folder
 
 _FORMAT = 1
 _EXTRA = 64  # candidates beyond k, because float16 distances can change the order of close neighbours
@@ -76,7 +76,7 @@ class Hnsw:
     def _load(self, file: Path) -> None:
         """Load a graph, after checking that it was made from these vectors and that its bytes are unchanged."""
         try:
-            about, digest = json.loads(_beside(file).read_bytes()), _digest(file)
+            about, digest = json.loads(read_regular(_beside(file))), _digest(file)
         except (OSError, ValueError) as error:
             raise InputError(f"cannot read the index {file} and its .json: {error}; remove both files") from error
         if about != self._about | {"digest": digest}:

@@ -17,7 +17,7 @@ from lateint.errors import InputError
 from lateint.model.digests import digest_json
 from lateint.model.model import Model
 from lateint.train.history import Step
-from lateint_store.disk.files import make_folder, replace_file, sync_file, sync_folder
+from lateint_store.disk.files import make_folder, read_regular, replace_file, sync_file, sync_folder
 
 _COMPLETE = "complete"  # file that marks a saved state
 _PARTS = ("trainer_state.json", _COMPLETE)
@@ -49,15 +49,15 @@ def _read_settings(file: Path) -> dict[str, object] | None:
 
     Raises: InputError if they cannot be read, and the folder holds states of that run.
     """
-    if not file.is_file():
+    if not file.parent.is_dir():
         return None
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
+        found = json.loads(read_regular(file))
+    except (OSError, ValueError):
         found = None
     if isinstance(found, dict):
         return found
-    if any(other != file for other in file.parent.iterdir()):
+    if any(not other.name.startswith(file.name) for other in file.parent.iterdir()):  # more than the file and its draft
         raise InputError(f"{file} is damaged, so its run cannot be resumed; remove {file.parent} to start over")
     return None
 
@@ -117,7 +117,7 @@ def restore_stage(model: Model, folder: Path, stage: int) -> list[Step] | None:
     if not file.is_file():
         return None
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
+        kept = json.loads(read_regular(file))
         if isinstance(kept, dict):  # a list of an earlier version has no digests
             found = kept.pop("digest"), kept["weights"]
             if found != (digest_json(kept), _digest(_weights(folder, stage))):

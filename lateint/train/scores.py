@@ -57,8 +57,7 @@ class Scores:
         self.path = Path(path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            if self.path.exists() and self.path.stat().st_size:
-                check_unsealed(self.path)
+            self._check_files()
             self._env = lmdb.open(str(self.path), subdir=False, map_size=_GROWTH, max_dbs=0, readahead=False)
         except PageError as error:
             raise InputError(
@@ -72,6 +71,17 @@ class Scores:
         except BaseException:
             self._env.close()
             raise
+
+    def _check_files(self) -> None:
+        """Refuse what LMDB would wait for or write through: a pipe or device, and a link in place of the lock file."""
+        lock = self.path.with_name(f"{self.path.name}-lock")
+        if lock.is_symlink() or (lock.exists() and not lock.is_file()):
+            raise OSError(f"{lock} is a link, pipe, device or folder; remove it")
+        if self.path.exists():
+            if not self.path.is_file():
+                raise OSError("it is a pipe, device or folder")
+            if self.path.stat().st_size:
+                check_unsealed(self.path)
 
     def _claim(self, teacher: dict[str, str]) -> None:
         """Record the teacher in a new file; check it in an existing one."""

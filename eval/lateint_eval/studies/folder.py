@@ -13,7 +13,7 @@ from typing import Any
 from lateint_eval.formats.output import replacing
 from lateint_eval.formats.records import Json
 from lateint_eval.studies.spec import Study
-from lateint_store.disk.files import make_folder
+from lateint_store.disk.files import make_folder, read_regular
 from lateint_store.disk.locking import WriterLock
 from lateint_store.errors import InputError, StoreLocked
 
@@ -57,7 +57,7 @@ class Folder:
     def read(self, file: Path) -> Any:
         """Read a file of `write`. Raises: InputError if it is damaged, which an interrupted study cannot cause."""
         try:
-            data = json.loads(file.read_text(encoding="utf-8"))
+            data = json.loads(read_regular(file))
             if file.parent == self._points and any(name in data for name in _POINT):  # an earlier version wrote no digest
                 point, expected = (data[name] for name in _POINT)
                 if expected != _digest(point):
@@ -100,7 +100,7 @@ def claimed(path: Path, study: Study, facts: Json) -> Iterator[Folder]:
 
 def _compare(path: Path, wanted: Json) -> None:
     try:
-        there = json.loads((path / CLAIM).read_text(encoding="utf-8"))
+        there = json.loads(read_regular(path / CLAIM))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path / CLAIM}: {error}; choose another folder") from error
     schema = there.get("schema") if isinstance(there, dict) else None

@@ -51,6 +51,19 @@ def open_regular(path: Path, flags: int) -> int:
     return descriptor
 
 
+def read_regular(path: Path) -> bytes:
+    """Read a regular file, or a link to one: a pipe is not waited for, an endless device does not fill the memory.
+
+    Raises: OSError, also for any other kind of file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is a pipe, device or folder, not a file", str(path))
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
+
+
 def check_regular(path: Path) -> None:
     """Refuse a link, pipe, device or folder in place of a file that a library opens. Raises: StoreError; OSError."""
     if not stat.S_ISREG(path.lstat().st_mode):

@@ -1,6 +1,7 @@
 """Every damaged or foreign checkpoint folder is rejected with a reason and a next step."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -192,6 +193,17 @@ def test_odd_values_under_a_right_digest_raise_typed_errors_alone(saved, tmp_pat
         except LateintError:
             refused += 1
     assert refused > 20, "most odd values are refused"
+
+
+@pytest.mark.parametrize("name", [*FILES[:3], FILES[4]])
+def test_a_pipe_or_an_endless_device_in_place_of_a_file_is_refused_without_waiting(saved, tmp_path, name):
+    shutil.copytree(saved[0], tmp_path / "model")
+    file = tmp_path / "model" / name
+    for make in (os.mkfifo, lambda file: file.symlink_to("/dev/zero")):
+        file.unlink()
+        make(file)
+        with pytest.raises(ModelError):
+            load_model(tmp_path / "model")
 
 
 @pytest.mark.parametrize("name", ["a" * 300, "b/" * 3000 + "c"])

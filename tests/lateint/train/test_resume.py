@@ -1,6 +1,7 @@
 """A resumed run ends like one that was never interrupted."""
 
 import json
+import os
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -130,3 +131,17 @@ def test_a_flipped_bit_in_a_finished_stage_is_found(tmp_path):
         file.write_bytes(sound)
     (tmp_path / "stage0.json").write_text(json.dumps([asdict(step) for step in steps]))
     assert restore_stage(model, tmp_path, 0) == steps, "as an earlier version wrote it"
+
+
+@pytest.mark.parametrize("how", ["missing", "a pipe", "a link to nothing", "a folder"])
+def test_states_without_settings_that_can_be_read_are_no_new_run(tmp_path, how):
+    file = tmp_path / "run.json"
+    (tmp_path / "stage0").mkdir()
+    make = {
+        "a pipe": os.mkfifo,
+        "a link to nothing": lambda file: file.symlink_to("nothing"),
+        "a folder": lambda file: file.mkdir(),
+    }
+    make.get(how, lambda file: None)(file)
+    with pytest.raises(InputError, match=r"run\.json is damaged"):
+        claim(tmp_path, {"base": "a"})

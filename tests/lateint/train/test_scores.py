@@ -1,5 +1,6 @@
 """Teacher scores on disk: kept, found by content, and never mixed with another teacher's."""
 
+import os
 import struct
 from dataclasses import replace
 
@@ -127,3 +128,17 @@ def test_no_pair_is_scored_twice_and_the_next_student_sees_the_same_numbers(tmp_
         assert any(asked) is (number == 0)
         asked.clear()
     assert ends[0] == pytest.approx(ends[1], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["scores", "scores-lock"])
+def test_a_pipe_a_device_and_a_link_for_the_lock_are_refused_and_no_other_file_is_written(tmp_path, name):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    file = tmp_path / name
+    makers = [lambda: os.mkfifo(file), lambda: file.symlink_to("/dev/zero"), file.mkdir]
+    for make in [*makers, lambda: file.symlink_to(victim)]:
+        make()
+        with pytest.raises(InputError, match="no file of teacher scores"):
+            Scores(tmp_path / "scores", ONE)
+        file.rmdir() if file.is_dir() else file.unlink()
+    assert victim.read_text() == "precious"

@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from lateint_store import create_store, open_store, verify_store
+from lateint_store.disk.files import read_regular
 from lateint_store.errors import DamagedStore, StoreError
 from tests.support.stores import ABOUT, build, contents, specs
 
@@ -104,3 +105,14 @@ def test_a_manifest_of_gigabytes_is_refused_before_it_takes_memory(path):
     os.truncate(path / "manifest.json", 1 << 40)
     with pytest.raises(DamagedStore, match="more than 67,108,864 bytes"):
         open_store(path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_a_caller_names_may_be_a_link_to_a_file_and_nothing_else(tmp_path, victim, kind):
+    file = tmp_path / "file"
+    KINDS[kind](file, victim)
+    if kind == "link":
+        assert read_regular(file) == victim.read_bytes()
+        return
+    with pytest.raises(OSError, match=r"not a file|No such file"):
+        read_regular(file)
