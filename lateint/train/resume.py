@@ -19,8 +19,7 @@ from lateint.model.model import Model
 from lateint.train.history import Step
 from lateint_store.disk.files import make_folder, read_regular, replace_file, sync_file, sync_folder
 
-_COMPLETE = "complete"  # file that marks a saved state
-_PARTS = ("trainer_state.json", _COMPLETE)
+_COMPLETE = "complete"  # file that marks a saved state: digests of its files
 
 
 def claim(folder: Path, settings: Mapping[str, object]) -> bool:
@@ -83,17 +82,27 @@ class StateKeeper(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Sync the files of the new state and write its mark."""
         folder = Path(args.output_dir or "") / f"checkpoint-{state.global_step}"
-        for file in folder.iterdir():
+        files = list(folder.iterdir())
+        for file in files:
             sync_file(file)
         for names in (folder, folder.parent, folder.parent.parent):
             sync_folder(names)
-        replace_file(folder / _COMPLETE, b"")
+        replace_file(folder / _COMPLETE, json.dumps({file.name: _digest(file) for file in files}).encode())
 
 
 def saved_states(folder: Path) -> Iterator[Path]:
-    """Yield the complete saved states of a stage, newest first. Any other may lack files, or bytes of them."""
-    found = [path for path in folder.glob("checkpoint-*") if all((path / name).is_file() for name in _PARTS)]
-    yield from sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    """Yield the whole saved states of a stage, newest first. Cost: reads the files of each state that is asked for."""
+    newest_first = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    yield from (path for path in newest_first if _is_whole(path))
+
+
+def _is_whole(state: Path) -> bool:
+    """True if a saved state has all its files with the bytes that were written."""
+    try:
+        digests = json.loads(read_regular(state / _COMPLETE))
+        return bool(digests) and all(_digest(state / name) == digest for name, digest in digests.items())
+    except (OSError, ValueError, AttributeError, TypeError):
+        return False
 
 
 def keep_stage(model: Model, folder: Path, stage: int, steps: Sequence[Step]) -> None:

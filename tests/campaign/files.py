@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
-from lateint.errors import LateintError
+from lateint.errors import InputError, LateintError
 from lateint.indexing.build import build_store
 from lateint.indexing.store import open_store
 from lateint.loading.delta import save_delta
@@ -23,7 +24,7 @@ from lateint.loading.load import load_model
 from lateint.ranking.ranker import Ranker
 from lateint.retrieval.retriever import Retriever
 from lateint.train.history import Step
-from lateint.train.resume import claim, keep_stage, restore_stage
+from lateint.train.resume import StateKeeper, claim, keep_stage, restore_stage, saved_states
 from lateint.train.scores import Scores
 from lateint_eval.studies.folder import Folder
 from tests.campaign.cases import Case, Draws, Figures, Wrong, run_cases
@@ -95,6 +96,14 @@ def _stage(folder: Path) -> object:
     return steps, [tensor.numpy().tobytes() for tensor in model.state_dict().values()]
 
 
+def _state(folder: Path) -> object:
+    """The files of the saved state that a run resumes from; without one it starts over, which ends the same."""
+    whole = next(saved_states(folder), None)
+    if whole is None:
+        raise InputError("no whole state")
+    return [(file.name, file.read_bytes()) for file in sorted(whole.iterdir()) if file.name != "complete"]
+
+
 def _point(folder: Path) -> object:
     return Folder(folder).read(Folder(folder).point("p"))
 
@@ -109,6 +118,7 @@ SUBJECTS = (
     Subject("graph", _graph, 5, ("lock.mdb", "writer.lock", "manifest.json", "data.mdb")),
     Subject("settings", _settings, 10, ("begun",)),
     Subject("stage", _stage, 3),
+    Subject("state", _state, 5),
     Subject("point", _point, 6),
 )
 
@@ -140,6 +150,12 @@ def _make(folder: Path) -> None:
     claim(folder / "settings", SETTINGS)
     (folder / "settings" / "begun").mkdir()
     keep_stage(shaken, folder / "stage", 0, [Step(step=0, total=0.5, losses={"listwise": 0.5}, seconds=1.0)])
+    state = folder / "state" / "checkpoint-2"
+    state.mkdir(parents=True)
+    for name in ("model.safetensors", "optimizer.pt", "trainer_state.json"):
+        (state / name).write_bytes(np.random.default_rng(len(name)).bytes(2_000))
+    arguments = SimpleNamespace(output_dir=str(state.parent))
+    StateKeeper().on_save(arguments, SimpleNamespace(global_step=2), None)
     study = Folder(folder / "point")
     study.write(study.point("p"), POINT)
 

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 from lateint.errors import InputError
 from lateint.train.history import Step
-from lateint.train.resume import claim, keep_stage, release, restore_stage, saved_states
+from lateint.train.resume import StateKeeper, claim, keep_stage, release, restore_stage, saved_states
 from tests.support import students
 from tests.support.students import BLOCKS, STAGE
 
@@ -145,3 +146,21 @@ def test_states_without_settings_that_can_be_read_are_no_new_run(tmp_path, how):
     make.get(how, lambda file: None)(file)
     with pytest.raises(InputError, match=r"run\.json is damaged"):
         claim(tmp_path, {"base": "a"})
+
+
+def test_a_saved_state_with_a_flipped_bit_or_without_a_file_is_passed_over(tmp_path):
+    stage = tmp_path / "stage0"
+    for step in (2, 4):
+        (stage / f"checkpoint-{step}").mkdir(parents=True)
+        for name in ("model.safetensors", "optimizer.pt", "trainer_state.json"):
+            (stage / f"checkpoint-{step}" / name).write_bytes(name.encode() * step)
+        StateKeeper().on_save(SimpleNamespace(output_dir=str(stage)), SimpleNamespace(global_step=step), None)
+    newest = stage / "checkpoint-4"
+    assert [state.name for state in saved_states(stage)] == ["checkpoint-4", "checkpoint-2"]
+    for file in newest.iterdir():
+        sound = file.read_bytes()
+        for damaged in (sound[:-1], bytes([sound[0] ^ 1]) + sound[1:], None):
+            file.unlink() if damaged is None else file.write_bytes(damaged)
+            assert [state.name for state in saved_states(stage)] == ["checkpoint-2"], file.name
+        file.write_bytes(sound)
+    assert next(saved_states(stage)) == newest
