@@ -100,7 +100,7 @@ def test_a_state_without_its_mark_may_not_have_reached_the_disk(tmp_path):
     for step in (2, 10):
         (tmp_path / f"checkpoint-{step}").mkdir()
         (tmp_path / f"checkpoint-{step}" / "trainer_state.json").touch()
-    (tmp_path / "checkpoint-2" / "complete").touch()
+    StateKeeper().on_save(SimpleNamespace(output_dir=str(tmp_path)), SimpleNamespace(global_step=2), None)
     assert [state.name for state in saved_states(tmp_path)] == ["checkpoint-2"]
 
 
