@@ -12,10 +12,9 @@ from typing import Any
 
 from lateint.errors import DamagedCheckpoint, InputError, LateintError, ModelError
 from lateint.methods.method import Method
-from lateint.model.activation import IDENTITY
+from lateint.model.activation import IDENTITY, Sigmoid, activation_from_json
 from lateint.model.digests import digest_json
 from lateint.model.saving import BASE_FACTS, CONFIG, FORMAT
-from lateint_store.arguments import shown
 from lateint_store.disk.files import read_regular
 
 _FIELDS, _ADDED = {"base", "format", "method", "tensors"}, {"activation", "digest", "files"}  # the latter can be absent
@@ -35,7 +34,7 @@ class Config:
     facts: Mapping[str, str]
     tensors: str
     files: Mapping[str, str]
-    activation: str
+    activation: str | Sigmoid
 
 
 def read_config(folder: Path) -> Config:
@@ -80,9 +79,7 @@ def _parsed(data: Mapping[str, Any]) -> Config:
             raise InputError(f"digest of {key} is {value!r}; expected str")
     if foreign := [name for name in files if Path(name).name != name]:
         raise InputError(f"file name {foreign[0]!r}; expected a name in the folder of the checkpoint")
-    activation = data.get("activation", IDENTITY)
-    if not isinstance(activation, str):
-        raise InputError(f"activation is {shown(activation)}; expected a name")
+    activation = activation_from_json(data.get("activation", IDENTITY))
     return Config(Method.from_json(data["method"]), base["name"], facts, data["tensors"], files, activation)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,8 +11,7 @@ from torch import Tensor
 from lateint.loading.pretrained import MethodOverrides, locate, pretrained
 from lateint.model.digests import digest_tensors
 from lateint.model.model import Model
-from lateint.model.saving import PUBLISHED, base_facts, host_state, narrowed, write_checkpoint
-from lateint_store.disk.files import replacing_files
+from lateint.model.saving import base_facts, checkpoint_folder, host_state, narrowed, write_checkpoint
 
 CODES, STEP = ".difference", ".step"  # suffixes of tensor names in the file
 _MIN_CODED = 4_096  # matrices of the towers with fewer weights are kept whole
@@ -25,7 +23,7 @@ def save_delta(model: Model, folder: str | os.PathLike[str], base: str, *, dtype
     """Write a checkpoint of the tensors that differ from a named base, in `dtype` if given.
 
     torch.int8 keeps differences of large matrices as int8 (see `changes`), and everything else in float16.
-    Raises: ModelError if the base cannot be found.
+    Raises: ModelError if the base cannot be found; InputError for a folder that cannot be written; StoreFull.
     """
     backbone, texts, _ = pretrained(locate(base), model.method, MethodOverrides(), torch.float32)
     weights = backbone.model.state_dict()
@@ -33,7 +31,7 @@ def save_delta(model: Model, folder: str | os.PathLike[str], base: str, *, dtype
     narrow = torch.float16 if dtype == torch.int8 else dtype
     tensors = {name: tensor if name.endswith((CODES, STEP)) else narrowed(tensor, narrow) for name, tensor in kept.items()}
     facts = {"name": base, "digest": digest_tensors(weights)} | base_facts(backbone, texts)
-    with replacing_files(Path(folder), PUBLISHED) as out:
+    with checkpoint_folder(folder) as out:
         write_checkpoint(out, model, tensors, facts)
 
 

@@ -26,7 +26,7 @@ from lateint.heads.base import Head, TokenShares
 from lateint.heads.inputs import Candidates, Query
 from lateint.methods.method import Method
 from lateint.methods.registry import build
-from lateint.model.activation import IDENTITY
+from lateint.model.activation import IDENTITY, Sigmoid
 from lateint.model.document import Document
 from lateint.model.resolve import check_side, check_vector, resolve
 from lateint.model.saving import save
@@ -42,13 +42,14 @@ class Model(nn.Module):
 
     `method` is resolved: depths are numbers and segments are set. `name` is the model's name in messages.
     `checkpoint` is True if the name alone determines method and weights (a lateint checkpoint).
-    `activation` is the name of what `Ranker.predict` applies to logits, "identity" or "sigmoid"; checkpoints keep it.
+    `activation` is what `Ranker.predict` applies to logits: "identity", "sigmoid", or a `Sigmoid` with scale and shift;
+    checkpoints keep it.
     `carried` names the parts and weights that were taken, trained, from a checkpoint of another method, see
     `loading/transfer.py`.
     """
 
     checkpoint = False
-    activation = IDENTITY
+    activation: str | Sigmoid = IDENTITY
     carried: frozenset[str] = frozenset()
 
     def __init__(self, backbone: Backbone, texts: TextEncoder, method: Method, name: str) -> None:

@@ -26,7 +26,7 @@ def resolve(method: Method, backbone: Backbone, texts: TextEncoder) -> Method:
         method = replace(method, query_layers=method.offline_layers, vector_layers=method.offline_layers)
     for side in ("document", "query"):
         layout = getattr(method, side)
-        as_count(layout.max_length, f"{side} max_length")
+        layout = replace(layout, max_length=as_count(layout.max_length, f"{side} max_length"))
         texts.room(layout)
         segment = texts.segment(layout) if backbone.segments else 0
         _check_segment(method, backbone, side, segment)

@@ -6,18 +6,21 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from lateint.errors import InputError
-from lateint.model.activation import IDENTITY
+from lateint.model.activation import IDENTITY, Sigmoid, activation_to_json
 from lateint.model.digests import digest_json, digest_tensors
-from lateint_store.disk.files import replacing_files
+from lateint_store.arguments import as_path
+from lateint_store.disk.files import disk_errors, replacing_files
 
 if TYPE_CHECKING:
     from lateint.backbone.base import Backbone
@@ -36,19 +39,35 @@ def save(model: Model, folder: str | os.PathLike[str], *, dtype: torch.dtype | N
     """Write a full checkpoint, its floating-point tensors in `dtype` where that is given.
 
     An interruption leaves the earlier checkpoint of the folder, or one that `load_model` refuses; the same call completes it.
-    Raises: InputError for int8, which only a delta over a base can keep (`lateint.loading.delta.save_delta`).
+    Raises: InputError for int8, which only a delta over a base can keep (`lateint.loading.delta.save_delta`), and for a
+    folder that cannot be written; StoreFull.
     """
     if dtype == torch.int8:
         raise InputError("int8 keeps differences from a base; name one, or save a full checkpoint in another dtype")
+    activation_to_json(model.activation)  # before anything is written
     encoder = model.backbone.model
     if dtype not in (None, encoder.dtype):
         encoder = copy.deepcopy(encoder).to(dtype)
     own = {name: tensor for name, tensor in host_state(model).items() if not name.startswith("backbone.")}
     tensors = {name: narrowed(tensor, dtype) for name, tensor in own.items()}
     base = {"name": None, "digest": digest_tensors(_as_loaded(encoder.state_dict()))}
-    with replacing_files(Path(folder), PUBLISHED) as out:
+    with checkpoint_folder(folder) as out:
         encoder.save_pretrained(out)
         write_checkpoint(out, model, tensors, base, {"config.json", *model.texts.save(out)})
+
+
+@contextmanager
+def checkpoint_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a folder to write a checkpoint in, whose files are put into place at the end (`replacing_files`).
+
+    Raises: InputError for what is no path or cannot be written; StoreFull.
+    """
+    out = as_path(folder, "folder")
+    try:
+        with disk_errors(out, "write", InputError), replacing_files(out, PUBLISHED) as draft:
+            yield draft
+    except SafetensorError as error:
+        raise InputError(f"cannot write {out}: {error}; is the disk full?") from error
 
 
 def write_checkpoint(
@@ -63,9 +82,19 @@ def write_checkpoint(
     save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, out / TENSORS)
     data = {"format": FORMAT, "method": model.method.to_json(), "base": dict(base), "tensors": _file_digest(out / TENSORS)}
     data["files"] = {name: _file_digest(out / name) for name in sorted(files)}
-    if model.activation != IDENTITY:
-        data["activation"] = model.activation
-    data = json.loads(json.dumps(data))  # tuples become lists, as they are read back
+    _write_config(out, data, model.activation)
+
+
+def record_activation(folder: Path, activation: str | Sigmoid) -> None:
+    """Replace the activation in the `lateint.json` of a checkpoint; all else in the folder stays as it is."""
+    data = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    kept = {name: value for name, value in data.items() if name not in ("activation", "digest")}
+    _write_config(folder, kept, activation)
+
+
+def _write_config(out: Path, data: Mapping[str, Any], activation: str | Sigmoid) -> None:
+    recorded = {} if activation == IDENTITY else {"activation": activation_to_json(activation)}
+    data = json.loads(json.dumps({**data, **recorded}))  # tuples become lists, as they are read back
     text = json.dumps(data | {"digest": digest_json(data)}, indent=2, sort_keys=True, ensure_ascii=False)
     (out / CONFIG).write_text(text + "\n", encoding="utf-8")
 
