@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from lateint_store.arguments import parse_count
+
 if TYPE_CHECKING:
     from lateint.indexing.chunks import Chunks
     from lateint.indexing.store import Store
@@ -152,6 +154,7 @@ def parse_shard(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     first, slash, second = text.partition("/")
-    if not (slash and first.isdecimal() and second.isdecimal() and int(first) < int(second)):
+    number, of = parse_count(first), parse_count(second)
+    if not slash or number is None or of is None or number >= of:
         raise click.BadParameter(f"{text!r}; expected i/n with 0 <= i < n, such as 0/4", param_hint="--shard")
-    return int(first), int(second)
+    return number, of

@@ -17,10 +17,10 @@ from lateint.cli.lost_text import CutCounter
 from lateint.cli.options import ChunkChoice, ModelChoice, chunk_options, gathered, model_options
 from lateint.cli.printing import echo
 from lateint.cli.rank_input import RankInput
+from lateint_store.arguments import parse_count
 
 if TYPE_CHECKING:
     from lateint.model.document import Document
-    from lateint.model.model import Model
     from lateint.ranking.ranker import Missing, Ranker
     from lateint.results import Ranking, Timing
     from lateint_eval.formats import CandidateList
@@ -133,16 +133,19 @@ class _RankedQueries:
         self.skipped = 0
         self._seen: set[str] = set()
 
-    def add(self, model: Model, query: str, entry: CandidateList, documents: list[Document] | None, found: Ranking) -> None:
-        """Count a ranked query, and `documents` that were encoded whole; one that serves several queries counts once."""
+    def add(self, ranker: Ranker, entry: CandidateList, documents: list[Document] | None, found: Ranking) -> None:
+        """Count a ranked query, and `documents` that were encoded; one that serves several queries counts once.
+
+        `ranker`: the only one, or the first of a cascade.
+        """
         if self.queries is None or self.encoded is None:
-            self.queries = CutCounter(model, "query", "queries")
-            self.encoded = CutCounter(model, "document", "documents")
+            self.queries = CutCounter(ranker.model, "query", "queries")
+            self.encoded = CutCounter(ranker.model, "document", "documents", ranker.chunks)
         new = [document for document in documents or () if document.id not in self._seen]
         self._seen.update(document.id for document in new)
-        self.encoded.add([document.full_text for document in new])
+        self.encoded.add_documents(new)
         self.skipped += len(entry.doc_ids) - found.timing.candidates
-        self.queries.add([query])
+        self.queries.count(1, found.timing.cut_queries)
         self.timings.append((entry.query_id, found.timing))
 
     def explain(
@@ -204,7 +207,7 @@ def _rank_all(
             except (InputError, MissingDocument) as error:
                 raise type(error)(f"query {entry.query_id!r}: {error}") from error
             ranked.explain(first, query, entry, documents, ranking)
-            ranked.add(model, query, entry, documents if first.chunks is None else None, ranking)
+            ranked.add(first, entry, documents, ranking)
             yield entry.query_id, [(hit.doc_id, hit.score) for hit in ranking]
 
 
@@ -215,8 +218,9 @@ def _steps(choice: ModelChoice, then: Sequence[str], opened: ExitStack) -> Itera
 
     for text in then:
         path, colon, depth = text.rpartition(":")
-        if not colon or not depth.isascii() or not depth.isdecimal():
+        number = parse_count(depth)
+        if not colon or number is None:
             raise click.UsageError(f"--then {text!r}: expected STORE:DEPTH, e.g. teacher-store:10")
         store = opened.enter_context(open_store(path))
         model = recorded_model(store, device=choice.device, dtype=choice.dtype, threads=choice.threads)
-        yield Ranker(model, store), int(depth)
+        yield Ranker(model, store), number

@@ -62,11 +62,9 @@ def verify(path: str, as_json: bool) -> int:
     Example:
       lateint store verify my-store
     """
-    from pathlib import Path
-
     from lateint_store import verify_store
 
-    report = verify_store(Path(path))
+    report = verify_store(path)
     if as_json:
         echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:

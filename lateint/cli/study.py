@@ -11,6 +11,7 @@ import click
 
 from lateint.cli.options import gathered
 from lateint.cli.printing import echo
+from lateint_store.arguments import parse_count
 
 if TYPE_CHECKING:
     from lateint_eval.studies.spec import Data, Study
@@ -105,6 +106,6 @@ def _data(text: str) -> Data:
     pairs = [piece.partition("=") for piece in text.split(",")]
     texts = {key.strip(): value for key, _, value in pairs}
     table: dict[str, str | int] = {**texts}
-    if texts.get("sample", "").isdigit():
-        table["sample"] = int(texts["sample"])
+    if (sample := parse_count(texts.get("sample", ""))) is not None:
+        table["sample"] = sample
     return made(Data, table, f"--data {text}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lateint.errors import InputError
 from lateint_store import ArraySpec
-from lateint_store.arguments import shown
+from lateint_store.arguments import parse_count, shown
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -59,10 +59,11 @@ class Chunks:
     @classmethod
     def parse(cls, text: str) -> Chunks:
         """Read the recorded form, the inverse of `str`. Raises: InputError."""
-        numbers = text.split("/") if isinstance(text, str) else []
-        if not 2 <= len(numbers) <= 3 or not all(number.isascii() and number.isdecimal() for number in numbers):
+        found = [parse_count(number) for number in text.split("/")] if isinstance(text, str) else []
+        numbers = [number for number in found if number is not None]
+        if not 2 <= len(numbers) == len(found) <= 3:
             raise InputError(f"chunks {text!r}; expected length/overlap or length/overlap/limit")
-        return cls(*(int(number[:12]) for number in numbers))
+        return cls(*numbers)
 
 
 def chunk_id(doc_id: str, k: int) -> str:

@@ -8,7 +8,7 @@ from lateint.errors import InputError
 from lateint.methods.registry import Part, part
 from lateint.model.model import Model
 from lateint_store import ArraySpec, Pipeline, Ragged
-from lateint_store.arguments import as_list, shown
+from lateint_store.part import check_parts
 from lateint_store.spec import Array
 
 
@@ -18,7 +18,7 @@ def pipelines(model: Model, codecs: Mapping[str, tuple[Part, ...]] | None = None
     Raises: InputError for an array that the model does not store; SpecError for codecs that do not fit.
     """
     if codecs is not None:
-        _check(codecs)
+        check_parts(codecs)
     wide = model.backbone.config.vocab_size > 1 << 16  # ids do not fit into the uint16 of the presets
     ids = (part("cast", dtype="uint32" if wide else "uint16"),)
     chosen = {"token_ids": ids} | dict(model.method.codecs) | ({"token_ids": ids} if wide else {})
@@ -26,15 +26,6 @@ def pipelines(model: Model, codecs: Mapping[str, tuple[Part, ...]] | None = None
     if extra := sorted(set(codecs or {}) - set(model.arrays)):
         raise InputError(f"codecs for array {extra[0]!r}, but method {model.method.name!r} stores {', '.join(model.arrays)}")
     return {name: Pipeline(array_spec(model, name), chosen.get(name, ())) for name in model.arrays}
-
-
-def _check(codecs: Mapping[str, tuple[Part, ...]]) -> None:
-    """Refuse codecs that are no mapping from array names to parts. Raises: InputError."""
-    if not isinstance(codecs, Mapping):
-        raise InputError(f"codecs is {shown(codecs)}; expected parts by array name: lateint_store.parse_codecs('vector=int8')")
-    for name, parts in codecs.items():
-        if odd := [step for step in as_list(parts, f"codecs[{name!r}]", "parts") if not isinstance(step, Part)]:
-            raise InputError(f"codecs[{name!r}] holds {shown(odd[0])}; expected parts: lateint_store.part('int8')")
 
 
 def array_spec(model: Model, name: str) -> ArraySpec:

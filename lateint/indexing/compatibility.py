@@ -140,8 +140,11 @@ def _shape(spec: ArraySpec) -> str:
 
 def _numbers(recorded: object) -> Array:
     """Return recorded numbers as an array; an empty one for anything else."""
-    is_list = isinstance(recorded, list) and all(isinstance(number, int | float) for number in recorded)
-    return np.array(recorded if is_list else [], np.float64)
+    is_list = isinstance(recorded, list) and all(isinstance(number, float | int) for number in recorded)
+    try:
+        return np.array(recorded if is_list else [], np.float64)
+    except OverflowError:  # a whole number that no float holds
+        return np.array([])
 
 
 def _check_canary(model: Model, store: Store, arrays: Sequence[str]) -> None:

@@ -32,7 +32,7 @@ from lateint.model.activation import classifier_activation
 from lateint.model.digests import digest_tensors
 from lateint.model.model import Model
 from lateint.model.saving import CONFIG, TENSORS, base_facts
-from lateint_store.arguments import as_count
+from lateint_store.arguments import as_count, as_path, shown
 
 
 def load_model(
@@ -59,13 +59,13 @@ def load_model(
     process (default: unchanged).
     Raises: ModelError, DamagedCheckpoint, InputError.
     """
+    as_path(name_or_path, "name_or_path", "the name of a model, or the path of its folder")
+    chosen, wanted = _dtype(dtype), _method(method)
+    overrides = MethodOverrides(offline_layers, query_max_length, doc_max_length, compressor)
     _set_threads(threads)
     _check_device(device)
-    overrides = MethodOverrides(offline_layers, query_max_length, doc_max_length, compressor)
     name, packaged = shipped(name_or_path)
     folder = packaged or locate(name)
-    chosen = _dtype(dtype)
-    wanted = preset(method) if isinstance(method, str) else method
     if isinstance(folder, Path) and (folder / CONFIG).exists():
         as_saved = replace(overrides, offline_layers=None, compressor=None)
         model, source = _load_checkpoint(folder, name, as_saved, chosen)
@@ -107,6 +107,8 @@ def _check_device(device: str | None) -> None:
     """Put a number on a device before any weight is read. Raises: InputError if this machine lacks the device."""
     if device is None:
         return
+    if not isinstance(device, str | torch.device):
+        raise InputError(f"device is {shown(device)}; expected a device in torch's notation, such as 'cpu' or 'cuda:0'")
     try:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:  # torch built without a device asserts
@@ -115,8 +117,15 @@ def _check_device(device: str | None) -> None:
         raise InputError(f"device {device!r} cannot be used ({reason}); expected one of: cpu{found}") from error
 
 
+def _method(method: str | Method | None) -> Method | None:
+    """Return the method of a name. Raises: InputError."""
+    if not isinstance(method, str | Method | None):
+        raise InputError(f"method is {shown(method)}; expected the name of a preset, or a lateint.Method")
+    return preset(method) if isinstance(method, str) else method
+
+
 def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
-    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype or torch.float32
+    found = torch.float32 if dtype is None else getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if found not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
         raise InputError(f"dtype {dtype!r}; expected float32, bfloat16, float16 or float64")
     return found

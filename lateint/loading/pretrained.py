@@ -16,7 +16,7 @@ import torch
 from lateint.backbone.base import Backbone, adapt, check_family
 from lateint.backbone.seeding import seeded
 from lateint.backbone.tokenizer import TextEncoder, clear_panics
-from lateint.errors import DamagedCheckpoint, LateintError, ModelError
+from lateint.errors import DamagedCheckpoint, InputError, LateintError, ModelError
 from lateint.methods.method import Method
 from lateint.methods.presets import preset
 from lateint.methods.registry import Part, find, parse
@@ -75,12 +75,19 @@ def _check_packaged(file: Path, expected: str, package: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class MethodOverrides:
-    """Fields of a method that a caller replaces. `compressor`: a part, text as on the command line, or "none"."""
+    """Fields of a method that a caller replaces. `compressor`: a part, text as on the command line, or "none".
+
+    Raises: InputError for a compressor of another type.
+    """
 
     offline_layers: int | str | None = None
     query_max_length: int | None = None
     doc_max_length: int | None = None
     compressor: str | Part | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.compressor, str | Part | None):
+            raise InputError(f"compressor is {shown(self.compressor)}; expected a lateint.part, its text, or 'none'")
 
     def apply(self, method: Method) -> Method:
         """Return the method with these overrides. If query depth and L are equal, both change together."""

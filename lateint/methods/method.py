@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from lateint.errors import InputError
 from lateint.methods.registry import Part, part
+from lateint_store.arguments import parse_count
 
 Depth = int | str
 """A number of layers: an integer, or an expression in T such as "T", "T/2", "3T/4" or "T-2"; fractions round down."""
@@ -23,7 +24,7 @@ JsonObject = dict[str, Any]
 PARTS = ("pool", "compressor", "vector", "vector_map", "head")  # the fields of a method that hold a single part
 SIDES = ("document", "query")
 MAX_LENGTH = 1 << 20  # tokens of a layout in a file
-_DEPTH = re.compile(r"(?P<times>\d*)T(?:/(?P<over>[1-9]\d*))?(?:-(?P<minus>\d+))?")
+_DEPTH = re.compile(r"(?P<times>\d{0,6})T(?:/(?P<over>[1-9]\d{0,5}))?(?:-(?P<minus>\d{1,6}))?", re.ASCII)
 
 
 def resolve_depth(depth: Depth, layers: int) -> int:
@@ -38,8 +39,8 @@ def resolve_depth(depth: Depth, layers: int) -> int:
     if isinstance(depth, str):
         if match := _DEPTH.fullmatch(depth):
             value = int(match["times"] or 1) * layers // int(match["over"] or 1) - int(match["minus"] or 0)
-        elif depth.isdecimal():
-            value = int(depth)
+        elif (number := parse_count(depth)) is not None:
+            value = number
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= layers:
         raise InputError(
             f"cannot run {depth!r} layers of a backbone with T = {layers}; expected 0..{layers}, or e.g. 'T/2' or 'T-2'"

@@ -16,7 +16,7 @@ from lateint.model.batching import batches
 from lateint.model.model import Model
 from lateint.ranking.scoring import check_scores, score_all
 from lateint_store import Ragged
-from lateint_store.arguments import check_text
+from lateint_store.arguments import check_text, parse_count
 
 _EXPECTED = "expected 'max', 'first', 'mean_top:K' with K of at least 1, or 'mean_cls'"
 
@@ -37,8 +37,8 @@ class Aggregate:
         """Read `max`, `first`, `mean_top:K` or `mean_cls`. Raises: InputError."""
         check_text(text, "aggregate")
         name, colon, k = text.partition(":")
-        if name == "mean_top" and k.isascii() and k.isdecimal() and int(k) > 0:
-            return cls(name, int(k))
+        if name == "mean_top" and (best := parse_count(k)):
+            return cls(name, best)
         if name in ("max", "first", "mean_cls") and not colon:
             return cls(name)
         raise InputError(f"aggregate={text!r}; {_EXPECTED}")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lateint.errors import InputError
-from lateint_store.arguments import as_list
+from lateint_store.arguments import as_list, parse_count
 
 Scored = list[tuple[str, float]]
 """Document ids with their scores."""
@@ -52,9 +52,10 @@ def parse_ladder(ladder: Ladder, known: Sequence[str]) -> Steps:
 def _pairs(text: str) -> Iterator[tuple[str, int]]:
     for piece in text.split(","):
         name, colon, depth = piece.strip().partition(":")
-        if not colon or not depth.isascii() or not depth.isdecimal():
+        number = parse_count(depth)
+        if not colon or number is None:
             raise InputError(f"ladder {text!r}: {piece!r} is not a rung; expected head:depth, e.g. cosine:200")
-        yield name, int(depth)
+        yield name, number
 
 
 def _read_steps(ladder: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:

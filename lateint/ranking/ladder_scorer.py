@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 import time
 from collections.abc import Sequence
 from numbers import Real
@@ -21,6 +21,7 @@ from lateint.results import Clock, Rung
 _FEW, _MANY = 16, 128  # candidates of the two calls that a cost is fitted to
 _REPEATS = 3
 _NO_LIMIT = 1 << 62
+_LONGEST_MS = sys.float_info.max
 
 
 def models_by_head(model: Model) -> dict[str, Model]:
@@ -80,7 +81,7 @@ class LadderScorer:
         steps = tuple((name, _NO_LIMIT) for name in names[:-1]) if ladder is None else parse_ladder(ladder, names)
         if budget_ms is None:
             return LadderPlan(steps)
-        if isinstance(budget_ms, bool) or not isinstance(budget_ms, Real) or not budget_ms > 0 or math.isinf(budget_ms):
+        if isinstance(budget_ms, bool) or not isinstance(budget_ms, Real) or not 0 < budget_ms <= _LONGEST_MS:
             raise InputError(f"budget_ms={budget_ms!r}; expected milliseconds above 0, or None for no limit")
         if not self.costs:
             raise InputError("budget_ms needs the measured cost of each head: call ranker.warm_up(query, doc_ids) once before")

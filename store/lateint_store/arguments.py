@@ -7,6 +7,7 @@ So each public call reads such an argument once, here.
 
 from __future__ import annotations
 
+import errno
 import operator
 import os
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ from lateint_store.errors import InputError
 T = TypeVar("T")
 
 _SHOWN = 60  # characters of a value in a message
+_DIGITS = 18  # of a number in a text: it fits into 64 bits, and Python reads no number of some thousand digits
 
 
 def shown(value: object) -> str:
@@ -75,6 +77,11 @@ def as_count(value: int, name: str, least: int = 1) -> int:
     return number
 
 
+def parse_count(text: str) -> int | None:
+    """Return the number that a text writes in at most 18 decimal digits; None for any other text."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else None
+
+
 def as_shard(shard: object) -> tuple[int, int]:
     """Return a shard (i, n): the windows k of a source with k % n == i. Raises: InputError."""
     if not isinstance(shard, tuple | list) or len(shard) != 2:
@@ -85,10 +92,23 @@ def as_shard(shard: object) -> tuple[int, int]:
     return number, of
 
 
-def as_path(path: str | os.PathLike[str], name: str = "path") -> Path:
-    """Return a path. Raises: InputError for what is none, and for an empty one, which would be the current folder."""
-    if not isinstance(path, str | os.PathLike) or isinstance(os.fspath(path), bytes) or not os.fspath(path):
-        raise InputError(f"{name} is {shown(path)}; expected the path of a folder, as str or Path")
+def as_path(path: str | os.PathLike[str], name: str = "path", expected: str = "the path of a folder") -> Path:
+    """Return a path.
+
+    Raises: InputError for what is none, for an empty one, which would be the current folder, and for one that no file can
+    have: with a NUL character, with bytes that are not UTF-8, or longer than the system allows.
+    """
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str) or not text:
+        raise InputError(f"{name} is {shown(path)}; expected {expected}, as str or Path")
+    try:
+        text.encode()
+        os.lstat(text)
+    except ValueError as error:
+        raise InputError(f"{name} is {shown(text)}, which no file can be called: {error}; expected {expected}") from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"{name} is {shown(text)}, which is too long for a file; expected {expected}") from error
     return Path(path)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lateint_store.arguments import as_list, shown
 from lateint_store.errors import InputError
 
 Setting = bool | int | float | str | None
@@ -22,7 +24,7 @@ class Part:
     settings: tuple[tuple[str, Setting], ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.name.isidentifier():
+        if not isinstance(self.name, str) or not self.name.isidentifier():
             raise InputError(f"part name {self.name!r} is not an identifier; expected a module name such as 'zstd'")
 
     def to_json(self) -> dict[str, Any]:
@@ -53,3 +55,12 @@ def part(name: str, **settings: Setting) -> Part:
     "cast(dtype='float16')"
     """
     return Part(name, tuple(sorted(settings.items())))
+
+
+def check_parts(codecs: Mapping[str, Iterable[Part]]) -> None:
+    """Refuse codecs that are no mapping from array names to parts. Raises: InputError."""
+    if not isinstance(codecs, Mapping):
+        raise InputError(f"codecs is {shown(codecs)}; expected parts by array name: lateint_store.parse_codecs('vector=int8')")
+    for name, parts in codecs.items():
+        if odd := [step for step in as_list(parts, f"codecs[{name!r}]", "parts") if not isinstance(step, Part)]:
+            raise InputError(f"codecs[{name!r}] holds {shown(odd[0])}; expected parts: lateint_store.part('int8')")

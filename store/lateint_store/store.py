@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from lateint_store.arguments import as_list
+from lateint_store.arguments import as_count, as_list, check_text
 from lateint_store.disk.activity import inside_transaction
 from lateint_store.disk.files import allocated_bytes
 from lateint_store.disk.location import lmdb_errors
@@ -309,6 +309,10 @@ class Store:
             return snapshots[-1].notes().get(key)
 
     def _append(self, entries: Sequence[Entry], source_end: int, source_digest: str, *, replacing: bool) -> None:
+        source_end = as_count(source_end, "source_end", 0)
+        check_text(source_digest, "source_digest")
+        if source_end >= ADDED:
+            raise InputError(f"source_end={source_end} is beyond {ADDED - 1}, the last position of a source")
         with self._changing():
             states = self._states()
             progress = states[-1].progress

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 
+from lateint_store.arguments import check_text
 from lateint_store.codecs.codec import codec_class, make_codec
 from lateint_store.errors import SpecError
 from lateint_store.part import Part, Setting, part
@@ -18,8 +19,9 @@ def parse_codecs(text: str) -> dict[str, tuple[Part, ...]]:
     >>> parse_codecs("vector=int8")
     {'vector': (Part(name='int8', settings=()),)}
 
-    Raises: SpecError naming the piece that cannot be read, an unknown codec or an unknown setting.
+    Raises: SpecError naming the piece that cannot be read, an unknown codec or an unknown setting; InputError for no text.
     """
+    check_text(text, "codecs")
     found: dict[str, tuple[Part, ...]] = {}
     for piece in filter(None, (piece.strip() for piece in text.split(";"))):
         name, equals, chain = (side.strip() for side in piece.partition("="))
@@ -53,6 +55,8 @@ def parse_part(word: str, settings_of: Callable[[str], Sequence[str]]) -> Part:
             if index > 0 or not allowed:
                 raise SpecError(f"cannot read setting {item!r} of {word!r}; expected name:key=value,key=value")
             key, value = allowed[0], item
+        if key.strip() in settings:
+            raise SpecError(f"setting {key.strip()!r} is given twice in {word!r}; expected each setting once")
         settings[key.strip()] = _parse_value(value.strip())
     return part(name, **settings)
 

@@ -52,7 +52,8 @@ def _in_order(parts: Sequence[Shards]) -> list[Shards]:
         if part.manifest.shard is None:
             raise StoreError(f"store {part.path} is no shard of a build (it was created without shard=(i, n))")
         if difference := differences(first, part.manifest):
-            raise StoreMismatch(f"stores {parts[0].path} and {part.path} do not belong together: {difference}")
+            reason = _one_is_older(parts[0], part) or difference
+            raise StoreMismatch(f"stores {parts[0].path} and {part.path} do not belong together: {reason}")
         if difference := identity_difference(replace(first, shard=None), replace(part.manifest, shard=None)):
             raise StoreError(f"stores {parts[0].path} and {part.path} do not belong together: {difference}")
     numbers = [part.manifest.shard or (0, 1) for part in parts]
@@ -61,6 +62,19 @@ def _in_order(parts: Sequence[Shards]) -> list[Shards]:
         given = ", ".join(f"{number}/{count}" for number, count in sorted(numbers))
         raise StoreError(f"merge needs each of the shards 0/{total} to {total - 1}/{total} once, got {given}")
     return sorted(parts, key=lambda part: part.manifest.shard or (0, 1))
+
+
+def _one_is_older(one: Shards, other: Shards) -> str:
+    """Say what to do if one fingerprint has facts that the other lacks, and all that both have are equal; else empty."""
+    few, many = sorted((one, other), key=lambda part: len(part.manifest.fingerprint))
+    facts, all_facts = few.manifest.plain("fingerprint"), many.manifest.plain("fingerprint")
+    added = sorted(set(all_facts) - set(facts))
+    if facts != {name: fact for name, fact in all_facts.items() if name in facts}:
+        return ""
+    return (
+        f"{few.path} was begun by an earlier version, which did not record {', '.join(added)}; all facts that both record are "
+        f"equal. Index this shard again into another folder with the command that made it, and merge with that"
+    )
 
 
 def _check_finished(parts: Sequence[Shards], states: Sequence[State]) -> None:

@@ -10,17 +10,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 
+from lateint_store.arguments import as_path
 from lateint_store.codecs.pipeline import Pipeline
 from lateint_store.codecs.syntax import format_codecs
 from lateint_store.derive.new_store import write_store
 from lateint_store.errors import InputError
 from lateint_store.format.block import EncodedDocument
 from lateint_store.format.manifest import Manifest
-from lateint_store.part import Part
+from lateint_store.part import Part, check_parts
 from lateint_store.ragged import Ragged
 from lateint_store.shards.shards import Shards
 from lateint_store.spec import Array
@@ -65,7 +65,8 @@ def recode(
     Raises: InputError for unknown arrays, codecs that do not fit, or finer ones; StoreError, StoreFull, DamagedStore. An
     interruption leaves no store. Cost: decodes and encodes every document once; holds one window in memory.
     """
-    with closing(Shards(Path(source))) as shards, shards.reading() as snapshots:
+    target = as_path(out, "out")
+    with closing(Shards(as_path(source, "source"))) as shards, shards.reading() as snapshots:
         manifest = recoded(shards.manifest, codecs)
         windows = chain.from_iterable(live_windows(snapshot, shards.manifest) for snapshot in snapshots)
         first = next(windows, None)
@@ -74,11 +75,12 @@ def recode(
             _refuse_finer(shards.manifest, manifest, changed, first[1])
         losses = {name: RecodingLoss() for name in changed}
         translated = _translate(chain([] if first is None else [first], windows), shards.manifest, manifest, losses)
-        return write_store(Path(out), manifest, translated, snapshots[-1].state()), losses
+        return write_store(target, manifest, translated, snapshots[-1].state()), losses
 
 
 def recoded(manifest: Manifest, codecs: Mapping[str, Sequence[Part]]) -> Manifest:
     """The manifest with other codecs. Raises: InputError for an array that it does not hold, SpecError."""
+    check_parts(codecs)
     if unknown := sorted(set(codecs) - set(manifest.specs)):
         raise InputError(f"the store has no array {unknown[0]!r}; it holds {', '.join(manifest.arrays)}")
     specs = {name: Pipeline(manifest.specs[name].spec, tuple(parts)) for name, parts in codecs.items()}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
+from lateint_store.arguments import as_path
 from lateint_store.disk import lmdb_pages as pages
 from lateint_store.disk.environment import acquire, reading, release
 from lateint_store.disk.location import Location, lmdb_errors
@@ -54,15 +55,16 @@ class Report:
         self.problems.append(Problem(error.reason, error.shard, error.ordinal, error.doc_id))
 
 
-def verify_store(path: Path, uuid: str | None = None) -> Report:
+def verify_store(path: str | os.PathLike[str], uuid: str | None = None) -> Report:
     """Check manifest, files, blocks, records, arrays, index, counters and content digest of a store.
 
     Never raises on damage. Raises: StoreNotFound; StoreError if the store cannot be read for another reason;
     StoreMismatch if the path holds a store of another `uuid`.
     """
-    report = Report(str(path))
+    folder = as_path(path)
+    report = Report(str(folder))
     try:
-        manifest = read_manifest(path)
+        manifest = read_manifest(folder)
     except DamagedStore as error:
         report.add(error)
         return report
@@ -71,7 +73,7 @@ def verify_store(path: Path, uuid: str | None = None) -> Report:
     contents: list[Content] = []
     expected = 0
     for number in range(len(manifest.shards)):
-        state = verify_shard(manifest, locate(path, manifest, number), report)
+        state = verify_shard(manifest, locate(folder, manifest, number), report)
         if state is None:
             continue
         contents.append(state.content)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from lateint_store.arguments import check_kind
+from lateint_store.arguments import as_list, check_kind, check_text
 from lateint_store.errors import CodecError, InputError, MissingDocument
 from lateint_store.format.manifest import Manifest
 from lateint_store.ragged import Ragged
@@ -67,8 +67,9 @@ def decode(manifest: Manifest, fetched: Fetched, coded: Collection[str]) -> dict
 
 def columns(path: Path, manifest: Manifest, arrays: Sequence[str] | None) -> dict[str, int]:
     """The number of each array in a record, by name; None: all. Raises: InputError for an array that there is not."""
-    names = manifest.arrays if arrays is None else arrays
+    names = manifest.arrays if arrays is None else as_list(arrays, "arrays", "array names")
     for name in names:
+        check_text(name, "arrays: a name")
         if name not in manifest.specs:
             raise InputError(f"store {path} has no array {name!r}; it holds {', '.join(manifest.arrays)}")
     return {name: manifest.arrays.index(name) for name in names}

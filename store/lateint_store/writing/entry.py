@@ -67,6 +67,8 @@ def assemble(
 
 
 def _check_names(manifest: Manifest, entry: Entry) -> None:
+    if not isinstance(entry.arrays, Mapping):
+        raise InputError(f"document {entry.id!r}: arrays is {shown(entry.arrays)}; expected arrays by name")
     if set(entry.arrays) != set(manifest.specs):
         given = ", ".join(sorted(entry.arrays)) or "none"
         raise InputError(f"document {entry.id!r} has arrays {given}; the store holds {', '.join(manifest.arrays)}")

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from lateint.backbone.tokenizer import TextEncoder
 from lateint.loading.load import load_model
 from lateint.ranking.ranker import Ranker
 from tests.support.commands import build, model
@@ -83,6 +84,22 @@ def test_queries_and_documents_that_were_cut_are_said(call, tmp_path, store):
     (tmp_path / "c.tsv").write_text(f"1\t{'many words ' * 60}\n")
     code, _, err = call("rank", "--corpus", tmp_path / "c.tsv", *given, *model())
     assert code == 0 and "1 documents (100.0 %) were cut at 48 tokens (--doc-max-length)" in err
+
+
+def test_documents_that_lose_chunks_are_said_and_queries_are_tokenised_once(call, tmp_path, monkeypatch):
+    (tmp_path / "q.tsv").write_text(f"q1\tshort\nq2\t{'many words ' * 30}\n")
+    (tmp_path / "c.tsv").write_text(f"1\t{'many words ' * 60}\n2\tfew words\n")
+    (tmp_path / "r").write_text("".join(f"q{q} Q0 {d} {d} {3 - d} x\n" for q in (1, 2) for d in (1, 2)))
+    tokenise, read = TextEncoder.tokenise, []
+    monkeypatch.setattr(
+        TextEncoder, "tokenise", lambda self, texts, layout: read.extend(texts) or tokenise(self, texts, layout)
+    )
+    given = ["--queries", tmp_path / "q.tsv", "--candidates", tmp_path / "r", "--output", tmp_path / "out", *model()]
+    for limit, said in (((), False), (("--max-chunks", 2), True)):
+        read.clear()
+        code, _, err = call("rank", "--corpus", tmp_path / "c.tsv", *given, "--chunk-tokens", 16, *limit)
+        assert code == 0 and ("1 documents (50.0 %) were cut after 2 chunks (--max-chunks)" in err) == said
+        assert "1 queries (50.0 %) were cut at 24 tokens" in err and read.count("short") == 1
 
 
 def test_candidates_that_are_skipped_are_counted(call, tmp_path, store):

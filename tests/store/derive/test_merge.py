@@ -56,6 +56,24 @@ def test_a_shard_of_another_model_is_refused(tmp_path, parts):
         merge([*parts[:2], tmp_path / "other"], tmp_path / "out")
 
 
+def test_a_shard_of_an_earlier_version_is_named_with_what_to_do(tmp_path, parts):
+    more = ABOUT | {"fingerprint": ABOUT["fingerprint"] | {"token_rules": "12ab", "states.configuration": "34cd"}}
+    with create_store(tmp_path / "new", specs(), **more, window=WINDOW, shard=(1, 3)):
+        pass
+    advice = (
+        rf"{parts[0]} was begun by an earlier version, which did not record states.configuration, token_rules; .*"
+        "Index this shard again into another folder"
+    )
+    for given in ([parts[0], tmp_path / "new", parts[2]], [tmp_path / "new", parts[0], parts[2]]):
+        with pytest.raises(StoreMismatch, match=advice):
+            merge(given, tmp_path / "out")
+    other = more | {"fingerprint": more["fingerprint"] | {"weights": "other"}}
+    with create_store(tmp_path / "other", specs(), **other, window=WINDOW, shard=(1, 3)):
+        pass
+    with pytest.raises(StoreMismatch, match=r"weights .* there, other here"):
+        merge([parts[0], tmp_path / "other", parts[2]], tmp_path / "out")
+
+
 def test_a_store_that_is_no_shard_is_refused(tmp_path, parts):
     build(tmp_path / "whole", 10).close()
     with pytest.raises(StoreError, match="no shard of a build"):
