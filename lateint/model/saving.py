@@ -94,8 +94,8 @@ def record_activation(folder: Path, activation: str | Sigmoid) -> None:
 
 def _write_config(out: Path, data: Mapping[str, Any], activation: str | Sigmoid) -> None:
     recorded = {} if activation == IDENTITY else {"activation": activation_to_json(activation)}
-    data = json.loads(json.dumps({**data, **recorded}))  # tuples become lists, as they are read back
-    text = json.dumps(data | {"digest": digest_json(data)}, indent=2, sort_keys=True, ensure_ascii=False)
+    plain = json.loads(json.dumps({**data, **recorded}))  # tuples become lists, as they are read back
+    text = json.dumps(plain | {"digest": digest_json(plain)}, indent=2, sort_keys=True, ensure_ascii=False)
     (out / CONFIG).write_text(text + "\n", encoding="utf-8")
 
 

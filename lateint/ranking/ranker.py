@@ -260,8 +260,8 @@ class Ranker:
         """Score pairs as sentence-transformers' CrossEncoder does: its activation applied to `logits`.
 
         The activation is `activation_fn`, by default the checkpoint's own (`Model.activation`): identity, unless the
-        checkpoint records one that its training calibrated. It is given a float32 torch tensor. A sigmoid rounds logits
-        above 16 to 1: sort `logits` if you use one. A single pair gives a single number.
+        checkpoint records a sigmoid; those that ship record one that was fitted to labelled pairs. It is given a float32
+        torch tensor. A plain sigmoid rounds logits above 16 to 1: sort `logits` then. A single pair gives a single number.
         Args: `batch_size` is accepted, also in second place; batches are sized by tokens. `show_progress_bar` counts texts
         on stderr. `convert_to_tensor` returns a tensor, `convert_to_numpy=False` a list of tensors. `options`: see
         `CrossEncoderOptions`.
