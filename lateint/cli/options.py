@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from lateint.model.model import Model
 
 C = TypeVar("C", bound=Callable[..., object])
+
+_STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 _CHUNKS = (
     click.option("--chunk-tokens", type=click.IntRange(min=1), metavar="N", help="Cut documents into chunks of N tokens."),
@@ -147,6 +150,21 @@ def refuse_shared_streams(*paths: str | None) -> None:
     for path in named:
         if named.count(path) > 1:
             raise click.UsageError(f"{'standard input (-)' if path == '-' else path} can be read once")
+
+
+def refuse_shared_outputs(**paths: str | None) -> None:
+    """Refuse a file that two options would write, by name of the option: the second would replace the first.
+
+    Raises: click.UsageError.
+    """
+    written: dict[str, str] = {}
+    for option, path in paths.items():
+        if path is None or (path not in _STDOUT and Path(path).exists() and not Path(path).is_file()):
+            continue  # a device or a pipe, such as /dev/null
+        target = "-" if path in _STDOUT else os.path.realpath(path)
+        if (first := written.setdefault(target, option)) != option:
+            named = " and ".join(f"--{name.replace('_', '-')}" for name in (first, option))
+            raise click.UsageError(f"{named} write to one place, {path}; name two")
 
 
 def parse_shard(text: str | None) -> tuple[int, int] | None:

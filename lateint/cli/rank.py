@@ -7,23 +7,26 @@ import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from lateint.cli.explaining import ExplainChoice, Explanations, explain_options
 from lateint.cli.lost_text import CutCounter
-from lateint.cli.options import ChunkChoice, ModelChoice, chunk_options, gathered, model_options
+from lateint.cli.options import ChunkChoice, ModelChoice, chunk_options, gathered, model_options, refuse_shared_outputs
 from lateint.cli.printing import echo
 from lateint.cli.rank_input import RankInput
 from lateint_store.arguments import parse_count
 
 if TYPE_CHECKING:
+    from lateint.indexing.store import Store
     from lateint.model.document import Document
     from lateint.ranking.ranker import Missing, Ranker
     from lateint.results import Ranking, Timing
     from lateint_eval.formats import CandidateList
+
+_FEW = 16  # documents of a store that costs are measured on, if the candidates are fewer than two
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,7 @@ def command(
     from lateint_eval.formats.output import replacing
 
     explaining.check(ladder=request.ladder, budget_ms=request.budget_ms, then=request.then)
+    refuse_shared_outputs(output=output, timing=timing, explain=explaining.explain)
     with nullcontext() if timing is None else replacing(timing) as write, explaining.opened() as explanations:
         ranked = _RankedQueries(explanations)
         write_run(output, _rank_all(choice, cutting, request, layout, ranked), layout)
@@ -193,7 +197,7 @@ def _rank_all(
         ranker = Cascade(first, *_steps(choice, request.then, opened)) if request.then else first
         for number, (query, entry, documents) in enumerate(checked):
             if number == 0 and store is not None and request.budget_ms is not None:
-                ranker.warm_up(query, sorted(store.held(entry.doc_ids)))
+                ranker.warm_up(query, _some_ids(store, entry))
             try:
                 ranking = ranker.rank(
                     query,
@@ -209,6 +213,15 @@ def _rank_all(
             ranked.explain(first, query, entry, documents, ranking)
             ranked.add(first, entry, documents, ranking)
             yield entry.query_id, [(hit.doc_id, hit.score) for hit in ranking]
+
+
+def _some_ids(store: Store, entry: CandidateList) -> list[str]:
+    """Ids of documents of a store to measure costs on: the candidates of a query, and others if these are fewer than two."""
+    held = store.held(entry.doc_ids)
+    if len(held) < 2:
+        stored = islice(store.ids(), _FEW)
+        held |= set(stored) if store.chunks is None else {entry_id.rpartition("#")[0] for entry_id in stored}
+    return sorted(held)
 
 
 def _steps(choice: ModelChoice, then: Sequence[str], opened: ExitStack) -> Iterator[tuple[Ranker, int]]:

@@ -12,7 +12,7 @@ from typing import Literal
 import click
 
 from lateint.cli.lost_text import CutCounter
-from lateint.cli.options import ModelChoice, gathered, model_options
+from lateint.cli.options import ModelChoice, gathered, model_options, refuse_shared_outputs
 from lateint.cli.printing import echo
 
 
@@ -31,6 +31,7 @@ class RetrieveRequest:
 
     def check(self) -> None:
         """Refuse options that contradict each other (usage error, exit code 2)."""
+        refuse_shared_outputs(output=self.output, index_file=self.index_file)
         if self.index_file is not None and self.index != "hnsw":
             raise click.UsageError("--index-file belongs to --index hnsw")
         if self.format == "msmarco" and self.k > 1000:

@@ -14,12 +14,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from lateint_store.disk.files import disk_errors, sync_folder
-from lateint_store.errors import InputError
+from lateint_store.disk.files import disk_errors, open_regular, sync_folder
+from lateint_store.errors import InputError, StoreError
 
 Write = Callable[[str], object]
-_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,6})")
 _STANDARD_OUTPUT = 1
+_NAMED = {"-": _STANDARD_OUTPUT, "/dev/stdout": _STANDARD_OUTPUT, "/dev/stderr": 2}
 _NAME = 100  # characters of a target's name in that of its draft, as names have at most 255 bytes
 
 
@@ -47,10 +48,8 @@ def replacing(path: str | Path) -> Iterator[Write]:
 def _descriptor(path: str | Path) -> int | None:
     """Return the number of the open descriptor that a path names; None for other paths."""
     text = str(path)
-    if text in ("-", "/dev/stdout"):
-        return _STANDARD_OUTPUT
     found = _DESCRIPTOR.fullmatch(text)
-    return None if found is None else int(found[1])
+    return _NAMED.get(text) if found is None else int(found[1])
 
 
 def _standard_output() -> Write:
@@ -117,8 +116,8 @@ def _remove_stale(target: Path) -> None:
     with suppress(PermissionError):  # a folder that may be written but not read
         for path in target.parent.iterdir():
             if draft.fullmatch(path.name):
-                with suppress(OSError), path.open("rb") as stale:  # locked, gone, or of another user
-                    fcntl.flock(stale, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with suppress(OSError, StoreError), os.fdopen(open_regular(path, os.O_RDONLY)) as stale:
+                    fcntl.flock(stale, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unless it is locked, gone, of another user, or a pipe
                     path.unlink()
 
 

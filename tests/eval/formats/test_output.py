@@ -80,6 +80,28 @@ def test_a_full_device_is_named_and_a_reader_that_went_away_is_not_its_fault(tmp
         write("nobody reads this\n")
 
 
+def test_standard_error_is_written_to_where_it_leads(tmp_path):
+    file = tmp_path / "log"
+    file.write_text("before\n")
+    saved = os.dup(2)
+    try:
+        with file.open("a") as log:
+            os.dup2(log.fileno(), 2)
+        with replacing("/dev/stderr") as write:
+            write("run\n")
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+    assert file.read_text() == "before\nrun\n" and [path.name for path in tmp_path.iterdir()] == ["log"]
+
+
+def test_a_pipe_named_as_a_draft_is_left_alone(tmp_path):
+    os.mkfifo(tmp_path / ".run.123.tmp")
+    with replacing(tmp_path / "run") as write:
+        write("run\n")
+    assert (tmp_path / "run").read_text() == "run\n" and (tmp_path / ".run.123.tmp").exists()
+
+
 def test_dash_is_stdout(capsys):
     with replacing("-") as write:
         write("line\n")

@@ -49,6 +49,15 @@ def test_a_budget_for_all_ranks_as_without_and_one_for_nothing_keeps_the_given_o
     assert [line[2] for line in run_lines(tmp_path / "poor")][: len(given)] == given
 
 
+def test_a_budget_is_measured_on_stored_documents_if_the_first_query_has_one_candidate(call, tmp_path, store):
+    first = run_lines(TOY / "run.trec")[0]
+    (tmp_path / "one").write_text(" ".join(first) + "\n")
+    given = ["--queries", TOY / "queries.tsv", "--candidates", tmp_path / "one", "--output", tmp_path / "out"]
+    code, _, err = call("rank", "--store", store, *given, "--budget-ms", "100000")
+    assert code == 0, err
+    assert [line[2] for line in run_lines(tmp_path / "out")] == [first[2]]
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [

@@ -82,6 +82,19 @@ def test_an_archive_is_refused_before_anything_is_stored(call, tmp_path):
     assert code == 1 and "is a tar archive" in err and "tar -xf" in err and not (tmp_path / "s").exists()
 
 
+def test_one_file_is_not_written_for_two_options(call, tmp_path, store):
+    given = ["--store", store, "--queries", TOY / "queries.tsv"]
+    ranked = ["rank", *given, "--candidates", TOY / "run.trec"]
+    (tmp_path / "link").symlink_to("out")
+    for output, timing in ((tmp_path / "out", tmp_path / "out"), (tmp_path / "out", tmp_path / "link"), ("-", "/dev/stdout")):
+        code, _, err = call(*ranked, "--output", output, "--timing", timing)
+        assert code == 2 and "--output and --timing write to one place" in err
+    file = tmp_path / "out"
+    code, _, err = call("retrieve", *given, "--index", "hnsw", "--index-file", file, "--output", file)
+    assert code == 2 and "--output and --index-file write to one place" in err and not file.exists()
+    assert call(*ranked, "--output", "/dev/null", "--timing", "/dev/null")[0] == 0
+
+
 def test_one_stream_is_not_read_for_two_options(call, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for stream in ("-", tmp_path / "pipe"):
