@@ -7,6 +7,7 @@ entropy on them stands beside that of a constant, the share of relevant pairs. T
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from lateint.train.calibration import fit_sigmoid
 from lateint_eval.datasets.folder import data_folder, read_split, sampled_queries
 
 SETS = ("squad", "medquad")
+NAMES = sorted(folder.name for folder in CHECKPOINTS.iterdir())
 Floats = NDArray[np.float64]
 
 
@@ -59,6 +61,8 @@ def row(name: str, logits: NDArray[np.float32], labels: Floats, queries: NDArray
     values = probabilities(fitted, logits)
     return {
         "checkpoint": name,
+        "pairs": len(labels),
+        "relevant": int(labels.sum()),
         "scale": fitted.scale,
         "shift": fitted.shift,
         "logits": [float(logits.min()), float(logits.max())],
@@ -72,11 +76,14 @@ def main() -> None:
     parser = _harness.argument_parser(__doc__)
     parser.add_argument("--queries", type=int, default=80, help="first queries of each fixed sample")
     parser.add_argument("--depth", type=int, default=20, help="BM25 candidates a query")
+    parser.add_argument("--checkpoints", nargs="*", default=NAMES, choices=NAMES, help="default: all")
     parser.add_argument("--write", action="store_true", help="record the fits in the checkpoints")
     options = parser.parse_args()
     pairs, labels, queries = labelled_pairs(options.queries, options.depth)
-    rows = []
-    for name in sorted(folder.name for folder in CHECKPOINTS.iterdir()):
+    file = _harness.RESULTS / "calibrate.json"
+    stored = json.loads(file.read_text(encoding="utf-8"))["rows"] if file.exists() else []
+    rows = [kept for kept in stored if kept["checkpoint"] not in options.checkpoints]
+    for name in options.checkpoints:
         logits = lateint.Ranker(lateint.load_model(name)).logits(pairs)
         rows.append(row(name, logits, labels, queries))
         print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
@@ -85,9 +92,9 @@ def main() -> None:
     result = {
         "claim": "a sigmoid with a fitted scale and shift makes probabilities of the logits",
         "command": f"python -m benchmarks.quality.calibrate --queries {options.queries} --depth {options.depth} --write",
-        "set": f"squad dev, medquad dev: {len(pairs)} pairs, {int(labels.sum())} relevant, BM25 top {options.depth}",
+        "set": f"squad dev, medquad dev, BM25 top {options.depth}",
         "measure": "cross entropy of held-out queries in nats a pair, against a constant",
-        "rows": rows,
+        "rows": sorted(rows, key=lambda kept: kept["checkpoint"]),
     }
     _harness.save("calibrate", result)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ class PairsRequest:
         """Refuse options that contradict each other (usage error, exit code 2)."""
         if self.tune is not None and self.threshold is not None:
             raise click.UsageError("--tune and --threshold exclude each other")
+        if self.threshold is not None and not math.isfinite(self.threshold):
+            raise click.UsageError(f"--threshold {self.threshold}; expected a finite number")
         if self.tune_split and self.tune is None:
             raise click.UsageError("--tune-split belongs to --tune")
         refuse_shared_streams(self.pairs, self.tune)

@@ -13,6 +13,7 @@ import click
 from lateint.cli.corpus import Corpus, corpus_options
 from lateint.cli.options import ChunkChoice, ModelChoice, chunk_options, model_options, parse_shard
 from lateint.cli.printing import echo
+from lateint_store.arguments import as_path
 
 if TYPE_CHECKING:
     from lateint.indexing.chunks import Chunks
@@ -64,6 +65,7 @@ def command(
     """
     from lateint_store import parse_codecs
 
+    as_path(store, "--store")
     pipelines, part = None if codecs is None else parse_codecs(codecs), parse_shard(shard)
     chunks, documents = cutting.make(), corpus.open()
     model = choice.load()

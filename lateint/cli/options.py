@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -61,9 +60,9 @@ class ModelChoice:
         """Load the named model; the default checkpoint if none is named."""
         from lateint.loading.load import load_model
 
-        name = self.model or ("default" if self.method is None else "all-MiniLM-L6-v2")
+        default = "default" if self.method is None else "all-MiniLM-L6-v2"
         return load_model(
-            name,
+            default if self.model is None else self.model,
             self.method,
             offline_layers=self.offline_layers,
             compressor=self.compressor,
@@ -142,10 +141,10 @@ def add_options(options: tuple[Callable[[C], C], ...], command: C) -> C:
 
 def refuse_shared_streams(*paths: str | None) -> None:
     """Refuse a stream that is named twice, because it can be read once. Raises: click.UsageError."""
-    from lateint_eval.formats.lines import can_reread
+    from lateint_eval.formats.lines import is_stream
 
     stdin = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
-    streams = [path for path in paths if path is not None and (path == "-" or (Path(path).exists() and not can_reread(path)))]
+    streams = [path for path in paths if path is not None and is_stream(path)]
     named = ["-" if path in stdin else path for path in streams]
     for path in named:
         if named.count(path) > 1:
@@ -157,10 +156,12 @@ def refuse_shared_outputs(**paths: str | None) -> None:
 
     Raises: click.UsageError.
     """
+    from lateint_eval.formats.lines import is_stream
+
     written: dict[str, str] = {}
     for option, path in paths.items():
-        if path is None or (path not in _STDOUT and Path(path).exists() and not Path(path).is_file()):
-            continue  # a device or a pipe, such as /dev/null
+        if path is None or (path not in _STDOUT and is_stream(path)):
+            continue  # such as /dev/null
         target = "-" if path in _STDOUT else os.path.realpath(path)
         if (first := written.setdefault(target, option)) != option:
             named = " and ".join(f"--{name.replace('_', '-')}" for name in (first, option))

@@ -94,12 +94,15 @@ def check_file(path: Path, expected: str) -> None:
 
 
 @contextmanager
-def described(folder: Path) -> Iterator[None]:
-    """Turn whatever odd values of `lateint.json` raise, here or in the parts that they configure, into a typed error."""
+def described(folder: Path, *, changed: bool = False) -> Iterator[None]:
+    """Turn whatever odd values of `lateint.json` raise, here or in the parts that they configure, into a typed error.
+
+    `changed`: True if a caller replaced some values; an InputError is then about these.
+    """
     try:
         yield
     except Exception as error:
-        if isinstance(error, LateintError) and not isinstance(error, InputError):
+        if isinstance(error, LateintError) and (changed or not isinstance(error, InputError)):
             raise
         reason = error if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         raise DamagedCheckpoint(f"{folder / CONFIG} does not describe a method of this version: {reason}") from error

@@ -136,7 +136,7 @@ def _load_checkpoint(folder: Path, name: str, overrides: MethodOverrides, dtype:
     config = read_config(folder)
     tensors = _read_tensors(folder / TENSORS, config.tensors)
     source = folder if config.base is None else locate(config.base)
-    with described(folder):
+    with described(folder, changed=overrides != MethodOverrides()):
         backbone, texts, method = pretrained(source, config.method, overrides, torch.float32)
         _check_base(config, backbone, texts, name, folder)
         model = Model(backbone, texts, method, name)

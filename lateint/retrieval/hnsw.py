@@ -78,7 +78,8 @@ class Hnsw:
         try:
             about, digest = json.loads(read_regular(_beside(file))), _digest(file)
         except (OSError, ValueError) as error:
-            raise InputError(f"cannot read the index {file} and its .json: {error}; remove both files") from error
+            reason = f"cannot read the index {file} and its .json: {error}"
+            raise InputError(f"{reason}; name another file, or remove this index") from error
         if about != self._about | {"digest": digest}:
             raise InputError(
                 f"the index {file} is damaged or of other vectors: it has {_shown(about)}, the store {_shown(self._about)}; "

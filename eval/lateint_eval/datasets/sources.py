@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lateint_eval.datasets.folder import training_set
-from lateint_eval.formats.lines import bare_name, decode, read_lines
+from lateint_eval.formats.lines import bare_name, decode, file_mode, is_folder, read_lines
 from lateint_eval.formats.pairs import pair_columns, read_pairs
 from lateint_store.errors import InputError
 
@@ -19,9 +20,9 @@ def training_source(path: str | Path, split: str = "train", seed: int = 0) -> Tr
 
     Raises: InputError if the path does not exist or contains no usable data; FormatError for a malformed line.
     """
-    if Path(path).is_dir():
+    if is_folder(path):
         return training_set(path, split)
-    if not Path(path).is_file():
+    if not stat.S_ISREG(file_mode(path)):
         raise InputError(f"{path} is neither a ranking folder nor a file of sentence pairs or texts")
     if bare_name(path).endswith(".txt"):
         return training_texts(path, seed)

@@ -8,7 +8,7 @@ from pathlib import Path
 from lateint_eval.formats.beir import beir_file
 from lateint_eval.formats.irds import irds_docs, is_irds
 from lateint_eval.formats.json_lines import checked_id, parse_record
-from lateint_eval.formats.lines import bare_name, decode, first_line, source_name
+from lateint_eval.formats.lines import bare_name, decode, first_line, is_folder, source_name
 from lateint_eval.formats.records import Doc
 from lateint_store.errors import FormatError, InputError
 
@@ -30,7 +30,7 @@ def read_corpus(path: str | Path, *, whole: bool = False) -> Iterator[Doc]:
 
 
 def _documents(path: str | Path, whole: bool) -> Iterator[Doc]:
-    if str(path) != "-" and Path(path).is_dir():
+    if is_folder(path):
         path = beir_file(path, "corpus.jsonl")
     source = source_name(path)
     head, lines = first_line(path, whole=whole)

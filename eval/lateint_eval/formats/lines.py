@@ -8,6 +8,7 @@ are errors too. A line has a maximum length, which bounds the memory of every re
 from __future__ import annotations
 
 import io
+import stat
 import sys
 import zlib
 from collections.abc import Iterator
@@ -114,14 +115,32 @@ def decode(line: bytes, source: str, number: int) -> str:
         raise FormatError(source, number, reason) from error
 
 
+def file_mode(path: str | Path) -> int:
+    """Return the type of a file as `stat` gives it; 0 for what is not there, and for an empty or impossible name."""
+    try:
+        return Path(path).stat().st_mode if str(path) else 0
+    except (OSError, ValueError):
+        return 0
+
+
+def is_stream(path: str | Path) -> bool:
+    """Return True for `-`, and for a pipe or a device."""
+    return str(path) == "-" or (file_mode(path) != 0 and not can_reread(path))
+
+
+def is_folder(path: str | Path) -> bool:
+    """Return True for a folder; False for `-`, for what is not there, and for an empty or impossible name."""
+    return str(path) != "-" and stat.S_ISDIR(file_mode(path))
+
+
 def can_reread(path: str | Path) -> bool:
     """Return True for a regular file or a folder; False for `-`, pipes and devices, whose content can be read only once."""
-    return str(path) != "-" and (Path(path).is_file() or Path(path).is_dir())
+    return str(path) != "-" and (stat.S_ISREG(mode := file_mode(path)) or stat.S_ISDIR(mode))
 
 
 def is_seekable_plain(path: str | Path) -> bool:
     """Return True if the input is an uncompressed regular file, which can be read at an offset."""
-    if str(path) == "-" or not Path(path).is_file():
+    if str(path) == "-" or not stat.S_ISREG(file_mode(path)):
         return False
     with open_plain(path) as file:
         return compression(file.peek(HEAD), path, source_name(path)) is None
@@ -145,6 +164,9 @@ def open_plain(path: str | Path) -> Iterator[Buffered]:
 
 def _opened(path: str | Path) -> Buffered:
     try:
+        if not str(path):  # for `Path`, this folder
+            raise ValueError("the name is empty")
         return Path(path).open("rb")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}; expected a file, or - for stdin") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"cannot read {path}: {reason}; expected a file, or - for stdin") from error

@@ -8,12 +8,15 @@ import gzip
 import os
 import re
 import secrets
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
+from lateint_eval.formats.lines import file_mode
+from lateint_store.arguments import as_path
 from lateint_store.disk.files import disk_errors, open_regular, sync_folder
 from lateint_store.errors import InputError, StoreError
 
@@ -35,7 +38,7 @@ def replacing(path: str | Path) -> Iterator[Write]:
     descriptor = _descriptor(path)
     if descriptor == _STANDARD_OUTPUT:
         yield _standard_output()
-    elif descriptor is not None or (Path(path).exists() and not Path(path).is_file()):
+    elif descriptor is not None or not stat.S_ISREG(file_mode(as_path(path, "path", "the path of a file")) or stat.S_IFREG):
         with disk_errors(path, "write", InputError):
             number = os.open(path, os.O_WRONLY) if descriptor is None else os.dup(descriptor)
         with _writing(os.fdopen(number, "wb"), path) as write:

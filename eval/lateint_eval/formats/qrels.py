@@ -9,7 +9,7 @@ from pathlib import Path
 from lateint_eval.formats.beir import beir_qrels
 from lateint_eval.formats.irds import irds_qrels, is_irds
 from lateint_eval.formats.json_lines import checked_id
-from lateint_eval.formats.lines import decode, first_line, source_name
+from lateint_eval.formats.lines import decode, first_line, is_folder, source_name
 from lateint_eval.formats.records import LARGEST_LABEL, Qrels
 from lateint_store.errors import FormatError
 
@@ -25,7 +25,7 @@ def read_qrels(path: str | Path) -> Qrels:
     """
     if is_irds(path):
         return irds_qrels(str(path))
-    if str(path) != "-" and Path(path).is_dir():
+    if is_folder(path):
         path = beir_qrels(path)
     source, qrels = source_name(path), Qrels()
     for number, (query_id, doc_id, label_text) in _rows(path, source):

@@ -9,7 +9,7 @@ from lateint_eval.formats.beir import beir_file
 from lateint_eval.formats.corpora import is_json, two_fields
 from lateint_eval.formats.irds import irds_queries, is_irds
 from lateint_eval.formats.json_lines import parse_record
-from lateint_eval.formats.lines import first_line, source_name
+from lateint_eval.formats.lines import first_line, is_folder, source_name
 from lateint_store.errors import FormatError
 
 
@@ -20,7 +20,7 @@ def read_queries(path: str | Path) -> dict[str, str]:
     """
     if is_irds(path):
         return irds_queries(str(path))
-    if str(path) != "-" and Path(path).is_dir():
+    if is_folder(path):
         path = beir_file(path, "queries.jsonl")
     source, queries = source_name(path), dict[str, str]()
     for number, query_id, text in _rows(path, source):

@@ -45,6 +45,9 @@ def _entries(head: bytes, lines: Lines, source: str) -> Iterator[tuple[str, RunE
     if head and width not in (_MSMARCO, _TREC):
         raise FormatError(source, 1, f"{width} fields; expected {_EXPECTED}")
     for number, raw in lines:
+        if b"\r" in raw:  # a tag may hold blanks, so the rest of the file would be taken for one
+            reason = "a carriage return inside the line; does the file end its lines with it alone? write line feeds"
+            raise FormatError(source, number, reason)
         fields = _fields(decode(raw, source, number))
         if min(_TREC, len(fields)) != width:
             raise FormatError(source, number, f"{len(fields)} fields, the first line has {width}; expected {_EXPECTED}")

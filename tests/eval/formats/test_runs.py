@@ -18,6 +18,15 @@ def test_toy_in_both_layouts():
         assert all(entry.score is None for entry in theirs)
 
 
+def test_lines_that_end_with_a_carriage_return_alone_do_not_become_a_tag(tmp_path):
+    path = tmp_path / "run"
+    path.write_bytes(b"q1 Q0 d1 1 3.0 x\rq1 Q0 d2 2 2.0 x\r")
+    with pytest.raises(FormatError, match="line 1: a carriage return inside the line"):
+        read_run(path)
+    path.write_bytes(b"q1 Q0 d1 1 3.0 x\r\nq1 Q0 d2 2 2.0 x\r\n")
+    assert [entry.doc_id for entry in read_run(path).queries["q1"]] == ["d1", "d2"]
+
+
 def test_order_of_lines_and_repetitions_are_kept(tmp_path):
     path = tmp_path / "run"
     path.write_text("2 Q0 b 7 0.5 x\n1 Q0 a 1 1e-3 x\n2\tQ0\tb\t-3\t9\tx\n")

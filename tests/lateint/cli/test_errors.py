@@ -18,6 +18,39 @@ def store(tmp_path_factory):
     return build(tmp_path_factory.mktemp("cli"))
 
 
+@pytest.mark.parametrize("name", ["", "x" * 300, "a/" * 3_000], ids=["empty", "long name", "long path"])
+def test_a_name_that_no_file_has_is_one_line_for_every_option(call, tmp_path, store, name):
+    collection, queries, run = TOY / "collection.tsv", TOY / "queries.tsv", TOY / "run.trec"
+    stored, out = ["--store", store], ["--output", tmp_path / "out"]
+    commands = (
+        ["index", "--corpus", name, "--store", tmp_path / "s", *model()],
+        ["index", "--corpus", collection, "--store", name, *model()],
+        ["index", "--corpus", collection, "--store", tmp_path / "s", "--model", name],
+        ["rank", *stored, "--queries", name, "--candidates", run, *out],
+        ["rank", *stored, "--queries", queries, "--candidates", name, *out],
+        ["rank", *stored, "--queries", queries, "--candidates", run, "--output", name],
+        ["rank", *stored, "--queries", queries, "--candidates", run, *out, "--timing", name],
+        ["retrieve", *stored, "--queries", queries, "--output", name],
+        ["eval", "--qrels", name, "--run", run],
+        ["eval", "--qrels", TOY / "qrels.tsv", "--run", name],
+        ["eval-pairs", "--pairs", name, *model()],
+        ["store", "info", name],
+        ["store", "verify", name],
+        ["store", "delete", store, "--ids-from", name],
+        ["store", "recode", store, "--codecs", "vector=int4", "--output", name],
+    )
+    for command in commands:
+        code, _, err = call(*command)
+        assert code == 1 and err.count("\n") == 1, (command, err)
+    assert not (tmp_path / "s").exists() and not (tmp_path / "out").exists()
+
+
+def test_a_threshold_that_is_no_number_is_wrong_usage(call):
+    for value in ("nan", "inf"):
+        code, _, err = call("eval-pairs", "--pairs", TOY / "collection.tsv", "--threshold", value)
+        assert code == 2 and "expected a finite number" in err
+
+
 def test_a_repeated_id_is_refused_naming_both_lines(call, tmp_path, monkeypatch):
     corpus = tmp_path / "c.tsv"
     corpus.write_text("a\tbread\n\nb\tsalt\na\tstone\n")

@@ -43,6 +43,12 @@ def test_lengths_of_numpy_are_numbers(tmp_path):
     assert load_model(tmp_path / "m").method == model.method and type(model.method.query.max_length) is int
 
 
+def test_a_length_that_does_not_fit_a_checkpoint_is_no_damage_of_the_checkpoint(tmp_path):
+    engine.model("mice").save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"^the document layout reaches position 99999"):
+        load_model(tmp_path, doc_max_length=99_999)
+
+
 @pytest.mark.parametrize("path", ["", None, 5, b"m", "a\0b", "\udcff", "x" * 300], ids=repr)
 def test_a_folder_to_save_in_is_a_path(path):
     model = engine.model("cosine")
