@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -65,7 +64,6 @@ def command(
     """
     from lateint_store import parse_codecs
 
-    as_path(store, "--store")
     pipelines, part = None if codecs is None else parse_codecs(codecs), parse_shard(shard)
     chunks, documents = cutting.make(), corpus.open()
     model = choice.load()
@@ -102,7 +100,7 @@ def _confirm(model: Model, corpus: Corpus, store: str, codecs: str | None, chunk
     from lateint.errors import InputError
     from lateint_store.format.manifest import MANIFEST_FILE
 
-    if (Path(store) / MANIFEST_FILE).exists() or not corpus.is_larger_than(_LARGE):
+    if (as_path(store, "--store") / MANIFEST_FILE).exists() or not corpus.is_larger_than(_LARGE):
         return
     echo(plan_text(make_plan(model, corpus.path, store, codecs=codecs, chunks=chunks)), err=True)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):

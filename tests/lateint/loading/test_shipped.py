@@ -22,6 +22,15 @@ TEXTS = [
     "Sort names, by length; then alphabetically!",
 ]
 BASE = "all-MiniLM-L6-v2"
+ORDINARY_QUESTION = "which data structure returns the smallest element of a collection quickly"
+ORDINARY = [
+    "A heap keeps the smallest item of a list in front.",
+    "Sort a list by the length of its items.",
+    "Compress bytes and write them to a file.",
+    "Dough rises faster in a warm kitchen.",
+    "The last ferry to the island leaves before midnight.",
+    "A kettle of water boils in three minutes.",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -53,6 +62,16 @@ def test_a_store_of_the_default_that_was_finds_its_model(tmp_path):
 def test_it_is_a_small_delta_with_a_card_that_names_it(name):
     assert (CHECKPOINTS / name / "lateint.safetensors").stat().st_size < 15 * 2**20
     assert f"`{name}`" in (CHECKPOINTS / name / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_predict_spreads_ordinary_texts_over_0_to_1_in_the_order_of_the_logits(name):
+    ranker = Ranker(load_model(name))
+    pairs = [(ORDINARY_QUESTION, text) for text in ORDINARY]
+    logits, values = ranker.logits(pairs), ranker.predict(pairs)
+    assert values.min() > 0 and values.max() < 1 and len(set(values.tolist())) == len(pairs)
+    assert values.min() < 0.1 and values.max() > 0.3
+    assert values.argsort().tolist() == logits.argsort().tolist()
 
 
 @pytest.fixture
