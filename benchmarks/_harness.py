@@ -115,7 +115,7 @@ class CrossEncoderPeer:
         import torch
         from sentence_transformers import CrossEncoder
 
-        from lateint.loading.pretrained import locate
+        from lateint.loading.packaged import locate
 
         torch.manual_seed(0)
         shape = {} if layers is None else {"num_hidden_layers": layers}

@@ -30,7 +30,7 @@ import lateint_store.store
 from benchmarks import _harness
 from benchmarks._harness import BASE, wall_and_processor
 from lateint.backbone.tokenizer import TokenBatch, pad_batch
-from lateint.loading.pretrained import locate
+from lateint.loading.packaged import locate
 from lateint.model.batching import by_length
 
 BUDGETS = (512, 1_024, 2_048, 4_096, 8_192)  # padded tokens in a batch of the peer

@@ -29,7 +29,7 @@ import lateint
 from benchmarks import _harness
 from benchmarks._harness import BASE, CrossEncoderPeer
 from benchmarks.quality import pools
-from lateint.loading.pretrained import locate
+from lateint.loading.packaged import locate
 from lateint_eval.measures.metrics import evaluate
 from lateint_eval.systems import as_run
 

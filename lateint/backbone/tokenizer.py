@@ -136,9 +136,12 @@ class TextEncoder:
         most = layout.max_length * _CHARACTERS_PER_TOKEN
         fill = [self.token_id(layout.fill)] if layout.fill else []
         trim = self.token_id(layout.trim) if layout.trim else None
+        n_prefix = self._prefix_tokens(layout)
+        room += n_prefix
+        whole = [layout.prefix + _checked(text, f"text {i}")[:most] for i, text in enumerate(texts)]
         rows, cut = [], []
-        for text, ids in zip(texts, self._ids([_checked(text, i)[:most] for i, text in enumerate(texts)]), strict=True):
-            kept = ids[:-1] if len(ids) > 1 and ids[-1] == trim else ids  # keep a text that is only this token
+        for text, ids in zip(texts, self._ids(whole), strict=True):
+            kept = ids[:-1] if len(ids) > n_prefix + 1 and ids[-1] == trim else ids  # keep a text that is only this token
             cut.append(len(kept) > room or _loses_words(text, most))
             rows.append([*before, *kept[:room], *special.after])
             rows[-1] += fill * (layout.max_length - len(rows[-1]))
@@ -147,16 +150,36 @@ class TextEncoder:
     def room(self, layout: Layout) -> int:
         """Return how many tokens of a text a layout keeps. Raises: InputError if there is no room for any."""
         special = self.templates[layout.template]
-        taken = len(special.before) + bool(layout.marker) + len(special.after)
+        taken = len(special.before) + bool(layout.marker) + self._prefix_tokens(layout) + len(special.after)
         if layout.max_length <= taken:
             raise InputError(f"max_length {layout.max_length} leaves no room for text; expected at least {taken + 1}")
         return layout.max_length - taken
 
+    def _prefix_tokens(self, layout: Layout) -> int:
+        """Return how many tokens the layout's prefix takes. Raises: InputError if it does not end in white space.
+
+        A word cannot take a token across white space, so that the same tokens come before every text.
+        """
+        if not layout.prefix:
+            return 0
+        words = _checked(layout.prefix, "prefix").rstrip()
+        if words == layout.prefix:
+            raise InputError(f"prefix {layout.prefix!r} of a layout does not end in white space; expected e.g. {words + ' '!r}")
+        return len(self._ids([words])[0])
+
     def text_mask(self, length: int, layout: Layout) -> Tensor:
-        """Return which of `length` tokens are text: bool [length], False for special tokens and the marker."""
+        """Return which of `length` tokens are text: bool [length], False for special tokens, the marker and the prefix."""
         special = self.templates[layout.template]
+        start = len(special.before) + bool(layout.marker) + self._prefix_tokens(layout)
         indices = torch.arange(length)
-        return (indices >= len(special.before) + bool(layout.marker)) & (indices < length - len(special.after))
+        return (indices >= start) & (indices < length - len(special.after))
+
+    def attended(self, rows: Sequence[Sequence[int]], layout: Layout) -> Tensor | None:
+        """Return which tokens of rows of equal length are attended to: bool [n, t], False for fill; None if all are."""
+        if not layout.fill or layout.attend_to_fill:
+            return None
+        is_text = torch.tensor(rows) != self.token_id(layout.fill)
+        return is_text.flip(1).cumsum(1).flip(1) > 0  # a fill token inside the text stands before other tokens
 
     def batch(self, rows: Sequence[Sequence[int]], layout: Layout, start: int = 0) -> TokenBatch:
         """Pad lists of token ids to one batch. Positions count from `start`."""
@@ -209,13 +232,13 @@ def _loses_words(text: str, length: int) -> bool:
     return len(text[length:].split(maxsplit=1)) > inside
 
 
-def _checked(text: str, index: int) -> str:
+def _checked(text: str, what: str) -> str:
     if not isinstance(text, str):
-        raise InputError(f"text {index} is a {type(text).__name__}; expected str")
+        raise InputError(f"{what} is a {type(text).__name__}; expected str")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise InputError(f"text {index} has a lone surrogate at character {error.start}; decode it as valid Unicode") from error
+        raise InputError(f"{what} has a lone surrogate at character {error.start}; decode it as valid Unicode") from error
     return text
 
 

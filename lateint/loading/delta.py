@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lateint.loading.pretrained import MethodOverrides, locate, pretrained
+from lateint.loading.packaged import locate
+from lateint.loading.pretrained import MethodOverrides, pretrained
 from lateint.model.digests import digest_tensors
 from lateint.model.model import Model
 from lateint.model.saving import base_facts, checkpoint_folder, host_state, narrowed, write_checkpoint

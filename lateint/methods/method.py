@@ -24,6 +24,7 @@ JsonObject = dict[str, Any]
 PARTS = ("pool", "compressor", "vector", "vector_map", "head")  # the fields of a method that hold a single part
 SIDES = ("document", "query")
 MAX_LENGTH = 1 << 20  # tokens of a layout in a file
+_ADDED_TO_LAYOUT: JsonObject = {"trim": "", "prefix": "", "attend_to_fill": True}  # fields that old files lack
 _DEPTH = re.compile(r"(?P<times>\d{0,6})T(?:/(?P<over>[1-9]\d{0,5}))?(?:-(?P<minus>\d{1,6}))?", re.ASCII)
 
 
@@ -66,15 +67,18 @@ class Layout:
     marker: str = ""  # a token inserted after the first special token, e.g. ColBERT's [Q] and [D]
     fill: str = ""  # a token that fills the text up to max_length, e.g. ColBERT's [MASK]
     trim: str = ""  # a token removed from the end of a text, e.g. the question mark that users often omit
+    prefix: str = ""  # text before every text, e.g. the instruction before a query of bge; ends in a space
+    attend_to_fill: bool = True  # False: the encoder computes states of a query's fill, but no token attends to it
 
     def to_json(self) -> JsonObject:
-        """Return plain data. An empty `trim` is omitted, so layouts from before it existed serialise unchanged."""
-        return {key: value for key, value in asdict(self).items() if key != "trim" or value}
+        """Return plain data. Fields that were added later are omitted at their defaults, so older layouts stay unchanged."""
+        plain = asdict(self)
+        return {key: value for key, value in plain.items() if key not in _ADDED_TO_LAYOUT or value != _ADDED_TO_LAYOUT[key]}
 
     @classmethod
     def from_json(cls, data: JsonObject) -> Layout:
         """Invert `to_json`. Raises: InputError for an unknown or missing field."""
-        values: JsonObject = {"trim": ""} | data
+        values = _ADDED_TO_LAYOUT | data
         _check_fields(cls, values)
         if not 1 <= values["max_length"] <= MAX_LENGTH:
             raise InputError(f"Layout: max_length={values['max_length']}; expected 1 to {MAX_LENGTH}")

@@ -160,7 +160,8 @@ class Model(nn.Module):
     def _queries_of_one_length(self, rows: Sequence[Sequence[int]]) -> list[Query]:
         """Run `query_from_tokens` on token rows [n, q] of equal length."""
         method = self.method
-        block = self.texts.batch(rows, method.query).to(self.device)
+        block = self.texts.batch(rows, method.query)
+        block = replace(block, mask=self.texts.attended(rows, method.query)).to(self.device)
         if self.query_backbone is None:
             own_tower = after = states_after(self.backbone, block, {method.query_depth, *self.vector_depths})
         else:
@@ -169,7 +170,8 @@ class Model(nn.Module):
         every = own_tower[method.query_depth]
         vectors = None if self.vector_pool is None else self._vectors(after, block.ids)
         text_mask = self.texts.text_mask(len(rows[0]), method.query).to(self.device)
-        own = (TokenStates(every.states[i : i + 1], every.positions[i : i + 1]) for i in range(len(rows)))
+        masks: Sequence[Tensor | None] = [None] * len(rows) if every.mask is None else torch.split(every.mask, 1)
+        own = (TokenStates(every.states[i : i + 1], every.positions[i : i + 1], mask) for i, mask in enumerate(masks))
         return [Query(each, text_mask, None if vectors is None else vectors[i]) for i, each in enumerate(own)]
 
     def document_tokens(self, documents: Sequence[Document]) -> list[list[int]]:

@@ -28,6 +28,11 @@ def resolve(method: Method, backbone: Backbone, texts: TextEncoder) -> Method:
         layout = getattr(method, side)
         layout = replace(layout, max_length=as_count(layout.max_length, f"{side} max_length"))
         texts.room(layout)
+        if side == "document" and not layout.attend_to_fill:
+            raise InputError(
+                "attend_to_fill=False in the layout of documents: states that no token attends to are not stored; "
+                "leave `fill` empty, or set it in the layout of queries"
+            )
         segment = texts.segment(layout) if backbone.segments else 0
         _check_segment(method, backbone, side, segment)
         method = replace(method, **{side: replace(layout, segment=segment)})

@@ -33,7 +33,7 @@ def test_is_the_cosine_of_mean_pooled_last_states(family):
 def test_the_packaged_encoder_gives_the_cosines_of_sentence_transformers():
     import sentence_transformers
 
-    from lateint.loading.pretrained import locate
+    from lateint.loading.packaged import locate
 
     folder = locate("all-MiniLM-L6-v2")
     texts = ["How do I bake bread?", "Preheat the oven and let the dough rise.", "The comet has two tails."]
