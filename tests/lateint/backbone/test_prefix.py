@@ -28,7 +28,7 @@ def texts(family="bert"):
     return engine.model("prettr", family).texts
 
 
-@pytest.mark.parametrize("family", tiny.FAMILIES)
+@pytest.mark.parametrize("family", ["bert", "roberta", "modernbert"])
 def test_vectors_are_the_normalised_cls_of_transformers_with_the_prefix_before_queries_alone(family):
     from transformers import AutoModel, AutoTokenizer
 
@@ -38,7 +38,9 @@ def test_vectors_are_the_normalised_cls_of_transformers_with_the_prefix_before_q
 
     def reference(text):
         with torch.inference_mode():
-            return torch.nn.functional.normalize(encoder(**tokenizer(text, return_tensors="pt")).last_hidden_state[0, 0], dim=-1)
+            return torch.nn.functional.normalize(
+                encoder(**tokenizer(text, return_tensors="pt")).last_hidden_state[0, 0], dim=-1
+            )
 
     vector = model.query(query).vector
     assert torch.allclose(vector, reference(PREFIX + query), atol=1e-5)

@@ -62,6 +62,8 @@ def test_first_keeps_the_first_rows_with_their_mask(tokens):
     rows = pool(TokenStates(STATES, POSITIONS, MASK), IDS)
     assert torch.equal(rows.states, STATES[:, :tokens]) and torch.equal(rows.mask, MASK[:, :tokens])
     assert pool(TokenStates(STATES, POSITIONS, None), IDS).mask is None
+    unit = build("pools", part("first", tokens=tokens, normalise=True), TEXTS)(TokenStates(STATES, POSITIONS, MASK), IDS).states
+    assert torch.allclose(unit * rows.states.norm(dim=-1, keepdim=True), rows.states, atol=1e-6)
 
 
 def test_top_layers_mean_leaves_out_the_first_row_and_pads():
