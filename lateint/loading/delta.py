@@ -64,7 +64,8 @@ def _coded(name: str, difference: Tensor) -> dict[str, Tensor]:
 def restored(kept: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Restore tensors that `changes` made, in float32.
 
-    Raises: KeyError for codes without a step, or of a tower's tensor that the base lacks.
+    Raises: KeyError for codes without a step, or of a tower's tensor that the base lacks; ValueError for steps that are not
+    finite, or not one a row.
     """
     tensors: dict[str, Tensor] = {}
     for name, tensor in kept.items():
@@ -73,7 +74,13 @@ def restored(kept: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[str
             origin = _origin(plain, base)
             if origin is None and plain.startswith(_TOWERS):
                 raise KeyError(plain)
-            tensors[plain] = tensor.float() * kept[plain + STEP][:, None]
+            step = kept[plain + STEP]
+            if step.shape != tensor.shape[:1] or not step.isfinite().all():
+                odd = int((~step.isfinite()).sum())
+                raise ValueError(
+                    f"{plain}{STEP} has steps {list(step.shape)}, {odd} not finite; expected one for each of {len(tensor)} rows"
+                )
+            tensors[plain] = tensor.float() * step[:, None]
             if origin is not None:
                 tensors[plain] += origin.float()
         elif not name.endswith(STEP):

@@ -169,7 +169,7 @@ def _load_tensors(model: Model, kept: Mapping[str, Tensor], file: Path) -> None:
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     try:
         tensors = restored(kept, model.backbone.model.state_dict())
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, RuntimeError, ValueError) as error:
         raise DamagedCheckpoint(f"{file} holds differences that do not fit its base: {error}") from error
     # The query tower starts as a copy of the document tower: tensors that a checkpoint lacks are those of the base.
     needed = {name for name in shapes if not name.startswith(("backbone.", "query_backbone."))}

@@ -48,7 +48,7 @@ def late_interaction(folder, query, passage, *, attended):
     return sum(max(float(row @ other) for other in theirs) for row in ours)
 
 
-@pytest.mark.parametrize("family", tiny.FAMILIES)
+@pytest.mark.parametrize("family", ["bert", "roberta", "modernbert"])
 def test_scores_are_sums_of_maxima_over_24_rows_whose_masks_nobody_attends_to(family):
     folder, documents = tiny.checkpoint(family), [Document(str(i), text) for i, text in enumerate(PASSAGES)]
     found = engine.scores(Ranker(engine.model(SMALL, family)).rank(QUERY, documents=documents))

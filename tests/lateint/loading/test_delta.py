@@ -94,6 +94,15 @@ def test_a_tower_of_the_query_that_was_not_trained_is_not_kept(tmp_path):
     assert (tmp_path / TENSORS).stat().st_size < (tmp_path / "full" / TENSORS).stat().st_size
 
 
+@pytest.mark.parametrize("odd", [lambda step: step * torch.nan, lambda step: step[:1]], ids=["nan", "one"])
+def test_steps_that_are_not_finite_or_not_one_a_row_are_damaged(tmp_path, monkeypatch, odd):
+    monkeypatch.setattr("lateint.loading.delta.changes", lambda *a, **k: {
+        name: odd(t) if name.endswith(STEP) else t for name, t in changes(*a, **k).items()})  # fmt: skip
+    save_delta(trained(), tmp_path, str(tiny.checkpoint("bert")), dtype=torch.int8)
+    with pytest.raises(DamagedCheckpoint, match=r"\.step has steps \[\d+\], \d+ not finite"):
+        load_model(tmp_path)
+
+
 def test_a_delta_that_lost_a_step_is_damaged(tmp_path, monkeypatch):
     monkeypatch.setattr("lateint.loading.delta.changes", lambda *a, **k: {
         name: t for name, t in changes(*a, **k).items() if not name.endswith(STEP)})  # fmt: skip

@@ -117,7 +117,7 @@ def quantised(installed, tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("method", ["cross_encoder", "cosine", None])
+@pytest.mark.parametrize("method", ["cross_encoder", None])
 def test_an_int8_file_scores_as_a_checkpoint_of_the_weights_that_it_decodes_to(quantised, method):
     pairs = [(engine.QUERY, document.text) for document in engine.DOCUMENTS[:4]]
     ours, plain = (load_model(name, method, **engine.LENGTHS) for name in (TINY, quantised))
