@@ -2,7 +2,8 @@
 
 Pairs: the first queries of the fixed samples of squad dev and medquad dev, BM25's best candidates of each; a pair is relevant
 if it is judged so. No split that is tested or trained on is read. Every second query is held out of a first fit, whose cross
-entropy on them stands beside that of a constant, the share of relevant pairs. The fit that `--write` records is of all.
+entropy on them stands beside that of a constant, the share of relevant pairs. The fit that `--write` records is of all,
+with its shift corrected for equal numbers of relevant pairs and others.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from lateint.model.saving import record_activation
 from lateint.train.calibration import fit_sigmoid
 from lateint_eval.datasets.folder import data_folder, read_split, sampled_queries
 
+PRIOR = 0.5
 SETS = ("squad", "medquad")
 NAMES = sorted(folder.name for folder in CHECKPOINTS.iterdir())
 Floats = NDArray[np.float64]
@@ -57,7 +59,7 @@ def row(name: str, logits: NDArray[np.float32], labels: Floats, queries: NDArray
     """Fit one checkpoint, on half of the queries and on all."""
     held_out = queries % 2 == 1
     half = probabilities(fit_sigmoid(logits[~held_out], labels[~held_out]), logits[held_out])
-    fitted = fit_sigmoid(logits, labels)
+    fitted = fit_sigmoid(logits, labels, PRIOR)
     values = probabilities(fitted, logits)
     return {
         "checkpoint": name,
@@ -93,6 +95,7 @@ def main() -> None:
         "claim": "a sigmoid with a fitted scale and shift makes probabilities of the logits",
         "command": f"python -m benchmarks.quality.calibrate --queries {options.queries} --depth {options.depth} --write",
         "set": f"squad dev, medquad dev, BM25 top {options.depth}",
+        "prior": PRIOR,
         "measure": "cross entropy of held-out queries in nats a pair, against a constant",
         "rows": sorted(rows, key=lambda kept: kept["checkpoint"]),
     }

@@ -2,11 +2,12 @@
 
 Source: Platt, Probabilistic Outputs for Support Vector Machines, 1999, with the step control of Lin, Lin and Weng, Machine
 Learning 68:267, 2007. The probability is that of the pairs it was fitted on: if one of 20 candidates there is relevant, a
-typical candidate gets 0.05.
+typical candidate gets 0.05. `prior` corrects the shift for another share (King and Zeng, Political Analysis 9:137, 2001).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -25,21 +26,27 @@ _STEPS = 100
 _EXACT = 1e-10
 
 
-def calibrate(model: Model, pairs: Iterable[tuple[str, str]], labels: Iterable[float]) -> Sigmoid:
+def calibrate(
+    model: Model, pairs: Iterable[tuple[str, str]], labels: Iterable[float], *, prior: float | None = None
+) -> Sigmoid:
     """Fit the activation of a model to labelled (query, text) pairs, set it as `model.activation`, and return it.
 
     `labels`: the relevance of each pair, 0 to 1. Take pairs as they will be scored, not the best and the worst alone, and none
-    that trained the model. Cost: the logits of all pairs.
+    that trained the model. `prior`: the share of relevant pairs to assume, above 0 and below 1 (default: that of the pairs);
+    with 0.5, a value above 0.5 means that relevant pairs have this logit more often than others.
+    Cost: the logits of all pairs.
     Raises: InputError for labels that do not fit the pairs, that are all equal, or that do not rise with the logits.
     """
+    if prior is not None and not (isinstance(prior, float) and 0 < prior < 1):
+        raise InputError(f"prior={prior!r}; expected a number above 0 and below 1, or None")
     given = as_list(pairs, "pairs", "(query, text) pairs", table=True)
     wanted = _checked(as_list(labels, "labels", "numbers"), len(given))
-    model.activation = fit_sigmoid(Ranker(model).logits(given), wanted)
+    model.activation = fit_sigmoid(Ranker(model).logits(given), wanted, prior)
     return model.activation
 
 
-def fit_sigmoid(logits: NDArray[np.float32], labels: NDArray[np.float64]) -> Sigmoid:
-    """Fit scale and shift of a sigmoid to labels of 0 to 1 by maximum likelihood. Raises: InputError.
+def fit_sigmoid(logits: NDArray[np.float32], labels: NDArray[np.float64], prior: float | None = None) -> Sigmoid:
+    """Fit scale and shift of a sigmoid to labels of 0 to 1 by maximum likelihood; see `calibrate`. Raises: InputError.
 
     Labels are drawn towards each other as by one more pair of each, so that separable pairs do not give an infinite scale.
     """
@@ -53,6 +60,8 @@ def fit_sigmoid(logits: NDArray[np.float32], labels: NDArray[np.float64]) -> Sig
     if slope <= 0:
         raise InputError(f"the labels fall as the logits rise (slope {slope:.3g}); expected 1 for relevant pairs, 0 for others")
     slope, intercept = np.array([slope, intercept]) * min(1.0, LIMIT / np.abs(slope * x + intercept).max())
+    if prior is not None:
+        intercept += math.log(prior / (1 - prior)) - math.log(positive / negative)
     return Sigmoid(float(slope / spread), float(intercept - slope * centre / spread))
 
 

@@ -53,6 +53,17 @@ def test_a_fit_finds_the_sigmoid_that_labels_were_drawn_from():
     assert other.scale == pytest.approx(0.2, rel=0.1)
 
 
+def test_a_prior_moves_the_shift_by_its_odds_and_leaves_the_scale():
+    logits, labels = drawn()
+    plain, even, rare = (fit_sigmoid(logits, labels, prior) for prior in (None, 0.5, 0.01))
+    odds = np.log(labels.mean() / (1 - labels.mean()))
+    assert plain.scale == even.scale == rare.scale
+    assert (even.shift - plain.shift, rare.shift - plain.shift) == pytest.approx((-odds, np.log(1 / 99) - odds), rel=1e-6)
+    for prior in (0, 1, 1.5, -0.1, float("nan"), True, "0.5"):
+        with pytest.raises(InputError, match=r"^prior="):
+            calibrate(engine.model(), PAIRS, LABELS, prior=prior)
+
+
 def test_labels_that_logits_separate_give_values_that_float32_tells_apart():
     logits = np.linspace(17, 42, 2_000, dtype=np.float32)
     fitted = fit_sigmoid(logits, (logits > 40).astype(np.float64))
