@@ -159,7 +159,7 @@ def _store_calls() -> Iterator[Call]:
     yield Call(
         "Store.append",
         lambda o: o.bare.append,
-        lambda o: {"entries": entries([next(FRESH)]), "source_end": 0, "source_digest": "x"},
+        lambda o: {"entries": entries([next(FRESH)]), "source_end": o.bare.progress.source_position, "source_digest": "x"},
     )
     yield Call(
         "load_model",
@@ -204,9 +204,9 @@ FRESH = itertools.count(1_000)  # numbers of entries that no store holds
 CALLS = list(_calls())
 SAID = {
     "name_or_path": "model|name", "doc_ids": "document|candidates", "ids": "document", "documents": "document|entr",
-    "entries": "entr", "arrays": "array", "queries": "query", "query": "text 0", "query_max_length": "query max_length",
-    "doc_max_length": "document max_length", "offline_layers": "layers", "folder": "path", "specs": "array", "paths": "store",
-    "first": "cascade", "step": "cascade",
+    "entries": "entr", "arrays": "array", "queries": "query", "query": "text 0", "query_max_length": "max_length",
+    "doc_max_length": "document", "offline_layers": "layers", "folder": "path", "specs": "array", "paths": "store|path is",
+    "text": "codecs", "first": "cascade", "step": "cascade",
 }  # fmt: skip
 """How messages say an argument otherwise than by its name."""
 
@@ -277,13 +277,16 @@ def _case(opened: Open, index: int, name: str, value: str) -> str:
     except LateintError as error:
         kind, message = type(error).__name__, str(error)
     except Exception as error:
+        if name == "progress" and callable(given[name]):  # an error of the caller's own function
+            return "answered"
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{where.filename.rpartition('/')[2]}:{where.lineno}"
         raise Untyped(f"{call.name}({name}={value}): {error!r} at {place}") from error
     else:
         _closed(answer)
         return "answered"
-    words = f"{name}|{SAID.get(name, name)}|{re.escape(repr(given[name])[:20])}"
+    shown = "|".join(re.escape(text[:20]) for text in (repr(given[name]), str(given[name])) if text)
+    words = f"{name}|{SAID.get(name, name)}|{shown}"
     if not re.search(words, message, re.IGNORECASE):
         raise Wrong(f"{call.name}({name}={value}): {kind} does not name the argument: {message}")
     return kind

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import lateint
-from lateint_store import ArraySpec, Pipeline, create_store, open_store, part
+from lateint_store import ArraySpec, Pipeline, create_store, format_codecs, open_store, part
 from lateint_store.errors import InputError
 from tests.support.stores import ABOUT, build, specs
 
@@ -42,6 +42,7 @@ def test_words_flags_and_fetched_bytes_are_named(tmp_path, value):
             "write is": lambda: open_store(tmp_path / "s", write=value),
             "fetched is": lambda: store.decode(value),
             "no method is called": lambda: lateint.preset(value),
+            "(codecs is|one of codecs)": lambda: format_codecs({"vector": [value]} if isinstance(value, dict) else value),
         }
         if not isinstance(value, list | dict | np.ndarray):
             calls["coded is"] = lambda: store.decode(store.fetch(["doc1"]), value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 
-from lateint_store.arguments import check_text
+from lateint_store.arguments import as_list, check_kind, check_text
 from lateint_store.codecs.codec import codec_class, make_codec
 from lateint_store.errors import SpecError
 from lateint_store.part import Part, Setting, part
@@ -36,8 +36,10 @@ def parse_codecs(text: str) -> dict[str, tuple[Part, ...]]:
 
 
 def format_codecs(codecs: Mapping[str, tuple[Part, ...]]) -> str:
-    """Format codecs such that `parse_codecs` returns equal ones."""
-    return ";".join(f"{name}={'+'.join(map(_format_codec, parts))}" for name, parts in codecs.items())
+    """Format codecs such that `parse_codecs` returns equal ones. Raises: InputError."""
+    check_kind(codecs, "codecs", Mapping, "a mapping from array names to parts, as parse_codecs returns it")
+    chains = {name: as_list(parts, f"codecs[{name!r}]", "parts") for name, parts in codecs.items()}
+    return ";".join(f"{name}={'+'.join(map(_format_codec, parts))}" for name, parts in chains.items())
 
 
 def parse_part(word: str, settings_of: Callable[[str], Sequence[str]]) -> Part:
@@ -80,5 +82,6 @@ def _parse_value(text: str) -> Setting:
 
 def _format_codec(chosen: Part) -> str:
     """Format one codec, its settings by name."""
+    check_kind(chosen, "one of codecs", Part, "a part, such as lateint_store.part('int8')")
     values = [f"{key}={str(value).lower() if isinstance(value, bool) else value}" for key, value in chosen.settings]
     return f"{chosen.name}:{','.join(values)}" if values else chosen.name
