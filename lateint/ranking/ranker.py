@@ -37,7 +37,7 @@ from lateint.ranking.pairs import (
     split_positional,
 )
 from lateint.results import Clock, Explanation, Hit, Ranking
-from lateint_store.arguments import as_strings
+from lateint_store.arguments import as_strings, check_kind
 
 __all__ = ["Activation", "Missing", "Ranker", "TextHit"]
 
@@ -268,6 +268,7 @@ class Ranker:
         Raises: InputError for batch_size < 1, and for options that cannot be honoured.
         """
         check_options(options)
+        check_kind(show_progress_bar, "show_progress_bar", bool | None, "True, False or None")
         single = is_single(pairs)
         batch = as_pairs([cast(TextPair, pairs)] if single else cast(Iterable[TextPair], pairs))
         activation = split_positional(activation_fn, batch_size)

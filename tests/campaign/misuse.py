@@ -107,11 +107,14 @@ def _calls() -> Iterator[Call]:
         lambda o: lambda **a: list(o.retriever.retrieve_many(**a)),
         lambda o: {"queries": [QUERY], "k": 3},
     )
+    yield from _folder_calls()
     yield from _store_calls()
     yield from _values()
 
 
-def _store_calls() -> Iterator[Call]:
+def _folder_calls() -> Iterator[Call]:
+    """Calls that take the path of a folder."""
+
     def fresh(o: Open) -> Path:
         shutil.rmtree(o.folder / "new", ignore_errors=True)
         return o.folder / "new"
@@ -143,6 +146,11 @@ def _store_calls() -> Iterator[Call]:
             "finer": False,
         },
     )
+    yield Call("Model.save_pretrained", lambda o: o.model.save_pretrained, lambda o: {"folder": fresh(o)})
+
+
+def _store_calls() -> Iterator[Call]:
+    """Methods of an open store, and loading."""
     for name in ("get", "rows", "held", "sizes"):
         yield Call(f"Store.{name}", lambda o, n=name: getattr(o.store, n), lambda o: {"ids": IDS[:2]})
     yield Call("Store.delete", lambda o: o.store.delete, lambda o: {"ids": []})
@@ -169,7 +177,6 @@ def _store_calls() -> Iterator[Call]:
             "query_max_length": 16, "doc_max_length": 32, "compressor": None, "dtype": "float32", "threads": 1,
         },
     )  # fmt: skip
-    yield Call("Model.save_pretrained", lambda o: o.model.save_pretrained, lambda o: {"folder": fresh(o)})
 
 
 def _values() -> Iterator[Call]:

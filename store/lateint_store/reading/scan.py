@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lateint_store.arguments import check_kind
 from lateint_store.disk.location import lmdb_errors
 from lateint_store.errors import StoreError
 from lateint_store.ragged import Payloads
@@ -26,6 +27,7 @@ def scan(shards: Shards, columns: Mapping[str, int], *, stable: bool = False) ->
     Raises: DamagedStore; StoreError if a compaction renumbers the documents between two pages, and with `stable` if any
     are deleted.
     """
+    check_kind(stable, "stable", bool, "True or False")
     before: list[Path] = []
     gone: list[int] = []
     start, end = 0, None
