@@ -32,6 +32,7 @@ from tests.support.paths import TOY
 CASES = 300
 ORDER = ("index", "delete", "add", "index", "add", "delete", "index", "train", "index", "study")  # verbs of cases, by number
 IN_A_ROW = 3
+TRIES = 8  # of a command that ends before the signal comes
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
 CLOSE = 2e-3  # weights after a resumed training: documents are encoded in other batches
 LENGTHS = ("--query-max-length", "16", "--doc-max-length", "32")
@@ -154,16 +155,20 @@ def _fill(folder: Path, verb: Verb, path: Path) -> None:
 
 def _case(folder: Path, name: str, truth: Any, seconds: float, rng: np.random.Generator) -> str:
     verb, path, hits, codes = VERBS[name], folder / "at", 0, []
+    wanted = int(rng.integers(1, IN_A_ROW + 1))
     _fill(folder, verb, path)
-    for _ in range(rng.integers(1, IN_A_ROW + 1)):
+    while hits < wanted and len(codes) < TRIES:
         code, errors = _disturbed(name, verb.command(path), seconds, rng)
         codes.append(code)
-        if code == 0:
+        if code == 0 and hits:
             break
+        if code == 0:  # it ended before the signal came
+            _fill(folder, verb, path)
+            continue
         if code not in (-signal.SIGKILL, -signal.SIGTERM, 130):
             raise Wrong(f"{name} ended with {codes}: {errors}")
         hits += 1
-    if codes[-1] != 0:
+    if codes[-1] != 0 or not hits:
         code, errors = _end(_begin(verb.command(path)))
         if code != 0:
             raise Lost(f"{name} cannot continue after {codes}: exit code {code}: {errors}")
