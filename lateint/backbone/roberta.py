@@ -6,6 +6,7 @@ from torch import Tensor
 
 from lateint.backbone.base import TransformersModel
 from lateint.backbone.bert import Bert
+from lateint.errors import ModelError
 
 
 class Roberta(Bert):
@@ -15,7 +16,12 @@ class Roberta(Bert):
     settings = (*Bert.settings, "pad_token_id")
 
     def __init__(self, model: TransformersModel) -> None:
-        self.first_position = int(model.config.pad_token_id) + 1
+        padding = model.config.pad_token_id
+        if not isinstance(padding, int):
+            raise ModelError(
+                f"pad_token_id of {model.config.model_type} is {padding!r}; positions start after it: expected an int"
+            )
+        self.first_position = padding + 1
         super().__init__(model)
 
     def classify(self, states: Tensor, mask: Tensor | None) -> Tensor:

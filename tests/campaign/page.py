@@ -68,6 +68,6 @@ def _grouped(outcomes: dict[str, int]) -> str:
     found = {"typed errors": errors} if errors else {}
     for name, count in outcomes.items():
         if not name[0].isupper():
-            short = name.partition(":")[2].strip() or name if name.endswith(("found", "right")) else name.partition(":")[0]
+            short = name.partition(":")[2].strip() if name.endswith((": found", ": right")) else name.partition(":")[0]
             found[short] = found.get(short, 0) + count
     return ", ".join(f"{count:,} {name}" for name, count in sorted(found.items(), key=lambda pair: -pair[1]))

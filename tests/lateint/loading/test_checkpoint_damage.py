@@ -195,6 +195,14 @@ def test_odd_values_under_a_right_digest_raise_typed_errors_alone(saved, tmp_pat
     assert refused > 20, "most odd values are refused"
 
 
+@pytest.mark.parametrize("family", ["roberta", "xlm-roberta"])
+def test_positions_that_start_nowhere_are_a_typed_error(tmp_path, family):
+    shutil.copytree(tiny.checkpoint(family), tmp_path / "model")
+    engine.edit(tmp_path / "model" / "config.json", pad_token_id=None)
+    with pytest.raises(ModelError, match=f"pad_token_id of {family} is None"):
+        load_model(tmp_path / "model", **LENGTHS)
+
+
 @pytest.mark.parametrize("name", [*FILES[:3], FILES[4]])
 def test_a_pipe_or_an_endless_device_in_place_of_a_file_is_refused_without_waiting(saved, tmp_path, name):
     shutil.copytree(saved[0], tmp_path / "model")
