@@ -127,12 +127,12 @@ def test_what_no_point_reads_may_change_and_the_depth_of_other_points_too(home):
 def test_points_without_digests_are_measured_anew(home):
     (point,) = (home / "out" / "points").iterdir()
     found = json.loads(point.read_text())
-    point.write_text(json.dumps({key: value for key, value in found.items() if key != "inputs"}))
+    point.write_text(json.dumps({key: value for key, value in found["point"].items() if key != "inputs"}))
     CHANGES["the judgements of data 'toy'"](home)
     run()
-    again = json.loads(point.read_text())
-    assert again["inputs"]["model"] == found["inputs"]["model"] and again["inputs"] != found["inputs"]
-    assert again["results"] != found["results"]
+    before, again = found["point"], json.loads(point.read_text())["point"]
+    assert again["inputs"]["model"] == before["inputs"]["model"] and again["inputs"] != before["inputs"]
+    assert again["results"] != before["results"]
 
 
 def test_stores_of_other_weights_or_texts_are_not_reused(home, monkeypatch):

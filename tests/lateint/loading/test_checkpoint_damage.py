@@ -216,7 +216,7 @@ def test_a_pipe_or_an_endless_device_in_place_of_a_file_is_refused_without_waiti
 
 @pytest.mark.parametrize("name", ["a" * 300, "b/" * 3000 + "c"])
 def test_a_name_that_no_file_can_have_is_a_typed_error_also_as_a_base(saved, tmp_path, name):
-    with pytest.raises(ModelError, match="File name too long"):
+    with pytest.raises(InputError, match="too long for a file"):
         load_model(name)
     shutil.copytree(saved[0], tmp_path / "model")
     rewrite(tmp_path / "model", base={"name": name, "digest": "0" * 64})
