@@ -8,6 +8,7 @@ gc.disable()  # nothing that is imported or collected becomes garbage
 
 
 def pytest_collection_finish():
-    """Freeze what was imported and collected: the trainer asks for a collection at every stage."""
+    """Freeze what was imported and collected, and look for garbage less often: models of tests hold millions of objects."""
     gc.freeze()
+    gc.set_threshold(10_000, 10, 1_000)
     gc.enable()
