@@ -1,5 +1,6 @@
 """Shipped checkpoints: each loads over its base, ranks the answer first, and scores equally with and without a store."""
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,9 +34,12 @@ ORDINARY = [
 ]
 
 
+loaded = functools.cache(load_model)  # for tests that do not change the model
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_answer_comes_first_and_a_store_changes_no_score(name, tmp_path):
-    model = load_model(name)
+    model = loaded(name)
     with build_store(model, TEXTS, tmp_path / "s") as store:
         stored = Ranker(model, store).rank(QUESTION, ["0", "1", "2"])
     assert stored[0].doc_id == "1"
@@ -52,7 +56,7 @@ def test_the_default_goes_by_its_own_name_so_that_its_stores_stay_its_own(tmp_pa
 
 
 def test_a_store_of_the_default_that_was_finds_its_model(tmp_path):
-    with build_store(load_model("evidence"), TEXTS, tmp_path / "s") as store:
+    with build_store(loaded("evidence"), TEXTS, tmp_path / "s") as store:
         manifest = replace(store.manifest, model=store.manifest.model | {"name": "default"})
         found = recorded_model(SimpleNamespace(path=store.path, manifest=manifest))
         assert found.name == "evidence" and Ranker(found, store).rank(QUESTION, ["0", "1"])[0].doc_id == "1"
@@ -66,7 +70,7 @@ def test_it_is_a_small_delta_with_a_card_that_names_it(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_predict_spreads_ordinary_texts_over_0_to_1_in_the_order_of_the_logits(name):
-    ranker = Ranker(load_model(name))
+    ranker = Ranker(loaded(name))
     pairs = [(ORDINARY_QUESTION, text) for text in ORDINARY]
     logits, values = ranker.logits(pairs), ranker.predict(pairs)
     assert values.min() > 0 and values.max() < 1 and len(set(values.tolist())) == len(pairs)
