@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import Any
 from lateint.errors import DamagedCheckpoint, InputError, LateintError, ModelError
 from lateint.methods.method import Method
 from lateint.model.activation import IDENTITY, Sigmoid, activation_from_json
-from lateint.model.digests import digest_json
+from lateint.model.digests import digest_file, digest_json
 from lateint.model.saving import BASE_FACTS, CONFIG, FORMAT
 from lateint_store.disk.files import read_regular
 
@@ -86,7 +85,7 @@ def _parsed(data: Mapping[str, Any]) -> Config:
 def check_file(path: Path, expected: str) -> None:
     """Compare a file with its recorded digest. Raises: DamagedCheckpoint."""
     try:
-        found = hashlib.blake2b(read_regular(path), digest_size=32).hexdigest()
+        found = digest_file(path)
     except OSError as error:
         raise DamagedCheckpoint(f"{path} cannot be read: {error.strerror}") from error
     if found != expected:

@@ -1,13 +1,16 @@
-"""Digests of tensors and of JSON values."""
+"""Digests of tensors, of JSON values and of files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from lateint_store.disk.files import regular_file
 
 
 def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
@@ -23,3 +26,9 @@ def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
 def digest_json(data: object) -> str:
     """BLAKE2b-256 of canonical JSON."""
     return hashlib.blake2b(json.dumps(data, sort_keys=True, ensure_ascii=True).encode(), digest_size=32).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """BLAKE2b-256 of the bytes of a file. Raises: OSError, also for a pipe, a device or a folder."""
+    with regular_file(path) as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from lateint.errors import InputError
 from lateint.model.activation import IDENTITY, Sigmoid, activation_to_json
-from lateint.model.digests import digest_json, digest_tensors
+from lateint.model.digests import digest_file, digest_json, digest_tensors
 from lateint_store.arguments import as_path
 from lateint_store.disk.files import disk_errors, replacing_files
 
@@ -80,8 +79,8 @@ def write_checkpoint(
     as in every checkpoint from before it existed.
     """
     save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, out / TENSORS)
-    data = {"format": FORMAT, "method": model.method.to_json(), "base": dict(base), "tensors": _file_digest(out / TENSORS)}
-    data["files"] = {name: _file_digest(out / name) for name in sorted(files)}
+    data = {"format": FORMAT, "method": model.method.to_json(), "base": dict(base), "tensors": digest_file(out / TENSORS)}
+    data["files"] = {name: digest_file(out / name) for name in sorted(files)}
     _write_config(out, data, model.activation)
 
 
@@ -104,10 +103,6 @@ def base_facts(backbone: Backbone, texts: TextEncoder) -> dict[str, str]:
     head = {name: getattr(backbone.config, name, None) for name in ("classifier_pooling", "classifier_activation")}
     configuration = digest_json(backbone.configuration() | head)
     return {"tokenizer": texts.behaviour, "token_rules": texts.rules, "configuration": configuration}
-
-
-def _file_digest(path: Path) -> str:
-    return hashlib.blake2b(path.read_bytes(), digest_size=32).hexdigest()
 
 
 def host_state(model: Model) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from lateint.errors import InputError
-from lateint.model.digests import digest_json
+from lateint.model.digests import digest_file, digest_json
 from lateint.model.model import Model
 from lateint.train.history import Step
 from lateint_store.disk.files import make_folder, read_regular, replace_file, sync_file, sync_folder
@@ -87,7 +86,7 @@ class StateKeeper(TrainerCallback):
             sync_file(file)
         for names in (folder, folder.parent, folder.parent.parent):
             sync_folder(names)
-        replace_file(folder / _COMPLETE, json.dumps({file.name: _digest(file) for file in files}).encode())
+        replace_file(folder / _COMPLETE, json.dumps({file.name: digest_file(file) for file in files}).encode())
 
 
 def saved_states(folder: Path) -> Iterator[Path]:
@@ -100,7 +99,7 @@ def _is_whole(state: Path) -> bool:
     """True if a saved state has all its files with the bytes that were written."""
     try:
         digests = json.loads(read_regular(state / _COMPLETE))
-        return bool(digests) and all(_digest(state / name) == digest for name, digest in digests.items())
+        return bool(digests) and all(digest_file(state / name) == digest for name, digest in digests.items())
     except (OSError, ValueError, AttributeError, TypeError):
         return False
 
@@ -112,7 +111,7 @@ def keep_stage(model: Model, folder: Path, stage: int, steps: Sequence[Step]) ->
     save_file(weights, _weights(folder, stage))
     sync_file(_weights(folder, stage))
     sync_folder(folder)
-    kept = {"steps": [asdict(step) for step in steps], "weights": _digest(_weights(folder, stage))}
+    kept = {"steps": [asdict(step) for step in steps], "weights": digest_file(_weights(folder, stage))}
     replace_file(_steps(folder, stage), json.dumps(kept | {"digest": digest_json(kept)}).encode())
     shutil.rmtree(stage_folder(folder, stage), ignore_errors=True)
 
@@ -129,7 +128,7 @@ def restore_stage(model: Model, folder: Path, stage: int) -> list[Step] | None:
         kept = json.loads(read_regular(file))
         if isinstance(kept, dict):  # a list of an earlier version has no digests
             found = kept.pop("digest"), kept["weights"]
-            if found != (digest_json(kept), _digest(_weights(folder, stage))):
+            if found != (digest_json(kept), digest_file(_weights(folder, stage))):
                 raise ValueError("a digest does not match")
             kept = kept["steps"]
         steps = [Step(**step) for step in kept]
@@ -137,11 +136,6 @@ def restore_stage(model: Model, folder: Path, stage: int) -> list[Step] | None:
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{file} or the weights beside it are damaged ({error}); remove {folder} to start over") from error
     return steps
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
 
 
 def _weights(folder: Path, stage: int) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lateint.model.digests import digest_json
 from lateint_eval.formats.output import replacing
 from lateint_eval.formats.records import Json
 from lateint_eval.studies.spec import Study
@@ -49,7 +49,7 @@ class Folder:
     def write(self, file: Path, data: object) -> None:
         """Write JSON, completely or not at all; results of a point beside their digest."""
         if file.parent == self._points and isinstance(data, dict):
-            data = dict(zip(_POINT, (data, _digest(data)), strict=True))
+            data = dict(zip(_POINT, (data, digest_json(data)), strict=True))
         make_folder(file.parent)
         with replacing(file) as write:
             write(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -60,16 +60,12 @@ class Folder:
             data = json.loads(read_regular(file))
             if file.parent == self._points and any(name in data for name in _POINT):  # an earlier version wrote no digest
                 point, expected = (data[name] for name in _POINT)
-                if expected != _digest(point):
+                if expected != digest_json(point):
                     raise ValueError("its digest does not match")
                 return point
             return data
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"cannot read {file}: {error}; delete it, then run the study again to measure it anew") from error
-
-
-def _digest(data: Json) -> str:
-    return hashlib.blake2b(json.dumps(data, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 @contextmanager

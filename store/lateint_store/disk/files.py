@@ -8,6 +8,7 @@ import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 
 from lateint_store.disk.killpoints import point
@@ -52,7 +53,13 @@ def open_regular(path: Path, flags: int) -> int:
 
 
 def read_regular(path: Path) -> bytes:
-    """Read a regular file, or a link to one: a pipe is not waited for, an endless device does not fill the memory.
+    """Read a file as `regular_file` opens it. Raises: OSError."""
+    with regular_file(path) as file:
+        return file.read()
+
+
+def regular_file(path: Path) -> BufferedReader:
+    """Open a regular file, or a link to one, to read: a pipe is not waited for, an endless device does not fill the memory.
 
     Raises: OSError, also for any other kind of file.
     """
@@ -60,8 +67,7 @@ def read_regular(path: Path) -> bytes:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is a pipe, device or folder, not a file", str(path))
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read()
+    return os.fdopen(descriptor, "rb")
 
 
 def check_regular(path: Path) -> None:
