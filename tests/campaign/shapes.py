@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from unittest.mock import patch
@@ -18,8 +17,6 @@ import numpy as np
 
 from lateint.errors import LateintError
 from lateint.loading.load import load_model
-from lateint.methods.presets import preset
-from lateint.methods.registry import part
 from lateint.model.model import Model
 from lateint.ranking.ranker import Ranker
 from lateint.results import Ranking
@@ -34,16 +31,7 @@ from tests.support.encoders import read_once
 from tests.support.engine import LENGTHS, QUERY
 
 CASES = 2_000
-CODED = part("rotated", bits=4, scale="none")
-WORDS = replace(
-    preset("prettr"),
-    name="words",
-    compressor=part("words", width=8, bits=8, vocabulary=128),
-    vector=part("mean"),
-    head=part("evidence", document_map=False),
-    codecs=(("vector", (CODED,)),),
-)
-METHODS = (WORDS, "mice", "cross_encoder", "colbert", "cosine", "prettr", "sdr")
+METHODS = (mutants.WORDS, "mice", "cross_encoder", "colbert", "cosine", "prettr", "sdr")
 Outcome = str | dict[str, float]  # the name of an error, or scores by id
 TOLERANCE = 1e-4  # of the largest score: sums in another order
 

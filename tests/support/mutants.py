@@ -1,9 +1,13 @@
 """Stores with the facts of a model and sound checksums, but with arrays that it would not write."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from lateint.indexing.build import store_layout
 from lateint.indexing.store import Store
+from lateint.methods.presets import preset
+from lateint.methods.registry import part
 from lateint_store import ArraySpec, Entry, Pipeline, create_store, parse_codecs
 from lateint_store.errors import LateintError
 
@@ -11,6 +15,14 @@ CODECS = ["", "int8", "int4", "cast:float16", "rotated:bits=4,scale=none", "rota
 CODECS += ["cast:uint16", "int8:float16+pack:8", "rotated:bits=3,scale=none"]
 DTYPES = ["float32", "float16", "uint8", "int64", "uint16"]
 IDS = [f"d{i}" for i in range(5)]
+WORDS = replace(
+    preset("prettr"),
+    name="words",
+    compressor=part("words", width=8, bits=8, vocabulary=128),
+    vector=part("mean"),
+    head=part("evidence", document_map=False),
+    codecs=(("vector", (part("rotated", bits=4, scale="none"),)),),
+)
 
 
 def mutated(spec, rng):

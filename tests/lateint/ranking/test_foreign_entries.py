@@ -17,18 +17,11 @@ from lateint.methods.registry import part
 from lateint.ranking.ranker import Ranker
 from lateint.testing import tiny
 from lateint_store import Entry, create_store, parse_codecs
-from tests.support import engine
+from tests.support import engine, mutants
 from tests.support.engine import LENGTHS, QUERY
 
 SOUND = {"token_ids": np.array([2, 9, 3]), "states": np.ones((3, 32), np.float32), "vector": np.ones(32, np.float32)}
-WORDS = replace(
-    preset("prettr"),
-    name="words",
-    compressor=part("words", width=8, bits=8, vocabulary=100),
-    vector=part("mean"),
-    head=part("evidence", document_map=False),
-    codecs=(),
-)
+WORDS = replace(mutants.WORDS, compressor=part("words", width=8, bits=8, vocabulary=100), codecs=())
 NO_MARKS = replace(preset("mice"), name="no marks", pool=part("no_punctuation"))
 
 

@@ -1,32 +1,20 @@
 """Stores whose arrays the model would not write, with sound checksums: ranked to finite scores, or refused; no crash."""
 
 import os
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from lateint.errors import LateintError
 from lateint.loading.load import load_model
-from lateint.methods.presets import preset
-from lateint.methods.registry import part
 from lateint.ranking.ranker import Ranker
 from lateint.retrieval.retriever import Retriever
 from lateint.testing import tiny
 from tests.support import mutants
 from tests.support.engine import LENGTHS, QUERY
 
-CODED = part("rotated", bits=4, scale="none")
-WORDS = replace(
-    preset("prettr"),
-    name="words",
-    compressor=part("words", width=8, bits=8, vocabulary=128),
-    vector=part("mean"),
-    head=part("evidence", document_map=False),
-    codecs=(("vector", (CODED,)),),
-)
 MUTANTS = int(os.environ.get("LATEINT_MUTANTS", "8"))  # of each method
-METHODS = {"words": WORDS, "mice": "mice", "cross_encoder": "cross_encoder", "colbert": "colbert", "cosine": "cosine"}
+METHODS = {"words": mutants.WORDS, "mice": "mice", "cross_encoder": "cross_encoder", "colbert": "colbert", "cosine": "cosine"}
 
 
 def outcome(model, store):
