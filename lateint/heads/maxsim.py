@@ -46,7 +46,7 @@ class MaxSim(Head):
 
     def explain(self, query: Query, docs: Candidates) -> TokenShares:
         """Split the score of one candidate: a share for every query token, special ones included."""
-        found = similarities(self._codes(query), require_states(docs, "maxsim").float(), docs.mask)[0]
+        found = inner_products(self._codes(query), require_states(docs, "maxsim").float(), docs.mask)[0]
         return TokenShares.of(found, found.new_ones(()) if self.log_scale is None else self.log_scale.float().exp())
 
     def _codes(self, query: Query) -> Tensor:
@@ -62,11 +62,11 @@ def maxsim(query: Tensor, docs: Tensor, mask: Tensor | None) -> Tensor:
     >>> maxsim(torch.tensor([[1.0, 0.0]]), torch.tensor([[[-0.5, 0.0], [9.0, 9.0]]]), torch.tensor([[True, False]]))
     tensor([-0.5000])
     """
-    maxima: Tensor = similarities(query, docs, mask).amax(dim=1)
+    maxima: Tensor = inner_products(query, docs, mask).amax(dim=1)
     return maxima.sum(dim=1)
 
 
-def similarities(query: Tensor, docs: Tensor, mask: Tensor | None) -> Tensor:
+def inner_products(query: Tensor, docs: Tensor, mask: Tensor | None) -> Tensor:
     """Return the inner product of each query row with each document row: [n, m, q]; minus infinity for padding."""
     found = docs @ query.T
     return found if mask is None else found.masked_fill(~mask[:, :, None], float("-inf"))

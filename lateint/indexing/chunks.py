@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lateint.errors import InputError
 from lateint_store import ArraySpec
-from lateint_store.arguments import parse_count, shown
+from lateint_store.arguments import check_kind, parse_count
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -137,8 +137,7 @@ def check_fits(chunks: Chunks, model: Model) -> int:
 
 def check_chunks(chunks: object) -> None:
     """Refuse what is no `Chunks`. Raises: InputError."""
-    if not isinstance(chunks, Chunks):
-        raise InputError(f"chunks is {shown(chunks)}; expected lateint.Chunks(length, overlap)")
+    check_kind(chunks, "chunks", Chunks, "lateint.Chunks(length, overlap)")
 
 
 def _encodings(model: Model, texts: Sequence[str]) -> list[Encoding]:

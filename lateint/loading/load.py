@@ -33,7 +33,7 @@ from lateint.model.activation import classifier_activation
 from lateint.model.digests import digest_tensors
 from lateint.model.model import Model
 from lateint.model.saving import CONFIG, TENSORS, base_facts
-from lateint_store.arguments import as_count, as_path, shown
+from lateint_store.arguments import as_count, as_path, check_kind
 
 
 def load_model(
@@ -108,8 +108,7 @@ def _check_device(device: str | None) -> None:
     """Put a number on a device before any weight is read. Raises: InputError if this machine lacks the device."""
     if device is None:
         return
-    if not isinstance(device, str | torch.device):
-        raise InputError(f"device is {shown(device)}; expected a device in torch's notation, such as 'cpu' or 'cuda:0'")
+    check_kind(device, "device", str | torch.device, "a device in torch's notation, such as 'cpu' or 'cuda:0'")
     try:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:  # torch built without a device asserts
@@ -120,8 +119,7 @@ def _check_device(device: str | None) -> None:
 
 def _method(method: str | Method | None) -> Method | None:
     """Return the method of a name. Raises: InputError."""
-    if not isinstance(method, str | Method | None):
-        raise InputError(f"method is {shown(method)}; expected the name of a preset, or a lateint.Method")
+    check_kind(method, "method", str | Method | None, "the name of a preset, or a lateint.Method")
     return preset(method) if isinstance(method, str) else method
 
 

@@ -14,14 +14,14 @@ import torch
 from lateint.backbone.base import Backbone, adapt, check_family
 from lateint.backbone.seeding import seeded
 from lateint.backbone.tokenizer import TextEncoder, clear_panics
-from lateint.errors import DamagedCheckpoint, InputError, LateintError, ModelError
+from lateint.errors import DamagedCheckpoint, LateintError, ModelError
 from lateint.loading.onnx_weights import read_state
 from lateint.loading.packaged import OnnxFolder, Source, not_found
 from lateint.methods.method import Method
 from lateint.methods.presets import preset
 from lateint.methods.registry import Part, find, parse
 from lateint.model.model import PRIVATE_SEED
-from lateint_store.arguments import shown
+from lateint_store.arguments import check_kind
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -40,8 +40,7 @@ class MethodOverrides:
     compressor: str | Part | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.compressor, str | Part | None):
-            raise InputError(f"compressor is {shown(self.compressor)}; expected a lateint.part, its text, or 'none'")
+        check_kind(self.compressor, "compressor", str | Part | None, "a lateint.part, its text, or 'none'")
 
     def apply(self, method: Method) -> Method:
         """Return the method with these overrides. If query depth and L are equal, both change together."""

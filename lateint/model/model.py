@@ -31,7 +31,7 @@ from lateint.model.document import Document
 from lateint.model.resolve import check_side, check_vector, resolve
 from lateint.model.saving import save
 from lateint.pools.base import Pool
-from lateint_store.arguments import check_text, shown
+from lateint_store.arguments import check_kind, check_text
 
 PRIVATE_SEED = 20_040_714  # fresh parameters are drawn from this seed, so they are equal in every process
 QUERIES_AT_ONCE = 128
@@ -318,5 +318,4 @@ class Model(nn.Module):
 
 def check_is_model(model: object) -> None:
     """Refuse what is no model, such as the name of one. Raises: InputError."""
-    if not isinstance(model, Model):
-        raise InputError(f"model is {shown(model)}; expected a model: lateint.load_model(...)")
+    check_kind(model, "model", Model, "a model: lateint.load_model(...)")

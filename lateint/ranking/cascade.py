@@ -10,7 +10,7 @@ from lateint.ranking.checks import Missing, check_choices, refuse_repeats
 from lateint.ranking.ladder import Cost, Ladder, Scored, merge_levels
 from lateint.ranking.ranker import Ranker
 from lateint.results import Clock, Hit, Ranking, combine_timings
-from lateint_store.arguments import shown
+from lateint_store.arguments import check_kind, shown
 
 CascadeStep = tuple[Ranker, int]
 """A ranker, and the number of candidates that it re-ranks: the best of the ranker before it."""
@@ -80,8 +80,7 @@ class Cascade:
 
 def _check_rankers(first: object, then: Sequence[object]) -> None:
     """Refuse what is no ranker, or no pair of a ranker and a depth. Raises: InputError."""
-    if not isinstance(first, Ranker):
-        raise InputError(f"the first ranker of a cascade is {shown(first)}; expected a lateint.Ranker")
+    check_kind(first, "the first ranker of a cascade", Ranker, "a lateint.Ranker")
     for step in then:
         if not (isinstance(step, tuple) and len(step) == 2 and isinstance(step[0], Ranker)):
             raise InputError(f"a step of a cascade is {shown(step)}; expected a pair (Ranker, depth)")

@@ -10,7 +10,7 @@ from lateint.errors import InputError, StoreMismatch
 from lateint.indexing.chunks import Chunks, check_chunks
 from lateint.indexing.store import Store
 from lateint.model.document import Document, as_documents
-from lateint_store.arguments import as_count, as_strings, check_choice, shown
+from lateint_store.arguments import as_count, as_strings, check_choice, check_kind
 
 Missing = Literal["error", "skip", "encode"]
 """What to do with candidates that the store lacks."""
@@ -29,8 +29,7 @@ def resolve_chunks(chunks: Chunks | None, store: Store | None) -> Chunks | None:
 
 def check_store(store: object) -> None:
     """Refuse what is no open store of this package. Raises: InputError."""
-    if not isinstance(store, Store):
-        raise InputError(f"store is {shown(store)}; expected an open store: lateint.open_store(path)")
+    check_kind(store, "store", Store, "an open store: lateint.open_store(path)")
 
 
 def check_choices(top_k: int | None, missing: Missing) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lateint_store.arguments import as_list, shown
+from lateint_store.arguments import as_list, check_kind, shown
 from lateint_store.errors import InputError
 
 Setting = bool | int | float | str | None
@@ -59,8 +59,7 @@ def part(name: str, **settings: Setting) -> Part:
 
 def check_parts(codecs: Mapping[str, Iterable[Part]]) -> None:
     """Refuse codecs that are no mapping from array names to parts. Raises: InputError."""
-    if not isinstance(codecs, Mapping):
-        raise InputError(f"codecs is {shown(codecs)}; expected parts by array name: lateint_store.parse_codecs('vector=int8')")
+    check_kind(codecs, "codecs", Mapping, "parts by array name: lateint_store.parse_codecs('vector=int8')")
     for name, parts in codecs.items():
         if odd := [step for step in as_list(parts, f"codecs[{name!r}]", "parts") if not isinstance(step, Part)]:
             raise InputError(f"codecs[{name!r}] holds {shown(odd[0])}; expected parts: lateint_store.part('int8')")
