@@ -94,7 +94,7 @@ def add(choice: ModelChoice, path: str, corpus: Corpus) -> None:
     documents = list(corpus.open())
     with open_store(path, write=True) as store, corpus.explained_duplicates():
         before = len(store)
-        store.add(documents, choice.load_for(store), partial=not corpus.is_complete)
+        store.add(documents, choice.load_for(store), partial=not corpus.is_complete, again=True)
         echo(f"{len(store)} {_entries(store)} in {path}, {len(store) - before} of them new", err=True)
     corpus.check_end()
 
@@ -120,7 +120,7 @@ def delete(path: str, ids: tuple[str, ...], ids_from: str | None) -> None:
         raise click.UsageError("no ids to delete: name them, or give --ids-from")
     with open_store(path, write=True) as store:
         before = len(store)
-        store.delete(wanted)
+        store.delete(wanted, again=True)
         echo(f"{before - len(store)} {_entries(store)} deleted, {len(store)} left in {path}", err=True)
 
 

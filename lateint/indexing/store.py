@@ -16,7 +16,7 @@ from lateint.indexing.view import DocumentView, entry_ids, recorded_chunks
 from lateint_store import Entry
 from lateint_store.arguments import as_list
 from lateint_store.format.state import ADDING, DELETING, AddProgress
-from lateint_store.writing.removing import deletion
+from lateint_store.writing.notes import deletion, was_last
 
 if TYPE_CHECKING:
     import torch
@@ -59,17 +59,20 @@ class Store(lateint_store.Store):
         """Return the ids of all entries of documents with known sizes, document by document."""
         return entry_ids(self.chunks, sizes)
 
-    def delete(self, ids: Iterable[str]) -> None:
+    def delete(self, ids: Iterable[str], *, again: bool = False) -> None:
         """Delete documents, with all their chunks; their bytes stay until `compact`.
 
-        If a call was interrupted, the same call completes it. Raises: MissingDocument before anything changes.
+        If a call was interrupted, the same call completes it. `again=True` does nothing if the same call was the last change
+        of the store: for commands that are repeated after a kill. Raises: MissingDocument before anything changes.
         """
         if self.chunks is None:
-            super().delete(ids)
+            super().delete(ids, again=again)
             return
         ids = as_list(ids, "ids", "ids")
         with self._changing():
             note, (sizes, _) = deletion(ids), self.sizes(ids)
+            if again and was_last(self._shards, note):
+                return
             absent = [doc_id for doc_id in ids if doc_id not in sizes]
             if absent and note != self._note(DELETING):  # all chunks of a document are deleted in one transaction
                 raise MissingDocument(
@@ -77,12 +80,16 @@ class Store(lateint_store.Store):
                 )
             self._delete(self.entry_ids(sizes), note)
 
-    def add(self, documents: Iterable[Document | Entry], model: Model | None = None, *, partial: bool = False) -> None:
+    def add(
+        self, documents: Iterable[Document | Entry], model: Model | None = None, *, partial: bool = False, again: bool = False
+    ) -> None:
         """Add documents, encoded by `model` (default: the model that the store records), one window per transaction.
 
         Takes `Document`s, or entries whose arrays are already computed. If an `add` of `Document`s was interrupted, the same
         call continues it: documents at the start of the list that it committed are passed over. `partial=True` treats this call
         as interrupted at its end: a later one with the same documents, and perhaps more behind them, continues.
+        `again=True` does nothing if the same call with `Document`s was the last change of the store: for commands that are
+        repeated after a kill.
         Raises: DuplicateDocument before anything is written; StoreMismatch if the model computes other arrays; InputError
         before anything of a window is written; StoreError if the store was opened for reading.
         """
@@ -93,27 +100,24 @@ class Store(lateint_store.Store):
             super().add(entries)
             return
         from lateint.indexing.compatibility import check_model
-        from lateint.model.document import Document, as_document
         from lateint.model.model import check_is_model
 
-        texts = [as_document(document, index) for index, document in enumerate(added) if isinstance(document, Document)]
-        if len(texts) < len(added):
-            odd = next(document for document in added if not isinstance(document, Document))
-            raise InputError(f"{type(odd).__name__} among the documents to add; expected Document for all, or Entry for all")
+        texts = _texts(added)
         ids = [document.id for document in texts]
-        if repeated := [doc_id for doc_id, times in Counter(ids).items() if times > 1]:
-            raise DuplicateDocument(f"{repeated[:3]!r} is given twice among the documents to add; expected each id once")
         model = recorded_model(self) if model is None else model
         check_is_model(model)
         check_model(model, self)
         with self._changing():
+            whole = AddProgress(len(texts), SourceDigest().extended(texts).value).to_bytes()
+            if again and was_last(self._shards, whole):
+                return
             done = committed(texts, self._note(ADDING))
             held = self.held(ids[:done])
             if known := self.held(ids) - held:
                 raise DuplicateDocument(f"{self.path} already holds {sorted(known)[:3]!r}; delete them first")
             self._add_texts(model, texts, done, [place for place, doc_id in enumerate(ids) if doc_id not in held])
             if texts and not partial:
-                self._end_add()
+                self._end_add(whole)
 
     def _add_texts(self, model: Model, texts: Sequence[Document], done: int, places: Sequence[int]) -> None:
         """Add the texts at `places`; an earlier call has committed the first `done` texts, but some were deleted since."""
@@ -126,6 +130,20 @@ class Store(lateint_store.Store):
             digest, end = digest.extended(texts[end:behind]), behind
             entries = encode_window(model, [texts[place] for place in window], window[0], self.chunks).entries
             self._add_window(entries, AddProgress(end, digest.value).to_bytes())
+
+
+def _texts(added: Sequence[Document | Entry]) -> list[Document]:
+    """Check that all are documents with different ids."""
+    from lateint.model.document import Document, as_document
+
+    texts = [as_document(document, index) for index, document in enumerate(added) if isinstance(document, Document)]
+    if len(texts) < len(added):
+        odd = next(document for document in added if not isinstance(document, Document))
+        raise InputError(f"{type(odd).__name__} among the documents to add; expected Document for all, or Entry for all")
+    counts = Counter(document.id for document in texts)
+    if repeated := [doc_id for doc_id, times in counts.items() if times > 1]:
+        raise DuplicateDocument(f"{repeated[:3]!r} is given twice among the documents to add; expected each id once")
+    return texts
 
 
 def open_store(path: str | os.PathLike[str], *, write: bool = False) -> Store:

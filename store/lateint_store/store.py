@@ -31,10 +31,11 @@ from lateint_store.reading.fetch import Fetched
 from lateint_store.reading.scan import scan
 from lateint_store.reading.verify import Report, verify_store
 from lateint_store.reading.view import View, columns, decode
-from lateint_store.shards.shards import Shards, put_note, put_state, remove_leftovers
+from lateint_store.shards.shards import Shards, put_state, remove_leftovers
 from lateint_store.spec import Array
 from lateint_store.writing.entry import Entry, encode_entries, encode_ids
-from lateint_store.writing.removing import delete_documents, deletion, last_window
+from lateint_store.writing.notes import deletion, finish, was_last
+from lateint_store.writing.removing import delete_documents, last_window
 from lateint_store.writing.rewrite import compact_store, seal_store
 from lateint_store.writing.writer import Commit, append_window
 
@@ -250,14 +251,17 @@ class Store:
             for start in range(0, len(entries), window):
                 self._add_window(entries[start : start + window])
 
-    def delete(self, ids: Iterable[str]) -> None:
+    def delete(self, ids: Iterable[str], *, again: bool = False) -> None:
         """Delete documents, in one transaction per shard; their bytes stay until `compact`.
 
-        If a call was interrupted, the same call completes it. Raises: MissingDocument before anything changes.
+        If a call was interrupted, the same call completes it. `again=True` does nothing if the same call was the last change
+        of the store: for commands that are repeated after a kill. Raises: MissingDocument before anything changes.
         """
         ids = as_list(ids, "ids", "ids")
         with self._changing():
             note = deletion(ids)
+            if again and was_last(self._shards, note):
+                return
             held = set(self.fetch(ids, arrays=(), missing="skip").ids) if note == self._note(DELETING) else None
             self._delete([doc_id for doc_id in ids if held is None or doc_id in held], note)
 
@@ -304,7 +308,7 @@ class Store:
     # Internals
 
     def _note(self, key: bytes) -> bytes | None:
-        """The note on a change that is not finished."""
+        """A note on a change of several transactions."""
         with self._shards.reading() as snapshots:
             return snapshots[-1].notes().get(key)
 
@@ -332,10 +336,9 @@ class Store:
         last = self._states()[-1]
         self._write(entries, Commit(max(ADDED, last.window + 1), last.progress, adding=note))
 
-    def _end_add(self) -> None:
-        """Note that no `add` is unfinished."""
-        with self._shards.writing(-1) as snapshot:
-            put_note(snapshot, ADDING, None)
+    def _end_add(self, note: bytes) -> None:
+        """Note that an `add` was the last change and is finished."""
+        finish(self._shards, ADDING, note)
 
     def _delete(self, ids: Sequence[str], note: bytes) -> None:
         """Delete entries; `note`: of the change. Raises: MissingDocument before anything changes."""

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -204,6 +205,7 @@ def _begin(command: list[object], kill_at: str = "") -> int:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         messages = os.open(_messages(os.getpid()), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(messages, 2)
+        sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace")  # a test has replaced it
         killpoints.arm(kill_at)
         from lateint.cli.main import run
 

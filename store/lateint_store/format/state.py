@@ -10,7 +10,7 @@ from typing import Any
 from lateint_store.format.content_digest import Content
 
 STATE_KEY = b"state"
-ADDING, DELETING = NOTES = (b"adding", b"deleting")  # keys of notes on a change that takes several transactions
+ADDING, DELETING, FINISHED = NOTES = (b"adding", b"deleting", b"finished")  # keys of notes on a change of several transactions
 _DIGEST_SIZE = 16
 
 
@@ -26,7 +26,7 @@ class SourceProgress:
 
 @dataclass(frozen=True, slots=True)
 class AddProgress:
-    """What an unfinished `add` of texts has committed: the first `documents` of its list, and their running digest."""
+    """What an `add` of texts has committed: the first `documents` of its list, and their running digest."""
 
     documents: int
     digest: str

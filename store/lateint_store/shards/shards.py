@@ -221,15 +221,6 @@ def put_state(snapshot: Snapshot, state: State) -> None:
     snapshot.transaction.put(states.STATE_KEY, data, db=snapshot.environment.databases["state"])
 
 
-def put_note(snapshot: Snapshot, key: bytes, note: bytes | None) -> None:
-    """Write a note on a change that is not finished; None removes it."""
-    database = snapshot.environment.databases["state"]
-    if note is None:
-        snapshot.transaction.delete(key, db=database)
-    else:
-        snapshot.transaction.put(key, note, db=database)
-
-
 def remove_leftovers(lock: WriterLock, manifest: Manifest | None) -> None:
     """Delete the leftovers of an interrupted writer: drafts, and shard folders that the manifest does not list.
 

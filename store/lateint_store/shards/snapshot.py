@@ -50,7 +50,7 @@ class Snapshot:
             raise self.location.damaged(f"{error}") from error
 
     def notes(self) -> dict[bytes, bytes]:
-        """The notes on changes that are not finished, by key."""
+        """The notes on changes that take several transactions, by key."""
         held = {key: self.transaction.get(key, db=self.environment.databases["state"]) for key in state.NOTES}
         return {key: bytes(note) for key, note in held.items() if note is not None}
 

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from lateint_store.disk.killpoints import point
 from lateint_store.format import index
-from lateint_store.format import state as state_format
 from lateint_store.format.content_digest import MODULUS, Content, link
-from lateint_store.format.ids import encode_id
 from lateint_store.format.index import add_digests, entries_digest, make_entry
 from lateint_store.format.manifest import Manifest
-from lateint_store.format.state import State
-from lateint_store.shards.shards import Shards, put_note, put_state
+from lateint_store.format.state import DELETING, State
+from lateint_store.shards.shards import Shards, put_state
 from lateint_store.shards.snapshot import Snapshot
+from lateint_store.writing.notes import finish, put_note
 from lateint_store.writing.records import put_entries, stored_digest
-
-
-def deletion(ids: Iterable[str]) -> bytes:
-    """The note of a deletion: a digest of the ids, which the same call will give again."""
-    digest = hashlib.blake2b(digest_size=16, person=b"lateint delete")
-    for doc_id in sorted(set(map(encode_id, ids))):
-        digest.update(len(doc_id).to_bytes(8, "little") + doc_id)
-    return digest.digest()
 
 
 def delete_documents(shards: Shards, ordinals: Sequence[int], note: bytes) -> None:
@@ -35,24 +25,23 @@ def delete_documents(shards: Shards, ordinals: Sequence[int], note: bytes) -> No
     """
     with shards.reading() as snapshots:
         states = [snapshot.state() for snapshot in snapshots]
-        begun = state_format.DELETING in snapshots[-1].notes()
+        begun = DELETING in snapshots[-1].notes()
     if not ordinals and not begun:
         return
     last = len(states) - 1
     of_shard = [[ordinal for ordinal in ordinals if state.first <= ordinal < state.end] for state in states]
     if not of_shard[last]:
         with shards.writing(last) as snapshot:
-            put_note(snapshot, state_format.DELETING, note)
+            put_note(snapshot, DELETING, note)
     for number in reversed(range(len(states))):
         if of_shard[number]:
             with shards.writing(number) as snapshot:
                 if number == last:
-                    put_note(snapshot, state_format.DELETING, note)
+                    put_note(snapshot, DELETING, note)
                 _delete(snapshot, shards.manifest, of_shard[number])
                 point("delete.before_commit")
             point("delete.after_commit")
-    with shards.writing(last) as snapshot:
-        put_note(snapshot, state_format.DELETING, None)
+    finish(shards, DELETING, note)
 
 
 def _delete(snapshot: Snapshot, manifest: Manifest, ordinals: Sequence[int]) -> None:

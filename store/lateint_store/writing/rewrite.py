@@ -29,13 +29,13 @@ from lateint_store.shards.shards import (
     block_format,
     clean_up,
     create_shard,
-    put_note,
     put_state,
     remove_leftovers,
     with_shards,
     writing,
 )
 from lateint_store.shards.snapshot import Snapshot
+from lateint_store.writing.notes import put_note
 from lateint_store.writing.records import put_entries, read_encoded
 from lateint_store.writing.writer import put_window
 
@@ -127,7 +127,7 @@ def rewrite(
 ) -> tuple[tuple[ShardFile, ...], list[Content]]:
     """Write windows into new shard folders; return their files and contents.
 
-    `last`: progress and last window; `notes`: on changes that are not finished.
+    `last`: progress and last window; `notes`: on changes of several transactions.
     """
     targets = [_Target(lock, manifest, (), State(progress=last.progress, last_run=last.last_run))]
     try:

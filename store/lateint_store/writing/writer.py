@@ -14,8 +14,9 @@ from lateint_store.format.block import EncodedDocument
 from lateint_store.format.index import add_digests, entries_digest, make_entry
 from lateint_store.format.manifest import write_manifest
 from lateint_store.format.state import ADDING, SourceProgress, State
-from lateint_store.shards.shards import Shards, create_shard, put_note, put_state, with_shards
+from lateint_store.shards.shards import Shards, create_shard, put_state, with_shards
 from lateint_store.shards.snapshot import Snapshot
+from lateint_store.writing.notes import put_note
 from lateint_store.writing.records import put_entries
 from lateint_store.writing.removing import take_back
 

@@ -50,10 +50,15 @@ def test_add_delete_compact_and_seal(call, tmp_path):
     assert call("index", "--corpus", tmp_path / "some.tsv", "--store", path, *model())[0] == 0
     code, _, err = call("store", "add", path, "--corpus", tmp_path / "more.tsv")
     assert code == 0 and f"{DOCUMENTS} documents" in err and f"{DOCUMENTS - 50} of them new" in err
-    assert call("store", "add", path, "--corpus", tmp_path / "more.tsv")[0] == 1
+    added = info(call, path)
+    code, _, err = call("store", "add", path, "--corpus", tmp_path / "more.tsv")  # as after a kill behind the last commit
+    assert code == 0 and "0 of them new" in err and info(call, path) == added
     (tmp_path / "ids").write_text("3\n4\n")
     code, _, err = call("store", "delete", path, "0", "--ids-from", tmp_path / "ids")
     assert code == 0 and f"3 documents deleted, {DOCUMENTS - 3} left" in err
+    code, _, err = call("store", "delete", path, "0", "--ids-from", tmp_path / "ids")
+    assert code == 0 and f"0 documents deleted, {DOCUMENTS - 3} left" in err
+    assert call("store", "add", path, "--corpus", tmp_path / "more.tsv")[0] == 1
     assert call("store", "delete", path, "0")[0] == 1 and call("store", "delete", path)[0] == 2
     given = ["--queries", TOY / "queries.tsv", "--candidates", TOY / "run.trec", "--output", tmp_path / "r"]
     code, _, err = call("rank", "--store", path, *given)

@@ -143,3 +143,54 @@ def test_an_interrupted_delete_of_chunks_is_completed_and_then_it_is_over(tmp_pa
         assert store.held([document.id for document in LONG]) == {"D1", "D2", "D4"} and store.verify().ok
         with pytest.raises(MissingDocument, match="3 of 3 missing"):
             store.delete(gone)
+
+
+@pytest.mark.parametrize("chunks", [None, CHUNKS])
+def test_a_repeated_command_after_its_last_commit_changes_nothing(tmp_path, chunks):
+    gone = [OLD[1].id, OLD[4].id]
+    with made(tmp_path, chunks=chunks) as store:
+        store.add(NEW, engine.model(), again=True)
+        added = store.content_digest()
+        store.add(NEW, engine.model(), again=True)
+        store.compact()
+        store.add(NEW, engine.model(), again=True)
+        assert store.content_digest() == added
+        store.delete(gone, again=True)
+        deleted = store.content_digest()
+        store.delete(gone[::-1], again=True)
+        store.compact()
+        store.delete(gone, again=True)
+        assert store.content_digest() == deleted and store.verify().ok
+
+
+OTHERS = {
+    "a deletion": lambda store: store.delete([OLD[0].id]),
+    "an addition": lambda store: store.add([DOCUMENTS[30]], engine.model()),
+    "a part of an addition": lambda store: store.add([DOCUMENTS[30]], engine.model(), partial=True),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("chunks", [None, CHUNKS])
+def test_a_command_is_repeated_only_if_nothing_changed_in_between(tmp_path, other, chunks):
+    with made(tmp_path / "a", chunks=chunks) as store:
+        store.delete([OLD[1].id], again=True)
+        OTHERS[other](store)
+        with pytest.raises(MissingDocument):
+            store.delete([OLD[1].id], again=True)
+    with made(tmp_path / "b", chunks=chunks) as store:
+        store.add(NEW, engine.model(), again=True)
+        OTHERS[other](store)
+        with pytest.raises(DuplicateDocument):
+            store.add(NEW, engine.model(), again=True)
+
+
+def test_only_the_same_call_is_a_repeated_one(tmp_path):
+    with made(tmp_path) as store:
+        store.delete([OLD[1].id, OLD[2].id], again=True)
+        with pytest.raises(MissingDocument):
+            store.delete([OLD[1].id], again=True)
+        store.add(NEW, engine.model(), again=True)
+        for what, changed in CHANGES.items():
+            with pytest.raises(DuplicateDocument):
+                store.add(changed, engine.model(), again=True)
