@@ -33,7 +33,7 @@ from lateint.model.activation import classifier_activation
 from lateint.model.digests import digest_tensors
 from lateint.model.model import Model
 from lateint.model.saving import CONFIG, TENSORS, base_facts
-from lateint_store.arguments import as_count, as_path, check_kind
+from lateint_store.arguments import as_path, as_threads, check_kind
 
 
 def load_model(
@@ -96,7 +96,7 @@ def _set_threads(threads: int | None) -> None:
     """Set the number of torch threads of this process. Raises: InputError."""
     if threads is None:
         return
-    if as_count(threads, "threads") > 1 and _forked:
+    if as_threads(threads) > 1 and _forked:
         raise InputError(
             f"threads={threads} in a process that was forked after torch ran on several threads, where only one can run; "
             "use threads=1, or start processes with multiprocessing.get_context('spawn')"
@@ -124,6 +124,7 @@ def _method(method: str | Method | None) -> Method | None:
 
 
 def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
+    check_kind(dtype, "dtype", str | torch.dtype | None, "float32, bfloat16, float16 or float64")
     found = torch.float32 if dtype is None else getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if found not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
         raise InputError(f"dtype {dtype!r}; expected float32, bfloat16, float16 or float64")

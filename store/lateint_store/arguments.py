@@ -19,6 +19,8 @@ from lateint_store.errors import InputError
 
 T = TypeVar("T")
 
+LARGEST = (1 << 63) - 1  # what a whole number of 64 bits holds, as numpy, torch and LMDB take it
+_MOST_THREADS = 4096
 _SHOWN = 60  # characters of a value in a message
 _DIGITS = 18  # of a number in a text: it fits into 64 bits, and Python reads no number of some thousand digits
 
@@ -66,15 +68,22 @@ def check_text(value: object, name: str) -> None:
     raise InputError(f"{name} is {shown(value)}; expected str{hint}")
 
 
-def as_count(value: int, name: str, least: int = 1) -> int:
-    """Return a whole number, from any integer type but bool. Raises: InputError for others, and below `least`."""
+def as_count(value: int, name: str, least: int = 1, most: int = LARGEST) -> int:
+    """Return a whole number from `least` to `most`, from any integer type but bool. Raises: InputError for others."""
     try:
         number = least - 1 if isinstance(value, bool) else operator.index(value)
     except TypeError:
         number = least - 1
     if number < least:
         raise InputError(f"{name}={value!r}; expected at least {least}, a whole number")
+    if number > most:
+        raise InputError(f"{name}={number}; expected at most {most}")
     return number
+
+
+def as_threads(value: int, name: str = "threads") -> int:
+    """Return a number of CPU threads. Raises: InputError for more than a process can start."""
+    return as_count(value, name, most=_MOST_THREADS)
 
 
 def parse_count(text: str) -> int | None:

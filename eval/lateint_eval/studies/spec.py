@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lateint_eval.formats.records import Json
+from lateint_store.arguments import as_count, as_threads
 from lateint_store.errors import InputError
 
 FIRST_STAGE = "first stage"
@@ -67,6 +68,9 @@ class Grid:
         for name in ("depth", "threads", "device"):
             if not getattr(self, name):
                 raise InputError(f"grid of {self.model!r}: {name} is empty; expected at least one value")
+        for name, check in (("depth", as_count), ("threads", as_threads)):
+            for value in getattr(self, name):
+                check(value, f"grid of {self.model!r}: {name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,8 @@ def test_a_study_is_read_with_paths_beside_it_and_single_values_as_lists(tmp_pat
         (("sample = 20", 'sample = "20"'), "sample = '20'; expected a whole number"),
         (("sample = 20", "sample = true"), "expected a whole number"),
         (("depth = 10", "depth = []"), "depth is empty"),
+        (("depth = 10", "depth = [10, 0]"), "depth=0; expected at least 1"),
+        (("depth = 10", "depth = 10\nthreads = 5000"), "threads=5000; expected at most 4096"),
         (("depth = 10", 'pool = "mean"\ndepth = 1.5'), "expected a whole number"),
         (('model = "all-MiniLM-L6-v2"', ""), "lacks 'model'"),
         (('method = ["prettr", "mice"]', 'pool = "mean"'), "expected methods as well"),

@@ -3,6 +3,7 @@
 import os
 import time
 
+import numpy as np
 import pytest
 import torch
 
@@ -67,7 +68,13 @@ def test_more_threads_in_a_forked_child_are_refused(two_threads):
     assert in_child(work) == 0
 
 
-@pytest.mark.parametrize("threads", [0, -1, True, 1.5, "2"])
+@pytest.mark.parametrize("threads", [0, -1, True, 1.5, "2", 4097, 1 << 70])
 def test_threads_are_checked_by_name(threads):
     with pytest.raises(InputError, match="threads="):
         load_model(tiny.checkpoint("bert"), threads=threads)
+
+
+def test_a_dtype_of_another_kind_is_refused_by_name():
+    for dtype in (np.ones(2), 3, ["float32"]):
+        with pytest.raises(InputError, match=r"dtype is a .*expected float32"):
+            load_model(tiny.checkpoint("bert"), dtype=dtype)
