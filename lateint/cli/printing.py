@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import io
-import re
 import sys
 
 import click
 
-# Everything that moves a cursor, colours, renames a window or reorders text: C0 and C1 controls except tab and line end,
-# Unicode's line separators and direction overrides, and surrogates, which no encoding holds.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+from lateint_store.arguments import escaped
 
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
     """Print text with its control characters escaped as in JSON, so that printed JSON keeps its meaning."""
-    click.echo(_escaped(text), err=err, nl=nl)
+    click.echo(escaped(text), err=err, nl=nl)
 
 
 def warn(text: str) -> None:
     """Print a warning to standard error, in red at a terminal."""
-    click.secho(f"warning: {_escaped(text)}", fg="red", err=True)
+    click.secho(f"warning: {escaped(text)}", fg="red", err=True)
 
 
 def on_one_line(value: object) -> str:
@@ -39,7 +36,3 @@ def use_utf8() -> None:
     """Write UTF-8 to standard output, whatever the locale says: data has one encoding."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
-
-
-def _escaped(text: str) -> str:
-    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

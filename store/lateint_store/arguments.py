@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import operator
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import UnionType
@@ -21,8 +22,16 @@ T = TypeVar("T")
 
 LARGEST = (1 << 63) - 1  # what a whole number of 64 bits holds, as numpy, torch and LMDB take it
 _MOST_THREADS = 4096
+# Everything that moves a cursor, colours, renames a window or reorders text: C0 and C1 controls except tab and line end,
+# Unicode's line separators and direction overrides, and surrogates, which no encoding holds.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _SHOWN = 60  # characters of a value in a message
 _DIGITS = 18  # of a number in a text: it fits into 64 bits, and Python reads no number of some thousand digits
+
+
+def escaped(text: str) -> str:
+    """Escape the control characters of a text as JSON does, so that a terminal shows it and obeys nothing in it."""
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def shown(value: object) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from lateint_eval.formats.lines import file_mode
-from lateint_store.arguments import as_path
+from lateint_store.arguments import as_path, escaped
 from lateint_store.disk.files import disk_errors, open_regular, sync_folder
 from lateint_store.errors import InputError, StoreError
 
@@ -32,17 +32,18 @@ def replacing(path: str | Path) -> Iterator[Write]:
     """Yield a function that writes text to a draft, which replaces `path` at the end; after an error `path` is kept.
 
     The suffix chooses the compression (`.gz`, `.bz2`, `.zst`). Standard output (`-`, `/dev/stdout`), other open descriptors
-    and paths that are not regular files (a pipe, /dev/null) are written directly, in UTF-8 like all files.
+    and paths that are not regular files (a pipe, /dev/null) are written directly, in UTF-8 like all files. At a terminal
+    control characters are escaped.
     Raises: InputError if `path` cannot be written, before the block runs; StoreFull if the disk is full.
     """
     descriptor = _descriptor(path)
     if descriptor == _STANDARD_OUTPUT:
-        yield _standard_output()
+        yield _visible(_standard_output(), descriptor)
     elif descriptor is not None or not stat.S_ISREG(file_mode(as_path(path, "path", "the path of a file")) or stat.S_IFREG):
         with disk_errors(path, "write", InputError):
             number = os.open(path, os.O_WRONLY) if descriptor is None else os.dup(descriptor)
         with _writing(os.fdopen(number, "wb"), path) as write:
-            yield write
+            yield _visible(write, number)
     else:
         with _drafted(Path(os.path.realpath(path)), path) as write:
             yield write
@@ -53,6 +54,11 @@ def _descriptor(path: str | Path) -> int | None:
     text = str(path)
     found = _DESCRIPTOR.fullmatch(text)
     return _NAMED.get(text) if found is None else int(found[1])
+
+
+def _visible(write: Write, descriptor: int) -> Write:
+    """Escape what a terminal would obey: ids may hold marks that reorder the text around them."""
+    return (lambda text: write(escaped(text))) if os.isatty(descriptor) else write
 
 
 def _standard_output() -> Write:

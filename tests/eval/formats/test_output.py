@@ -132,3 +132,17 @@ def test_a_name_of_255_bytes_can_be_written(tmp_path):
     with replacing(path) as write:
         write("line\n")
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("at", ["its path", "its descriptor"])
+def test_a_terminal_gets_no_control_characters_and_a_file_gets_what_is_there(tmp_path, at):
+    text = "d1\u2066x\u2069\t\u202eb\n"
+    master, terminal = os.openpty()
+    with replacing(os.ttyname(terminal) if at == "its path" else f"/dev/fd/{terminal}") as write:
+        write(text)
+    assert os.read(master, 100).decode().splitlines() == ["d1\\u2066x\\u2069\t\\u202eb"]
+    with replacing(tmp_path / "file") as write:
+        write(text)
+    assert (tmp_path / "file").read_text() == text
+    for descriptor in (master, terminal):
+        os.close(descriptor)
