@@ -78,11 +78,14 @@ class LookupTables(NamedTuple):
     """What stored bytes contribute to inner products with q queries, float32.
 
     by_byte [k, 256, q]: the contribution of each of k bytes, by its position and value. by_token [vocabulary, q]: the
-    contribution of the token id in the two bytes before those, low byte first; None if codes hold no token id.
+    contribution of the token id in the two bytes before those, low byte first; None if codes hold no token id. factors [256]:
+    what a sum is multiplied by, for each value of one byte after those; None if codes hold no such byte. Only codes with a
+    token id may have it.
     """
 
     by_byte: Tensor
     by_token: Tensor | None = None
+    factors: Tensor | None = None
 
 
 class Quantizer(Compressor, ABC):

@@ -7,14 +7,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lateint.backbone.precision import in_float32
+from lateint.compressors._codebooks import ENTRIES, choose, fit_codebooks, sample, summed
 from lateint.compressors._unit_directions import UnitDirections
 from lateint.compressors._validation import check_width
 from lateint.compressors.base import FitData, LookupTables
 from lateint.errors import InputError
 
-_ENTRIES = 256  # vectors of a codebook: a byte names one of them
-_ROUNDS = 8  # iterations of Lloyd's algorithm
-_SAMPLE = 30_000  # tokens that codebooks are fitted on
 _SEED = 20_240_914
 
 
@@ -33,7 +31,7 @@ class Residual(UnitDirections):
         super().__init__(states_width, width=check_width("residual", width))
         if isinstance(levels, bool) or not isinstance(levels, int) or not 1 <= levels <= 255:
             raise InputError(f"compressor 'residual': levels={levels!r}; expected 1 to 255 bytes a token")
-        self.codebooks = nn.Parameter(torch.zeros(levels, _ENTRIES, width))
+        self.codebooks = nn.Parameter(torch.zeros(levels, ENTRIES, width))
 
     @property
     def code_bytes(self) -> int:
@@ -44,19 +42,12 @@ class Residual(UnitDirections):
     @in_float32
     def quantize(self, directions: Tensor, token_ids: Tensor | None = None) -> Tensor:
         """Map directions [..., c] to uint8 [..., k]: level by level the nearest entry, in float32 for weights of any dtype."""
-        residual = directions.reshape(-1, self.width).float()
-        codes = torch.empty(len(residual), self.code_bytes, dtype=torch.uint8, device=residual.device)
-        for level, book in enumerate(self.codebooks.float()):
-            nearest = (residual @ book.T - book.square().sum(dim=1) / 2).argmax(dim=1)
-            codes[:, level] = nearest
-            residual = residual - book[nearest]
+        codes = choose(self.codebooks.float(), directions.reshape(-1, self.width).float())
         return codes.view(*directions.shape[:-1], self.code_bytes)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Map uint8 [..., k] to the sums of the entries they name, [..., c]; differentiable in the codebooks."""
-        levels = torch.arange(self.code_bytes, device=codes.device)
-        summed: Tensor = self.codebooks[levels, codes.long()].sum(dim=-2)
-        return summed
+        return summed(self.codebooks, codes)
 
     @in_float32
     def lookup_tables(self, queries: Tensor) -> LookupTables:
@@ -76,26 +67,10 @@ class Residual(UnitDirections):
         30,000 states.
         """
         random = torch.Generator().manual_seed(_SEED)
-        chosen = torch.randperm(len(states), generator=random)[:_SAMPLE]
-        directions = self.compress(states[chosen]).float().cpu()
-        residual = directions.clone()
-        for level in range(self.code_bytes):
-            book, nearest = _means(residual, random)
-            self.codebooks[level].copy_(book)
-            residual = residual - book[nearest]
+        directions = self.compress(states[sample(len(states), random)]).float().cpu()
+        books, residual = fit_codebooks(directions, self.code_bytes, random)
+        self.codebooks.copy_(books)
         return float(F.cosine_similarity(directions - residual, directions, dim=-1).mean())
-
-
-def _means(points: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Cluster points [n, c] by k-means: 256 means, and the nearest mean of each point. A mean without points does not move."""
-    start = torch.randint(len(points), (_ENTRIES,), generator=random)
-    means = points[start].clone()
-    for _ in range(_ROUNDS):
-        nearest = (points @ means.T - means.square().sum(dim=1) / 2).argmax(dim=1)
-        counts = torch.bincount(nearest, minlength=_ENTRIES)[:, None]
-        sums = torch.zeros_like(means).index_add_(0, nearest, points)
-        means = torch.where(counts > 0, sums / counts.clamp_min(1), means)
-    return means, (points @ means.T - means.square().sum(dim=1) / 2).argmax(dim=1)
 
 
 PART = Residual

@@ -76,8 +76,8 @@ class SummedRows:
         q = len(queries)
         # Pad the queries here, so that no lookup table has to be copied to be padded.
         padded = F.pad(F.normalize(queries.float(), dim=-1), (0, 0, 0, columns(q) - q))
-        by_byte, by_token = self.quantizer.lookup_tables(padded)
-        sums = max_sums(self.rows, q, by_byte.numpy(), None if by_token is None else by_token.numpy())
+        by_byte, *others = self.quantizer.lookup_tables(padded)
+        sums = max_sums(self.rows, q, by_byte.numpy(), *(None if table is None else table.numpy() for table in others))
         return torch.from_numpy(sums)
 
 

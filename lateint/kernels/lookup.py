@@ -11,6 +11,7 @@ from lateint_store.codecs.rotated import Rotated
 from lateint_store.kernels.compiled import compiled, compiles
 
 CODE_BITS = (1, 2, 4, 8)  # code widths that divide a byte: no code crosses a byte boundary
+_NO_FACTORS = np.empty(0, np.float32)
 _COLUMN_MULTIPLE = 8  # tables are padded to this many columns, so that an addition uses whole vector registers
 
 
@@ -35,25 +36,30 @@ def columns(q: int) -> int:
 
 
 def max_sums(
-    coded: Ragged, q: int, byte_tables: NDArray[np.float32], token_table: NDArray[np.float32] | None = None
+    coded: Ragged,
+    q: int,
+    byte_tables: NDArray[np.float32],
+    token_table: NDArray[np.float32] | None = None,
+    factors: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Return, for each document and query, the largest sum of table entries over the rows of the document.
 
-    Args: `coded`, n documents of uint8 rows [k], or [2 + k] with a `token_table`; `byte_tables` [k, 256, columns(q)], the
-    entry for each byte position and byte value, modified in place; `token_table` [v, columns(q)], the start of a sum for
-    each token id, which the first two bytes of a row hold in little-endian order.
+    Args: `coded`, n documents of uint8 rows [k], [2 + k] with a `token_table`, or [3 + k] with factors; `byte_tables`
+    [k, 256, columns(q)], the entry for each byte position and byte value, modified in place; `token_table`
+    [v, columns(q)], the start of a sum for each token id, which the first two bytes of a row hold in little-endian order;
+    `factors` [256], beside a `token_table`: the factor of a sum for each value of the byte behind those of the byte tables.
     Returns: float32 [n, q]; -1 for a document without rows.
     Raises: ModelError for a token id of v or more. Cost: q additions per byte.
     """
     best = np.full((len(coded), q), -1, np.float32)
-    rows = _rows(coded, len(byte_tables) + (0 if token_table is None else 2))
+    rows = _rows(coded, len(byte_tables) + (0 if token_table is None else 2) + (factors is not None))
     if token_table is None:
         # `look_up` divides by the norm, the root of column q. Here sums stay as they are: the squared norm is always 1.
         byte_tables[:, :, q], byte_tables[0, :, q] = 0, 1
         _look_up(rows, coded.offsets, byte_tables, best)
         return best
     kernel = compiled(look_up_with_tokens) if compiles() else look_up_with_tokens_in_numpy
-    unknown = kernel(rows, coded.offsets, token_table, byte_tables, best)
+    unknown = kernel(rows, coded.offsets, token_table, byte_tables, _NO_FACTORS if factors is None else factors, best)
     if unknown >= 0:
         raise ModelError(f"a stored token is word piece {unknown}, and the model's compressor has {len(token_table)}")
     return best
@@ -115,11 +121,13 @@ def look_up_with_tokens(
     offsets: NDArray[np.int64],
     token_table: NDArray[np.float32],
     byte_tables: NDArray[np.float32],
+    factors: NDArray[np.float32],
     best: NDArray[np.float32],
 ) -> np.int64:
     """Raise `best` [n, q] to the largest sum; a sum starts from the `token_table` row of the id in the first two bytes.
 
-    Sums are not divided by a norm. Returns: -1, or the first id that is not in `token_table`, where the kernel stops.
+    Sums are not divided by a norm, but multiplied by the factor of the byte after them if there are `factors`.
+    Returns: -1, or the first id that is not in `token_table`, where the kernel stops.
     """
     q = best.shape[1]
     sums = np.zeros(byte_tables.shape[2], np.float32)
@@ -135,8 +143,11 @@ def look_up_with_tokens(
                 entry = byte_tables[position, rows[token, 2 + position]]
                 for column in range(len(sums)):
                     sums[column] += entry[column]
+            factor = np.float32(1)
+            if len(factors):
+                factor = factors[rows[token, 2 + byte_tables.shape[0]]]
             for column in range(q):
-                best[document, column] = max(best[document, column], sums[column])
+                best[document, column] = max(best[document, column], sums[column] * factor)
     return np.int64(-1)
 
 
@@ -155,6 +166,7 @@ def look_up_with_tokens_in_numpy(
     offsets: NDArray[np.int64],
     token_table: NDArray[np.float32],
     byte_tables: NDArray[np.float32],
+    factors: NDArray[np.float32],
     best: NDArray[np.float32],
 ) -> np.int64:
     """Do what `look_up_with_tokens` does, with the same bits, where kernels are not compiled."""
@@ -163,6 +175,8 @@ def look_up_with_tokens_in_numpy(
     if len(unknown):
         return np.int64(unknown[0])
     sums = _added(token_table[token_ids], rows[:, 2:], byte_tables)
+    if len(factors):
+        sums *= factors[rows[:, 2 + len(byte_tables)], None]
     _raise_to_largest(sums[:, : best.shape[1]], offsets, best)
     return np.int64(-1)
 

@@ -181,11 +181,13 @@ def _check_quantizer(name: str, quantizer: Quantizer, states: Tensor) -> None:
     _expect(held is None or torch.equal(held, ids), f"quantiser {name!r} returns the token ids that were quantised, or None")
     queries = _random(3, quantizer.width, seed=8)
     with torch.no_grad():
-        by_byte, by_token = quantizer.lookup_tables(queries)
+        by_byte, by_token, factors = quantizer.lookup_tables(queries)
         wide, sums = codes.long(), torch.zeros(*ids.shape, len(queries))
         if by_token is not None:
             sums, wide = by_token[wide[..., 0] | wide[..., 1] << 8], wide[..., 2:]
         sums = sums + sum(table[wide[..., position]] for position, table in enumerate(by_byte))
+        if factors is not None:
+            sums, wide = sums * factors[wide[..., -1]][..., None], wide[..., :-1]
         same = wide.shape[-1] == len(by_byte) and torch.allclose(sums, decoded @ queries.T, atol=1e-4)
     _expect(same, f"quantiser {name!r} has look-up tables that sum to inner products with decoded directions")
     leaf = directions.clone().requires_grad_()

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lateint.compressors.words import SHRINK, Words
+from lateint.compressors._word_table import SHRINK
+from lateint.compressors.words import Words
 from lateint.errors import InputError, ModelError
 from lateint.heads._matches import max_similarities
 from lateint.heads.inputs import SummedRows
