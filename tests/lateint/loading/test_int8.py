@@ -15,7 +15,8 @@ from transformers import AutoModelForSequenceClassification, BertConfig
 
 from lateint.errors import DamagedCheckpoint, InputError, StoreMismatch
 from lateint.indexing.build import build_store
-from lateint.loading.load import load_model
+from lateint.loading.delta import save_delta
+from lateint.loading.load import base_of, load_model
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
 from lateint.model.digests import digest_file, digest_json
@@ -217,6 +218,17 @@ def test_one_folder_holds_one_kind_of_weights(tmp_path):
         assert (tmp_path / "model.safetensors").exists() == (dtype is None)
         assert json.loads((tmp_path / "lateint.json").read_text())["format"] == (1 if dtype is None else 2)
         assert (scores(load_model(tmp_path)) == scores(model)) == (dtype is None)
+
+
+def test_a_full_checkpoint_that_ships_is_the_base_of_a_delta(tmp_path, monkeypatch):
+    monkeypatch.setattr("lateint.loading.shipped.CHECKPOINTS", tmp_path)
+    engine.shaken("prettr").save_pretrained(tmp_path / "whole", dtype="int8")
+    student = load_model("whole", "mice", **LENGTHS)
+    with torch.no_grad():
+        student.backbone.layers[0].feed_forward.up.bias.add_(0.1)
+    save_delta(student, tmp_path / "delta", base_of("whole"), dtype="int8")
+    kept = [name for name in load_file(tmp_path / "delta" / TENSORS) if name.startswith("backbone.")]
+    assert len(kept) == 1 and scores(load_model(tmp_path / "delta")) == pytest.approx(scores(student), abs=1e-2)
 
 
 WORD = "encoder.embeddings.word_embeddings.weight"
