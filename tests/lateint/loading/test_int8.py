@@ -165,6 +165,7 @@ def test_coding_decoded_rows_again_gives_the_same_codes_and_steps():
     rows = torch.randn(2_000, 3, 5, generator=torch.Generator().manual_seed(0)) * torch.logspace(-9, 9, 2_000)[:, None, None]
     rows[7] = 0
     codes, step = quantised("rows", rows)
+    assert torch.equal(codes.abs().amax(dim=-1), torch.where(step > 0, 127, 0).to(torch.int8)), "no code is wasted"
     again = quantised("rows", codes.float() * step[..., None])
     assert step.shape == (2_000, 3) and torch.equal(again[0], codes) and torch.equal(again[1], step)
 
