@@ -70,6 +70,10 @@ def saved(folder):
     engine.model("mice").save_pretrained(str(folder))
 
 
+def saved_int8(folder):
+    engine.model("mice").save_pretrained(folder, dtype="int8")
+
+
 def saved_delta(folder):
     save_delta(engine.model("mice"), folder, str(tiny.checkpoint("bert")))
 
@@ -125,6 +129,7 @@ VERBS = {
     "store merge": (parts, merged, MANIFEST, "manifest.json"),
     "store recode": (source, recoded, MANIFEST, "manifest.json"),
     "save_pretrained": (nothing, saved, CHECKPOINT, "config.json"),
+    "save_pretrained, int8": (nothing, saved_int8, CHECKPOINT, "config.json"),
     "save_pretrained, delta": (nothing, saved_delta, CHECKPOINT, "lateint.json"),
     "train": (nothing, trained, (*CHECKPOINT, "run.json", "complete", "stage0.json", "stage1.json"), None),
     "study": (

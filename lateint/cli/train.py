@@ -55,7 +55,7 @@ _WEIGHTS = ("float32", "float16", "int8")
 @click.option("--save-every", type=click.IntRange(min=1), default=100, show_default=True, help="Steps between saved states.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads of torch.")
 @click.option("--device", metavar="NAME", help="cpu or cuda.  [default: cpu]")
-@click.option("--weights", type=click.Choice(_WEIGHTS), help="Type of the saved weights; int8 for deltas.  [default: float32]")
+@click.option("--weights", type=click.Choice(_WEIGHTS), help="Type of the saved weights.  [default: float32]")
 @click.option(
     "--delta/--full",
     default=None,

@@ -13,7 +13,7 @@ from lateint.errors import DamagedCheckpoint, InputError, LateintError, ModelErr
 from lateint.methods.method import Method
 from lateint.model.activation import IDENTITY, Sigmoid, activation_from_json
 from lateint.model.digests import digest_file, digest_json
-from lateint.model.saving import BASE_FACTS, CONFIG, FORMAT
+from lateint.model.saving import BASE_FACTS, CONFIG, FORMAT, INT8_FORMAT
 from lateint_store.disk.files import read_regular
 
 _FIELDS, _ADDED = {"base", "format", "method", "tensors"}, {"activation", "digest", "files"}  # the latter can be absent
@@ -54,8 +54,10 @@ def read_config(folder: Path) -> Config:
             f"{path} has fields {sorted(fields)}; expected base, format, method, tensors, "
             f"and optionally {', '.join(sorted(_ADDED))}"
         )
-    if data["format"] != FORMAT:
-        raise ModelError(f"{folder} has checkpoint format {data['format']}; this version reads {FORMAT}")
+    if data["format"] not in (FORMAT, INT8_FORMAT):
+        raise ModelError(
+            f"{folder} has checkpoint format {data['format']}; this version reads {FORMAT} and {INT8_FORMAT}: update lateint"
+        )
     with described(folder):
         config = _parsed(data)
     if (expected := data.pop("digest", None)) is not None and (found := digest_json(data)) != expected:

@@ -11,25 +11,26 @@ from torch import Tensor
 from lateint.loading.packaged import locate
 from lateint.loading.pretrained import MethodOverrides, pretrained
 from lateint.model.digests import digest_tensors
+from lateint.model.int8 import STEP, dequantised, is_large, quantised
 from lateint.model.model import Model
-from lateint.model.saving import base_facts, checkpoint_folder, host_state, narrowed, write_checkpoint
+from lateint.model.saving import FLOATS, as_dtype, base_facts, checkpoint_folder, host_state, narrowed, write_checkpoint
 
-CODES, STEP = ".difference", ".step"  # suffixes of tensor names in the file
-_MIN_CODED = 4_096  # matrices of the towers with fewer weights are kept whole
-_MIN_CODED_OUTSIDE = 1 << 16  # the same for matrices outside the towers, such as those of a block of the head
+CODES = ".difference"  # suffix of tensor names in the file; steps have that of `lateint.model.int8`
 _TOWERS = ("backbone.model.", "query_backbone.model.")
 
 
-def save_delta(model: Model, folder: str | os.PathLike[str], base: str, *, dtype: torch.dtype | None = None) -> None:
+def save_delta(model: Model, folder: str | os.PathLike[str], base: str, *, dtype: str | torch.dtype | None = None) -> None:
     """Write a checkpoint of the tensors that differ from a named base, in `dtype` if given.
 
     torch.int8 keeps differences of large matrices as int8 (see `changes`), and everything else in float16.
-    Raises: ModelError if the base cannot be found; InputError for a folder that cannot be written; StoreFull.
+    Raises: ModelError if the base cannot be found; InputError for another dtype, for numbers that int8 cannot keep, and for
+    a folder that cannot be written; StoreFull.
     """
+    chosen = as_dtype(dtype, *FLOATS, "int8")
     backbone, texts, _ = pretrained(locate(base), model.method, MethodOverrides(), torch.float32)
     weights = backbone.model.state_dict()
-    kept = changes(host_state(model), weights, coded=dtype == torch.int8)
-    narrow = torch.float16 if dtype == torch.int8 else dtype
+    kept = changes(host_state(model), weights, coded=chosen == torch.int8)
+    narrow = torch.float16 if chosen == torch.int8 else chosen
     tensors = {name: tensor if name.endswith((CODES, STEP)) else narrowed(tensor, narrow) for name, tensor in kept.items()}
     facts = {"name": base, "digest": digest_tensors(weights)} | base_facts(backbone, texts)
     with checkpoint_folder(folder) as out:
@@ -47,25 +48,24 @@ def changes(state: Mapping[str, Tensor], base: Mapping[str, Tensor], *, coded: b
     for name, tensor in state.items():
         origin = _origin(name, base)
         if origin is None or origin.shape != tensor.shape:
-            wide = coded and tensor.dim() == 2 and tensor.numel() >= _MIN_CODED_OUTSIDE and not name.startswith(_TOWERS)
+            wide = coded and tensor.dim() == 2 and is_large(tensor, tower=False) and not name.startswith(_TOWERS)
             kept |= _coded(name, tensor.float()) if wide else {name: tensor}
         elif not torch.equal(tensor.float(), origin.float()):
-            wide = coded and tensor.dim() == 2 and tensor.numel() >= _MIN_CODED
+            wide = coded and tensor.dim() == 2 and is_large(tensor, tower=True)
             kept |= _coded(name, tensor.float() - origin.float()) if wide else {name: tensor}
     return kept
 
 
 def _coded(name: str, difference: Tensor) -> dict[str, Tensor]:
-    step = difference.abs().amax(dim=1, keepdim=True) / 127
-    codes = (difference / step.clamp_min(torch.finfo(torch.float32).tiny)).round().to(torch.int8)
-    return {name + CODES: codes, name + STEP: step[:, 0]}
+    codes, step = quantised(name, difference)
+    return {name + CODES: codes, name + STEP: step}
 
 
 def restored(kept: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Restore tensors that `changes` made, in float32.
 
-    Raises: KeyError for codes without a step, or of a tower's tensor that the base lacks; ValueError for steps that are not
-    finite, or not one a row.
+    Raises: KeyError for codes without steps, steps without codes, and codes of a tower's tensor that the base lacks;
+    ValueError for steps that are not finite, or not one a row.
     """
     tensors: dict[str, Tensor] = {}
     for name, tensor in kept.items():
@@ -74,17 +74,13 @@ def restored(kept: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[str
             origin = _origin(plain, base)
             if origin is None and plain.startswith(_TOWERS):
                 raise KeyError(plain)
-            step = kept[plain + STEP]
-            if step.shape != tensor.shape[:1] or not step.isfinite().all():
-                odd = int((~step.isfinite()).sum())
-                raise ValueError(
-                    f"{plain}{STEP} has steps {list(step.shape)}, {odd} not finite; expected one for each of {len(tensor)} rows"
-                )
-            tensors[plain] = tensor.float() * step[:, None]
+            tensors[plain] = dequantised(kept, plain, CODES)
             if origin is not None:
                 tensors[plain] += origin.float()
         elif not name.endswith(STEP):
             tensors[name] = tensor.float()
+        elif (codes := name.removesuffix(STEP) + CODES) not in kept:
+            raise KeyError(codes)
     return tensors
 
 

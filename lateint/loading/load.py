@@ -1,8 +1,9 @@
 """Load a model: from a transformers encoder, a full lateint checkpoint, or a delta over a named base.
 
 A lateint checkpoint is a folder with `lateint.json`. A full checkpoint also has an unmodified transformers checkpoint, and
-`lateint.safetensors` with the parts that transformers does not know (head, compressor, copied query tower). A delta has
-only `lateint.safetensors`, with the tensors that differ from the base. Both are checked by digest.
+`lateint.safetensors` with the parts that transformers does not know (head, compressor, copied query tower). A full checkpoint
+in int8 has configuration and tokenizer of transformers, and all weights in `lateint.safetensors`. A delta has only
+`lateint.safetensors`, with the tensors that differ from the base. All are checked by digest.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ from lateint.methods.presets import preset
 from lateint.methods.registry import Part
 from lateint.model.activation import classifier_activation
 from lateint.model.digests import digest_tensors
+from lateint.model.int8 import ENCODER, decoded, encoder_part, plain
 from lateint.model.model import Model
-from lateint.model.saving import CONFIG, TENSORS, base_facts
+from lateint.model.saving import CONFIG, FLOATS, TENSORS, as_dtype, base_facts
 from lateint_store.arguments import as_path, as_threads, check_kind
 
 
@@ -61,7 +63,7 @@ def load_model(
     Raises: ModelError, DamagedCheckpoint, InputError; MissingExtra without onnx.
     """
     as_path(name_or_path, "name_or_path", "the name of a model, or the path of its folder")
-    chosen, wanted = _dtype(dtype), _method(method)
+    chosen, wanted = as_dtype(dtype, *FLOATS) or torch.float32, _method(method)
     overrides = MethodOverrides(offline_layers, query_max_length, doc_max_length, compressor)
     _set_threads(threads)
     _check_device(device)
@@ -123,14 +125,6 @@ def _method(method: str | Method | None) -> Method | None:
     return preset(method) if isinstance(method, str) else method
 
 
-def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
-    check_kind(dtype, "dtype", str | torch.dtype | None, "float32, bfloat16, float16 or float64")
-    found = torch.float32 if dtype is None else getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if found not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
-        raise InputError(f"dtype {dtype!r}; expected float32, bfloat16, float16 or float64")
-    return found
-
-
 def _load_checkpoint(folder: Path, name: str, overrides: MethodOverrides, dtype: torch.dtype) -> tuple[Model, Source]:
     """Load a lateint checkpoint; also return where its base was loaded from. Raises: DamagedCheckpoint, ModelError."""
     config = read_config(folder)
@@ -141,7 +135,8 @@ def _load_checkpoint(folder: Path, name: str, overrides: MethodOverrides, dtype:
         _check_base(config, backbone, texts, name, folder)
         model = Model(backbone, texts, method, name)
         model.checkpoint, model.activation = True, config.activation
-        _load_tensors(model, tensors, folder / TENSORS)
+        own = _restored(tensors, backbone, folder / TENSORS, full=config.base is None)
+        _load_tensors(model, own, folder / TENSORS)
         return model.to(dtype), source
 
 
@@ -163,13 +158,28 @@ def _check_base(config: Config, backbone: Backbone, texts: TextEncoder, name: st
         )
 
 
-def _load_tensors(model: Model, kept: Mapping[str, Tensor], file: Path) -> None:
+def _restored(kept: Mapping[str, Tensor], backbone: Backbone, file: Path, *, full: bool) -> dict[str, Tensor]:
+    """Restore the tensors of a full checkpoint or a delta, but for an int8 encoder, which the backbone already has.
+
+    Raises: DamagedCheckpoint, also if the weights of the int8 encoder are not those of the backbone, by name.
+    """
+    weights = backbone.model.state_dict()
+    try:
+        if not full:
+            return restored(kept, weights)
+        own = decoded({name: tensor for name, tensor in kept.items() if not name.startswith(ENCODER)})
+    except (KeyError, RuntimeError, ValueError) as error:
+        what = "int8 weights that cannot be decoded" if full else "differences that do not fit its base"
+        raise DamagedCheckpoint(f"{file} holds {what}: {error}") from error
+    encoder = {plain(name) for name in encoder_part(kept)}
+    if encoder and (odd := sorted(encoder ^ set(weights))):
+        raise DamagedCheckpoint(f"{file} holds other weights than the encoder of its config.json has, such as {odd[0]}")
+    return own
+
+
+def _load_tensors(model: Model, tensors: Mapping[str, Tensor], file: Path) -> None:
     """Load the tensors of a checkpoint into a model made from its base. Raises: DamagedCheckpoint if they do not fit."""
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    try:
-        tensors = restored(kept, model.backbone.model.state_dict())
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise DamagedCheckpoint(f"{file} holds differences that do not fit its base: {error}") from error
     # The query tower starts as a copy of the document tower: tensors that a checkpoint lacks are those of the base.
     needed = {name for name in shapes if not name.startswith(("backbone.", "query_backbone."))}
     if needed - set(tensors) or any(shapes.get(name) != tensor.shape for name, tensor in tensors.items()):

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from lateint.errors import DamagedCheckpoint, ModelError
+from lateint.loading.shipped import shipped_folder
 from lateint.methods.method import JsonObject, Layout, Method
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
@@ -160,7 +161,7 @@ PACKAGED = {
 
 
 def locate(name: str | os.PathLike[str]) -> Source:
-    """Return where a model is loaded from: a folder of this name, else a package, else the hub.
+    """Return where a model is loaded from: a folder of this name, else one that ships here, else a package, else the hub.
 
     Raises: ModelError for a package of another version, or a name that no file can have; DamagedCheckpoint if a file has
     another digest than expected.
@@ -171,6 +172,8 @@ def locate(name: str | os.PathLike[str]) -> Source:
         raise ModelError(f"model {shown(name)}: {error.strerror}; expected a folder or the name of a model") from error
     if is_folder:
         return Path(name)
+    if (full := shipped_folder(str(name))) is not None and (full / "config.json").is_file():  # a delta is no base
+        return full
     if (found := PACKAGED.get(str(name))) is None:
         return str(name)
     try:

@@ -1,4 +1,4 @@
-"""Load pretrained encoders from a folder, a package or the hub. safetensors or int8 ONNX only, never remote code."""
+"""Load pretrained encoders from a folder, a package or the hub. safetensors or int8 only, never remote code."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from lateint.backbone.base import Backbone, adapt, check_family
 from lateint.backbone.seeding import seeded
@@ -20,7 +22,9 @@ from lateint.loading.packaged import OnnxFolder, Source, not_found
 from lateint.methods.method import Method
 from lateint.methods.presets import preset
 from lateint.methods.registry import Part, find, parse
+from lateint.model.int8 import ENCODER, decoded, encoder_part
 from lateint.model.model import PRIVATE_SEED
+from lateint.model.saving import TENSORS
 from lateint_store.arguments import check_kind
 
 if TYPE_CHECKING:
@@ -103,16 +107,34 @@ def _read_weights(
 ) -> tuple[PreTrainedModel, set[str]]:
     """Return the transformers model, and the names of the weights that the checkpoint lacks; those are drawn at random."""
     import transformers
+    from transformers.models.auto import modeling_auto as auto
 
     common = {"config": config, "dtype": dtype, "output_loading_info": True}
-    suffix = "ForSequenceClassification" if classifier else ""
-    if isinstance(source, OnnxFolder):
-        loader = getattr(transformers, "Bert" + (suffix or "Model"))  # an Auto class takes no weights from memory
-        loaded, found = loader.from_pretrained(None, state_dict=read_state(source.path / "model.onnx"), **common)
-    else:
-        loader = getattr(transformers, "AutoModel" + suffix)
+    if (state := _int8_state(source)) is None:
+        loader = getattr(transformers, "AutoModel" + ("ForSequenceClassification" if classifier else ""))
         loaded, found = loader.from_pretrained(source, use_safetensors=True, trust_remote_code=False, **common)
+    else:  # an Auto class takes no weights from memory
+        classes = auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES if classifier else auto.MODEL_MAPPING_NAMES
+        loader = getattr(transformers, str(classes[str(config.model_type)]))
+        loaded, found = loader.from_pretrained(None, state_dict=state, **common)
     return loaded, set(found["missing_keys"])
+
+
+def _int8_state(source: Source) -> dict[str, Tensor] | None:
+    """Read weights that transformers cannot read: of an int8 ONNX file or checkpoint. None for any other source.
+
+    Raises: DamagedCheckpoint, ModelError; MissingExtra without onnx.
+    """
+    if isinstance(source, OnnxFolder):
+        return read_state(source.path / "model.onnx")
+    if isinstance(source, str) or not (file := source / TENSORS).is_file():
+        return None
+    with safe_open(file, framework="pt") as tensors:
+        kept = {name: tensors.get_tensor(name) for name in tensors.keys() if name.startswith(ENCODER)}  # noqa: SIM118
+    try:
+        return decoded(encoder_part(kept)) if kept else None
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise DamagedCheckpoint(f"{file} holds int8 weights that cannot be decoded: {error}; download it again") from error
 
 
 def _needs_classifier(head: Part) -> bool:
@@ -167,8 +189,6 @@ def _check_folder(folder: Path) -> None:
 @contextlib.contextmanager
 def _clear_errors(source: Source) -> Iterator[None]:
     """Replace errors of transformers and safetensors by errors of lateint that say what to do."""
-    from safetensors import SafetensorError
-
     try:
         yield
     except LateintError:

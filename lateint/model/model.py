@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -311,9 +312,13 @@ class Model(nn.Module):
         assert self.quantizer is not None
         return replace(docs, states=self.quantizer.decode(docs.states))
 
-    def save_pretrained(self, folder: str) -> None:
-        """Write a checkpoint: the encoder as transformers writes it, `lateint.json`, and our own tensors beside it."""
-        save(self, folder)
+    def save_pretrained(self, folder: str | os.PathLike[str], *, dtype: str | torch.dtype | None = None) -> None:
+        """Write a checkpoint: the encoder as transformers writes it, `lateint.json`, and our own tensors beside it.
+
+        `dtype` of the saved tensors (default: as they are). int8 takes one byte a weight, encoder included, and needs no
+        other file to be loaded; see `lateint.model.saving.save`, also for what is raised.
+        """
+        save(self, folder, dtype=dtype)
 
 
 def check_is_model(model: object) -> None:

@@ -115,8 +115,6 @@ class TrainingPlan:
         """Refuse settings that contradict each other. Raises: InputError."""
         if len(self.steps) != len(self.method.stages):
             raise InputError(f"steps for {len(self.steps)} stages; method {self.method.name!r} has {len(self.method.stages)}")
-        if self.weights == "int8" and not self.saves_delta:
-            raise InputError("int8 weights are stored as differences from the base; save a delta (--delta)")
         if self.scores is not None and self.teacher is None:
             raise InputError("a scores file keeps the scores of a teacher; name the teacher (--teacher)")
 

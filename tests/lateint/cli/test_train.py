@@ -1,9 +1,11 @@
 """Trains, indexes, ranks and evaluates every preset from the command line, on the toy collection with a tiny encoder."""
 
 import json
+import shutil
 
 import pytest
 
+from lateint.loading.load import load_model
 from lateint.methods.presets import PRESETS
 from lateint.testing import tiny
 from tests.support.paths import TOY
@@ -66,6 +68,15 @@ def test_hpd_learns_from_texts_alone_to_the_depth_that_is_asked_for(tmp_path, da
     assert code == 0 and "projected_mse" in err, err
     method = json.loads((tmp_path / "model" / "lateint.json").read_text())["method"]
     assert [method[depth] for depth in ("offline_layers", "query_layers", "vector_layers")] == [2, 2, 2]
+
+
+def test_all_weights_in_int8_need_no_base(tmp_path, data, call):
+    base, model = shutil.copytree(tiny.checkpoint("bert"), tmp_path / "base"), tmp_path / "model"
+    common = ("--method", "cosine", "--base", base, "--data", data, "--steps", 1, *LENGTHS)
+    code, _, err = call("train", *common, "--full", "--weights", "int8", "--output", model)
+    assert code == 0 and f"saved {model}" in err
+    shutil.rmtree(base)
+    assert not (model / "model.safetensors").exists() and load_model(model).method.name == "cosine"
 
 
 def test_texts_alone_are_refused_where_candidates_are_compared(tmp_path, call):

@@ -76,7 +76,7 @@ OURS = {
     "no method": (lambda f: engine.edit(f / "lateint.json", method=None), DamagedCheckpoint, "does not describe a method"),
     "odd method": (lambda f: engine.edit(f / "lateint.json", method={"name": "x"}), DamagedCheckpoint, "unknown or missing"),
     "odd base": (lambda f: engine.edit(f / "lateint.json", base=5), DamagedCheckpoint, "does not describe a method"),
-    "a later format": (lambda f: engine.edit(f / "lateint.json", format=2), ModelError, "format 2; this version reads 1"),
+    "a later format": (lambda f: engine.edit(f / "lateint.json", format=3), ModelError, "format 3; this version reads 1 and 2"),
     "no tensors": (lambda f: (f / "lateint.safetensors").unlink(), DamagedCheckpoint, "cannot be read"),
     "tensors flipped": (lambda f: engine.flip(f / "lateint.safetensors", -3), DamagedCheckpoint, "download it again"),
     "tensors cut": (lambda f: engine.cut(f / "lateint.safetensors", 100), DamagedCheckpoint, "download it again"),
@@ -119,8 +119,18 @@ def rewrite(folder, **fields):
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """A checkpoint with all kinds of files, and the scores of its model."""
+    return written(tmp_path_factory, None)
+
+
+@pytest.fixture(scope="module")
+def saved_int8(tmp_path_factory):
+    """The same in int8: all weights are in one file."""
+    return written(tmp_path_factory, "int8")
+
+
+def written(tmp_path_factory, dtype):
     folder = tmp_path_factory.mktemp("saved") / "model"
-    engine.shaken("mores").save_pretrained(folder)
+    engine.shaken("mores").save_pretrained(folder, dtype=dtype)
     return folder, scores(load_model(folder))
 
 
@@ -131,10 +141,17 @@ def scores(model):
 FILES = ["config.json", "lateint.json", "lateint.safetensors", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_flipped_bit_in_any_file_is_found_or_changes_nothing(saved, tmp_path, name):
-    shutil.copytree(saved[0], tmp_path / "model")
-    assert sorted(file.name for file in saved[0].iterdir()) == FILES
+INT8_FILES = [name for name in FILES if name != "model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "files", "name"),
+    [*(("saved", FILES, name) for name in FILES), *(("saved_int8", INT8_FILES, name) for name in INT8_FILES)],
+)
+def test_a_flipped_bit_in_any_file_is_found_or_changes_nothing(request, tmp_path, kind, files, name):
+    folder, truth = request.getfixturevalue(kind)
+    shutil.copytree(folder, tmp_path / "model")
+    assert sorted(file.name for file in folder.iterdir()) == files
     file, rng = tmp_path / "model" / name, np.random.default_rng(len(name))
     sound = file.read_bytes()
     for place in rng.integers(0, len(sound), 4):
@@ -142,7 +159,7 @@ def test_a_flipped_bit_in_any_file_is_found_or_changes_nothing(saved, tmp_path, 
         data[place] ^= 1 << int(rng.integers(8))
         file.write_bytes(data)
         try:
-            assert scores(load_model(tmp_path / "model")) == saved[1]
+            assert scores(load_model(tmp_path / "model")) == truth
         except ModelError:
             continue
 
