@@ -16,6 +16,7 @@ Residual = Literal["none", "cosine", "evidence"]
 Cache = Literal["states", "keys_values"]
 Attend = Literal["materialised", "absorbed"]
 Slots = Literal["tokens", "cls", "mean"]
+Rows = Literal["text", "all"]
 _CHOICES = {"order": Order, "readout": Readout, "residual": Residual, "cache": Cache, "attend": Attend, "slots": Slots}
 
 

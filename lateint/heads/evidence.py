@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lateint.backbone.base import Backbone
 from lateint.compressors.base import Compressor, Quantizer
 from lateint.heads._matches import max_similarities, similarities, weighted_mean, weights_of_mean
-from lateint.heads._validation import check_compares, require_states
+from lateint.heads._validation import Rows, check_choice, check_compares, require_states
 from lateint.heads.base import HeadFitData, QuantizedHead, TokenShares
 from lateint.heads.cosine import cosine, quantized_cosine
 from lateint.heads.inputs import Candidates, QuantizedRows, Query, holds_cosines, is_byte_aligned, is_raw_bytes
@@ -26,19 +26,28 @@ FIRST_WORD = 996  # BERT vocabularies begin with unused and single-character ent
 
 
 class Evidence(QuantizedHead):
-    """score = tau·cosine + eps·Σ w_i·max_j cos(P q_i, D z_j) / Σ w_i over the query's text tokens i and stored codes z_j.
+    """score = tau·cosine + eps·Σ w_i·max_j cos(P q_i, D z_j) / Σ w_i over rows i of the query and stored codes z_j.
 
     w_i is softplus of a linear map of the query token's state: a learned weight with the role of idf.
     Fresh: P is the compressor's own map (the identity without one), D the identity, and all weights are equal, so the
     second term is the mean of the max cosines. `document_map=False` removes D: then no map is applied to document tokens
-    online, so their codes can be scored as stored. Vectors that a learned map made are normalised here.
+    online, so their codes can be scored as stored. `rows`: "text", the tokens of the query's text, or "all", special tokens
+    and fill as well, as in ColBERT. Vectors that a learned map made are normalised here.
     Source: lateint; the sum of maxima is arXiv:2004.12832's. Cost per candidate: q·m·c multiply-adds, and m·c² with D.
     """
 
     def __init__(
-        self, backbone: Backbone, method: Method, compressor: Compressor | None = None, *, document_map: bool = True
+        self,
+        backbone: Backbone,
+        method: Method,
+        compressor: Compressor | None = None,
+        *,
+        document_map: bool = True,
+        rows: Rows = "text",
     ) -> None:
         super().__init__(backbone, compressor)
+        check_choice("rows", rows, Rows)
+        self.rows = rows
         check_compares(compressor, "evidence")
         width = backbone.width if compressor is None else compressor.width
         self.query_map = nn.Linear(backbone.width, width, bias=False)
@@ -112,18 +121,23 @@ class Evidence(QuantizedHead):
 
     def _shares(self, query: Query, cosine: Tensor, similarity: Tensor) -> TokenShares:
         """Return the shares for a cosine [1] and similarities [m, q]."""
-        weights = weights_of_mean(self.weight(query.rows.states[0])[:, 0], query.text_mask)
+        counted = self._counted(query)
+        weights = weights_of_mean(self.weight(query.rows.states[0])[:, 0], counted)
         factor = self.log_evidence.exp().float() * weights
-        return TokenShares.of(similarity, factor, query.text_mask, cosine=self.log_cosine.exp() * cosine)
+        return TokenShares.of(similarity, factor, counted, cosine=self.log_cosine.exp() * cosine)
 
     def _sum(self, query: Query, cosines: Tensor, similarity: Tensor) -> Tensor:
-        evidence = weighted_mean(similarity, self.weight(query.rows.states[0])[:, 0], query.text_mask)
+        evidence = weighted_mean(similarity, self.weight(query.rows.states[0])[:, 0], self._counted(query))
         scores: Tensor = self.log_cosine.exp() * cosines + self.log_evidence.exp() * evidence
         return scores.float()
 
+    def _counted(self, query: Query) -> Tensor:
+        """Return the rows of the query that count, [q] bool."""
+        return query.text_mask if self.rows == "text" else torch.ones_like(query.text_mask)
+
     def fit(self, data: HeadFitData, trained: frozenset[str] = frozenset()) -> dict[str, float]:
-        """Fit token weights to word frequency, unless "evidence" was trained."""
-        if "evidence" not in trained:
+        """Fit token weights to word frequency, unless "evidence" was trained, or rows that are no words count as well."""
+        if "evidence" not in trained and self.rows == "text":
             sample = data.query_tokens()
             assert sample.token_ids is not None
             words = sample.token_ids >= FIRST_WORD

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from lateint.errors import InputError
 from lateint.heads.inputs import Candidates
 from lateint.loading.load import load_model
 from lateint.methods.presets import preset
@@ -36,18 +37,18 @@ def shake(module, seed=1):
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
 
 
-@pytest.mark.parametrize("width", [None, 8])
-def test_equals_a_double_loop_over_words_and_codes(width):
-    model = load(part("evidence"), width)
+@pytest.mark.parametrize(("width", "rows"), [(None, "text"), (8, "text"), (8, "all")])
+def test_equals_a_double_loop_over_words_and_codes(width, rows):
+    model = load(part("evidence", rows=rows), width)
     shake(model.head)
     with torch.inference_mode():
         query, docs = model.query(QUERY), candidates(model)
         got = model.score(query, docs)
         head = model.head
-        rows = query.rows.states[0]
-        ours = head.query_map(rows).numpy()
-        weights = torch.nn.functional.softplus(head.weight(rows)[:, 0]).numpy()
-    inside = range(1, len(rows) - 1)  # without [CLS] and [SEP]
+        states = query.rows.states[0]
+        ours = head.query_map(states).numpy()
+        weights = torch.nn.functional.softplus(head.weight(states)[:, 0]).numpy()
+    inside = range(len(states)) if rows == "all" else range(1, len(states) - 1)  # without [CLS] and [SEP]
     for i in range(len(DOCUMENTS)):
         length = int(docs.mask[i].sum()) if docs.mask is not None else docs.states.shape[1]
         theirs = docs.states[i, :length].detach().numpy() @ head.document_map.weight.detach().numpy().T
@@ -134,3 +135,8 @@ def test_mixed_precision_compares_in_float32_what_only_one_side_maps():
         with torch.autocast("cpu", torch.bfloat16):
             found = model.score(query, docs)
     assert found.dtype == torch.float32 and (found - wanted).abs().max() < 0.5 and not torch.equal(found, wanted)
+
+
+def test_rows_that_are_none_of_the_two_are_refused():
+    with pytest.raises(InputError, match="rows='most'; expected one of text, all"):
+        load(part("evidence", rows="most"))
