@@ -7,6 +7,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from lateint.backbone.precision import way_out
 from lateint.backbone.tokenizer import PROBES
 from lateint.errors import ModelError, StoreMismatch
 from lateint.indexing.chunks import COUNT, COUNT_SPEC
@@ -75,7 +76,7 @@ def describe(model: Model) -> ModelRecord:
         if wrong := [value for value in values if not np.isfinite(value)]:
             raise ModelError(
                 f"{model.name} computes {name.removesuffix(LONG)} of {wrong[0]} for a fixed text in {dtype}, before any codec: "
-                "load it with dtype='float32', or replace its damaged weights"
+                f"{way_out(dtype)}"
             )
     return {
         "model": {"name": model.name, "checkpoint": model.checkpoint, "method": model.method.to_json()},

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import torch
 from torch.nn import functional as F
 
+from lateint.backbone.precision import way_out
 from lateint.errors import InputError, ModelError, StoreError
 from lateint.heads.cosine import Cosine
 from lateint.heads.inputs import Query
@@ -108,7 +109,8 @@ class Retriever:
         """Return the vectors of queries: float32 [q, h]."""
         vectors = torch.stack([query.vector for query in queries if query.vector is not None]).float()
         if not bool(torch.isfinite(vectors).all()):
-            raise ModelError(f"{self.model.name} gives a query a vector that is not finite; load it with dtype='float32'")
+            dtype = next(self.model.parameters()).dtype
+            raise ModelError(f"{self.model.name} gives a query a vector that is not finite in {dtype}: {way_out(dtype)}")
         host: Floats = (F.normalize(vectors, dim=-1) if self._normalise else vectors).cpu().numpy()
         return host
 
