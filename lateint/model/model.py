@@ -79,7 +79,7 @@ class Model(nn.Module):
         """Build the head again from the current layers of the backbone and the current maps of the compressor."""
         with seeded(PRIVATE_SEED):
             self.head = build("heads", self.method.head, self.backbone, self.method, self.compressor)
-        self.head.to(self.device)
+        self.head.to(self.device).train(self.training)
 
     @property
     def device(self) -> torch.device:
@@ -264,7 +264,7 @@ class Model(nn.Module):
     def with_head(self, head: Head) -> Model:
         """Return this model under another head over the same stored arrays; all other weights are shared."""
         other = copy.copy(self)
-        other._modules = {**self._modules, "head": head.to(self.device)}
+        other._modules = {**self._modules, "head": head.to(self.device).train(self.training)}
         return other
 
     def without_codecs(self) -> Model:

@@ -3,7 +3,9 @@
 import pytest
 
 from lateint.errors import ModelError
+from lateint.heads.cosine import Cosine
 from lateint.indexing.build import build_store
+from lateint.loading.load import load_model
 from lateint.model.document import Document
 from lateint.ranking.ranker import Ranker
 from lateint.retrieval.retriever import Retriever
@@ -66,3 +68,11 @@ def test_retrieval_is_refused_too(tmp_path):
         model.train()
         with pytest.raises(ModelError, match="training mode"):
             retriever.retrieve(engine.QUERY, 2)
+
+
+def test_parts_that_replace_others_are_in_the_mode_of_their_model(tmp_path):
+    engine.fresh_model("mice").save_pretrained(tmp_path / "checkpoint")
+    model = load_model(tmp_path / "checkpoint", "dipair", query_max_length=24, doc_max_length=48)
+    other = engine.fresh_model("cosine")
+    for found in (model, other.with_head(Cosine(other.backbone, other.method))):
+        assert not [name for name, part in found.named_modules() if part.training]
