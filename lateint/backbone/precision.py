@@ -1,4 +1,4 @@
-"""Keep similarities in float32 under mixed precision: scores of candidates can differ by less than bfloat16 resolves."""
+"""Similarities in float32 under mixed precision: scores of candidates can differ by less than bfloat16 resolves."""
 
 from __future__ import annotations
 
@@ -23,3 +23,10 @@ def in_float32(compute: Callable[Arguments, Result]) -> Callable[Arguments, Resu
             return compute(*arguments, **named)
 
     return run
+
+
+def way_out(dtype: torch.dtype) -> str:
+    """Name what helps where a model of this dtype gives numbers that are not finite."""
+    if dtype in (torch.float32, torch.float64):
+        return "replace its damaged weights, or, if stored numbers are the cause, index again"
+    return "load it with dtype='float32', or replace its damaged weights"

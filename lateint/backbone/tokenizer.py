@@ -171,14 +171,14 @@ class TextEncoder:
         """Return which of `length` tokens are text: bool [length], False for special tokens, the marker and the prefix."""
         special = self.templates[layout.template]
         start = len(special.before) + bool(layout.marker) + self._prefix_tokens(layout)
-        indices = torch.arange(length)
+        indices = torch.arange(length, device="cpu")
         return (indices >= start) & (indices < length - len(special.after))
 
     def attended(self, rows: Sequence[Sequence[int]], layout: Layout) -> Tensor | None:
         """Return which tokens of rows of equal length are attended to: bool [n, t], False for fill; None if all are."""
         if not layout.fill or layout.attend_to_fill:
             return None
-        is_text = torch.tensor(rows) != self.token_id(layout.fill)
+        is_text = torch.tensor(rows, device="cpu") != self.token_id(layout.fill)
         return is_text.flip(1).cumsum(1).flip(1) > 0  # a fill token inside the text stands before other tokens
 
     def batch(self, rows: Sequence[Sequence[int]], layout: Layout, start: int = 0) -> TokenBatch:
@@ -207,10 +207,10 @@ def pad_batch(rows: Sequence[Sequence[int]], pad: int, segment: int, start: int)
     ids = np.full((len(rows), longest), pad, dtype=np.int64)
     for i, row in enumerate(rows):
         ids[i, : len(row)] = row
-    lengths = torch.tensor([len(row) for row in rows])
-    columns = torch.arange(longest)
+    lengths = torch.tensor([len(row) for row in rows], device="cpu")
+    columns = torch.arange(longest, device="cpu")
     mask = None if int(lengths.min()) == longest else columns[None, :] < lengths[:, None]
-    segments = torch.full((len(rows), longest), segment, dtype=torch.int64)
+    segments = torch.full((len(rows), longest), segment, dtype=torch.int64, device="cpu")
     return TokenBatch(torch.from_numpy(ids), segments, (columns + start).expand(len(rows), -1), mask)
 
 

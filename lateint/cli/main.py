@@ -9,7 +9,7 @@ import sys
 import click
 
 from lateint import __version__
-from lateint.cli.printing import echo, show_usage, use_utf8
+from lateint.cli.printing import echo, replace_closed_streams, show_usage, use_utf8
 from lateint_store.disk.files import FULL
 from lateint_store.errors import LateintError
 
@@ -66,6 +66,7 @@ def group(context: click.Context, line_limit: int | None) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
+    replace_closed_streams()
     use_utf8()
     code = run(arguments)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 import click
@@ -30,6 +31,17 @@ def show_usage(error: click.ClickException) -> None:
     message = io.StringIO()
     error.show(file=message)
     echo(message.getvalue(), err=True, nl=False)
+
+
+def replace_closed_streams() -> None:
+    """Let standard streams that the caller has closed lead nowhere; a file of a store would get their descriptor."""
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
 
 
 def use_utf8() -> None:

@@ -89,7 +89,7 @@ class Matches(nn.Module):
 
     def _cosine_term(self, ours: Tensor, text_mask: Tensor, theirs: Tensor, mask: Tensor | None) -> Tensor:
         """Return tau·cosine of the mean rows of both sides, [n]."""
-        real = torch.ones(theirs.shape[:2], device=theirs.device) if mask is None else mask.float()
+        real = torch.ones(theirs.shape[:2], dtype=torch.float32, device=theirs.device) if mask is None else mask.float()
         text = text_mask.float().expand(ours.shape[:2])
         cosine = F.cosine_similarity(_mean(ours, text), _mean(theirs, real), dim=-1)
         return self.log_tau.float().exp() * cosine

@@ -20,6 +20,7 @@ from lateint.heads.inputs import Candidates, Query
 from lateint.methods.method import Method
 
 Readout = Literal["first", "matches"]
+_MOST_LAYERS = 100  # more would take memory before a checkpoint is compared with its file
 
 
 class SmallTransformer(Head):
@@ -134,6 +135,8 @@ def _check(method: Method, kept: tuple[int, int], layers: int, shape: tuple[int,
     for name, value in (("query_tokens", kept[0]), ("document_tokens", kept[1]), ("layers", layers), ("heads", heads)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise InputError(f"small_transformer: {name}={value!r}; expected a whole number from 1 on")
+    if layers > _MOST_LAYERS:
+        raise InputError(f"small_transformer: {layers} layers; expected 1 to {_MOST_LAYERS}")
     for name, value, layout in zip(("query_tokens", "document_tokens"), kept, (method.query, method.document), strict=True):
         if value > layout.max_length:
             raise InputError(f"small_transformer: {name}={value}; expected 1..{layout.max_length}, that side's max_length")

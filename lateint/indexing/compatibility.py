@@ -7,6 +7,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from lateint.backbone.precision import way_out
 from lateint.backbone.tokenizer import PROBES
 from lateint.errors import ModelError, StoreMismatch
 from lateint.indexing.chunks import COUNT, COUNT_SPEC
@@ -21,6 +22,7 @@ from lateint_store.spec import Array
 LONG = ".long"  # suffix of the canary of one text at full length, which stores of earlier versions do not hold
 _CANARY_ROWS, _CANARY_NUMBERS = 8, 4
 _TOKENS_OF_PROBES = 12  # in any tokenizer at least
+_BELOW = ("backbone.", "compressor.", "vector_map.")  # weights that stored arrays may have passed through
 _TOLERANCE = {"float32": 1e-4, "float64": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
 """Largest allowed difference of a canary number, relative to the largest number of its array. Other thread counts, BLAS
 libraries and batch shapes change the numbers slightly."""
@@ -75,7 +77,7 @@ def describe(model: Model) -> ModelRecord:
         if wrong := [value for value in values if not np.isfinite(value)]:
             raise ModelError(
                 f"{model.name} computes {name.removesuffix(LONG)} of {wrong[0]} for a fixed text in {dtype}, before any codec: "
-                "load it with dtype='float32', or replace its damaged weights"
+                f"{way_out(dtype)}"
             )
     return {
         "model": {"name": model.name, "checkpoint": model.checkpoint, "method": model.method.to_json()},
@@ -83,6 +85,28 @@ def describe(model: Model) -> ModelRecord:
         "head": {"name": model.method.head.name, "digest": head_digest(model)},
         "canary": numbers,
     }
+
+
+class ModelMatch:
+    """A model that fits a store, as `check_model` says; it is checked again after weights below stored arrays have changed.
+
+    Changes in place are noticed: by an optimizer, `copy_` or `load_state_dict`, not through `.data`.
+    """
+
+    def __init__(self, model: Model, store: Store, arrays: Sequence[str] | None = None) -> None:
+        """Raises: StoreMismatch."""
+        self._model, self._store, self._arrays = model, store, arrays
+        named = model.state_dict(keep_vars=True).items()
+        self._tensors = [tensor for name, tensor in named if name.startswith(_BELOW) and not tensor.is_inference()]
+        self._changes = -1
+        self.check()
+
+    def check(self) -> None:
+        """Raises: StoreMismatch. Cost: some microseconds; after a change, that of `check_model`."""
+        changes = sum([tensor._version for tensor in self._tensors])
+        if changes != self._changes:
+            check_model(self._model, self._store, self._arrays)
+            self._changes = changes
 
 
 def check_model(model: Model, store: Store, arrays: Sequence[str] | None = None) -> None:

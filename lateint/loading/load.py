@@ -29,7 +29,7 @@ from lateint.loading.shipped import shipped
 from lateint.loading.transfer import rebase
 from lateint.methods.method import Method
 from lateint.methods.presets import preset
-from lateint.methods.registry import Part
+from lateint.methods.registry import Part, build
 from lateint.model.activation import classifier_activation
 from lateint.model.digests import digest_tensors
 from lateint.model.int8 import ENCODER, decoded, encoder_part, plain
@@ -133,9 +133,10 @@ def _load_checkpoint(folder: Path, name: str, overrides: MethodOverrides, dtype:
     with described(folder, changed=overrides != MethodOverrides()):
         backbone, texts, method = pretrained(source, config.method, overrides, torch.float32)
         _check_base(config, backbone, texts, name, folder)
+        own = _restored(tensors, backbone, folder / TENSORS, full=config.base is None)
+        _check_compressor(method, backbone.width, own, folder / TENSORS)
         model = Model(backbone, texts, method, name)
         model.checkpoint, model.activation = True, config.activation
-        own = _restored(tensors, backbone, folder / TENSORS, full=config.base is None)
         _load_tensors(model, own, folder / TENSORS)
         return model.to(dtype), source
 
@@ -175,6 +176,24 @@ def _restored(kept: Mapping[str, Tensor], backbone: Backbone, file: Path, *, ful
     if encoder and (odd := sorted(encoder ^ set(weights))):
         raise DamagedCheckpoint(f"{file} holds other weights than the encoder of its config.json has, such as {odd[0]}")
     return own
+
+
+def _check_compressor(method: Method, width: int, tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Compare a compressor's tensors with those of the file before any takes memory: its settings alone make it large.
+
+    Raises: DamagedCheckpoint.
+    """
+    if method.compressor is None:
+        return
+    try:
+        with torch.device("meta"):
+            expected = build("compressors", method.compressor, width).state_dict()
+    except (RuntimeError, TypeError):  # a constructor that reads numbers: `_load_tensors` compares what it makes
+        return
+    for name, tensor in expected.items():
+        held = tensors.get(f"compressor.{name}")
+        if held is None or held.shape != tensor.shape:
+            raise DamagedCheckpoint(f"{file} does not hold the tensors of method {method.name!r}")
 
 
 def _load_tensors(model: Model, tensors: Mapping[str, Tensor], file: Path) -> None:

@@ -22,7 +22,7 @@ from lateint.backbone.split import document_start, states_after
 from lateint.backbone.tokenizer import TextEncoder, TokenBatch, TokenisedTexts
 from lateint.compressors._vector import build_vector_map, vector_width
 from lateint.compressors.base import Compressor, Quantizer
-from lateint.errors import InputError
+from lateint.errors import InputError, ModelError
 from lateint.heads.base import Head, TokenShares
 from lateint.heads.inputs import Candidates, Query
 from lateint.methods.method import Method
@@ -79,7 +79,7 @@ class Model(nn.Module):
         """Build the head again from the current layers of the backbone and the current maps of the compressor."""
         with seeded(PRIVATE_SEED):
             self.head = build("heads", self.method.head, self.backbone, self.method, self.compressor)
-        self.head.to(self.device)
+        self.head.to(self.device).train(self.training)
 
     @property
     def device(self) -> torch.device:
@@ -114,13 +114,19 @@ class Model(nn.Module):
         last = self.method.vector_depth
         return range(0) if self.vector_pool is None else range(last - self.vector_pool.layers + 1, last + 1)
 
+    def _check_mode(self) -> None:
+        """Raises: ModelError in training mode: dropout would change each result at random."""
+        if any(part.training for part in (self, self.head, self.backbone, self.backbone.model)):
+            raise ModelError(f"{self.name} is in training mode, where dropout changes each result at random; call model.eval()")
+
     @torch.inference_mode()
     def query(self, text: str) -> Query:
         """Run the query's own layers, once per query.
 
-        Raises: InputError for a query without a single token.
+        Raises: InputError for a query without a single token; ModelError in training mode.
         Cost: D·(12·q·h² + 2·q²·h) multiply-adds, with D the query layers, or the depth of the vector if that is larger.
         """
+        self._check_mode()
         tokens, cut = self._tokenise_query(text)
         return replace(self.query_from_tokens(tokens), cut=cut)
 
@@ -145,8 +151,9 @@ class Model(nn.Module):
     def queries(self, texts: Sequence[str]) -> list[Query]:
         """Run the query's own layers for many queries, batched by equal length: without padding, each equals `query`'s result.
 
-        Raises: InputError for a query without a single token.
+        Raises: InputError for a query without a single token; ModelError in training mode.
         """
+        self._check_mode()
         tokenised = [self._tokenise_query(text) for text in texts]
         rows = [tokens for tokens, _ in tokenised]
         found: dict[int, Query] = {}
@@ -197,8 +204,10 @@ class Model(nn.Module):
 
         States are uint8 bytes if the model has a `quantizer`; `exact` returns the directions before quantisation. Padding
         is removed.
+        Raises: ModelError in training mode.
         Cost: L·(12·t·h² + 2·t²·h) multiply-adds per document; if its vector is deeper than L, that depth replaces L.
         """
+        self._check_mode()
         with torch.inference_mode():
             tensors = self.encode_batch(rows)
             if self.quantizer is not None and "states" in tensors and not exact:
@@ -255,7 +264,7 @@ class Model(nn.Module):
     def with_head(self, head: Head) -> Model:
         """Return this model under another head over the same stored arrays; all other weights are shared."""
         other = copy.copy(self)
-        other._modules = {**self._modules, "head": head.to(self.device)}
+        other._modules = {**self._modules, "head": head.to(self.device).train(self.training)}
         return other
 
     def without_codecs(self) -> Model:

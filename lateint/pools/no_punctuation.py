@@ -24,7 +24,7 @@ class NoPunctuation(Pool):
     def __init__(self, texts: TextEncoder) -> None:
         super().__init__(texts)
         found = (texts.raw.token_to_id(mark) for mark in string.punctuation)
-        self.dropped = torch.tensor(sorted(i for i in found if i is not None))
+        self.dropped = torch.tensor(sorted(i for i in found if i is not None), device="cpu")
 
     def __call__(self, rows: TokenStates, ids: Tensor) -> TokenStates:
         """Mask punctuation; states do not change."""

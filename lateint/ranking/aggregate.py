@@ -84,7 +84,7 @@ def score_documents(
     """
     if aggregate.name != "mean_cls":
         return aggregate(score_all(model, query, arrays), sizes)
-    head, rows = model.head, torch.empty(sum(sizes), model.backbone.width)
+    head, rows = model.head, torch.empty(sum(sizes), model.backbone.width, dtype=torch.float32, device="cpu")
     assert isinstance(head, JointHead)  # `check` refused any other
     with torch.inference_mode():
         for batch in batches(arrays, model.device, dtype=next(model.parameters()).dtype):

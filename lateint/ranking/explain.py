@@ -89,8 +89,9 @@ def _kept_ids(model: Model, pieces: Sequence[Document]) -> TokenIds:
         return [None] * len(pieces)
     found = []
     for tokens in model.document_tokens(pieces):
-        ids = torch.tensor([tokens])
-        mask = model.pool(TokenStates(torch.zeros(1, len(tokens), 1), torch.arange(len(tokens))[None]), ids).mask
+        ids = torch.tensor([tokens], device="cpu")
+        states = torch.zeros(1, len(tokens), 1, device="cpu")
+        mask = model.pool(TokenStates(states, torch.arange(len(tokens), device="cpu")[None]), ids).mask
         found.append((ids if mask is None else ids[mask]).flatten().tolist())
     return found
 

@@ -111,7 +111,7 @@ def activate(model: Model, logits: NDArray[np.float32], activation_fn: Activatio
         raise InputError(f"activation_fn is {shown(activation)}; expected a function of a tensor, such as torch.sigmoid")
     with torch.no_grad():
         try:
-            scores = torch.as_tensor(activation(torch.from_numpy(logits)))
+            scores = torch.as_tensor(activation(torch.from_numpy(logits)), device="cpu")
         except (TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"activation_fn={activation!r} cannot be applied to logits: {error}") from error
     if scores.shape != logits.shape:

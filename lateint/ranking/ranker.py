@@ -14,7 +14,7 @@ from lateint.errors import InputError, MissingDocument
 from lateint.heads.inputs import Query
 from lateint.indexing.chunks import Chunks, check_fits
 from lateint.indexing.codecs import pipelines
-from lateint.indexing.compatibility import check_model
+from lateint.indexing.compatibility import ModelMatch
 from lateint.indexing.store import Store
 from lateint.model.activation import Activation
 from lateint.model.document import Document, as_document
@@ -69,7 +69,7 @@ class Ranker:
         self.model, self.store = model, store
         if store is not None:
             check_store(store)
-            check_model(model, store)
+        self._match = None if store is None else ModelMatch(model, store)
         self.chunks = resolve_chunks(chunks, store)
         if self.chunks is not None:
             check_fits(self.chunks, model)
@@ -172,8 +172,9 @@ class Ranker:
         return [(document.id, scores[index]) for document, index in zip(documents, texts, strict=True)]
 
     def _ladder_scorer(self) -> LadderScorer:
-        if self._ladder is None:
+        if self._ladder is None or self._match is None:
             raise InputError("candidates by id need a store: pass one to Ranker(model, store), or pass documents=")
+        self._match.check()
         return self._ladder
 
     def _to_encode(self, absent: Sequence[str], missing: Missing, texts: set[str]) -> Sequence[str]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lateint.backbone.precision import way_out
 from lateint.errors import ModelError
 from lateint.heads.base import QuantizedHead, TokenShares
 from lateint.heads.inputs import QuantizedRows, Query, RotatedRows, SummedRows, is_raw_bytes
@@ -90,9 +91,8 @@ def score_all(model: Model, query: Query, arrays: Mapping[str, Ragged], budget: 
 def check_scores(model: Model, scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the scores unchanged. Raises: ModelError if one is not finite, because it cannot be ranked."""
     if not np.isfinite(scores).all():
-        index = int(np.flatnonzero(~np.isfinite(scores))[0])
+        index, dtype = int(np.flatnonzero(~np.isfinite(scores))[0]), next(model.parameters()).dtype
         raise ModelError(
-            f"{model.name} gives candidate {index} of {len(scores)} the score {scores[index]}; its weights are damaged, or "
-            f"{next(model.parameters()).dtype} is too narrow for it: load it with dtype='float32'"
+            f"{model.name} gives candidate {index} of {len(scores)} the score {scores[index]} in {dtype}: {way_out(dtype)}"
         )
     return scores

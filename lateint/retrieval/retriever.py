@@ -11,10 +11,11 @@ from typing import Literal, Protocol
 import torch
 from torch.nn import functional as F
 
+from lateint.backbone.precision import way_out
 from lateint.errors import InputError, ModelError, StoreError
 from lateint.heads.cosine import Cosine
 from lateint.heads.inputs import Query
-from lateint.indexing.compatibility import check_model
+from lateint.indexing.compatibility import ModelMatch
 from lateint.indexing.store import Store
 from lateint.model.model import Model, check_is_model
 from lateint.ranking.checks import check_store
@@ -57,7 +58,7 @@ class Retriever:
         check_is_model(model)
         check_store(store)
         file = None if index_file is None else as_path(index_file, "index_file")
-        _check(model, store)
+        self._match = _match(model, store)
         self.model, self._normalise = model, _normalises(model)
         self._store = store
         digest, dtype = store.content_digest(), next(model.parameters()).dtype
@@ -94,6 +95,7 @@ class Retriever:
     def _retrieve(self, queries: Sequence[str], k: int) -> Iterator[Ranking]:
         with suppress(StoreError):  # a store that was closed or removed is not needed any more; another one is refused
             self._store.check()
+        self._match.check()
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             began = time.perf_counter()
             computed = self.model.queries(queries[start : start + _QUERIES_AT_ONCE])
@@ -108,7 +110,8 @@ class Retriever:
         """Return the vectors of queries: float32 [q, h]."""
         vectors = torch.stack([query.vector for query in queries if query.vector is not None]).float()
         if not bool(torch.isfinite(vectors).all()):
-            raise ModelError(f"{self.model.name} gives a query a vector that is not finite; load it with dtype='float32'")
+            dtype = next(self.model.parameters()).dtype
+            raise ModelError(f"{self.model.name} gives a query a vector that is not finite in {dtype}: {way_out(dtype)}")
         host: Floats = (F.normalize(vectors, dim=-1) if self._normalise else vectors).cpu().numpy()
         return host
 
@@ -141,7 +144,7 @@ def _normalises(model: Model) -> bool:
     return model.vector_map is not None or model.vector_pool is None or not model.vector_pool.normalise
 
 
-def _check(model: Model, store: Store) -> None:
+def _match(model: Model, store: Store) -> ModelMatch:
     """Reject a store or a model without vectors, and a store made by another model. Raises: InputError, StoreMismatch."""
     if "vector" not in store.manifest.arrays:
         raise InputError(
@@ -153,4 +156,4 @@ def _check(model: Model, store: Store) -> None:
             f"method {model.method.name!r} of {model.name} computes no vectors; load a model whose method has `vector`, "
             f"such as the one that the store records, {store.manifest.model.get('name', 'unknown')}"
         )
-    check_model(model, store, ("vector",))
+    return ModelMatch(model, store, ("vector",))

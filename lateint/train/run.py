@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lateint.backbone.seeding import own_defaults
 from lateint.errors import InputError
 from lateint.loading.delta import save_delta
 from lateint.loading.load import base_of
@@ -93,6 +94,7 @@ def _save(model: Model, plan: TrainingPlan, output: Path, history: list[list[Ste
     return write_png(history, output / "history.png")
 
 
+@own_defaults()
 def train(
     model: Model,
     sources: Sequence[TrainingSource],

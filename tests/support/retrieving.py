@@ -47,7 +47,7 @@ def over(held, index=Exact, model=None):
     made = object.__new__(Retriever)
     made.model, made._normalise = model or Toy(held.matrix), False
     made._vectors, made._index = held, index(held)
-    made._store = SimpleNamespace(check=lambda: None)  # there is no store behind these vectors
+    made._store = made._match = SimpleNamespace(check=lambda: None)  # there is no store behind these vectors
     return made
 
 

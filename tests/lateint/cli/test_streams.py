@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from lateint.cli.main import main
+from tests.support import processes
 from tests.support.commands import DOCUMENTS, build, info, model, run_lines
 from tests.support.paths import TOY
 
@@ -158,3 +160,19 @@ def test_ids_to_delete_are_read_as_all_lines_are(call, tmp_path, content):
 def test_a_device_that_is_not_there_is_one_line(call, tmp_path, device):
     code, _, err = call("index", "--corpus", TOY, "--store", tmp_path / "s", *model(), "--device", device)
     assert code == 1 and f"device '{device}' cannot be used" in err and "cpu" in err and len(err.splitlines()) == 1
+
+
+def closed(command):
+    """What a command ends with, and what its streams are, if all were closed when it began, as `>&-` does."""
+    for descriptor in range(3):
+        os.close(descriptor)
+    sys.stdin = sys.stdout = sys.stderr = None  # as Python starts then
+    try:
+        main(command)
+    except SystemExit as end:
+        return end.code, [os.readlink(f"/proc/self/fd/{descriptor}") for descriptor in range(3)]
+
+
+@pytest.mark.parametrize(("command", "code"), [(["methods"], 0), (["store", "info", "/nothing"], 1)])
+def test_closed_streams_lead_nowhere_and_no_file_takes_their_place(command, code):
+    assert processes.call(closed, command) == (code, ["/dev/null"] * 3)

@@ -152,6 +152,7 @@ def test_both_sides_pass_the_one_map():
         ({"heads": 3}, "width 16 is not divisible by heads=3"),
         ({"heads": 0}, "heads=0; expected"),
         ({"layers": 0}, "layers=0; expected"),
+        ({"layers": 10**7}, "10000000 layers; expected 1 to 100"),
         ({"layers": True}, "layers=True; expected"),
         ({"query_tokens": 0}, "query_tokens=0; expected"),
         ({"depth": 2}, "no setting 'depth'"),

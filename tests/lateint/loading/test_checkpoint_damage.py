@@ -6,15 +6,18 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AlbertConfig, AlbertModel
 
 from lateint.errors import DamagedCheckpoint, InputError, LateintError, ModelError
 from lateint.loading.delta import save_delta
 from lateint.loading.load import load_model
+from lateint.methods.presets import preset
 from lateint.model.digests import digest_json
 from lateint.ranking.ranker import Ranker
 from lateint.testing import tiny
-from tests.support import engine
+from tests.support import engine, mutants
 from tests.support.engine import LENGTHS, QUERY
 from tests.support.odd_values import changed, places
 
@@ -258,3 +261,33 @@ def test_a_name_that_leads_nowhere_names_the_three_ways(name):
 def test_options_that_cannot_be_meant_are_refused(options, reason):
     with pytest.raises(InputError, match=reason):
         load_model(tiny.checkpoint("bert"), **(LENGTHS | options))
+
+
+class Largest(TorchDispatchMode):
+    """Records the numbers of the largest tensor that is made on the CPU."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and made.device.type == "cpu":
+            self.numbers = max(self.numbers, made.numel())
+        return made
+
+
+LARGE = {
+    "another width": (mutants.WORDS, "words", {"width": 20_000, "bits": 8, "vocabulary": 128}),
+    "another compressor": (mutants.WORDS, "linear", {"width": 200_000}),
+    "none in the file": (preset("mice"), "bottleneck", {"width": 200_000}),
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_a_compressor_that_the_file_does_not_hold_is_refused_before_it_takes_memory(tmp_path, case):
+    chosen, name, settings = LARGE[case]
+    engine.fresh_model(chosen).save_pretrained(tmp_path)
+    method = json.loads((tmp_path / "lateint.json").read_text())["method"]
+    rewrite(tmp_path, method=method | {"compressor": {"name": name, "configuration": settings}})
+    with Largest() as largest, pytest.raises(DamagedCheckpoint, match="does not hold the tensors of method"):
+        load_model(tmp_path)
+    assert 0 < largest.numbers < 10**5

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from lateint.errors import DamagedStore, InputError, ModelError, StoreMismatch
 from lateint.indexing.build import build_store, store_layout
@@ -124,3 +125,13 @@ def test_an_odd_method_or_canary_in_a_manifest_is_a_mismatch(tmp_path, odd):
             recorded_model(store)
         with pytest.raises(StoreMismatch, match="no longer computes the states"):
             Ranker(model, store)
+
+
+@pytest.mark.parametrize(("dtype", "advice"), [("float32", "index again"), ("float16", "load it with dtype='float32'")])
+def test_a_score_that_is_not_finite_is_refused_with_a_step_that_can_help(dtype, advice):
+    model = engine.fresh_model("mice", dtype=dtype)
+    with torch.no_grad():
+        model.head.readout.weight.fill_(torch.finfo(getattr(torch, dtype)).max)
+    with pytest.raises(ModelError, match=f"candidate 0 of 2 the score .*{advice}") as caught:
+        Ranker(model).rank(QUERY, documents=["bread oven", "river"])
+    assert dtype == "float16" or "dtype=" not in str(caught.value)
