@@ -143,6 +143,7 @@ def replacing_files(folder: Path, last: Sequence[str] = ()) -> Iterator[Path]:
             written = (file for file in draft.iterdir() if file.is_file())
             files = sorted(written, key=lambda file: (last.index(file.name) if file.name in last else -1, file.name))
             for file in files:
+                file.chmod(draft.stat().st_mode & 0o666)  # as the umask says: safetensors writes for its user alone
                 sync_file(file)
             for file in files:
                 if file.name in last:

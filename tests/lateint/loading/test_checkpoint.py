@@ -1,6 +1,7 @@
 """Checkpoints: save and load, and deltas over a base."""
 
 import json
+import os
 import pickle
 import shutil
 
@@ -95,6 +96,16 @@ def test_a_narrow_full_checkpoint_is_half_as_large_and_close(tmp_path, family):
     assert {tensor.dtype for tensor in narrow.state_dict().values() if tensor.is_floating_point()} == {torch.float32}
     for (name, ours), theirs in zip(narrow.state_dict().items(), wide.state_dict().values(), strict=True):
         assert torch.allclose(ours.double(), theirs.double(), rtol=2**-11, atol=2**-24), name
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_others_may_read_a_checkpoint_if_the_umask_says_so(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        save(engine.model(), tmp_path / "saved")
+    finally:
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "saved").iterdir()} == {mode}
 
 
 def test_a_delta_whose_base_changed_is_refused_naming_both_digests(tmp_path):
