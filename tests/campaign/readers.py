@@ -54,7 +54,7 @@ def _case(sound: Path, path: Path, truth: dict[str, dict[str, bytes]], number: i
             raise Lost("other documents after the kills")
         if not store.verify().ok:
             raise Wrong(f"verify: {store.verify().problems[0]}")
-    return f"readers killed: {len(children)}"
+    return f"cases with killed readers: {len(children)}"
 
 
 def _change(store: Store, times: int, first: int) -> None:
