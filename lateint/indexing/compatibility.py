@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import TypedDict
 
 import numpy as np
@@ -22,6 +23,7 @@ from lateint_store.spec import Array
 LONG = ".long"  # suffix of the canary of one text at full length, which stores of earlier versions do not hold
 _CANARY_ROWS, _CANARY_NUMBERS = 8, 4
 _TOKENS_OF_PROBES = 12  # in any tokenizer at least
+_VERSION = attrgetter("_version")  # of a tensor: torch counts the changes in place
 _BELOW = ("backbone.", "compressor.", "vector_map.")  # weights that stored arrays may have passed through
 _TOLERANCE = {"float32": 1e-4, "float64": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
 """Largest allowed difference of a canary number, relative to the largest number of its array. Other thread counts, BLAS
@@ -103,7 +105,7 @@ class ModelMatch:
 
     def check(self) -> None:
         """Raises: StoreMismatch. Cost: some microseconds; after a change, that of `check_model`."""
-        changes = sum([tensor._version for tensor in self._tensors])
+        changes = sum(map(_VERSION, self._tensors))
         if changes != self._changes:
             check_model(self._model, self._store, self._arrays)
             self._changes = changes
