@@ -14,7 +14,7 @@ from lateint.indexing.chunks import Chunks, chunk_id
 from lateint.indexing.source_digest import SourceDigest, committed
 from lateint.indexing.view import DocumentView, entry_ids, recorded_chunks
 from lateint_store import Entry
-from lateint_store.arguments import as_list
+from lateint_store.arguments import as_list, check_kind
 from lateint_store.format.state import ADDING, DELETING, AddProgress
 from lateint_store.writing.notes import deletion, was_last
 
@@ -69,6 +69,7 @@ class Store(lateint_store.Store):
             super().delete(ids, again=again)
             return
         ids = as_list(ids, "ids", "ids")
+        check_kind(again, "again", bool, "True or False")
         with self._changing():
             note, (sizes, _) = deletion(ids), self.sizes(ids)
             if again and was_last(self._shards, note):
@@ -94,6 +95,8 @@ class Store(lateint_store.Store):
         before anything of a window is written; StoreError if the store was opened for reading.
         """
         self._check_writable()
+        for name, flag in (("partial", partial), ("again", again)):
+            check_kind(flag, name, bool, "True or False")
         added = as_list(documents, "documents", "Documents or Entries")
         entries = [document for document in added if isinstance(document, Entry)]
         if len(entries) == len(added):

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from lateint_store.arguments import as_count, as_list, check_text
+from lateint_store.arguments import as_count, as_list, check_kind, check_text
 from lateint_store.disk.activity import inside_transaction
 from lateint_store.disk.files import allocated_bytes
 from lateint_store.disk.location import lmdb_errors
@@ -258,6 +258,7 @@ class Store:
         of the store: for commands that are repeated after a kill. Raises: MissingDocument before anything changes.
         """
         ids = as_list(ids, "ids", "ids")
+        check_kind(again, "again", bool, "True or False")
         with self._changing():
             note = deletion(ids)
             if again and was_last(self._shards, note):

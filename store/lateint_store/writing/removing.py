@@ -25,7 +25,7 @@ def delete_documents(shards: Shards, ordinals: Sequence[int], note: bytes) -> No
     """
     with shards.reading() as snapshots:
         states = [snapshot.state() for snapshot in snapshots]
-        begun = DELETING in snapshots[-1].notes()
+        begun = snapshots[-1].notes().get(DELETING) == note
     if not ordinals and not begun:
         return
     last = len(states) - 1

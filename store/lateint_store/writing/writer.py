@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lateint_store.disk.environment import release
@@ -14,7 +14,7 @@ from lateint_store.format.block import EncodedDocument
 from lateint_store.format.index import add_digests, entries_digest, make_entry
 from lateint_store.format.manifest import write_manifest
 from lateint_store.format.state import ADDING, SourceProgress, State
-from lateint_store.shards.shards import Shards, create_shard, put_state, with_shards
+from lateint_store.shards.shards import Shards, create_shard, put_state, with_shards, writing
 from lateint_store.shards.snapshot import Snapshot
 from lateint_store.writing.notes import put_note
 from lateint_store.writing.records import put_entries
@@ -42,7 +42,7 @@ def append_window(shards: Shards, documents: Sequence[EncodedDocument], commit: 
     Raises: DuplicateDocument before anything changes, StoreFull.
     """
     with shards.reading() as snapshots:
-        state = snapshots[-1].state()
+        state, notes = snapshots[-1].state(), snapshots[-1].notes()
         end = state.end - commit.replaced
         for snapshot in snapshots:
             for document in documents:
@@ -50,7 +50,7 @@ def append_window(shards: Shards, documents: Sequence[EncodedDocument], commit: 
                 if found is not None and found[0] < end:
                     raise DuplicateDocument(f"document {document.doc_id.decode()!r} is already in store {shards.path}")
     if documents and end - state.first >= shards.manifest.documents_per_shard:
-        roll(shards, state)
+        roll(shards, state, notes)
     with shards.writing(-1) as snapshot:
         state = take_back(snapshot, shards.manifest, commit.replaced) if commit.replaced else snapshot.state()
         state = put_window(snapshot, state, documents, commit.window)
@@ -60,11 +60,14 @@ def append_window(shards: Shards, documents: Sequence[EncodedDocument], commit: 
     point("append.after_commit")
 
 
-def roll(shards: Shards, state: State) -> None:
-    """Start a new shard after the last one."""
+def roll(shards: Shards, state: State, notes: Mapping[bytes, bytes]) -> None:
+    """Start a new shard after the last one, with its notes: they are read from the last shard alone."""
     lock = shards.writer()
     shard, environment = create_shard(lock, shards.manifest, state.following())
     try:
+        with writing(environment, environment.location, shards.format) as snapshot:
+            for key, note in notes.items():
+                put_note(snapshot, key, note)
         point("roll.created")
         write_manifest(lock.folder(), with_shards(shards.manifest, (*shards.manifest.shards, shard)))
         shards.refresh()

@@ -2,12 +2,15 @@
 
 import os
 import signal
+from functools import partial
 
 import pytest
 
-from lateint.errors import DuplicateDocument, MissingDocument
+from lateint.errors import DuplicateDocument, InputError, MissingDocument
+from lateint.indexing import build
 from lateint.indexing.store import open_store
 from lateint.model.document import Document
+from lateint_store import create_store
 from lateint_store.disk import killpoints
 from lateint_store.writing import removing, writer
 from tests.support import engine
@@ -76,6 +79,16 @@ def test_a_killed_add_continues(tmp_path, point, passes):
             store.add(NEW, engine.model())
 
 
+def test_an_add_killed_in_a_new_shard_before_its_first_commit_continues(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "create_store", partial(create_store, documents_per_shard=WINDOW))
+    made(tmp_path).close()
+    assert killed(tmp_path / "store", "append.before_commit:2")
+    with open_store(tmp_path / "store", write=True) as store:
+        assert len(store) == len(OLD) + WINDOW and store.info()["shards"] == 3
+        store.add(NEW, engine.model())
+        assert list(store.ids()) == IDS[:18] and store.verify().ok
+
+
 def cut_add(store, interrupt, monkeypatch):
     interrupt("append.after_commit", 2)
     with pytest.raises(Interrupted):
@@ -139,6 +152,7 @@ def test_an_interrupted_delete_of_chunks_is_completed_and_then_it_is_over(tmp_pa
         monkeypatch.undo()
         with pytest.raises(MissingDocument, match="holds no document"):
             store.delete([*gone, "none"])
+        store.delete([])
         store.delete(gone[::-1])
         assert store.held([document.id for document in LONG]) == {"D1", "D2", "D4"} and store.verify().ok
         with pytest.raises(MissingDocument, match="3 of 3 missing"):
@@ -194,3 +208,17 @@ def test_only_the_same_call_is_a_repeated_one(tmp_path):
         for what, changed in CHANGES.items():
             with pytest.raises(DuplicateDocument):
                 store.add(changed, engine.model(), again=True)
+
+
+@pytest.mark.parametrize("chunks", [None, CHUNKS])
+def test_flags_are_true_or_false(tmp_path, chunks):
+    with made(tmp_path, chunks=chunks) as store:
+        calls = {
+            "again": (partial(store.delete, [OLD[1].id]), partial(store.add, NEW, engine.model())),
+            "partial": (partial(store.add, NEW, engine.model()),),
+        }
+        for name, flagged in calls.items():
+            for call in flagged:
+                with pytest.raises(InputError, match=f"{name} is .*expected True or False"):
+                    call(**{name: "no"})
+        assert len(store.held([document.id for document in OLD])) == len(OLD)
