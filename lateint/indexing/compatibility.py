@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import TypedDict
 
 import numpy as np
@@ -23,8 +22,6 @@ from lateint_store.spec import Array
 LONG = ".long"  # suffix of the canary of one text at full length, which stores of earlier versions do not hold
 _CANARY_ROWS, _CANARY_NUMBERS = 8, 4
 _TOKENS_OF_PROBES = 12  # in any tokenizer at least
-_VERSION = attrgetter("_version")  # of a tensor: torch counts the changes in place
-_BELOW = ("backbone.", "compressor.", "vector_map.")  # weights that stored arrays may have passed through
 _TOLERANCE = {"float32": 1e-4, "float64": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
 """Largest allowed difference of a canary number, relative to the largest number of its array. Other thread counts, BLAS
 libraries and batch shapes change the numbers slightly."""
@@ -87,28 +84,6 @@ def describe(model: Model) -> ModelRecord:
         "head": {"name": model.method.head.name, "digest": head_digest(model)},
         "canary": numbers,
     }
-
-
-class ModelMatch:
-    """A model that fits a store, as `check_model` says; it is checked again after weights below stored arrays have changed.
-
-    Changes in place are noticed: by an optimizer, `copy_` or `load_state_dict`, not through `.data`.
-    """
-
-    def __init__(self, model: Model, store: Store, arrays: Sequence[str] | None = None) -> None:
-        """Raises: StoreMismatch."""
-        self._model, self._store, self._arrays = model, store, arrays
-        named = model.state_dict(keep_vars=True).items()
-        self._tensors = [tensor for name, tensor in named if name.startswith(_BELOW) and not tensor.is_inference()]
-        self._changes = -1
-        self.check()
-
-    def check(self) -> None:
-        """Raises: StoreMismatch. Cost: some microseconds; after a change, that of `check_model`."""
-        changes = sum(map(_VERSION, self._tensors))
-        if changes != self._changes:
-            check_model(self._model, self._store, self._arrays)
-            self._changes = changes
 
 
 def check_model(model: Model, store: Store, arrays: Sequence[str] | None = None) -> None:

@@ -10,14 +10,25 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lateint.errors import ModelError
 from lateint_store.disk.files import regular_file
 
 
+def plain_tensor(tensors: Mapping[str, object], name: str) -> Tensor:
+    """Return a weight of a model's state. Raises: ModelError for one that a quantised module of torch has packed."""
+    found = tensors[name]
+    if not isinstance(found, Tensor):
+        raise ModelError(
+            f"weight {name} is no tensor but {type(found).__name__}, as of a quantised module; expected plain layers"
+        )
+    return found
+
+
 def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
-    """BLAKE2b-256 over names, types, shapes and bytes, in name order. Cost: about 1 GB/s."""
+    """BLAKE2b-256 over names, types, shapes and bytes, in name order. Raises: ModelError. Cost: about 1 GB/s."""
     state = hashlib.blake2b(digest_size=32)
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
+        tensor = plain_tensor(tensors, name).detach().cpu().contiguous()
         state.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         state.update(tensor.reshape(-1).view(torch.uint8).numpy().data)  # a view: embeddings are most of a small model
     return state.hexdigest()

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lateint.errors import InputError
 from lateint.model.activation import IDENTITY, Sigmoid, activation_to_json
-from lateint.model.digests import digest_file, digest_json, digest_tensors
+from lateint.model.digests import digest_file, digest_json, digest_tensors, plain_tensor
 from lateint.model.int8 import coded, decoded, encoder_part
 from lateint_store.arguments import as_path, check_kind
 from lateint_store.disk.files import disk_errors, replacing_files
@@ -141,8 +141,9 @@ def base_facts(backbone: Backbone, texts: TextEncoder) -> dict[str, str]:
 
 
 def host_state(model: Model) -> dict[str, Tensor]:
-    """The model's tensors in main memory, without gradients."""
-    return {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    """The model's tensors in main memory, without gradients. Raises: ModelError."""
+    state = model.state_dict()
+    return {name: plain_tensor(state, name).detach().cpu() for name in state}
 
 
 def narrowed(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:

@@ -14,7 +14,7 @@ from lateint.errors import InputError, MissingDocument
 from lateint.heads.inputs import Query
 from lateint.indexing.chunks import Chunks, check_fits
 from lateint.indexing.codecs import pipelines
-from lateint.indexing.compatibility import ModelMatch
+from lateint.indexing.model_match import ModelMatch
 from lateint.indexing.store import Store
 from lateint.model.activation import Activation
 from lateint.model.document import Document, as_document

@@ -15,7 +15,7 @@ from lateint.backbone.precision import way_out
 from lateint.errors import InputError, ModelError, StoreError
 from lateint.heads.cosine import Cosine
 from lateint.heads.inputs import Query
-from lateint.indexing.compatibility import ModelMatch
+from lateint.indexing.model_match import ModelMatch
 from lateint.indexing.store import Store
 from lateint.model.model import Model, check_is_model
 from lateint.ranking.checks import check_store

@@ -1,6 +1,7 @@
 """In training mode dropout changes results at random: nothing is ranked or stored until `model.eval()`."""
 
 import pytest
+from torch.nn import Dropout
 
 from lateint.errors import ModelError
 from lateint.heads.cosine import Cosine
@@ -26,6 +27,7 @@ PARTS = {
     "model": lambda model: model,
     "encoder": lambda model: model.backbone.model,
     "head": lambda model: model.head,
+    "a dropout": lambda model: next(part for part in model.modules() if isinstance(part, Dropout)),
 }
 
 

@@ -1,0 +1,80 @@
+"""`ModelMatch`: a model that fits a store. It is checked again once something below the stored arrays may have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter, is_
+
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from lateint.indexing.compatibility import check_model
+from lateint.model.model import Model
+from lateint_store import Store
+
+_BELOW = ("backbone", "compressor", "vector_map")  # modules that stored arrays may have passed through
+_VERSION = attrgetter("_version")  # of a tensor: torch counts the changes in place
+_SETTINGS = ("method", "texts", "pool", "vector_pool")  # attributes of a model that are no modules
+
+
+class ModelMatch:
+    """A model that fits a store, as `check_model` says; it is checked again after a change below stored arrays.
+
+    Noticed are other modules, tensors, storage and dtypes (`half`, `to`, `load_state_dict` with or without `assign`, pruning),
+    changes in place that torch counts, and steps of any optimizer; not what is written through `.data` or numpy.
+    """
+
+    def __init__(self, model: Model, store: Store, arrays: Sequence[str] | None = None) -> None:
+        """Raises: StoreMismatch."""
+        self._model, self._store, self._arrays = model, store, arrays
+        self._seen: _Parts | None = None
+        self.check()
+
+    def check(self) -> None:
+        """Raises: StoreMismatch. Cost: some microseconds; after a change, that of `check_model`."""
+        if self._seen is None or self._seen.changed():
+            seen = _Parts(self._model)  # before the check: what changes during it is noticed by the next
+            check_model(self._model, self._store, self._arrays)
+            self._seen = seen
+
+
+class _Parts:
+    """What stood where in a model: modules and tensors below stored arrays, by the mapping and the name that hold them."""
+
+    def __init__(self, model: Model) -> None:
+        top = [*_BELOW, *(["head"] if model.head.stored_tensors() else [])]
+        places = [(model.__dict__, name, model.__dict__.get(name)) for name in _SETTINGS]
+        places += [(model._modules, name, model._modules.get(name)) for name in top]
+        for part in [model._modules.get(name) for name in top]:
+            for module in [] if part is None else part.modules():
+                for held in (module._modules, module._parameters, module._buffers):
+                    places += [(held, name, value) for name, value in held.items()]
+        self._holders, self._names, self._values = zip(*places, strict=True)
+        tensors = [value for value in self._values if isinstance(value, Tensor)]
+        self._stored, self._ids = tensors, [id(tensor) for tensor in tensors]
+        self._counted = [tensor for tensor in tensors if not tensor.is_inference()]
+        self._state = self._now()
+
+    def changed(self) -> bool:
+        """True if a module, a tensor or its storage is another one, or was changed in place."""
+        here = map(dict.get, self._holders, self._names)
+        return not all(map(is_, here, self._values)) or self._now() != self._state
+
+    def _now(self) -> tuple[list[int], list[int], list[int | None]]:
+        """Where the numbers of each tensor are, how often torch saw them change, and how often an optimizer made a step."""
+        versions = list(map(_VERSION, self._counted))
+        return list(map(Tensor.data_ptr, self._stored)), versions, list(map(_steps.get, self._ids))
+
+
+_steps: dict[int, int] = {}  # by the id of a tensor, which it may share with one that is no more: then a check is made in vain
+
+
+def _count_step(optimizer: Optimizer, *_: object) -> None:
+    """Count a step of an optimizer: torch does not count those of fused ones as changes in place."""
+    for group in optimizer.param_groups:
+        for tensor in group["params"]:
+            _steps[id(tensor)] = _steps.get(id(tensor), 0) + 1
+
+
+register_optimizer_step_post_hook(_count_step)
