@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,10 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lateint.backbone.base import Backbone
-from lateint.backbone.layer import Attention, FeedForward, Layer, Rotary
+from lateint.backbone.layer import Attention, FeedForward, Layer
 
 if TYPE_CHECKING:
     from transformers.models.modernbert.modeling_modernbert import ModernBertEncoderLayer
+
+
+def _tables(rotary: nn.Module, layer_type: str, positions: Tensor) -> tuple[Tensor, Tensor]:
+    """Return cosines and sines of positions [n, t] for the layers of a type, float32."""
+    like = torch.empty(0, dtype=torch.float32, device=positions.device)  # transformers reads only its device and dtype
+    cos, sin = rotary(like, positions, layer_type)
+    return cos, sin
 
 
 class FusedSlice(nn.Module):
@@ -43,20 +51,12 @@ class ModernBert(Backbone):
         maps = [FusedSlice(layer.attn.Wqkv, i) for i in range(3)]
         attention = Attention(maps[0], maps[1], maps[2], layer.attn.Wo, layer.attn_norm)
         attention.heads, attention.pre_norm = self.config.num_attention_heads, True
-        attention.rotary = self._rotary(layer.attention_type)
+        attention.rotary = partial(_tables, self.bare.rotary_emb, layer.attention_type)  # is pickled, and copied with the rest
         if layer.attention_type == "sliding_attention":
             attention.window = int(self.config.sliding_window)
         feed_forward = FeedForward(layer.mlp.Wi, layer.mlp.Wo, layer.mlp_norm, layer.mlp.act)
         feed_forward.pre_norm = feed_forward.gated = True
         return Layer(attention, feed_forward)
-
-    def _rotary(self, layer_type: str) -> Rotary:
-        def tables(positions: Tensor) -> tuple[Tensor, Tensor]:
-            like = torch.empty(0, device=positions.device)  # transformers reads only its device and dtype
-            cos, sin = self.bare.rotary_emb(like, positions, layer_type)
-            return cos, sin
-
-        return tables
 
     def embed(self, ids: Tensor, segments: Tensor, positions: Tensor) -> Tensor:
         states: Tensor = self.bare.embeddings(input_ids=ids)

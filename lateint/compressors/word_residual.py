@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -46,7 +48,7 @@ class WordResidual(WordTable):
         books = self.codebooks.float()
         entries = choose(books, residual.reshape(-1, self.width)).view(*residual.shape[:-1], len(books))
         lengths = (self.words.float()[token_ids] + summed(books, entries)).norm(dim=-1, keepdim=True)
-        steps = torch.log(1 / (_LEAST * lengths.clamp_min(1e-6))) / torch.log(torch.tensor(_RANGE)) * 255
+        steps = torch.log(1 / (_LEAST * lengths.clamp_min(1e-6))) / math.log(_RANGE) * 255
         return torch.cat([entries.long(), steps.round().clamp(0, 255).long()], dim=-1)
 
     def decode(self, codes: Tensor) -> Tensor:

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from lateint.indexing.build import build_store
-from lateint.methods.registry import part
+from lateint.methods.registry import build, part
 from lateint.ranking.ranker import Ranker
+from lateint.testing import tiny
 from tests.support import engine, students
 
 DOCUMENTS = engine.DOCUMENTS[:12]
@@ -16,13 +17,13 @@ PAIRS = [(engine.QUERY, document.text) for document in DOCUMENTS]
 
 
 @contextmanager
-def other_defaults():
+def other_defaults(dtype=torch.float64):
     """Create tensors on another device, in another dtype, as `set_default_device("cuda")` in a notebook does.
 
     Numbers on the device "meta" cannot be read, so a tensor that is made there raises an error.
     """
     kept = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
+    torch.set_default_dtype(dtype)
     try:
         with torch.device("meta"):
             yield
@@ -67,6 +68,31 @@ def test_scores_of_chunks_ignore_them_too(tmp_path, method, aggregate):
     expected = run(tmp_path / "expected")
     with other_defaults():
         assert run(tmp_path / "found") == expected
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_scores_of_every_family_ignore_them(family):
+    ranker = Ranker(engine.model("colbert", family))
+    expected = ranker.logits(PAIRS)
+    with other_defaults(torch.bfloat16):
+        np.testing.assert_array_equal(ranker.logits(PAIRS), expected)
+
+
+@pytest.mark.parametrize("name", ["words", "word_residual", "residual"])
+def test_bytes_of_quantisers_ignore_them(name):
+    compressor = build("compressors", part(name, width=8), 16)
+    generator = torch.Generator().manual_seed(0)
+    directions, ids = torch.randn(40, 8, generator=generator), torch.arange(40)
+    with torch.no_grad():
+        for parameter in compressor.parameters():
+            parameter.normal_(generator=generator)
+    expected = compressor.quantize(directions, ids), compressor.lookup_tables(directions[:2])
+    with other_defaults(torch.bfloat16), torch.device("cpu"):
+        codes = compressor.quantize(directions, ids)
+    with other_defaults():
+        found = compressor.quantize(directions, ids), compressor.lookup_tables(directions[:2])
+    assert torch.equal(codes, expected[0]) and torch.equal(found[0], expected[0])
+    assert all(one is other or torch.equal(one, other) for one, other in zip(found[1], expected[1], strict=True))
 
 
 def test_other_defaults_are_other():

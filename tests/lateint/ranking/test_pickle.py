@@ -11,6 +11,7 @@ from lateint.indexing.store import open_store
 from lateint.model.document import Document
 from lateint.ranking.cascade import Cascade
 from lateint.ranking.ranker import Ranker
+from lateint.testing import tiny
 from tests.support import engine
 from tests.support.engine import CHUNKS, IDS, LONG, QUERY, close, scores
 
@@ -36,6 +37,17 @@ def test_a_copy_reads_the_same_and_owns_nothing_of_the_original(store, copied):
         found = copied(one)
         assert close(scores(found.rank(QUERY, IDS)), scores(one.rank(QUERY, IDS)))
     assert len(store) == len(IDS) + 1
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_a_model_of_every_family_is_pickled_and_a_deep_copy_stands_alone(family):
+    model = engine.fresh_model("prettr", family)
+    expected = Ranker(model).logits([(QUERY, document.text) for document in engine.DOCUMENTS[:3]])
+    copies = [pickle.loads(pickle.dumps(model)), copy.deepcopy(model)]
+    model.to("meta")
+    for one in copies:
+        found = Ranker(one).logits([(QUERY, document.text) for document in engine.DOCUMENTS[:3]])
+        assert found.tolist() == expected.tolist()
 
 
 def test_a_pickled_store_that_was_replaced_is_refused(tmp_path, store):
