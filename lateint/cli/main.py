@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -13,6 +16,7 @@ from lateint.cli.printing import echo, replace_closed_streams, show_usage, use_u
 from lateint_store.disk.files import FULL
 from lateint_store.errors import LateintError
 
+_NO_OUTPUT = (errno.EBADF, errno.EIO)  # standard output was opened for reading alone; its terminal is no more
 VERBS = {
     "demo": "Index, rank and evaluate the documentation of Python's standard library.",
     "methods": "List the published methods, what each stores, and its source.",
@@ -28,8 +32,33 @@ VERBS = {
 }
 
 
+class ReaderGone(Exception):
+    """The reader of the output has closed it, as `head` does."""
+
+
+@contextmanager
+def _past_click() -> Iterator[None]:
+    """Let `run` see a closed output, which is no error: click would end with 1 by itself."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ReaderGone from error
+
+
 class LazyGroup(click.Group):
     """A group that imports a verb when it is called; `--help` imports none."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: object
+    ) -> click.Context:
+        """Read the arguments; `--help` prints."""
+        with _past_click():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Call the verb."""
+        with _past_click():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The verbs in the order of a first session."""
@@ -75,7 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
         )  # otherwise Python flushes again at exit, and prints an error
-        code = code or (0 if isinstance(error, BrokenPipeError) else _no_room(error))
+        code = code or (0 if isinstance(error, BrokenPipeError) else _not_written(error))
     sys.exit(code)
 
 
@@ -94,18 +123,21 @@ def run(arguments: list[str] | None = None) -> int:
             raise error.__cause__ from None
         echo("lateint: interrupted; committed work is kept, the same command continues", err=True)
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of the output has closed it: no message, not even from Python at exit
+    except ReaderGone:
+        sys.stderr.close()  # no message, not even from Python at exit
         return 0
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in FULL and (error.filename is not None or error.errno not in _NO_OUTPUT):
             raise
-        return _no_room(error)
+        return _not_written(error)
     return result if isinstance(result, int) else 0
 
 
-def _no_room(error: OSError) -> int:
-    """Report a full disk that no other part of the program has reported. Returns: the exit code."""
+def _not_written(error: OSError) -> int:
+    """Report an output that cannot be written, which no other part of the program has reported. Returns: the exit code."""
     where = error.filename or "the output"
-    echo(f"lateint: no space to write {where}: {error.strerror}; free some space and repeat the command", err=True)
+    if error.errno in FULL:
+        echo(f"lateint: no space to write {where}: {error.strerror}; free some space and repeat the command", err=True)
+    else:
+        echo(f"lateint: cannot write {where}: {error.strerror}; give standard output a place that can be written", err=True)
     return 1

@@ -6,11 +6,15 @@ from torch import Tensor
 
 from lateint.errors import InputError
 
+_WIDEST = 1 << 16  # no encoder has wider states; weights of a larger width would take memory before anything is compared
+
 
 def check_width(compressor: str, width: int) -> int:
-    """Return the width if it is a positive integer. Raises: InputError."""
+    """Return the width if it is an integer from 1 to 65,536. Raises: InputError."""
     if isinstance(width, bool) or not isinstance(width, int) or width < 1:
         raise InputError(f"compressor {compressor!r}: width={width!r}; expected a whole number from 1 on")
+    if width > _WIDEST:
+        raise InputError(f"compressor {compressor!r}: width={width}; expected at most {_WIDEST}")
     return width
 
 

@@ -14,12 +14,15 @@ from lateint.model.digests import digest_tensors
 from lateint.model.int8 import STEP, dequantised, is_large, quantised
 from lateint.model.model import Model
 from lateint.model.saving import FLOATS, as_dtype, base_facts, checkpoint_folder, host_state, narrowed, write_checkpoint
+from lateint_store.arguments import as_path
 
 CODES = ".difference"  # suffix of tensor names in the file; steps have that of `lateint.model.int8`
 _TOWERS = ("backbone.model.", "query_backbone.model.")
 
 
-def save_delta(model: Model, folder: str | os.PathLike[str], base: str, *, dtype: str | torch.dtype | None = None) -> None:
+def save_delta(
+    model: Model, folder: str | os.PathLike[str], base: str | os.PathLike[str], *, dtype: str | torch.dtype | None = None
+) -> None:
     """Write a checkpoint of the tensors that differ from a named base, in `dtype` if given.
 
     torch.int8 keeps differences of large matrices as int8 (see `changes`), and everything else in float16.
@@ -27,12 +30,13 @@ def save_delta(model: Model, folder: str | os.PathLike[str], base: str, *, dtype
     a folder that cannot be written; StoreFull.
     """
     chosen = as_dtype(dtype, *FLOATS, "int8")
+    as_path(base, "base", "the name of a model, or the path of its folder")
     backbone, texts, _ = pretrained(locate(base), model.method, MethodOverrides(), torch.float32)
     weights = backbone.model.state_dict()
     kept = changes(host_state(model), weights, coded=chosen == torch.int8)
     narrow = torch.float16 if chosen == torch.int8 else chosen
     tensors = {name: tensor if name.endswith((CODES, STEP)) else narrowed(tensor, narrow) for name, tensor in kept.items()}
-    facts = {"name": base, "digest": digest_tensors(weights)} | base_facts(backbone, texts)
+    facts = {"name": str(base), "digest": digest_tensors(weights)} | base_facts(backbone, texts)
     with checkpoint_folder(folder) as out:
         write_checkpoint(out, model, tensors, facts)
 

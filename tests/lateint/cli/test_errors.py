@@ -91,7 +91,9 @@ def test_user_errors_are_one_line_and_exit_code_1(call, tmp_path, store):
         assert code == 1 and out == "" and err.startswith("lateint: ") and "Traceback" not in err, command
 
 
-@pytest.mark.parametrize("command", [["methods"], ["eval", "--qrels", str(TOY / "qrels.tsv"), "--run", str(TOY / "run.trec")]])
+@pytest.mark.parametrize(
+    "command", [["methods"], ["--help"], ["eval", "--qrels", str(TOY / "qrels.tsv"), "--run", str(TOY / "run.trec")]]
+)
 def test_output_on_a_full_disk_is_said_in_a_line_and_a_reader_that_went_away_is_not_mentioned(command):
     call = [sys.executable, "-c", "from lateint.cli.main import main; main()", *command]
     with open("/dev/full", "wb") as full:
@@ -102,7 +104,11 @@ def test_output_on_a_full_disk_is_said_in_a_line_and_a_reader_that_went_away_is_
     os.close(gone)
     done = subprocess.run(call, env=python_environment(), stdout=pipe, stderr=subprocess.PIPE, text=True)
     os.close(pipe)
-    assert done.stderr == ""
+    assert done.stderr == "" and done.returncode == 0
+    with open("/dev/null", "rb") as read_only:
+        done = subprocess.run(call, env=python_environment(), stdout=read_only, stderr=subprocess.PIPE, text=True)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1 and line.startswith("lateint: cannot write the output: Bad file descriptor")
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,7 @@ def test_none_takes_a_compressor_away_and_nothing_said_leaves_it():
         ("bottleneck:depth=3", InputError, "has no setting 'depth'; it takes: width, both_sides"),
         ("bottleneck:4,8", SpecError, "cannot read setting '8'"),
         ("bottleneck:0", InputError, "width=0; expected a whole number from 1 on"),
+        ("bottleneck:1099511627776", InputError, "width=1099511627776; expected at most 65536"),
         ("bottleneck:wide", InputError, "width='wide'"),
         ("projection:4", InputError, "compressor 'projection' cannot map codes back"),
     ],

@@ -90,7 +90,7 @@ def test_a_coded_delta_loads_with_scores_close_to_the_model_and_takes_fewer_byte
 
 def test_a_tower_of_the_query_that_was_not_trained_is_not_kept(tmp_path):
     model = students.student("mores", depth=None)
-    save_delta(model, tmp_path, str(tiny.checkpoint("bert")))
+    save_delta(model, tmp_path, tiny.checkpoint("bert"))
     again = load_model(tmp_path)
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in model.state_dict().items())
     model.save_pretrained(tmp_path / "full")
