@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Integral
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -42,11 +43,11 @@ def resolve_depth(depth: Depth, layers: int) -> int:
             value = int(match["times"] or 1) * layers // int(match["over"] or 1) - int(match["minus"] or 0)
         elif (number := parse_count(depth)) is not None:
             value = number
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= layers:
+    if isinstance(value, bool) or not isinstance(value, Integral | int) or not 0 <= int(value) <= layers:
         raise InputError(
             f"cannot run {depth!r} layers of a backbone with T = {layers}; expected 0..{layers}, or e.g. 'T/2' or 'T-2'"
         )
-    return value
+    return int(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

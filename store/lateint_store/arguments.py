@@ -23,8 +23,8 @@ T = TypeVar("T")
 LARGEST = (1 << 63) - 1  # what a whole number of 64 bits holds, as numpy, torch and LMDB take it
 _MOST_THREADS = 4096
 # Everything that moves a cursor, colours, renames a window or reorders text: C0 and C1 controls except tab and line end,
-# Unicode's line separators and direction overrides, and surrogates, which no encoding holds.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Unicode's line separators, direction marks and overrides, and surrogates, which no encoding holds.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _SHOWN = 60  # characters of a value in a message
 _DIGITS = 18  # of a number in a text: it fits into 64 bits, and Python reads no number of some thousand digits
 

@@ -136,11 +136,11 @@ def test_a_name_of_255_bytes_can_be_written(tmp_path):
 
 @pytest.mark.parametrize("at", ["its path", "its descriptor"])
 def test_a_terminal_gets_no_control_characters_and_a_file_gets_what_is_there(tmp_path, at):
-    text = "d1\u2066x\u2069\t\u202eb\n"
+    text = "d1\u2066x\u2069\t\u202eb\u200f\n"
     master, terminal = os.openpty()
     with replacing(os.ttyname(terminal) if at == "its path" else f"/dev/fd/{terminal}") as write:
         write(text)
-    assert os.read(master, 100).decode().splitlines() == ["d1\\u2066x\\u2069\t\\u202eb"]
+    assert os.read(master, 100).decode().splitlines() == ["d1\\u2066x\\u2069\t\\u202eb\\u200f"]
     with replacing(tmp_path / "file") as write:
         write(text)
     assert (tmp_path / "file").read_text() == text

@@ -84,3 +84,10 @@ def test_a_number_of_thousands_of_digits_is_refused(read):
         read("9" * 5_000)
     with pytest.raises(LateintError):
         read("²")
+
+
+def test_a_depth_may_be_a_whole_number_of_numpy_but_nothing_that_only_looks_like_one():
+    assert resolve_depth(np.int64(3), 4) == 3 and type(resolve_depth(np.uint8(3), 4)) is int
+    for value in (np.float64(3), np.bool_(True), np.array([3]), np.array([1, 2]), 3.0, True, None):
+        with pytest.raises(InputError, match="cannot run"):
+            resolve_depth(value, 4)
