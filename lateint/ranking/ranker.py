@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, starmap
+from operator import itemgetter
 from typing import Any, Literal, NotRequired, TypedDict, Unpack, cast, overload
 
 import numpy as np
@@ -119,8 +120,9 @@ class Ranker:
             absent = self._to_encode(lacking, missing, {d.id for d in texts})
         if absent:
             scored += self._score_texts(clock, state, [d for d in texts if d.id in set(absent)])
-        hits = sorted((Hit(doc_id, score) for doc_id, score in scored), key=lambda hit: (-hit.score, hit.doc_id))
-        return Ranking(tuple(hits[:top_k]), clock.timing(len(hits), self.model.method.head.name))
+        by_id = sorted(scored)  # equal scores stay in this order
+        hits = tuple(starmap(Hit, sorted(by_id, key=itemgetter(1), reverse=True)[:top_k]))
+        return Ranking(hits, clock.timing(len(scored), self.model.method.head.name))
 
     def explain(self, query: str, doc_id: str | None = None, *, text: Document | str | None = None) -> Explanation:
         """Explain a document's score: which query word met which of its words, and the share that each brings.
