@@ -38,6 +38,11 @@ PRIVATE_SEED = 20_040_714  # fresh parameters are drawn from this seed, so they 
 QUERIES_AT_ONCE = 128
 
 
+_WITHOUT_MODES = {  # these compute the same in both modes, and a fresh one, put into a model, is in training mode
+    nn.ModuleList, nn.ModuleDict, nn.Sequential, nn.Identity, nn.Linear, nn.Embedding, nn.LayerNorm, nn.GELU, nn.ReLU, nn.Tanh,
+}  # fmt: skip
+
+
 class Model(nn.Module):
     """Turns texts into stored arrays, and a query with stored arrays into scores.
 
@@ -117,7 +122,7 @@ class Model(nn.Module):
     def _check_mode(self) -> None:
         """Raises: ModelError if any part is in training mode: dropout would change each result at random."""
         parts: list[nn.Module | None] = [self]  # a walk of its own: `modules` takes four times as long
-        while parts and not any(part is not None and part.training for part in parts):
+        while parts and not any(part is not None and part.training and type(part) not in _WITHOUT_MODES for part in parts):
             parts = [below for part in parts if part is not None for below in part._modules.values()]
         if parts:
             raise ModelError(f"{self.name} is in training mode, where dropout changes each result at random; call model.eval()")

@@ -277,8 +277,8 @@ class Largest(TorchDispatchMode):
 
 LARGE = {
     "another width": (mutants.WORDS, "words", {"width": 20_000, "bits": 8, "vocabulary": 128}),
-    "another compressor": (mutants.WORDS, "linear", {"width": 200_000}),
-    "none in the file": (preset("mice"), "bottleneck", {"width": 200_000}),
+    "another compressor": (mutants.WORDS, "linear", {"width": 60_000}),
+    "none in the file": (preset("mice"), "bottleneck", {"width": 60_000}),
 }
 
 

@@ -1,6 +1,7 @@
 """In training mode dropout changes results at random: nothing is ranked or stored until `model.eval()`."""
 
 import pytest
+from torch import nn
 from torch.nn import Dropout
 
 from lateint.errors import ModelError
@@ -61,6 +62,16 @@ def test_a_part_in_training_mode_is_refused_until_the_model_is_in_evaluation_mod
         ranker.rank(engine.QUERY, engine.IDS)
     model.eval()
     assert ranker.rank(engine.QUERY, engine.IDS).hits == expected
+
+
+def test_a_fresh_part_that_has_no_modes_is_not_refused(made):
+    model, _, ranker, _ = made
+    expected = ranker.rank(engine.QUERY, engine.IDS).hits
+    model.head.spare = nn.Sequential(nn.Linear(2, 2), nn.Identity())
+    try:
+        assert model.head.spare.training and ranker.rank(engine.QUERY, engine.IDS).hits == expected
+    finally:
+        del model.head.spare
 
 
 def test_retrieval_is_refused_too(tmp_path):
