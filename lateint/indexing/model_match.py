@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from operator import attrgetter, is_
 
 from torch import Tensor
@@ -22,11 +23,12 @@ class ModelMatch:
     """A model that fits a store, as `check_model` says; it is checked again after a change below stored arrays.
 
     Noticed are other modules, tensors, storage and dtypes (`half`, `to`, `load_state_dict` with or without `assign`, pruning),
-    changes in place that torch counts, and steps of any optimizer; not what is written through `.data` or numpy.
+    changes in place that torch counts, and steps of fused optimizers; not what is written through `.data` or numpy.
     """
 
     def __init__(self, model: Model, store: Store, arrays: Sequence[str] | None = None) -> None:
         """Raises: StoreMismatch."""
+        _watch_optimizers()
         self._model, self._store, self._arrays = model, store, arrays
         self._seen: _Parts | None = None
         self.check()
@@ -51,9 +53,8 @@ class _Parts:
                 for held in (module._modules, module._parameters, module._buffers):
                     places += [(held, name, value) for name, value in held.items()]
         self._holders, self._names, self._values = zip(*places, strict=True)
-        tensors = [value for value in self._values if isinstance(value, Tensor)]
-        self._stored, self._ids = tensors, [id(tensor) for tensor in tensors]
-        self._counted = [tensor for tensor in tensors if not tensor.is_inference()]
+        self._stored = [value for value in self._values if isinstance(value, Tensor)]
+        self._counted = [tensor for tensor in self._stored if not tensor.is_inference()]
         self._state = self._now()
 
     def changed(self) -> bool:
@@ -61,20 +62,20 @@ class _Parts:
         here = map(dict.get, self._holders, self._names)
         return not all(map(is_, here, self._values)) or self._now() != self._state
 
-    def _now(self) -> tuple[list[int], list[int], list[int | None]]:
-        """Where the numbers of each tensor are, how often torch saw them change, and how often an optimizer made a step."""
-        versions = list(map(_VERSION, self._counted))
-        return list(map(Tensor.data_ptr, self._stored)), versions, list(map(_steps.get, self._ids))
+    def _now(self) -> tuple[list[int], list[int], int]:
+        """Where the numbers of each tensor are, how often torch saw them change, and the steps of fused optimizers."""
+        return list(map(Tensor.data_ptr, self._stored)), list(map(_VERSION, self._counted)), _fused_steps
 
 
-_steps: dict[int, int] = {}  # by the id of a tensor, which it may share with one that is no more: then a check is made in vain
+_fused_steps = 0  # of all optimizers in this process: torch does not count what fused ones write as changes in place
+
+
+@cache
+def _watch_optimizers() -> None:
+    """Count the steps of fused optimizers, from the first model on that is compared with a store."""
+    register_optimizer_step_post_hook(_count_step)
 
 
 def _count_step(optimizer: Optimizer, *_: object) -> None:
-    """Count a step of an optimizer: torch does not count those of fused ones as changes in place."""
-    for group in optimizer.param_groups:
-        for tensor in group["params"]:
-            _steps[id(tensor)] = _steps.get(id(tensor), 0) + 1
-
-
-register_optimizer_step_post_hook(_count_step)
+    global _fused_steps
+    _fused_steps += any(group.get("fused") for group in optimizer.param_groups)
