@@ -36,8 +36,8 @@ class WordTable(UnitDirections, ABC):
         self.words = nn.Parameter(torch.zeros(vocabulary, width))
 
     @abstractmethod
-    def code(self, residual: Tensor, token_ids: Tensor) -> Tensor:
-        """Map z - S_t, float32 [..., c], of tokens with ids [...] to bytes, any integer type [..., code_bytes - 2]."""
+    def code(self, residual: Tensor, expected: Tensor) -> Tensor:
+        """Map z - S_t, float32 [..., c], to bytes, any integer type [..., code_bytes - 2]; `expected` is S_t."""
 
     @abstractmethod
     def fit_context(self, directions: Tensor, token_ids: Tensor, residual: Tensor) -> None:
@@ -45,7 +45,7 @@ class WordTable(UnitDirections, ABC):
 
     @torch.no_grad()
     @in_float32
-    def quantize(self, directions: Tensor, token_ids: Tensor) -> Tensor:
+    def quantize(self, directions: Tensor, token_ids: Tensor, vectors: Tensor | None = None) -> Tensor:
         """Map directions [..., c] of tokens with ids [...] to uint8 [..., code_bytes], in float32 for weights of any dtype.
 
         Raises: InputError for an id beyond the vocabulary.
@@ -55,18 +55,23 @@ class WordTable(UnitDirections, ABC):
                 f"compressor {self.name!r} has a vocabulary of {len(self.words)} tokens, and these texts hold id "
                 f"{int(token_ids.max())}; set its `vocabulary` to the tokenizer's"
             )
-        residual = directions.float() - self.words.float()[token_ids]
+        expected = self.expected(token_ids, vectors).float()
+        residual = directions.float() - expected
         ids = torch.stack([token_ids & 255, token_ids >> 8], dim=-1)
-        return torch.cat([ids, self.code(residual, token_ids).to(ids)], dim=-1).to(torch.uint8)
+        return torch.cat([ids, self.code(residual, expected).to(ids)], dim=-1).to(torch.uint8)
 
-    def words_of(self, codes: Tensor) -> Tensor:
-        """Return S_t [..., c] for bytes uint8 [..., code_bytes]. Raises: ModelError for an id beyond the vocabulary."""
+    def expected(self, token_ids: Tensor, vectors: Tensor | None) -> Tensor:
+        """Return what is known of z before any byte is read, [..., c]: S_t."""
+        return self.words[token_ids]
+
+    def expected_of(self, codes: Tensor, vectors: Tensor | None = None) -> Tensor:
+        """Return `expected` for bytes uint8 [..., code_bytes]. Raises: ModelError for an id beyond the vocabulary."""
         ids = self.token_ids(codes)
         if ids.numel() and int(ids.max()) >= len(self.words):
             raise ModelError(
                 f"a stored token is word piece {int(ids.max())}, and compressor {self.name!r} has {len(self.words)}"
             )
-        return self.words[ids]
+        return self.expected(ids, vectors)
 
     def token_ids(self, codes: Tensor) -> Tensor:
         """Return the ids in the first two bytes."""
@@ -81,24 +86,32 @@ class WordTable(UnitDirections, ABC):
         sample = data.documents
         if sample.token_ids is None or sample.embeddings is None:
             return fitted
-        return fitted | {"cosine of codes": self.fit_words(sample.states, sample.token_ids, sample.embeddings)}
+        cosine = self.fit_words(sample.states, sample.token_ids, sample.embeddings, sample.vectors)
+        return fitted | {"cosine of codes": cosine}
 
     @torch.no_grad()
-    def fit_words(self, states: Tensor, token_ids: Tensor, embeddings: Tensor) -> float:
+    def fit_words(self, states: Tensor, token_ids: Tensor, embeddings: Tensor, vectors: Tensor | None = None) -> float:
         """Fit S, and what codes the rest, to states [n, h] of tokens with ids [n]; input embeddings [vocabulary, e] of all.
 
-        S: ridge regression of directions on embeddings, so that unseen tokens have a row, moved towards the mean of the
-        states seen. Returns: the mean cosine of directions with what they decode to.
+        `vectors` [n, w]: those of the tokens' documents. Returns: the mean cosine of directions with what they decode to.
         """
         directions = self.compress(states)
-        z = directions.double()
-        words = _predicted(embeddings[: len(self.words)].double(), token_ids, z)
+        residual = self.fit_expected(directions.double(), token_ids, embeddings, vectors)
+        self.fit_context(directions, token_ids, residual)
+        decoded = self.decode(self.quantize(directions, token_ids, vectors), vectors)
+        return float(torch.cosine_similarity(decoded.double(), directions.double(), dim=-1).mean())
+
+    def fit_expected(self, directions: Tensor, token_ids: Tensor, embeddings: Tensor, vectors: Tensor | None) -> Tensor:
+        """Fit S to directions [n, c] float64 and return what it leaves over of each, [n, c].
+
+        Ridge regression of directions on embeddings, so that unseen tokens have a row, moved towards the mean of the
+        directions seen.
+        """
+        words = _predicted(embeddings[: len(self.words)].double(), token_ids, directions)
         count = torch.bincount(token_ids, minlength=len(words))[:, None]
-        words += torch.zeros_like(words).index_add_(0, token_ids, z - words[token_ids]) / (count + SHRINK)
+        words += torch.zeros_like(words).index_add_(0, token_ids, directions - words[token_ids]) / (count + SHRINK)
         self.words[: len(words)].copy_(words)
-        self.fit_context(directions, token_ids, z - words[token_ids])
-        decoded = self.decode(self.quantize(directions, token_ids))
-        return float(torch.cosine_similarity(decoded.double(), z, dim=-1).mean())
+        return directions - words[token_ids]
 
 
 def _predicted(embeddings: Tensor, token_ids: Tensor, directions: Tensor) -> Tensor:

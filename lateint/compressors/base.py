@@ -14,13 +14,15 @@ class FitSample:
     """Token states of some texts, on which a part is fitted before training.
 
     states [n, h] float32; token_ids [n] int64, meaningful only where the pool keeps tokens as they are; side [n, h], side
-    information, None where the compressor takes none; embeddings [vocabulary, e], the encoder's input embeddings.
+    information, None where the compressor takes none; embeddings [vocabulary, e], the encoder's input embeddings; vectors
+    [n, w], the vector of each token's document after its codecs, None where the compressor reads none.
     """
 
     states: Tensor
     token_ids: Tensor | None = None
     side: Tensor | None = None
     embeddings: Tensor | None = None
+    vectors: Tensor | None = None
 
 
 class FitData(Protocol):
@@ -80,12 +82,15 @@ class LookupTables(NamedTuple):
     by_byte [k, 256, q]: the contribution of each of k bytes, by its position and value. by_token [vocabulary, q]: the
     contribution of the token id in the two bytes before those, low byte first; None if codes hold no token id. factors [256]:
     what a sum is multiplied by, for each value of one byte after those; None if codes hold no such byte. Only codes with a
-    token id may have it.
+    token id may have it. shares [vocabulary] and context [q, w]: a sum also holds the share of its token id times the inner
+    product of a row of `context` with the document's vector; None if bytes are not relative to a vector.
     """
 
     by_byte: Tensor
     by_token: Tensor | None = None
     factors: Tensor | None = None
+    shares: Tensor | None = None
+    context: Tensor | None = None
 
 
 class Quantizer(Compressor, ABC):
@@ -93,8 +98,14 @@ class Quantizer(Compressor, ABC):
 
     Codes z = A x / |A x| are stored as bytes that decode to an estimate z' of z. Its norm is below 1, the more so the less
     exactly the bytes determine z. The inner product with z' is the best estimate of the cosine, so heads compare by inner
-    products and read bytes through `lookup_tables`. The bytes of z may depend on the token's id.
+    products and read bytes through `lookup_tables`. The bytes of z may depend on the token's id and, with a `vector_width`, on
+    the vector of its document: `vectors` [..., w], which broadcast with [...] of the directions; None otherwise.
     """
+
+    @property
+    def vector_width(self) -> int | None:
+        """The width w of the document's `vector` that bytes are relative to; None if they depend on none, the default."""
+        return None
 
     @property
     @abstractmethod
@@ -102,11 +113,11 @@ class Quantizer(Compressor, ABC):
         """Bytes stored per token."""
 
     @abstractmethod
-    def quantize(self, directions: Tensor, token_ids: Tensor) -> Tensor:
+    def quantize(self, directions: Tensor, token_ids: Tensor, vectors: Tensor | None = None) -> Tensor:
         """Map directions [..., c] of tokens with ids [...] to bytes, uint8 [..., code_bytes]."""
 
     @abstractmethod
-    def decode(self, codes: Tensor) -> Tensor:
+    def decode(self, codes: Tensor, vectors: Tensor | None = None) -> Tensor:
         """Decode bytes, uint8 [..., code_bytes], to directions [..., c]; differentiable in the weights."""
 
     def token_ids(self, codes: Tensor) -> Tensor | None:
@@ -117,6 +128,7 @@ class Quantizer(Compressor, ABC):
     def lookup_tables(self, queries: Tensor) -> LookupTables:
         """Return what bytes contribute to inner products with queries [q, c]."""
 
-    def straight_through(self, directions: Tensor, token_ids: Tensor) -> Tensor:
-        """Quantise and decode directions [..., c]; gradients reach the weights, and pass to the directions unchanged."""
-        return self.decode(self.quantize(directions, token_ids)).to(directions) + (directions - directions.detach())
+    def straight_through(self, directions: Tensor, token_ids: Tensor, vectors: Tensor | None = None) -> Tensor:
+        """Quantise and decode directions [..., c]; gradients reach weights and vectors, and pass to directions unchanged."""
+        decoded = self.decode(self.quantize(directions, token_ids, vectors), vectors)
+        return decoded.to(directions) + (directions - directions.detach())

@@ -40,12 +40,12 @@ class Residual(UnitDirections):
 
     @torch.no_grad()
     @in_float32
-    def quantize(self, directions: Tensor, token_ids: Tensor | None = None) -> Tensor:
+    def quantize(self, directions: Tensor, token_ids: Tensor | None = None, vectors: Tensor | None = None) -> Tensor:
         """Map directions [..., c] to uint8 [..., k]: level by level the nearest entry, in float32 for weights of any dtype."""
         codes = choose(self.codebooks.float(), directions.reshape(-1, self.width).float())
         return codes.view(*directions.shape[:-1], self.code_bytes)
 
-    def decode(self, codes: Tensor) -> Tensor:
+    def decode(self, codes: Tensor, vectors: Tensor | None = None) -> Tensor:
         """Map uint8 [..., k] to the sums of the entries they name, [..., c]; differentiable in the codebooks."""
         return summed(self.codebooks, codes)
 

@@ -43,21 +43,22 @@ class WordResidual(WordTable):
         """Bytes stored per token."""
         return ID_BYTES + len(self.codebooks) + 1
 
-    def code(self, residual: Tensor, token_ids: Tensor) -> Tensor:
+    def code(self, residual: Tensor, expected: Tensor) -> Tensor:
         """Return the entries nearest to z - S_t, level by level, and the byte of the factor."""
         books = self.codebooks.float()
         entries = choose(books, residual.reshape(-1, self.width)).view(*residual.shape[:-1], len(books))
-        lengths = (self.words.float()[token_ids] + summed(books, entries)).norm(dim=-1, keepdim=True)
+        lengths = (expected + summed(books, entries)).norm(dim=-1, keepdim=True)
         steps = torch.log(1 / (_LEAST * lengths.clamp_min(1e-6))) / math.log(_RANGE) * 255
         return torch.cat([entries.long(), steps.round().clamp(0, 255).long()], dim=-1)
 
-    def decode(self, codes: Tensor) -> Tensor:
+    def decode(self, codes: Tensor, vectors: Tensor | None = None) -> Tensor:
         """Map uint8 [..., 3 + k] to f (S_t + C_1[i_1] + .. + C_k[i_k]), [..., c]; differentiable in S and C.
 
         Raises: ModelError for an id beyond the vocabulary.
         """
-        found = self.words_of(codes) + summed(self.codebooks, codes[..., ID_BYTES:-1])
-        return found * _factors(codes.device).to(found)[codes[..., -1].long()][..., None]
+        found = self.expected_of(codes, vectors) + summed(self.codebooks, codes[..., ID_BYTES:-1])
+        decoded: Tensor = found * _factors(codes.device).to(found)[codes[..., -1].long()][..., None]
+        return decoded.to(self.words.dtype)
 
     @in_float32
     def lookup_tables(self, queries: Tensor) -> LookupTables:

@@ -40,17 +40,17 @@ class Words(WordTable):
         """Bytes stored per token."""
         return ID_BYTES + len(self.planes) // 8
 
-    def code(self, residual: Tensor, token_ids: Tensor) -> Tensor:
+    def code(self, residual: Tensor, expected: Tensor) -> Tensor:
         """Return the signs of P (z - S_t), eight a byte."""
         positive = (residual @ self.planes.float().T >= 0).view(*residual.shape[:-1], -1, 8)
         return (positive << torch.arange(8, device=residual.device)).sum(dim=-1)
 
-    def decode(self, codes: Tensor) -> Tensor:
+    def decode(self, codes: Tensor, vectors: Tensor | None = None) -> Tensor:
         """Map uint8 [..., 2 + B/8] to S_t + Qᵀ s, [..., c]; differentiable in S and Q.
 
         Raises: ModelError for an id beyond the vocabulary.
         """
-        return self.words_of(codes) + _signs(codes[..., ID_BYTES:].long()).to(self.steps) @ self.steps
+        return self.expected_of(codes) + _signs(codes[..., ID_BYTES:].long()).to(self.steps) @ self.steps
 
     @in_float32
     def lookup_tables(self, queries: Tensor) -> LookupTables:

@@ -55,6 +55,7 @@ class Evidence(QuantizedHead):
         self.maps_vectors = method.vector_map is not None
         # A quantiser decodes to a mean, which is shorter where it is less certain: its inner product estimates the cosine best.
         self.by_inner_product = isinstance(compressor, Quantizer) and not document_map
+        self.by_vector = isinstance(compressor, Quantizer) and compressor.vector_width is not None
         self.weight = nn.Linear(backbone.width, 1)
         self.log_cosine = nn.Parameter(torch.tensor(math.log(20.0)))
         self.log_evidence = nn.Parameter(torch.tensor(math.log(60.0)))
@@ -98,7 +99,8 @@ class Evidence(QuantizedHead):
         if self.document_map is not None:
             return False
         check = is_raw_bytes if self.by_inner_product else is_byte_aligned
-        return check(pipelines["states"]) and holds_cosines(pipelines["vector"], self.maps_vectors)
+        vectors = pipelines["vector"]
+        return check(pipelines["states"]) and holds_cosines(vectors, self.maps_vectors and not self.by_vector)
 
     def score_quantized(self, query: Query, rows: Mapping[str, QuantizedRows]) -> Tensor:
         """Return the scores [n] float32 of n candidates from stored bytes; equal to `score` but for rounding.

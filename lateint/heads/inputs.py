@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -70,15 +72,25 @@ class SummedRows:
 
     rows: Ragged
     quantizer: Quantizer
+    vectors: QuantizedRows | None = None  # of the same documents, or of the one whose rows these are
 
     def max_similarity(self, queries: Tensor) -> Tensor:
         """Return the largest inner products, for query rows scaled to length 1."""
         q = len(queries)
         # Pad the queries here, so that no lookup table has to be copied to be padded.
         padded = F.pad(F.normalize(queries.float(), dim=-1), (0, 0, 0, columns(q) - q))
-        by_byte, *others = self.quantizer.lookup_tables(padded)
-        sums = max_sums(self.rows, q, by_byte.numpy(), *(None if table is None else table.numpy() for table in others))
-        return torch.from_numpy(sums)
+        tables = self.quantizer.lookup_tables(padded)
+        by_byte, by_token, factors, shares = (None if table is None else table.numpy() for table in tables[:4])
+        assert by_byte is not None
+        context = None if shares is None or tables.context is None else (shares, self._context(tables.context))
+        return torch.from_numpy(max_sums(self.rows, q, by_byte, by_token, factors, context))
+
+    def _context(self, queries: Tensor) -> NDArray[np.float32]:
+        """Return the inner products of query rows [q, w] with the vector of each document: float32 [n, q]."""
+        assert self.vectors is not None  # heads that read codes relative to a vector give it
+        products = self.vectors.max_similarity(queries) * queries.norm(dim=-1)  # of vectors of length 1
+        found: NDArray[np.float32] = products.expand(len(self.rows), -1).contiguous().numpy()
+        return found
 
 
 def is_byte_aligned(pipeline: Pipeline) -> bool:

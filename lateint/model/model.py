@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from lateint.methods.method import Method
 from lateint.methods.registry import build
 from lateint.model.activation import IDENTITY, Sigmoid
 from lateint.model.document import Document
-from lateint.model.resolve import check_side, check_vector, resolve
+from lateint.model.resolve import check_context, check_side, check_vector, resolve
 from lateint.model.saving import save
 from lateint.pools.base import Pool
 from lateint_store.arguments import check_kind, check_text
@@ -41,6 +41,16 @@ QUERIES_AT_ONCE = 128
 _WITHOUT_MODES = {  # these compute the same in both modes, and a fresh one, put into a model, is in training mode
     nn.ModuleList, nn.ModuleDict, nn.Sequential, nn.Identity, nn.Linear, nn.Embedding, nn.LayerNorm, nn.GELU, nn.ReLU, nn.Tanh,
 }  # fmt: skip
+
+
+class CompressorInput(NamedTuple):
+    """What a compressor reads of n documents: rows of states [n, m, h] after L layers and the pool; side [n, m, h], its side
+    information, None if it takes none; vectors [n, w], None if it reads none.
+    """
+
+    rows: TokenStates
+    side: Tensor | None
+    vectors: Tensor | None
 
 
 class Model(nn.Module):
@@ -78,6 +88,7 @@ class Model(nn.Module):
         self.rebuild_head()
         check_side(self.method, self.compressor, self.head)
         check_vector(self.method, self.head)
+        check_context(self.method, self.compressor, self.head, self.width("vector") if self.vector_pool is not None else None)
         self.eval()
 
     def rebuild_head(self) -> None:
@@ -220,7 +231,8 @@ class Model(nn.Module):
             tensors = self.encode_batch(rows)
             if self.quantizer is not None and "states" in tensors and not exact:
                 directions, mask = tensors["states"]
-                tensors["states"] = self.quantizer.quantize(directions, self.document_ids(rows)), mask
+                vectors = None if self.quantizer.vector_width is None else beside_tokens(tensors["vector"][0])
+                tensors["states"] = self.quantizer.quantize(directions, self.document_ids(rows), vectors), mask
         entries: list[dict[str, NDArray[Any]]] = [{} for _ in rows]
         for name, (values, mask) in tensors.items():
             host = (values.float() if values.is_floating_point() else values).cpu().numpy()  # numpy has no bfloat16
@@ -281,14 +293,14 @@ class Model(nn.Module):
         plain.method = replace(self.method, codecs=())
         return plain
 
-    def document_rows(self, rows: Sequence[Sequence[int]]) -> tuple[TokenStates, Tensor | None]:
-        """Return the compressor's input: states [n, m, h] after L layers and the pool, and side information [n, m, h].
-
-        Side information is None if the compressor takes none. Differentiable.
-        """
+    def document_rows(self, rows: Sequence[Sequence[int]]) -> CompressorInput:
+        """Return what the compressor reads of documents. Differentiable."""
         block = self._document_block(rows)
-        depth = self.method.depth
-        return self._kept(states_after(self.backbone, block, {depth})[depth], block)
+        relative = isinstance(self.compressor, Quantizer) and self.compressor.vector_width is not None
+        depths = self.vector_depths if relative else ()
+        after = states_after(self.backbone, block, {self.method.depth, *depths})
+        kept, side = self._kept(after[self.method.depth], block)
+        return CompressorInput(kept, side, self._vectors(after, block.ids) if depths else None)
 
     def document_ids(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Pad token rows to one batch of ids [n, t] int64."""
@@ -327,7 +339,7 @@ class Model(nn.Module):
         if docs.states is None or docs.states.dtype != torch.uint8:
             return docs
         assert self.quantizer is not None
-        return replace(docs, states=self.quantizer.decode(docs.states))
+        return replace(docs, states=self.quantizer.decode(docs.states, beside_tokens(docs.vector)))
 
     def save_pretrained(self, folder: str | os.PathLike[str], *, dtype: str | torch.dtype | None = None) -> None:
         """Write a checkpoint: the encoder as transformers writes it, `lateint.json`, and our own tensors beside it.
@@ -336,6 +348,11 @@ class Model(nn.Module):
         other file to be loaded; see `lateint.model.saving.save`, also for what is raised.
         """
         save(self, folder, dtype=dtype)
+
+
+def beside_tokens(vectors: Tensor | None) -> Tensor | None:
+    """Return vectors [n, w] of documents as [n, 1, w], which broadcast with their tokens; None stays None."""
+    return None if vectors is None else vectors[:, None]
 
 
 def check_is_model(model: object) -> None:

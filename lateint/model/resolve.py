@@ -7,7 +7,7 @@ from dataclasses import replace
 from lateint.backbone.base import Backbone, check_positions
 from lateint.backbone.split import document_start
 from lateint.backbone.tokenizer import TextEncoder
-from lateint.compressors.base import Compressor
+from lateint.compressors.base import Compressor, Quantizer
 from lateint.errors import InputError
 from lateint.heads.base import Head
 from lateint.methods.method import Method
@@ -59,6 +59,23 @@ def check_vector(method: Method, head: Head) -> None:
         raise InputError(
             f"head {method.head} reads 'vector', but method {method.name!r} has no vectors; set `vector` in the method to a "
             "pool such as 'mean'"
+        )
+
+
+def check_context(method: Method, compressor: Compressor | None, head: Head, vector_width: int | None) -> None:
+    """Refuse codes relative to vectors where the head does not read both, or vectors have another width. Raises: InputError."""
+    if not isinstance(compressor, Quantizer) or compressor.vector_width is None:
+        return
+    name = str(method.compressor)
+    if not {"states", "vector"} <= set(head.reads) or head.stored_width is not None:
+        raise InputError(
+            f"compressor {name} codes tokens relative to their document's vector, and the head reads "
+            f"{', '.join(head.reads)}; use head 'evidence', or compressor 'word_residual'"
+        )
+    if vector_width != compressor.vector_width:
+        raise InputError(
+            f"compressor {name} has vector_width={compressor.vector_width}, but the method's vectors have "
+            f"{vector_width} numbers; set `vector_width` to that"
         )
 
 

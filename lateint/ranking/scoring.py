@@ -66,7 +66,8 @@ def _quantized(
     assert isinstance(head, QuantizedHead)
     quantized: dict[str, QuantizedRows] = {name: RotatedRows(rows[name], codec) for name, codec in codecs.items()}
     if quantizer is not None:
-        quantized |= {name: SummedRows(own, quantizer) for name, own in rows.items() if name not in codecs}
+        vectors = quantized.get("vector") if quantizer.vector_width is not None else None
+        quantized |= {name: SummedRows(own, quantizer, vectors) for name, own in rows.items() if name not in codecs}
     return head, quantized
 
 

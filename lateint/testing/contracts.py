@@ -157,7 +157,9 @@ def _check_fit(name: str, compressor: Compressor) -> None:
     embeddings = _random(60, _WIDTH, seed=5)
     ids = torch.randint(0, 60, (_TOKENS,), generator=torch.Generator().manual_seed(6))
     noise = 0.5 * _random(_TOKENS, _WIDTH, seed=7)
-    data = _FitData(FitSample(embeddings[ids] + noise, ids, embeddings[ids], embeddings))
+    width = compressor.vector_width if isinstance(compressor, Quantizer) else None
+    vectors = None if width is None else _random(_TOKENS, width, seed=13)
+    data = _FitData(FitSample(embeddings[ids] + noise, ids, embeddings[ids], embeddings, vectors))
     before = {key: tensor.clone() for key, tensor in compressor.state_dict().items()}
     compressor.fit(data, frozenset(before))
     _expect(_equal_tensors(before, compressor.state_dict()), f"compressor {name!r} fits no tensor that was trained")
@@ -170,28 +172,32 @@ def _check_quantizer(name: str, quantizer: Quantizer, states: Tensor) -> None:
     """Check bytes, look-up tables and straight-through gradients of a fitted quantiser."""
     ids = torch.arange(states.shape[0] * states.shape[1]).view(states.shape[:2])
     directions = quantizer.compress(states).detach()
-    codes = quantizer.quantize(directions, ids)
+    width = quantizer.vector_width
+    vectors = None if width is None else _random(len(states), 1, width, seed=12)
+    codes = quantizer.quantize(directions, ids, vectors)
     shape = (*ids.shape, quantizer.code_bytes)
     _expect(codes.dtype == torch.uint8 and codes.shape == shape, f"quantiser {name!r} gives `code_bytes` bytes per state")
-    alone = quantizer.quantize(directions[1:, 3:4], ids[1:, 3:4])
+    alone = quantizer.quantize(directions[1:, 3:4], ids[1:, 3:4], None if vectors is None else vectors[1:])
     _expect(torch.equal(codes[1:, 3:4], alone), f"quantiser {name!r} quantises each direction by itself")
-    decoded = quantizer.decode(codes)
+    decoded = quantizer.decode(codes, vectors)
     _expect(decoded.shape == directions.shape, f"quantiser {name!r} decodes to directions of its width")
     held = quantizer.token_ids(codes)
     _expect(held is None or torch.equal(held, ids), f"quantiser {name!r} returns the token ids that were quantised, or None")
     queries = _random(3, quantizer.width, seed=8)
     with torch.no_grad():
-        by_byte, by_token, factors = quantizer.lookup_tables(queries)
+        by_byte, by_token, factors, shares, context = quantizer.lookup_tables(queries)
         wide, sums = codes.long(), torch.zeros(*ids.shape, len(queries))
         if by_token is not None:
             sums, wide = by_token[wide[..., 0] | wide[..., 1] << 8], wide[..., 2:]
+        if shares is not None and context is not None and vectors is not None:
+            sums = sums + shares[ids][..., None] * (vectors @ context.T)
         sums = sums + sum(table[wide[..., position]] for position, table in enumerate(by_byte))
         if factors is not None:
             sums, wide = sums * factors[wide[..., -1]][..., None], wide[..., :-1]
         same = wide.shape[-1] == len(by_byte) and torch.allclose(sums, decoded @ queries.T, atol=1e-4)
     _expect(same, f"quantiser {name!r} has look-up tables that sum to inner products with decoded directions")
     leaf = directions.clone().requires_grad_()
-    through = quantizer.straight_through(leaf, ids)
+    through = quantizer.straight_through(leaf, ids, vectors)
     (gradient,) = torch.autograd.grad(through.sum(), leaf)
     same = torch.allclose(through, decoded, atol=1e-6) and torch.equal(gradient, torch.ones_like(leaf))
     _expect(same, f"quantiser {name!r} passes gradients straight through to directions")

@@ -12,7 +12,7 @@ from lateint.heads.inputs import Candidates, Query
 from lateint.indexing.codecs import pipelines, round_trip
 from lateint.model.batching import UNSTORED_TOKENS, batches, by_length
 from lateint.model.document import Document
-from lateint.model.model import Model
+from lateint.model.model import Model, beside_tokens
 from lateint_store import Pipeline, Ragged
 from lateint_store.spec import Array
 
@@ -58,7 +58,8 @@ class Live:
             arrays[name] = straight_through(values, real, pipeline), real
         if self.quantizer is not None:
             directions, real = arrays["states"]
-            arrays["states"] = self.quantizer.straight_through(directions, self.model.document_ids(rows)), real
+            vectors = None if self.quantizer.vector_width is None else beside_tokens(arrays["vector"][0])
+            arrays["states"] = self.quantizer.straight_through(directions, self.model.document_ids(rows), vectors), real
         mask = next((m for name, (_, m) in arrays.items() if name != "vector"), None)
         return Candidates(mask=mask, **{name: values for name, (values, _) in arrays.items()})
 

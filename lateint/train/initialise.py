@@ -102,31 +102,42 @@ class _Samples:
 def document_states(model: Model, sets: Sequence[TrainingSource], random: np.random.Generator) -> FitSample:
     """Sample token states of documents after layer L and the pool, the same number from every source."""
     samples = [_states(model, source.sample(SAMPLE, random)[1]) for source in sets]
-    smallest = min(len(states) for states, _, _ in samples)
-    chosen = [torch.from_numpy(random.choice(len(states), smallest, replace=False)) for states, _, _ in samples]
-    pairs = list(zip(samples, chosen, strict=True))
-    sides = [side[rows] for (_, _, side), rows in pairs if side is not None]
-    return FitSample(
-        torch.cat([states[rows] for (states, _, _), rows in pairs]),
-        torch.cat([ids[rows] for (_, ids, _), rows in pairs]),
-        torch.cat(sides) if sides else None,
-        model.backbone.word_embeddings.detach(),
-    )
+    smallest = min(len(sample.states) for sample in samples)
+    chosen = [torch.from_numpy(random.choice(len(sample.states), smallest, replace=False)) for sample in samples]
+
+    def joined(name: str) -> Tensor | None:
+        found = [
+            value[rows] for sample, rows in zip(samples, chosen, strict=True) if (value := getattr(sample, name)) is not None
+        ]
+        return torch.cat(found) if found else None
+
+    states = joined("states")
+    assert states is not None
+    return FitSample(states, joined("token_ids"), joined("side"), model.backbone.word_embeddings.detach(), joined("vectors"))
 
 
-def _states(model: Model, documents: Sequence[Document]) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return the states [n, h], token ids [n] and side information of all tokens of some documents."""
+def _states(model: Model, documents: Sequence[Document]) -> FitSample:
+    """Return the states [n, h] and token ids [n] of all tokens of some documents, and what else the compressor reads."""
     rows = sorted(model.document_tokens(documents), key=len)
-    states, ids, sides = [], [], []
+    states, ids, sides, vectors = [], [], [], []
+    through = pipelines(model).get("vector")
     with torch.no_grad():
         for start in range(0, len(rows), _BATCH):
             batch = rows[start : start + _BATCH]
-            kept, side = model.document_rows(batch)
+            kept, side, own = model.document_rows(batch)
             real = torch.ones(kept.states.shape[:2], dtype=torch.bool) if kept.mask is None else kept.mask
             states.append(kept.states[real])
             ids.append(model.document_ids(batch)[:, : real.shape[1]][real])
             sides += [] if side is None else [side[real]]
-    return torch.cat(states), torch.cat(ids), torch.cat(sides) if sides else None
+            if own is not None and through is not None:
+                stored = round_trip([{"vector": one} for one in own.cpu().numpy()], {"vector": through})["vector"].values
+                vectors.append(torch.from_numpy(stored).to(own).repeat_interleave(real.sum(dim=1), dim=0))
+    return FitSample(
+        torch.cat(states),
+        torch.cat(ids),
+        torch.cat(sides) if sides else None,
+        vectors=torch.cat(vectors) if vectors else None,
+    )
 
 
 def _document_vectors(model: Model, sets: Sequence[TrainingSource], random: np.random.Generator) -> Tensor:

@@ -51,7 +51,7 @@ def _traces(
     live, rows = Live(model), model.document_tokens(example.documents)
     query = live.query(example.query)
     with torch.no_grad():  # a store holds fixed document states: the compressor must not change the layers below L
-        kept, side = model.document_rows(rows)
+        kept, side, _ = model.document_rows(rows)
         states = replace(live.arrays(rows), states=kept.states, mask=kept.mask)
         past = head.trace(query, states, compressed=False)
     codes = replace(states, states=compressor.compress(kept.states, side))

@@ -26,7 +26,7 @@ class ReconstructionMse(Loss):
             raise InputError("loss 'reconstruction_mse' needs a compressor that maps codes back, such as aesi or bottleneck")
         documents = list(dict.fromkeys(d for example in step.examples for d in example.documents))
         with torch.no_grad():
-            rows, side = model.document_rows(model.document_tokens(documents))
+            rows, side, _ = model.document_rows(model.document_tokens(documents))
         back = compressor.expand(compressor.compress(rows.states, side), side)
         error: Tensor = (back - rows.states).pow(2).mean(dim=-1)
         return error.mean() if rows.mask is None else error[rows.mask].mean()

@@ -102,7 +102,7 @@ def test_the_head_recomputes_the_side_information_of_encoding_exactly(method, fa
     model = engine.fresh_model(method, family)
     rows = model.document_tokens(DOCUMENTS[:6])
     with torch.inference_mode():
-        kept, side = model.document_rows(rows)
+        kept, side, _ = model.document_rows(rows)
         docs = candidates(model)
         seen = model.head.trace(model.query(QUERY), docs)[0]
         wanted = model.compressor.expand(docs.states, side)

@@ -56,7 +56,7 @@ def test_past_the_compressor_the_rows_are_those_of_the_uncompressed_method():
     model, plain = load(NARROW), load()
     with torch.inference_mode():
         query, docs = model.query(QUERY), candidates(model)
-        kept, side = model.document_rows(model.document_tokens(DOCUMENTS[:6]))
+        kept, side, _ = model.document_rows(model.document_tokens(DOCUMENTS[:6]))
         past = model.head.trace(query, Candidates(mask=kept.mask, states=kept.states), compressed=False)
         wanted = plain.head.trace(plain.query(QUERY), candidates(plain))
         through = model.head.trace(query, docs)

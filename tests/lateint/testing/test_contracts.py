@@ -56,7 +56,7 @@ def test_a_pool_that_breaks_a_promise_is_found(monkeypatch, cls, attribute, wron
         (Aesi, "needs_side", False, "exactly if `needs_side`"),
         (Residual, "decode", replaced(Residual.decode, lambda directions: directions + 1), "look-up tables"),
         (Words, "token_ids", replaced(Words.token_ids, lambda ids: ids + 1), "token ids"),
-        (Residual, "straight_through", lambda self, z, ids: self.decode(self.quantize(z)) + 0 * z, "straight through"),
+        (Residual, "straight_through", lambda self, z, ids, v=None: self.decode(self.quantize(z)) + 0 * z, "straight through"),
     ],
 )
 def test_a_compressor_that_breaks_a_promise_is_found(monkeypatch, cls, attribute, wrong, message):

@@ -118,7 +118,7 @@ def test_reconstruction_mse_is_the_error_of_real_tokens_and_reaches_the_compress
     total, count = 0.0, 0
     for document in documents:
         with torch.no_grad():
-            rows, _ = model.document_rows(model.document_tokens([document]))
+            rows, *_ = model.document_rows(model.document_tokens([document]))
             back = model.compressor.expand(model.compressor.compress(rows.states))
         total, count = total + float((back - rows.states).pow(2).sum()), count + rows.states.numel()
     assert float(found.detach()) == pytest.approx(total / count, rel=1e-4)
