@@ -21,13 +21,13 @@ ORDER = {
     name: rooms.split()
     for name, rooms in {
         "lateint": "errors results methods kernels backbone pools compressors heads model loading indexing ranking retrieval "
-        "train testing cli",
+        "train testing serving cli",
         "lateint_store": "errors arguments part spec ragged numerics kernels codecs disk format shards reading writing store "
         "opening derive",
         "lateint_eval": "formats measures datasets machine systems demo planning studies reporting adapters",
     }.items()
 }
-ROOMS = 16  # folders and modules at the top of a package, at most
+ROOMS = {"lateint": 18, "lateint_store": 16, "lateint_eval": 16}  # folders and modules at the top of a package, at most
 
 
 @cache
@@ -88,7 +88,7 @@ def room(name):
 @pytest.mark.parametrize("package", PACKAGES)
 def test_the_rooms_of_a_package_are_those_of_the_order(package):
     rooms = {room(name)[1] for name in modules() if room(name)[0] == package} - {"", "__main__"}
-    assert rooms == set(ORDER[package]) and len(rooms) <= ROOMS
+    assert rooms == set(ORDER[package]) and len(rooms) <= ROOMS[package]
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -28,23 +28,23 @@ class ModelMatch:
 
     def __init__(self, model: Model, store: Store, arrays: Sequence[str] | None = None) -> None:
         """Raises: StoreMismatch."""
-        _watch_optimizers()
         self._model, self._store, self._arrays = model, store, arrays
-        self._seen: _Parts | None = None
+        self._seen: ModelParts | None = None
         self.check()
 
     def check(self) -> None:
         """Raises: StoreMismatch. Cost: some microseconds; after a change, that of `check_model`."""
         if self._seen is None or self._seen.changed():
-            seen = _Parts(self._model)  # before the check: what changes during it is noticed by the next
+            seen = ModelParts(self._model)  # before the check: what changes during it is noticed by the next
             check_model(self._model, self._store, self._arrays)
             self._seen = seen
 
 
-class _Parts:
+class ModelParts:
     """What stood where in a model: modules and tensors below stored arrays, by the mapping and the name that hold them."""
 
     def __init__(self, model: Model) -> None:
+        _watch_optimizers()
         top = [*_BELOW, *(["head"] if model.head.stored_tensors() else [])]
         places = [(model.__dict__, name, model.__dict__.get(name)) for name in _SETTINGS]
         places += [(model._modules, name, model._modules.get(name)) for name in top]
@@ -72,7 +72,7 @@ _fused_steps = 0  # of all optimizers in this process: torch does not count what
 
 @cache
 def _watch_optimizers() -> None:
-    """Count the steps of fused optimizers, from the first model on that is compared with a store."""
+    """Count the steps of fused optimizers, from the first model on whose parts are noted."""
     register_optimizer_step_post_hook(_count_step)
 
 

@@ -39,7 +39,10 @@ class Ragged:
         return self.values[self.offsets[index] : self.offsets[index + 1]]
 
     def __iter__(self) -> Iterator[Array]:
-        return (self[index] for index in range(len(self)))
+        values = self.values
+        if self.spec.rows == "one":
+            return iter(values)
+        return (values[start:end] for start, end in pairwise(self.offsets.tolist()))
 
 
 def filled(data: Array, sizes: Sizes, group: int) -> Array:

@@ -100,9 +100,12 @@ def _map_again(environment: Environment) -> None:
     """Map a file that has grown."""
     if inside_transaction():
         raise StoreError(f"store {environment.location.store} grew inside a view of the same thread; leave it and read again")
-    with quiesced(), lmdb_errors(environment.location):
+    location = environment.location
+    with quiesced(), lmdb_errors(location):
         if not environment.writable:
-            environment.env.set_mapsize(_reader_map(environment.location))
+            environment.env.set_mapsize(_reader_map(location))
+        elif location.size > environment.env.info()["map_size"]:  # another writer maps more: mapping again would not end
+            raise StoreError(f"{location.data} grew beyond the map of this process; raise its limit (ulimit -v)")
 
 
 @contextmanager
@@ -136,9 +139,10 @@ def create_environment(location: Location) -> Environment:
         return _register(location, *_open(location, write=True, create=True), write=True)
 
 
-def acquire(location: Location, *, write: bool = False) -> Environment:
+def acquire(location: Location, *, write: bool = False, checked: bool = False) -> Environment:
     """Open a shard's file, or share the environment if it is open already. Checks the file before LMDB maps it.
 
+    `checked`: True if the parent of this process has checked the file, and only LMDB has written it since.
     Raises: DamagedStore; StoreError if the folder cannot be written and the shard is not sealed.
     """
     with exclusive():
@@ -156,7 +160,8 @@ def acquire(location: Location, *, write: bool = False) -> Environment:
             raise StoreError(f"cannot read {location.data}: {error.strerror}") from error
         held = _registry.get((status.st_dev, status.st_ino))
         if held is None:
-            _check_file(location)
+            if not checked:
+                _check_file(location)
             return _open_first(location, write)
         if write and not held.writable:
             _make_writable(held)

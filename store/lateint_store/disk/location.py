@@ -54,13 +54,17 @@ class SameProcessId(StoreError):
         )
 
 
+class MapFull(StoreFull):
+    """A transaction found no free page in the map. The disk may have room; what was committed is intact."""
+
+
 @contextmanager
 def lmdb_errors(location: Location, *, writing: bool = False) -> Iterator[None]:
     """Convert LMDB's exceptions into the errors of this package."""
     try:
         yield
     except lmdb.MapFullError as error:
-        raise StoreFull(
+        raise MapFull(
             f"the map of {location.folder} is full ({location.map_size} bytes, or less under a limit of address space such "
             f"as ulimit -v): {error}"
         ) from error

@@ -100,13 +100,26 @@ class WriterLock:
 @contextmanager
 def no_writer(store: Path) -> Iterator[None]:
     """Keep writers away for the length of the block. Raises: BlockingIOError if there is one; StoreError."""
+    descriptor = share_lock(store)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def share_lock(store: Path) -> int:
+    """Lock the file of `WriterLock` together with others that share it, until the descriptor is closed, in children too.
+
+    Raises: BlockingIOError if a writer holds it; StoreError.
+    """
     with disk_errors(store, "lock"):
         descriptor = open_regular(store / LOCK_FILE, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        yield
-    finally:
+    except BaseException:
         os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _advice(descriptor: int) -> str:

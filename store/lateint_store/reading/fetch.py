@@ -113,7 +113,7 @@ def _find(snapshots: Sequence[Snapshot], wanted: Sequence[bytes]) -> tuple[list[
             if prefixes:
                 sound, doubtful = _find_batch(snapshot, wanted, prefixes, waiting)
                 of_shard.append(sound)
-            of_shard.append(_find_singly(snapshot, wanted, doubtful))
+            of_shard.append(find_singly(snapshot, wanted, doubtful))
         positions = np.concatenate([records.positions for records in of_shard])
         waiting = [] if len(positions) == len(waiting) else np.setdiff1d(waiting, positions, assume_unique=True).tolist()
         found.extend(of_shard)
@@ -140,7 +140,7 @@ def _find_batch(
     return Records(snapshot, positions[sound], ordinals[sound], blocks, owners[sound], headers), positions[~sound].tolist()
 
 
-def _find_singly(snapshot: Snapshot, wanted: Sequence[bytes], waiting: Sequence[int]) -> Records:
+def find_singly(snapshot: Snapshot, wanted: Sequence[bytes], waiting: Sequence[int]) -> Records:
     """The same for a few ids, one check after the other, so that an error says what is wrong. Raises: DamagedStore."""
     found = [(index, hit) for index in waiting if (hit := snapshot.find(wanted[index])) is not None]
     arrays, headers = snapshot.format.arrays, [header for _, (_, header) in found]

@@ -73,14 +73,19 @@ class Snapshot:
 
     def find(self, doc_id: bytes) -> tuple[int, RecordHeader] | None:
         """Ordinal and record header of a live document, or None. Tries all entries with the prefix of its digest."""
-        ordinal, prefix = self.lookup(doc_id), id_prefix(doc_id)
-        while ordinal is not None:
+        for ordinal in self.ordinals(doc_id):
             header = self.record_header(ordinal)
             if header.doc_id == doc_id:
                 return ordinal, header
+        return None
+
+    def ordinals(self, doc_id: bytes) -> Iterator[int]:
+        """Yield every ordinal in the index under the prefix of an id's digest; nothing may change in between."""
+        ordinal, prefix = self.lookup(doc_id), id_prefix(doc_id)
+        while ordinal is not None:
+            yield ordinal
             entry = bytes(self._ids.value()) if self._ids.next_dup() else b""
             ordinal = entry_ordinal(entry) if entry.startswith(prefix) else None
-        return None
 
     def block(self, ordinal: int) -> Block:
         """The block that holds an ordinal. Raises: DamagedStore."""
