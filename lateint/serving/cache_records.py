@@ -34,15 +34,17 @@ _YOUNG = 8  # a record among the newest eighth is not moved: writing it again wo
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CachedRecords:
-    """The sound records of a transaction's answer. `damaged`: keys whose records are not.
+    """The sound records among those asked for.
 
     `positions`: indices into the keys asked for, int64 [k]; `rows`: tokens, int64 [k]; `payloads`: by array name, of k
-    records in the order of `positions`.
+    records in the order of `positions`. `aged`: keys of records that this use should move; `damaged`: keys of records that
+    are not sound.
     """
 
     positions: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
     payloads: Mapping[str, Payloads]
+    aged: list[bytes]
     damaged: list[bytes]
 
 
@@ -50,17 +52,31 @@ def read_cached(snapshot: Snapshot, keys: Sequence[bytes], arrays: Sequence[str]
     """Copy the arrays (names in the order of a record's payloads) of all keys whose record is there and sound."""
     found, damaged = _find(snapshot, keys)
     positions = np.concatenate([records.positions for records in found])
+    ordinals = np.concatenate([records.ordinals for records in found])
+    aged = [keys[index] for index in positions[ordinals < _young_from(snapshot, _end(snapshot))].tolist()]
     order = np.argsort(positions)
+    positions, rows = positions[order], np.concatenate([records.headers.rows for records in found])[order]
     copied = [copy_payloads(len(order), [records.source(column) for records in found], order) for column in range(len(arrays))]
     sound = np.logical_and.reduce([same for _, same in copied])
-    positions, rows = positions[order], np.concatenate([records.headers.rows for records in found])[order]
     if sound.all():
         payloads = {name: data for name, (data, _) in zip(arrays, copied, strict=True)}
-        return CachedRecords(positions, rows, payloads, damaged)
+        return CachedRecords(positions, rows, payloads, aged, damaged)
     kept = np.flatnonzero(sound).tolist()
     payloads = {name: Payloads.join([data[index] for index in kept]) for name, (data, _) in zip(arrays, copied, strict=True)}
     damaged += [keys[index] for index in positions[~sound].tolist()]
-    return CachedRecords(positions[sound], rows[sound], payloads, damaged)
+    return CachedRecords(positions[sound], rows[sound], payloads, aged, damaged)
+
+
+def _end(snapshot: Snapshot) -> int:
+    """The ordinal of the next record."""
+    cursor = snapshot.transaction.cursor(snapshot.environment.databases["blocks"])
+    return int(_ORDINAL.unpack(cursor.key())[0]) + 1 if cursor.last() else 0
+
+
+def _young_from(snapshot: Snapshot, end: int) -> int:
+    """The first ordinal that need not move to the end when it is used."""
+    entries: int = snapshot.transaction.stat(snapshot.environment.databases["blocks"])["entries"]
+    return end - max(1, entries // _YOUNG)
 
 
 def _find(snapshot: Snapshot, keys: Sequence[bytes]) -> tuple[list[Records], list[bytes]]:
@@ -133,8 +149,7 @@ class CacheEditor:
         databases = snapshot.environment.databases
         self._blocks, self._ids = databases["blocks"], databases["ids"]
         self._page: int = snapshot.transaction.stat(self._blocks)["psize"]
-        cursor = snapshot.transaction.cursor(self._blocks)
-        self._end: int = _ORDINAL.unpack(cursor.key())[0] + 1 if cursor.last() else 0
+        self._end = _end(snapshot)
         self._bytes = self._changes = self.evicted = 0
 
     @property
@@ -186,8 +201,7 @@ class CacheEditor:
     def move(self, key: bytes) -> None:
         """Make a record the most recently used one, if it is still there."""
         found = self._find(key)
-        young = self._snapshot.transaction.stat(self._blocks)["entries"] // _YOUNG
-        if found is None or self._end - found[0] <= max(1, young):
+        if found is None or found[0] >= _young_from(self._snapshot, self._end):
             return
         ordinal, header = found
         try:
