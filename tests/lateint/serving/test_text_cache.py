@@ -14,6 +14,7 @@ from lateint.methods.registry import part
 from lateint.model.document import Document
 from lateint.ranking.aggregate import Aggregate, score_documents
 from lateint.ranking.ranker import Ranker
+from lateint.serving.cache_binding import CacheBinding
 from lateint.serving.cache_folder import LEAST_BYTES
 from lateint.serving.text_cache import TextCache
 from lateint_store import Pipeline, parse_codecs
@@ -82,8 +83,6 @@ def joined(entries, spec):
 
 
 def test_only_the_model_that_put_a_text_finds_it(folder):
-    with opened(folder) as cache:
-        put(cache, TEXTS[:5])
     others = {
         "weights": engine.shaken("colbert"),
         "length": engine.model("colbert", doc_max_length=40),
@@ -91,14 +90,30 @@ def test_only_the_model_that_put_a_text_finds_it(folder):
         "dtype": engine.fresh_model("colbert", dtype="bfloat16"),
         "family": engine.model("colbert", "electra"),
     }
+    with opened(folder) as cache:
+        put(cache, TEXTS[:5])
     for name, other in others.items():
         with opened(folder, other) as cache:
             assert cache.get(TEXTS[:5]) == [None] * 5, name
-    specs = {"states": Pipeline(pipelines(engine.model("colbert"))["states"].spec, (part("int8"),))}
-    with opened(folder, through=specs) as cache:
-        assert cache.get(TEXTS[:5]) == [None] * 5, "codecs"
+            cache.put(TEXTS[5:6], [states(other, TEXTS[5])])
     with opened(folder, engine.fresh_model("colbert")) as cache:
-        assert holds(cache, TEXTS[:6]) == [True] * 5 + [False]
+        assert holds(cache, TEXTS[:6]) == [True] * 5 + [False], "another model removed what it found"
+
+
+def test_other_codecs_are_another_cache_even_if_their_bytes_have_one_size(folder):
+    model = engine.model("colbert")
+    spec = pipelines(model)["states"].spec
+    for seed in (1, 2):
+        with opened(folder, through={"states": Pipeline(spec, (part("rotated", bits=4, seed=seed),))}) as cache:
+            assert cache.get(TEXTS[:1]) == [None]
+            cache.put(TEXTS[:1], [states(model, TEXTS[0])])
+            assert cache.get(TEXTS[:1]) != [None]
+
+
+def test_keys_and_records_are_both_bound_to_the_model():
+    bindings = [CacheBinding.of(model, None) for model in (engine.model("colbert"), engine.shaken("colbert"))]
+    assert len({binding.format.uuid for binding in bindings}) == 2
+    assert not set(bindings[0].keys(TEXTS)) & set(bindings[1].keys(TEXTS))
 
 
 def test_a_model_that_changes_while_the_cache_is_open_finds_nothing_of_before(folder):

@@ -10,6 +10,8 @@ import pytest
 
 from lateint_store import open_store
 from lateint_store.disk import environment, locking
+from lateint_store.disk.activity import active
+from lateint_store.disk.location import Location
 from lateint_store.disk.locking import WriterLock
 from lateint_store.errors import StoreError
 from tests.support.stores import build, contents, entries, entry, run_child
@@ -303,6 +305,22 @@ def test_a_file_that_another_process_makes_larger_is_mapped_again(path, monkeypa
         assert contents(store)["doc399"]["token_ids"] == entry(399).arrays["token_ids"].tobytes()
         assert (path / "shard-0000/data.mdb").stat().st_size > before < map_size(store) and not wrong
         assert store.verify().ok
+
+
+def test_a_writer_whose_file_outgrew_its_map_says_so(tmp_path):
+    """Two processes may write one file; a limit of address space may let one of them map less."""
+    small, large = (Location(tmp_path, tmp_path / "entries", 0, size << 20) for size in (1, 64))
+    held = environment.create_environment(small)
+
+    def grow():
+        other = environment.acquire(large, write=True)
+        with active(), environment.begin(other, write=True) as transaction:
+            return transaction.put(b"key", bytes(2 << 20), db=other.databases["blocks"])
+
+    assert in_child(grow) == 0
+    with pytest.raises(StoreError, match="grew beyond the map of this process"), environment.reading([(held, small)]):
+        pass
+    environment.release(held)
 
 
 @pytest.fixture
