@@ -17,7 +17,7 @@ from lateint_eval.studies.run import run_study
 from lateint_eval.studies.spec import Data, Grid, Study
 from lateint_store import merge, open_store, parse_codecs, recode
 from lateint_store.disk.files import replace_file, sync_file, sync_folder
-from tests.support import engine, students
+from tests.support import caching, engine, students
 from tests.support.durability import recorded
 from tests.support.paths import TOY
 from tests.support.stores import build, entries
@@ -108,6 +108,11 @@ def searched(folder):
         Retriever(engine.model("cosine"), store, index="hnsw", index_file=folder / "graph")
 
 
+def cached(folder):
+    with caching.opened(folder) as cache:
+        caching.put(cache, caching.TEXTS[:3])
+
+
 def nothing(folder):
     pass
 
@@ -139,6 +144,7 @@ VERBS = {
         "report.html",
     ),
     "rank": (empty, ran, (), "new.trec"),
+    "text cache": (nothing, cached, (), "cache.json"),
     "retrieve --index-file": (lambda folder: (vectors(folder), empty(folder)), searched, ("graph",), "graph"),
 }
 

@@ -44,7 +44,7 @@ LEAST_BYTES = 4 << 20
 _CACHE_FILE, _ENTRIES = "cache.json", "entries"
 _BEFORE = {f"{_CACHE_FILE}.draft", LOCK_FILE}  # what a folder may hold before it is a cache
 _BESIDE = LOCK_BYTES + (64 << 10)  # bytes of everything but the LMDB file
-_ATTEMPTS, _PAUSE = 40, 0.05  # seconds: another process prepares the folder in less than their product
+_PATIENCE, _PAUSE = 60, 0.05  # seconds to wait for a process that prepares the folder, and between two looks
 
 
 class CacheFolder:
@@ -124,12 +124,13 @@ class CacheFolder:
         """Open the folder, and prepare it first if no other process uses it."""
         with disk_errors(self.path, "create"):
             make_folder(self.path)
-            described = (self.path / _CACHE_FILE).exists()
+            names = sorted(entry.name for entry in self.path.iterdir())
+            described = (self.path / _CACHE_FILE).exists()  # looked at last: another process may make the folder a cache
             known = {*_BEFORE, _CACHE_FILE, _ENTRIES} if described else _BEFORE
-            foreign = sorted(entry.name for entry in self.path.iterdir() if entry.name not in known)
+            foreign = [name for name in names if name not in known]
         if foreign:
             raise StoreError(f"{self.path} is not a cache (it contains {foreign[0]!r}); choose another folder")
-        for _ in range(_ATTEMPTS):
+        for _ in range(int(_PATIENCE / _PAUSE)):
             self._prepare_alone()
             if self._share():
                 return

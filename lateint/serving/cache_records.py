@@ -70,7 +70,11 @@ def read_cached(snapshot: Snapshot, keys: Sequence[bytes], arrays: Sequence[str]
 def _end(snapshot: Snapshot) -> int:
     """The ordinal of the next record."""
     cursor = snapshot.transaction.cursor(snapshot.environment.databases["blocks"])
-    return int(_ORDINAL.unpack(cursor.key())[0]) + 1 if cursor.last() else 0
+    if not cursor.last():
+        return 0
+    if len(cursor.key()) != _ORDINAL.size:
+        raise snapshot.location.damaged(f"a record's key has {len(cursor.key())} bytes")
+    return int(_ORDINAL.unpack(cursor.key())[0]) + 1
 
 
 def _young_from(snapshot: Snapshot, end: int) -> int:
@@ -136,7 +140,7 @@ class Room:
 
     @classmethod
     def of(cls, map_size: int) -> Room:
-        """An eighth of a 32nd of the map, or 8 MiB, for each transaction."""
+        """A transaction writes a 32nd of the map, at most 8 MiB."""
         transaction = min(map_size // 32, 8 << 20)
         return cls(map_size - 8 * transaction, transaction)
 

@@ -69,6 +69,12 @@ class Uses:
             for key in list(islice(self.used, max(0, len(self.used) - _MOST_USES))):
                 del self.used[key]
 
+    def count(self, *, evicted: int = 0, refused: int = 0) -> None:
+        """Add to the counts of puts."""
+        with self.lock:
+            self.evicted += evicted
+            self.refused += refused
+
     def take(self) -> tuple[list[bytes], list[bytes]]:
         """Take out the keys of damaged records, and of used ones, the least recently used first."""
         with self.lock:
@@ -165,9 +171,9 @@ class TextCache:
         steps: list[Step] = [partial(CacheEditor.remove, key=key) for key in damaged]
         steps += [partial(CacheEditor.move, key=key) for key in used]
         steps += [partial(CacheEditor.append, document=document) for document in kept]
-        uses.refused += len(documents) - len(kept)
+        uses.count(refused=len(documents) - len(kept))
         try:
-            uses.refused += min(len(kept), self._write(folder, binding.format, steps))
+            uses.count(refused=min(len(kept), self._write(folder, binding.format, steps)))
         except StoreError as error:
             self._turn_off(error)
 
@@ -210,7 +216,7 @@ class TextCache:
                     break
                 full = True
                 continue
-            self._here().evicted += evicted
+            self._here().count(evicted=evicted)
             if after == done and not evicted:
                 break
             done, full = after, False

@@ -186,6 +186,15 @@ def test_forked_workers_share_a_cache_that_their_parent_opened(folder):
         assert all(holds(cache, TEXTS[:16])) and cache.problem is None
 
 
+def test_workers_that_start_at_once_share_a_new_folder(folder):
+    def start():
+        with opened(folder) as cache:
+            put(cache, TEXTS[:2])
+            assert cache.problem is None and holds(cache, TEXTS[:2]) == [True, True]
+
+    assert [ends(child) for child in [forked(start) for _ in range(6)]] == [0] * 6
+
+
 def test_threads_read_while_others_write(folder):
     with opened(folder) as cache:
         wrong = []
