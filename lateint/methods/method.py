@@ -91,7 +91,7 @@ class Stage:
     """One stage of training: its losses, the parameters that it trains and how it samples candidates. Pure data."""
 
     losses: tuple[tuple[Part, float], ...]  # (loss, weight) pairs
-    train: tuple[str, ...] = ("head",)  # from: head, compressor, vector_map, layers, embeddings (of both towers)
+    train: tuple[str, ...] = ("head",)  # from: head, compressor, vector_map, layers, embeddings (of both towers), query_layers
     rate: float = 1e-4  # peak learning rate of AdamW; warm-up over 10 % of the steps, then linear decay to zero
     head_rate: float | None = None  # peak rate of all parameters outside the encoder; None: `rate`
     vector_rate: float = 1.0  # multiplies that rate for biases, norms and scalars, which may learn faster
@@ -115,7 +115,9 @@ class Method:
     query_layers: Depth  # layers of the query tower, run once per query
     document: Layout = field(default_factory=Layout)
     query: Layout = field(default_factory=lambda: Layout(max_length=32))
-    towers: Literal["shared", "copied"] = "shared"  # copied: the query tower has its own weights
+    # copied: the query tower has its own weights, and vectors of queries come from the shared one, as a base cosine needs;
+    # separate: its own weights, and vectors come from it as well, so that a query runs through one tower.
+    towers: Literal["shared", "copied", "separate"] = "shared"
     pool: Part = field(default_factory=lambda: part("all_tokens"))  # selects the token states of a document to store
     compressor: Part | None = None  # learned map h -> c before the codecs
     vector: Part | None = None  # the pool that produces one vector per document, stored as a second array

@@ -74,7 +74,7 @@ class Model(nn.Module):
         self.method = resolve(method, backbone, texts)
         self.backbone = backbone
         with seeded(PRIVATE_SEED):
-            self.query_backbone = copy.deepcopy(backbone) if method.towers == "copied" else None
+            self.query_backbone = None if method.towers == "shared" else copy.deepcopy(backbone)
             self.compressor: Compressor | None = None
             if method.compressor is not None:
                 self.compressor = build("compressors", method.compressor, backbone.width)
@@ -189,11 +189,12 @@ class Model(nn.Module):
         method = self.method
         block = self.texts.batch(rows, method.query)
         block = replace(block, mask=self.texts.attended(rows, method.query)).to(self.device)
-        if self.query_backbone is None:
-            own_tower = after = states_after(self.backbone, block, {method.query_depth, *self.vector_depths})
-        else:
-            own_tower = states_after(self.query_backbone, block, {method.query_depth})
+        tower = self.backbone if self.query_backbone is None else self.query_backbone
+        if method.towers == "copied":
+            own_tower = states_after(tower, block, {method.query_depth})
             after = states_after(self.backbone, block, self.vector_depths) if self.vector_depths else {}
+        else:
+            own_tower = after = states_after(tower, block, {method.query_depth, *self.vector_depths})
         every = own_tower[method.query_depth]
         vectors = None if self.vector_pool is None else self._vectors(after, block.ids)
         text_mask = self.texts.text_mask(len(rows[0]), method.query).to(self.device)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lateint.heads.inputs import Candidates, Query
 from lateint.indexing.codecs import pipelines, round_trip
+from lateint.methods.method import Stage
 from lateint.model.batching import UNSTORED_TOKENS, batches, by_length
 from lateint.model.document import Document
 from lateint.model.model import Model, beside_tokens
@@ -119,6 +120,28 @@ class Frozen:
             decoded = round_trip(self.model.encode([rows[i] for i in places]), self.through)
             for at, place in enumerate(places):
                 self._documents[new[place]] = {name: _narrow(ragged[at]) for name, ragged in decoded.items()}
+
+
+class FrozenDocuments(Frozen):
+    """Keeps arrays of documents as `Frozen` does, and runs queries through their layers at every step.
+
+    For stages that train the query tower: what a store holds does not change, so stores that were built before stay valid.
+    """
+
+    def query(self, text: str) -> Query:
+        """Run the query's own layers; differentiable."""
+        return self.model.query_from_tokens(self.model.query_tokens(text))
+
+    def _prepare_queries(self, texts: Sequence[str]) -> None:
+        """Do nothing: the query tower changes at every step."""
+
+
+def features_of(model: Model, stage: Stage) -> Frozen | Live:
+    """Return features for what a stage trains: arrays that it cannot change are computed once."""
+    stored = model.head.stored_width is not None  # a head that stores its own keys and values trains them
+    if stored or not {"layers", "embeddings", "compressor", "vector_map"}.isdisjoint(stage.train):
+        return Live(model, quantised=stage.quantised)
+    return FrozenDocuments(model) if "query_layers" in stage.train else Frozen(model)
 
 
 def straight_through(values: Tensor, mask: Tensor | None, through: Pipeline) -> Tensor:

@@ -45,7 +45,7 @@ def parameter_groups(model: Model, stage: Stage) -> list[ParameterGroup]:
 def _parts(model: Model) -> dict[str, list[Parameter]]:
     """Parameters by the names that a stage can give; `layers` and `embeddings` are those of both towers.
 
-    A classifier counts as a layer.
+    A classifier counts as a layer. `query_layers` are those of a query tower with its own weights.
     """
     modules = {"head": model.head, "compressor": model.compressor, "vector_map": model.vector_map}
     parts = {name: list(module.parameters()) for name, module in modules.items() if module is not None}
@@ -55,4 +55,7 @@ def _parts(model: Model) -> dict[str, list[Parameter]]:
             embeddings = {id(p) for name, p in tower.bare.named_parameters() if name.startswith("embeddings")}
             for parameter in tower.parameters():
                 parts["embeddings" if id(parameter) in embeddings else "layers"].append(parameter)
+    if model.query_backbone is not None:
+        ours = set(map(id, model.query_backbone.parameters()))
+        parts["query_layers"] = [parameter for parameter in parts["layers"] if id(parameter) in ours]
     return parts

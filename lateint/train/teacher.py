@@ -48,7 +48,7 @@ class Teacher:
 
     def __init__(self, student: Model, model: Model | None, features: Frozen | Live, scores: Scores | None = None) -> None:
         self.model = copy.deepcopy(student).requires_grad_(False).eval() if model is None else model.eval()
-        shared = model is None and isinstance(features, Frozen)
+        shared = model is None and type(features) is Frozen
         self.features = features if shared else Frozen(self.model)
         self.scores = scores
 

@@ -16,7 +16,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 from lateint.errors import MissingExtra, TrainingError
 from lateint.model.model import Model
 from lateint.train.data import Example, Sampler
-from lateint.train.features import Frozen, Live
+from lateint.train.features import features_of
 from lateint.train.history import StageHistory
 from lateint.train.objective import Objective
 from lateint.train.parameters import parameter_groups
@@ -53,9 +53,7 @@ class StageTrainer(Trainer):
         self.objective: Objective = objective
         self.history: StageHistory = history
         self.examples = data
-        trained = {"layers", "embeddings", "compressor", "vector_map"} & set(objective.stage.train)
-        stored = model.head.stored_width  # a head that stores its own keys and values trains them
-        self.features: Frozen | Live = Live(model, quantised=objective.stage.quantised) if trained or stored else Frozen(model)
+        self.features = features_of(model, objective.stage)
         self.teacher: Teacher | None = None
         super().__init__(
             model=model, args=arguments, train_dataset=data, data_collator=_collate, callbacks=[history, StateKeeper()]
@@ -89,7 +87,8 @@ class StageTrainer(Trainer):
     ) -> Tensor | tuple[Tensor, None]:
         """The objective on the examples of one step. Raises: TrainingError if it is not finite."""
         stage = self.objective.stage
-        self.student.train(stage.dropout and "layers" in stage.train)  # the Trainer has just switched training mode on
+        trains_layers = not {"layers", "query_layers"}.isdisjoint(stage.train)
+        self.student.train(stage.dropout and trains_layers)  # the Trainer has just switched training mode on
         total, losses = self.objective(self.student, self.features, inputs["examples"], self.teacher)
         if not torch.isfinite(total):
             raise TrainingError(
