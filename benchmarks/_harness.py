@@ -1,6 +1,6 @@
-"""What the benchmarks share: stored results, timing in alternation, the CrossEncoder peer, texts, and a tiny random model.
+"""What the benchmarks share: stored results, timing in alternation, texts, and a tiny random model.
 
-torch, transformers and sentence-transformers are imported inside functions: child processes that report their memory
+torch and transformers are imported inside functions: child processes that report their memory
 import this module too.
 """
 
@@ -23,7 +23,6 @@ from lateint_eval.machine import describe
 __all__ = [
     "BASE",
     "RESULTS",
-    "CrossEncoderPeer",
     "alternate",
     "argument_parser",
     "describe",
@@ -43,8 +42,6 @@ __all__ = [
 
 RESULTS = Path(__file__).parent / "results"
 BASE = "all-MiniLM-L6-v2"
-BATCH_SIZES = (16, 32, 64, 128)
-PEER_MAX_LENGTH = 288
 T = TypeVar("T")
 
 
@@ -102,37 +99,6 @@ def medians(values: Mapping[str, Sequence[float]]) -> dict[str, float]:
 def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
     """The median of the ratios of paired measurements: a disturbance that lasts for a pair hits both of its sides."""
     return statistics.median(above / below for above, below in zip(numerators, denominators, strict=True))
-
-
-class CrossEncoderPeer:
-    """sentence-transformers' CrossEncoder over a backbone, float32 on the CPU, at its best batch size for some texts.
-
-    Its one-label head is fresh, and so is every score: only time is measured. `layers` keeps the first layers alone.
-    `batch_size` is the fastest of `BATCH_SIZES` over every fifth text, found after a warm-up call.
-    """
-
-    def __init__(self, backbone: str, texts: Sequence[str], question: str, layers: int | None = None) -> None:
-        import torch
-        from sentence_transformers import CrossEncoder
-
-        from lateint.loading.packaged import locate
-
-        torch.manual_seed(0)
-        shape = {} if layers is None else {"num_hidden_layers": layers}
-        self._model = CrossEncoder(
-            str(locate(backbone)), num_labels=1, max_length=PEER_MAX_LENGTH, device="cpu", config_kwargs=shape
-        )
-        self._texts = texts
-        self._predict(question, texts[::20], BATCH_SIZES[0])
-        self.batch_size = min(BATCH_SIZES, key=lambda size: self._predict(question, texts[::5], size))
-
-    def milliseconds(self, query: str, count: int | None = None) -> float:
-        """Wall-clock time to score a query with the first `count` texts, by default with all."""
-        return self._predict(query, self._texts[:count], self.batch_size)
-
-    def _predict(self, query: str, texts: Sequence[str], batch_size: int) -> float:
-        pairs = [(query, text) for text in texts]
-        return milliseconds(lambda: self._model.predict(pairs, batch_size=batch_size))
 
 
 @cache

