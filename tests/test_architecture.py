@@ -25,6 +25,7 @@ FILE_LINES, MEDIAN_LINES, FUNCTION_LINES, PARAMETERS = 400, 120, 40, 6
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 HEAVY = {"torch", "transformers", "tokenizers", "numba", "scipy", "bm25s", "Stemmer", "ir_measures", "ir_datasets", "usearch"}
 HEAVY |= {"accelerate", "matplotlib", "onnx", "onnxruntime"}
+SERVER = {"starlette", "uvicorn", "msgspec", "prometheus_client"}
 ENGINE = ("compressors", "heads", "pools", "train/losses")
 NOT_PARTS = {"base", "inputs", "codec", "pipeline", "syntax"}  # what parts of a folder share
 
@@ -116,11 +117,22 @@ def test_heavy_libraries_wait_until_they_are_used():
     assert not importers(LIBRARY, HEAVY - {"torch", "transformers"}, at_import=True)
 
 
+def test_the_service_alone_knows_its_libraries():
+    """Only `lateint serve` imports the service, when it is called; nothing else imports what it is made of."""
+    service = PACKAGES["lateint"] / "serving"
+    outside = [file for file in SOURCES if service not in file.parents]
+    assert not importers(outside, SERVER)
+    users = {place(file) for file in outside if any(f"{name}.".startswith("lateint.serving.") for name in imports(file))}
+    assert users == {"lateint/cli/serve.py"}
+    command = PACKAGES["lateint"] / "cli" / "serve.py"
+    assert not [name for name in imports(command, at_import=True) if name.startswith("lateint.serving")]
+
+
 def test_importing_the_packages_takes_no_torch():
     code = (
         f"import sys; sys.path[:0] = {[str(folder.parent) for folder in PACKAGES.values()]!r}\n"
         "import lateint, lateint.cli.main, lateint_store, lateint_eval\n"
-        f"print(sorted({HEAVY!r} & set(sys.modules)))"
+        f"print(sorted({HEAVY | SERVER!r} & set(sys.modules)))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

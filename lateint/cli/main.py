@@ -24,6 +24,7 @@ VERBS = {
     "plan": "Estimate bytes, hours and milliseconds before a corpus is encoded.",
     "index": "Encode a corpus into a store.",
     "rank": "Rank the candidates of queries.",
+    "serve": "Rerank over HTTP, for the clients of Cohere, Jina, vLLM and text-embeddings-inference.",
     "retrieve": "Find the documents of a store whose vectors are nearest to queries.",
     "eval": "Evaluate runs against relevance judgements.",
     "eval-pairs": "Score sentence pairs and measure them against labels.",

@@ -78,7 +78,7 @@ class Ranker:
             raise InputError(f"aggregate={aggregate!r} needs chunks, but documents are ranked whole: leave aggregate out")
         self.aggregate = Aggregate.parse("max" if aggregate is None else aggregate)
         self.aggregate.check(model)
-        self._through = pipelines(model) if store is None else dict(store.manifest.specs)
+        self.through = pipelines(model) if store is None else dict(store.manifest.specs)
         self._ladder = None if store is None else LadderScorer(model, store, self.aggregate)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -87,7 +87,7 @@ class Ranker:
 
     def rank(
         self,
-        query: str,
+        query: str | Query,
         doc_ids: Iterable[str] | None = None,
         *,
         documents: Iterable[Document | str] | None = None,
@@ -98,11 +98,12 @@ class Ranker:
     ) -> Ranking:
         """Rank candidates by id (from the store), by text (`documents`), or both. Ids are those of documents, not chunks.
 
-        Args: `doc_ids`, candidates without repeats; `documents`, texts of candidates (the id of a str is its index), given
-        alone, or with `doc_ids` and `missing="encode"` for ids that the store lacks; `top_k` keeps the best; `missing`
-        handles ids that the store lacks: `error`, `skip`, or `encode`; `ladder`, e.g. "cosine:200": a cheap head scores all
-        and passes its best 200 on, see `lateint/ranking/ladder.py`; `budget_ms` limits each rung to the candidates that
-        this time allows, after `warm_up`. Both need candidates by id; `timing.rungs` has candidates and time of each head.
+        Args: `query`, its text, or what `model.queries` made of it; `doc_ids`, candidates without repeats; `documents`, texts
+        of candidates (the id of a str is its index), given alone, or with `doc_ids` and `missing="encode"` for ids that the
+        store lacks; `top_k` keeps the best; `missing` handles ids that the store lacks: `error`, `skip`, or `encode`; `ladder`,
+        e.g. "cosine:200": a cheap head scores all and passes its best 200 on, see `lateint/ranking/ladder.py`; `budget_ms`
+        limits each rung to the candidates that this time allows, after `warm_up`. Both need candidates by id; `timing.rungs`
+        has candidates and time of each head.
         Raises: InputError for a repeated id, an empty query, top_k < 1, an invalid ladder or budget, documents that
         `missing` would not use; MissingDocument; DamagedStore; ModelError for a score that is not finite.
         """
@@ -111,7 +112,7 @@ class Ranker:
         clock = Clock()
         ids, texts = read_candidates(doc_ids, documents, missing)
         with clock.phase("compute"):
-            state = self.model.query(query)
+            state = query if isinstance(query, Query) else self.model.query(query)
         clock.cut_queries += state.cut
         absent: Sequence[str] = ids
         scored: Scored = []
@@ -191,7 +192,7 @@ class Ranker:
         return absent
 
     def _encode(self, documents: Sequence[Document]) -> EncodedTexts:
-        return encode_texts(self.model, documents, self._through, self.chunks)
+        return encode_texts(self.model, documents, self.through, self.chunks)
 
     def _scores(self, state: Query, docs: EncodedTexts) -> list[float]:
         return score_documents(self.model, state, docs.arrays, docs.sizes, self.aggregate)

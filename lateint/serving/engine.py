@@ -1,0 +1,139 @@
+"""The engine of a service: a model over an open store, warmed up, and how its scores become those that are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lateint.indexing.store import Store, open_store, recorded_model
+from lateint.loading.load import load_model
+from lateint.model.activation import Sigmoid
+from lateint.model.model import Model
+from lateint.ranking.cascade import Cascade, CascadeStep
+from lateint.ranking.ladder import Cost
+from lateint.ranking.ranker import Ranker
+from lateint.serving.options import ServeOptions
+from lateint_store.arguments import parse_count
+from lateint_store.errors import InputError
+
+_WARM_UP = 128  # documents that costs are measured on
+_QUERY = "what is a warm up query for"
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A ranker over a store, and the cascade behind it if there is one.
+
+    costs: of each head, cheapest first; empty for a store of fewer than two documents, which `budget_ms` then refuses.
+    """
+
+    ranker: Ranker
+    store: Store
+    cascade: Cascade | None
+    costs: dict[str, Cost]
+
+    @property
+    def model(self) -> Model:
+        """The model of the first ranker."""
+        return self.ranker.model
+
+    @property
+    def last_model(self) -> Model:
+        """The model whose scores the best results have."""
+        return self.model if self.cascade is None else self.cascade.then[-1][0].model
+
+    @property
+    def heads(self) -> list[str]:
+        """Names of the heads, cheapest first."""
+        return list(self.costs) or [self.model.method.head.name]
+
+    def scores(self, logits: Sequence[float]) -> list[float]:
+        """Map logits to numbers from 0 to 1, in float64, so that different logits stay different as long as possible.
+
+        With the sigmoid that the checkpoint records; a plain one if it records another activation or none.
+        """
+        recorded = self.last_model.activation
+        scale, shift = (recorded.scale, recorded.shift) if isinstance(recorded, Sigmoid) else (1.0, 0.0)
+        with np.errstate(over="ignore"):  # the sigmoid of a very small number is 0
+            values: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-(np.array(logits, dtype=np.float64) * scale + shift)))
+        found: list[float] = values.tolist()
+        return found
+
+    def close(self) -> None:
+        """Close all stores."""
+        self.store.close()
+        for ranker, _ in self.cascade.then if self.cascade is not None else ():
+            if ranker.store is not None:
+                ranker.store.close()
+
+
+def load_engine(options: ServeOptions) -> Engine:
+    """Open the stores, load the models on one torch thread, and warm up.
+
+    Raises: StoreMismatch for a store that another model wrote, and what `open_store` and `load_model` raise.
+    """
+    store = open_store(options.store)
+    if options.model is None:
+        model = recorded_model(store, device=options.device, dtype=options.dtype, threads=1)
+    else:
+        model = load_model(options.model, device=options.device, dtype=options.dtype, threads=1)
+    return make_engine(model, store, options)
+
+
+def make_engine(model: Model, store: Store, options: ServeOptions, steps: Sequence[CascadeStep] | None = None) -> Engine:
+    """Make the engine of a loaded model over an open store, and warm up. `steps`: those of the cascade, if they are open.
+
+    Raises: StoreMismatch, InputError, and what opening the further stores raises.
+    """
+    torch.set_num_threads(1)
+    ranker = Ranker(model, store, aggregate=options.aggregate)
+    if steps is None:
+        steps = [_step(text, options) for text in options.then]
+    cascade = Cascade(ranker, *steps) if steps else None
+    return Engine(ranker, store, cascade, _warmed_up(ranker if cascade is None else cascade, store))
+
+
+def reopened(engine: Engine, options: ServeOptions) -> Engine:
+    """Open the stores again that are at the paths now, under the loaded models. Raises: StoreMismatch, StoreNotFound."""
+    steps: list[CascadeStep] = []
+    for ranker, depth in engine.cascade.then if engine.cascade is not None else ():
+        assert ranker.store is not None
+        steps.append((Ranker(ranker.model, open_store(ranker.store.path)), depth))
+    return make_engine(engine.model, open_store(options.store), options, steps)
+
+
+def _step(text: str, options: ServeOptions) -> CascadeStep:
+    """Read STORE:DEPTH. Raises: InputError."""
+    path, colon, depth = text.rpartition(":")
+    number = parse_count(depth)
+    if not colon or number is None:
+        raise InputError(f"then {text!r}: expected STORE:DEPTH, e.g. teacher-store:10")
+    store = open_store(path)
+    return Ranker(recorded_model(store, device=options.device, dtype=options.dtype, threads=1), store), number
+
+
+def _warmed_up(ranker: Ranker | Cascade, store: Store) -> dict[str, Cost]:
+    """Load every kernel, measure the heads, and rank once; without costs for a store of fewer than two documents."""
+    ids = list(islice(store.ids(), _WARM_UP))
+    if store.chunks is not None:
+        ids = list(dict.fromkeys(entry_id.rpartition("#")[0] for entry_id in ids))
+    costs: dict[str, Cost] = {}
+    if len(ids) < 2:
+        store.load_kernels()
+    else:
+        costs = ranker.warm_up(_QUERY, ids)
+    if ids:
+        ranker.rank(_QUERY, ids)
+    ranker.rank(_QUERY, ids, documents=[_QUERY], missing="encode")
+    return costs
+
+
+def shown_name(name: str) -> str:
+    """Return the name of a model or a store without the folders that it is in."""
+    return Path(name).name or name

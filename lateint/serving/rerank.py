@@ -1,0 +1,220 @@
+"""Answer one request: the stored candidates, then the texts, each scored as `Ranker.rank` scores them, in one list."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from uuid import uuid4
+
+from lateint.errors import InputError
+from lateint.heads.inputs import Query
+from lateint.model.document import Document
+from lateint.ranking.aggregate import score_documents
+from lateint.ranking.ladder import Ladder, merge_levels
+from lateint.results import Explanation, Ranking, Timing
+from lateint.serving.encoding import EncodingLane, ReadyTexts
+from lateint.serving.engine import Engine
+from lateint.serving.failures import invalid, unknown_ids
+from lateint.serving.gathering import QueryGatherer
+from lateint.serving.pool import ScorerPool
+from lateint.serving.requests import RerankAnswer, RerankRequest, Usage
+
+_EXPLAINED = 10  # best results that are explained
+
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """Raw scores by id and by text, and what they took; `unscored`: the budget allowed no head to score the stored ones."""
+
+    by_id: Mapping[str, float]
+    by_text: Mapping[str, float]
+    digest: str
+    timing: Timing | None = None
+    text_ms: Mapping[str, float] | None = None
+    usage: Usage = field(default_factory=Usage)
+    unscored: bool = False
+
+
+class RequestRanker:
+    """The one handler of all shapes."""
+
+    def __init__(self, pool: ScorerPool, gatherer: QueryGatherer, lane: EncodingLane) -> None:
+        self._pool, self._gatherer, self._lane = pool, gatherer, lane
+
+    async def answer(self, engine: Engine, request: RerankRequest, budget_ms: float | None = None) -> RerankAnswer:
+        """Rank the candidates of a request. `budget_ms`: what the load of the service allows, beside the request's own.
+
+        Raises: Refused, InputError, MissingDocument, DamagedStore, StoreMismatch, StoreNotFound, ModelError.
+        """
+        started = time.perf_counter()
+        budget = min(filter(None, (request.budget_ms, budget_ms)), default=None)
+        if engine.cascade is not None:
+            scores = await self._pool.run(_rank_cascade, engine, request, budget)
+        else:
+            scores = await self._scores(engine, request, budget)
+        return await self._pool.run(_assemble, engine, request, scores, started)
+
+    async def _scores(self, engine: Engine, request: RerankRequest, budget: float | None) -> _Scores:
+        ids = distinct(request.ids)
+        if (request.ladder is not None or request.budget_ms is not None) and not ids:
+            raise invalid("ladder and budget_ms choose among documents of the store; give their ids, or leave both out")
+        state = await self._gatherer.state(engine.model, request.query)
+        ranking, digest = await self._pool.run(_rank_stored, engine, state, ids, request.ladder, budget)
+        by_id = {} if ranking is None else {hit.doc_id: hit.score for hit in ranking}
+        texts = _texts_to_encode(request, by_id)
+        query_tokens = state.rows.states.shape[1]
+        if not texts:
+            _check_whole(request, state.cut, 0)
+            timing, usage = None if ranking is None else ranking.timing, Usage(len(by_id), tokens=query_tokens)
+            return _Scores(by_id, {}, digest, timing, None, usage, _is_unscored(ranking, budget))
+        clock = time.perf_counter()
+        ready = await self._lane.encode(engine.ranker, texts, reuse=not request.whole)
+        _check_whole(request, state.cut, ready.texts.cut)
+        encoded = time.perf_counter()
+        by_text = dict(zip(texts, await self._pool.run_in_background(_score_texts, engine, state, ready), strict=True))
+        text_ms = {"encode": 1e3 * (encoded - clock), "compute": 1e3 * (time.perf_counter() - encoded)}
+        timing, by = None if ranking is None else ranking.timing, (by_id, by_text)
+        if ranking is not None and ranking.timing.rungs:
+            by = _merged(engine, ranking, by_text)
+        usage = Usage(
+            cached_documents=len(by_id),
+            reused_documents=ready.reused,
+            encoded_documents=len(texts) - ready.reused,
+            truncated_documents=ready.texts.cut,
+            tokens=query_tokens + ready.tokens,
+        )
+        return _Scores(*by, digest, timing, text_ms, usage, _is_unscored(ranking, budget))
+
+
+def distinct(values: Iterable[str | None]) -> list[str]:
+    """Return the values that are given, each once, in order."""
+    return [value for value in dict.fromkeys(values) if value is not None]
+
+
+def _rank_stored(
+    engine: Engine, state: Query, ids: Sequence[str], ladder: Ladder | None, budget: float | None
+) -> tuple[Ranking | None, str]:
+    """Rank the ids that the store holds; also return the digest of what it holds."""
+    digest = engine.store.content_digest()
+    if not ids:
+        return None, digest
+    return engine.ranker.rank(state, ids, missing="skip", ladder=ladder, budget_ms=budget), digest
+
+
+def _texts_to_encode(request: RerankRequest, held: Mapping[str, float]) -> list[str]:
+    """Return the distinct texts to encode. Raises: Refused for ids that the store lacks, as `missing` says."""
+    absent: dict[str, None] = {}
+    texts: dict[str, None] = {}
+    for doc_id, text in zip(request.ids, request.texts, strict=True):
+        if doc_id is None and text is not None:
+            texts[text] = None
+        elif doc_id is not None and doc_id not in held and request.missing != "skip":
+            if text is None or request.missing == "error":
+                absent[doc_id] = None
+            else:
+                texts[text] = None
+    if absent:
+        raise unknown_ids(list(absent))
+    return list(texts)
+
+
+def _check_whole(request: RerankRequest, query_cut: bool, texts_cut: int) -> None:
+    """Refuse texts that would lose their end, if the request says so. Raises: Refused."""
+    if request.whole and (query_cut or texts_cut):
+        what = "the query is" if query_cut else f"{texts_cut} of the texts are"
+        raise invalid(f"{what} longer than the model reads, and truncate is false; shorten, or allow it")
+
+
+def _score_texts(engine: Engine, state: Query, ready: ReadyTexts) -> list[float]:
+    """Score encoded texts with the model's own head."""
+    return score_documents(engine.model, state, ready.texts.arrays, ready.texts.sizes, engine.ranker.aggregate)
+
+
+def _is_unscored(ranking: Ranking | None, budget: float | None) -> bool:
+    return budget is not None and ranking is not None and not ranking.timing.rungs and len(ranking) > 0
+
+
+def _merged(engine: Engine, ranking: Ranking, by_text: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+    """Put texts, which the model's own head has scored, among the candidates that reached it in a ladder run."""
+    last, own = ranking.timing.rungs[-1], engine.model.method.head.name
+    reached = last.candidates if last.head == own else 0
+    stored = [(f"i{hit.doc_id}", hit.score) for hit in ranking]
+    best = stored[:reached] + [(f"t{text}", score) for text, score in by_text.items()]
+    merged = merge_levels([stored[reached:], sorted(best, key=lambda pair: -pair[1])])
+    return (
+        {key[1:]: score for key, score in merged if key[0] == "i"},
+        {key[1:]: score for key, score in merged if key[0] == "t"},
+    )
+
+
+def _rank_cascade(engine: Engine, request: RerankRequest, budget: float | None) -> _Scores:
+    """Rank with `Cascade.rank`; texts without an id get one that no store has."""
+    assert engine.cascade is not None
+    if request.explain:
+        raise InputError("explain explains the scores of one head, and a cascade mixes those of several")
+    ids = distinct(request.ids)
+    held = engine.store.held(ids)
+    texts, prefix = _texts_to_encode(request, dict.fromkeys(held, 0.0)), f"text-{uuid4().hex}-"
+    documents = [Document(f"{prefix}{number}", text) for number, text in enumerate(texts)]
+    ranking = engine.cascade.rank(
+        request.query,
+        [doc_id for doc_id in ids if doc_id in held] + [document.id for document in documents],
+        documents=documents or None,
+        missing="encode" if documents else "skip",
+        ladder=request.ladder,
+        budget_ms=budget,
+    )
+    by_id = {hit.doc_id: hit.score for hit in ranking}
+    by_text = {document.text: by_id.pop(document.id) for document in documents}
+    timing = ranking.timing
+    _check_whole(request, bool(timing.cut_queries), timing.cut_documents)
+    usage = Usage(len(by_id), 0, len(texts), timing.cut_documents)
+    return _Scores(by_id, by_text, engine.store.content_digest(), timing, None, usage)
+
+
+def _assemble(engine: Engine, request: RerankRequest, scores: _Scores, started: float) -> RerankAnswer:
+    """Give every candidate its score, sort on raw scores, and turn those of the best into what is sent."""
+    raw: list[tuple[float, str, int]] = []
+    by_id, by_text = scores.by_id, scores.by_text
+    for index, (doc_id, text) in enumerate(zip(request.ids, request.texts, strict=True)):
+        if doc_id is not None and doc_id in by_id:
+            raw.append((-by_id[doc_id], doc_id, index))
+        elif text is not None and text in by_text:
+            raw.append((-by_text[text], "", index))
+    raw.sort()  # equal scores: by id as `Ranker.rank` sorts them, texts in their order
+    best = raw[: request.top_n]
+    logits = [-score for score, _, _ in best]
+    sent = logits if request.raw_scores else engine.scores(logits)
+    explained = {index: _explanation(engine, request, index, by_id) for _, _, index in best[:_EXPLAINED] if request.explain}
+    timing = scores.timing
+    return RerankAnswer(
+        results=[(index, score) for (_, _, index), score in zip(best, sent, strict=True)],
+        usage=scores.usage,
+        timing_ms=_phases(scores, 1e3 * (time.perf_counter() - started)),
+        rungs=[] if timing is None else [(rung.head, rung.candidates, round(rung.ms, 3)) for rung in timing.rungs],
+        store_digest=scores.digest,
+        partial=scores.unscored or len(raw) < len(request.ids),
+        explanations=explained,
+    )
+
+
+def _explanation(engine: Engine, request: RerankRequest, index: int, held: Mapping[str, float]) -> Explanation:
+    """Explain one result; a text has the index of the candidate as its id. Raises: InputError for a head that cannot."""
+    doc_id, text = request.ids[index], request.texts[index]
+    if doc_id is not None and doc_id in held:
+        return engine.ranker.explain(request.query, doc_id)
+    return replace(engine.ranker.explain(request.query, text=text), doc_id=doc_id or str(index))
+
+
+def _phases(scores: _Scores, total_ms: float) -> dict[str, float]:
+    """Return milliseconds by phase; `wait` is the time in queues, and that of the query where it is gathered with others."""
+    timing, texts = scores.timing, scores.text_ms or {}
+    phases = {
+        "fetch": 0.0 if timing is None else timing.fetch_ms,
+        "decode": 0.0 if timing is None else timing.decode_ms,
+        "encode": (0.0 if timing is None else timing.encode_ms) + texts.get("encode", 0.0),
+        "compute": (0.0 if timing is None else timing.compute_ms) + texts.get("compute", 0.0),
+    }
+    phases["wait"] = max(0.0, total_ms - sum(phases.values()))
+    return {name: round(ms, 3) for name, ms in (phases | {"total": total_ms}).items()}

@@ -1,0 +1,122 @@
+"""The service: an engine, the parts that schedule its work, and whether it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from lateint.errors import LateintError, StoreMismatch, StoreNotFound
+from lateint.serving.admission import Admission
+from lateint.serving.encoding import Cache, EncodingLane
+from lateint.serving.engine import Engine, reopened
+from lateint.serving.failures import Failure, Refused, failure_of, log
+from lateint.serving.gathering import QueryGatherer
+from lateint.serving.keys import ApiKeys
+from lateint.serving.metrics import ServiceMetrics
+from lateint.serving.options import ServeOptions
+from lateint.serving.pool import ScorerPool
+from lateint.serving.requests import Limits, RerankAnswer, RerankRequest
+from lateint.serving.rerank import RequestRanker
+
+_REOPEN_SECONDS = 1.0  # between two attempts to follow a store that was replaced
+
+
+class RerankService:
+    """Ranks requests. Make it in the process, and `close` it in the process, that serves; threads start with it.
+
+    Args: `engine`, warmed up; `open_cache`, what opens the text cache, None for none.
+    """
+
+    def __init__(
+        self, options: ServeOptions, engine: Engine, keys: ApiKeys | None = None, open_cache: Callable[[], Cache] | None = None
+    ) -> None:
+        self.options, self.engine, self.keys = options, engine, keys
+        self.limits = Limits.of(options)
+        self.metrics = ServiceMetrics()
+        self.cache = None if open_cache is None else open_cache()
+        self.pool = ScorerPool(options.scorers)
+        self.admission = Admission(options.max_requests, options.latency_ms)
+        lane = EncodingLane(self.pool, self.cache, options.max_tokens)
+        self._ranker = RequestRanker(self.pool, QueryGatherer(self.pool, options.gather_ms), lane)
+        self._reopening = asyncio.Lock()
+        self._next_attempt = 0.0
+        self._failure: LateintError | None = None
+        self.draining = False
+
+    @property
+    def problem(self) -> str | None:
+        """Why no request can be ranked now; None if they can."""
+        return None if self._failure is None else failure_of(self._failure).message
+
+    @property
+    def ready(self) -> bool:
+        """True if requests are welcome."""
+        return self._failure is None and not self.draining
+
+    def drain(self) -> None:
+        """Become unready; requests are still answered."""
+        self.draining = True
+
+    async def close(self) -> None:
+        """Wait for work that has started, and close everything."""
+        self.draining = True
+        await asyncio.to_thread(self.pool.close)
+        self.engine.close()
+        if self.cache is not None:
+            self.cache.close()
+
+    async def rerank(self, request: RerankRequest) -> RerankAnswer:
+        """Rank one request within its deadline. Raises: Refused, LateintError."""
+        request.check(self.limits)
+        seconds = self.options.timeout_ms / 1e3
+        with self.admission.enter(self.engine, request) as admitted:
+            try:
+                async with asyncio.timeout(seconds):
+                    answer = await self._follow(request, admitted.budget_ms)
+            except TimeoutError as error:
+                reason = f"no answer within {self.options.timeout_ms} ms; try again in 1 s, or send fewer candidates"
+                raise Refused(Failure(503, "deadline", reason, retry_after=1)) from error
+            self.admission.took(answer.timing_ms["total"])
+            return replace(answer, overload=admitted.overload)
+
+    async def check(self) -> None:
+        """See whether the store is still at its path, and open the one that is there now if it is not."""
+        try:
+            await asyncio.to_thread(self.engine.store.check)
+            if self._failure is not None:
+                await self._reopen(self.engine, self._failure)
+        except (StoreMismatch, StoreNotFound) as error:
+            with suppress(LateintError):
+                await self._reopen(self.engine, error)
+
+    async def _follow(self, request: RerankRequest, budget_ms: float | None) -> RerankAnswer:
+        """Rank; if the path holds another store now, open that one and rank again."""
+        engine = self.engine
+        try:
+            if self._failure is not None:
+                raise self._failure
+            return await self._ranker.answer(engine, request, budget_ms)
+        except (StoreMismatch, StoreNotFound) as error:
+            await self._reopen(engine, error)
+            return await self._ranker.answer(self.engine, request, budget_ms)
+
+    async def _reopen(self, stale: Engine, error: LateintError) -> None:
+        """Replace an engine whose store is no longer at its path. Raises: LateintError."""
+        async with self._reopening:
+            if self.engine is not stale:
+                return  # another request has done it
+            if time.monotonic() < self._next_attempt:
+                raise error
+            try:
+                self.engine = await self.pool.run(reopened, stale, self.options)
+            except LateintError as failure:
+                self._failure = failure
+                self._next_attempt = time.monotonic() + _REOPEN_SECONDS
+                raise
+            self._failure = None
+            log.warning("the store was replaced; its new content is served")
+            seconds = self.options.timeout_ms / 1e3 + 1.0  # until no request can read the old one
+            asyncio.get_running_loop().call_later(seconds, stale.close)

@@ -1,0 +1,88 @@
+"""Serve with several processes, forked from one that has loaded model and store, so that they share its memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from prometheus_client.multiprocess import mark_process_dead
+
+from lateint.serving.failures import log
+from lateint.serving.metrics import SHARED
+
+_SHORT_LIFE = 5.0  # seconds: a worker that ends sooner is started again after a pause
+_PAUSE = 1.0
+
+
+class Workers:
+    """Children that run one function. Call from the main thread, before any other thread is started."""
+
+    def __init__(self, work: Callable[[], int]) -> None:
+        self._work = work
+        self._started: dict[int, float] = {}
+        self._signal: int | None = None
+
+    def run(self, count: int) -> int:
+        """Keep `count` children until a signal comes, then let them finish. Returns: 0, or 130 after an interruption."""
+        held = {sig: signal.signal(sig, self._stop) for sig in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            for _ in range(count):
+                self._start()
+            while self._started:
+                self._reap()
+        finally:
+            for sig, handler in held.items():
+                signal.signal(sig, handler)
+        return 130 if self._signal == signal.SIGINT else 0
+
+    def _start(self) -> None:
+        if self._signal is not None:
+            return
+        pid = os.fork()
+        if pid:
+            self._started[pid] = time.monotonic()
+            if self._signal is not None:  # it came during the fork
+                os.kill(pid, signal.SIGTERM)
+            return
+        code = 1
+        try:
+            code = self._work()
+        except BaseException as error:
+            log.error("a worker failed: %s", error, exc_info=error)
+        finally:
+            os._exit(code)
+
+    def _reap(self) -> None:
+        """Wait for a child to end, and start another unless the service stops."""
+        try:
+            pid, status = os.waitpid(-1, 0)
+        except ChildProcessError:
+            self._started.clear()
+            return
+        born = self._started.pop(pid, None)
+        if born is None:
+            return
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        if self._signal is not None:
+            return
+        log.error("worker %s ended with %s; another one starts", pid, os.waitstatus_to_exitcode(status))
+        if time.monotonic() - born < _SHORT_LIFE:
+            time.sleep(_PAUSE)
+        self._start()
+
+    def _stop(self, sig: int, frame: FrameType | None) -> None:
+        """Tell all children to finish."""
+        self._signal = self._signal or sig
+        for pid in list(self._started):
+            os.kill(pid, signal.SIGTERM)
+
+
+def run_workers(count: int, work: Callable[[], int]) -> int:
+    """Run `work` in `count` forked children; one that is killed is replaced. Returns: the exit code of the service."""
+    with tempfile.TemporaryDirectory(prefix="lateint-metrics-") as shared:
+        os.environ[SHARED] = shared
+        return Workers(work).run(count)

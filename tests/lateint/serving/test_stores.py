@@ -1,0 +1,182 @@
+"""Stores that change, are replaced, damaged or deleted while they are served; and cascades over several."""
+
+import asyncio
+import shutil
+
+import pytest
+
+from lateint.errors import DamagedStore
+from lateint.indexing.build import build_store
+from lateint.indexing.store import open_store
+from lateint.model.document import Document
+from lateint.ranking.cascade import Cascade
+from lateint.ranking.ranker import Ranker
+from lateint.serving.engine import Engine, make_engine
+from lateint.serving.options import ServeOptions
+from tests.support import engine as small
+from tests.support.engine import DOCUMENTS, IDS, QUERY, scores
+from tests.support.serving import ask, scored, serving
+
+TEXTS = ["bread and yeast", "rain on the river"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A store of the shared model, in a folder that a test may change."""
+    with build_store(small.model(), DOCUMENTS[:20], tmp_path / "store", window=8):
+        pass
+    return tmp_path / "store"
+
+
+def opened(folder):
+    return make_engine(small.model(), open_store(folder), ServeOptions(store=str(folder)))
+
+
+def body(ids, **fields):
+    return {"query": QUERY, "documents": [{"id": doc_id} for doc_id in ids], "raw_scores": True, **fields}
+
+
+def talk(engine, *steps, **options):
+    """Send bodies, and call functions between them; returns the responses."""
+
+    async def run():
+        async with serving(engine, **options) as here:
+            found = []
+            for step in steps:
+                if callable(step):
+                    step()
+                else:
+                    found.append(await here.client.post("/v2/rerank", json=step))
+            return found, here.service
+
+    return asyncio.run(run())
+
+
+def test_documents_that_another_writer_adds_and_deletes_are_followed(folder):
+    def change():
+        with open_store(folder, write=True) as store:
+            store.add([Document("new", "bread and yeast")], small.model())
+            store.delete([IDS[0]])
+
+    engine = opened(folder)
+    (before, absent, added, deleted), _ = talk(engine, body([IDS[0]]), body(["new"]), change, body(["new"]), body([IDS[0]]))
+    assert [response.status_code for response in (before, absent, added, deleted)] == [200, 404, 200, 404]
+    assert before.json()["store_digest"] != added.json()["store_digest"] == engine.store.content_digest()
+    engine.close()
+
+
+def test_a_store_that_takes_the_place_of_the_served_one_is_opened(folder):
+    other = folder.parent / "other"
+    with build_store(small.model(), DOCUMENTS[20:30], other, window=8) as built:
+        digest = built.content_digest()
+
+    def replace():
+        folder.rename(folder.parent / "old")
+        other.rename(folder)
+
+    (old, new, gone), service = talk(opened(folder), body(IDS[:3]), replace, body(IDS[20:23]), body(IDS[:1]))
+    assert (old.status_code, new.status_code, gone.status_code) == (200, 200, 404)
+    assert new.json()["store_digest"] == digest and service.ready
+    assert {IDS[20 + index]: score for index, score in scored(new)} == scores(service.engine.ranker.rank(QUERY, IDS[20:23]))
+
+
+def test_a_store_of_another_model_is_never_mixed_in(folder):
+    other = folder.parent / "other"
+    with build_store(small.model("colbert"), DOCUMENTS[:10], other, window=8):
+        pass
+
+    def replace():
+        shutil.rmtree(folder)
+        other.rename(folder)
+
+    (old, refused, again), service = talk(opened(folder), body(IDS[:3]), replace, body(IDS[:3]), body(IDS[:3]))
+    assert (old.status_code, refused.status_code, again.status_code) == (200, 503, 503)
+    assert "does not belong to the served model" in refused.json()["message"] and not service.ready
+    assert str(folder.parent) not in refused.text
+
+
+def test_a_deleted_store_is_unavailable_until_it_is_back(folder):
+    kept = folder.parent / "kept"
+    shutil.copytree(folder, kept)
+    engine = opened(folder)
+
+    async def run():
+        async with serving(engine) as here:
+            shutil.rmtree(folder)
+            refused = await here.client.post("/v2/rerank", json=body(IDS[:3]))
+            texts = await here.client.post("/v2/rerank", json={"query": QUERY, "documents": TEXTS})
+            ready = await here.client.get("/ready")
+            kept.rename(folder)
+            here.service._next_attempt = 0.0
+            back = await here.client.post("/v2/rerank", json=body(IDS[:3]))
+            return refused, texts, ready, back, await here.client.get("/ready")
+
+    refused, texts, ready, back, again = asyncio.run(run())
+    assert [found.status_code for found in (refused, texts, ready, back, again)] == [503, 503, 503, 200, 200]
+    assert ready.json()["reason"] == "the store is gone; put it back at its place"
+
+
+def invert(file, at):
+    """Invert a byte of a file in place."""
+    with file.open("r+b") as opened:
+        opened.seek(at)
+        byte = opened.read(1)[0]
+        opened.seek(at)
+        opened.write(bytes([byte ^ 255]))
+
+
+def damage(folder, doc_id):
+    """Change a byte of one stored document."""
+    with open_store(folder) as store:
+        for file in folder.rglob("*.mdb"):
+            for at in range(0, file.stat().st_size, 499):
+                invert(file, at)
+                try:
+                    store.get([doc_id])
+                except DamagedStore as error:
+                    if error.doc_id == doc_id and len(store.get(IDS[8:16])) == 8:
+                        return
+                invert(file, at)
+    raise AssertionError("no byte of the document was found")
+
+
+def test_a_damaged_document_fails_the_requests_that_name_it(folder):
+    damage(folder, IDS[5])
+    engine = Engine(Ranker(small.model(), open_store(folder)), open_store(folder), None, {})
+    damaged, others = ask(engine, body(IDS[:8]), body(IDS[8:16]))
+    assert damaged.status_code == 503 and others.status_code == 200
+    assert damaged.json() == {
+        "message": f"document '{IDS[5]}' cannot be read: its bytes in the store are damaged; leave it out",
+        "code": "damaged",
+        "ids": [IDS[5]],
+    }
+
+
+def test_a_cascade_is_that_of_the_library(folder, tmp_path):
+    teacher = small.model("deformer")
+    with build_store(teacher, DOCUMENTS[:20], tmp_path / "teacher", window=8) as store:
+        first = opened(folder)
+        cascade = Cascade(first.ranker, (Ranker(teacher, store), 5))
+        engine = Engine(first.ranker, first.store, cascade, {})
+        ids = IDS[:20]
+        expected = cascade.rank(QUERY, ids)
+        response = ask(engine, body(ids))
+        assert [(ids[index], score) for index, score in scored(response)] == [(hit.doc_id, hit.score) for hit in expected]
+        assert [rung["candidates"] for rung in response.json()["rungs"]] == [20, 5]
+        mixed = ask(engine, {"query": QUERY, "documents": [*({"id": i} for i in ids), *TEXTS], "raw_scores": True})
+        given = [Document(str(index), text) for index, text in enumerate(TEXTS)]
+        both = cascade.rank(QUERY, [*ids, "0", "1"], documents=given, missing="encode")
+        assert sorted(score for _, score in scored(mixed)) == sorted(hit.score for hit in both)
+        assert ask(engine, body(["nowhere"])).status_code == 404
+        assert ask(engine, body(ids, explain=True)).status_code == 400
+        first.close()
+
+
+@pytest.mark.parametrize("documents", [0, 1])
+def test_a_store_without_documents_serves_texts(tmp_path, documents):
+    with build_store(small.model(), DOCUMENTS[:documents], tmp_path / "store") as store:
+        engine = make_engine(small.model(), store, ServeOptions(store=str(store.path)))
+        found = scored(ask(engine, {"query": QUERY, "documents": TEXTS, "raw_scores": True}))
+        assert found == [(int(hit.doc_id), hit.score) for hit in engine.ranker.rank(QUERY, documents=TEXTS)]
+        refused = ask(engine, body(IDS[:1], budget_ms=5))
+        assert refused.status_code == 400 and "budget_ms needs the measured cost" in refused.json()["message"]
