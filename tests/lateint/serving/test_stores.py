@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from contextlib import suppress
 
 import pytest
 
@@ -126,17 +127,15 @@ def invert(file, at):
 
 
 def damage(folder, doc_id):
-    """Change a byte of one stored document."""
-    with open_store(folder) as store:
-        for file in folder.rglob("*.mdb"):
-            for at in range(0, file.stat().st_size, 499):
-                invert(file, at)
-                try:
-                    store.get([doc_id])
-                except DamagedStore as error:
-                    if error.doc_id == doc_id and len(store.get(IDS[8:16])) == 8:
-                        return
-                invert(file, at)
+    """Change a byte of the arrays of one stored document, behind its id."""
+    for file in folder.rglob("*.mdb"):
+        data, at = file.read_bytes(), -1
+        while (at := data.find(doc_id.encode(), at + 1)) >= 0:
+            invert(file, at + 200)
+            with open_store(folder) as store, suppress(DamagedStore):
+                if doc_id in {problem.doc_id for problem in store.verify().problems} and store.get(IDS[8:16]):
+                    return
+            invert(file, at + 200)
     raise AssertionError("no byte of the document was found")
 
 
