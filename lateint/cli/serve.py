@@ -69,12 +69,8 @@ def command(config: str | None, **given: object) -> int:
       lateint serve --store my-store --host 0.0.0.0 --api-key-file keys.txt --workers 4 --id-prefix id:
       lateint serve --config serve.toml
     """
-    from lateint.errors import MissingExtra
     from lateint.serving.options import ServeOptions
+    from lateint.serving.run import serve
 
     options = ServeOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-    try:
-        from lateint.serving.run import serve
-    except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "starlette", "serve") from error
     return serve(options, lambda line: echo(f"lateint: {line}", err=True))

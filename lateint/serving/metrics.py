@@ -11,8 +11,7 @@ from lateint.serving.requests import RerankAnswer
 
 _PREFIX = "lateint_serve_"
 _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
-"""Environment variable with the folder in which workers share their numbers; it is set before this module is imported."""
+_SHARED = "PROMETHEUS_MULTIPROC_DIR"  # set by `run.py` if there are several workers
 
 
 class ServiceMetrics:
@@ -52,7 +51,7 @@ class ServiceMetrics:
     def text(self) -> bytes:
         """Return all numbers in Prometheus' text format."""
         registry = self._registry
-        if os.environ.get(SHARED):
+        if os.environ.get(_SHARED):
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)

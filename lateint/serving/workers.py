@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Callable
 from types import FrameType
 
 from prometheus_client.multiprocess import mark_process_dead
 
+from lateint.errors import StoreMismatch
 from lateint.serving.failures import log
-from lateint.serving.metrics import SHARED
 
 _SHORT_LIFE = 5.0  # seconds: a worker that ends sooner is started again after a pause
 _PAUSE = 1.0
 
 
 class Workers:
-    """Children that run one function. Call from the main thread, before any other thread is started."""
+    """Children that run one function. Use it from the main thread, before any other thread is started."""
 
     def __init__(self, work: Callable[[], int]) -> None:
         self._work = work
         self._started: dict[int, float] = {}
         self._signal: int | None = None
+        self._refused = 0
 
     def run(self, count: int) -> int:
-        """Keep `count` children until a signal comes, then let them finish. Returns: 0, or 130 after an interruption."""
+        """Keep `count` children until a signal comes, then let them finish.
+
+        Returns: 0, or 130 after an interruption, or the exit code of a child that cannot serve this model and store.
+        """
         held = {sig: signal.signal(sig, self._stop) for sig in (signal.SIGTERM, signal.SIGINT)}
         try:
             for _ in range(count):
@@ -37,7 +40,7 @@ class Workers:
         finally:
             for sig, handler in held.items():
                 signal.signal(sig, handler)
-        return 130 if self._signal == signal.SIGINT else 0
+        return self._refused or (130 if self._signal == signal.SIGINT else 0)
 
     def _start(self) -> None:
         if self._signal is not None:
@@ -51,6 +54,9 @@ class Workers:
         code = 1
         try:
             code = self._work()
+        except StoreMismatch as error:
+            log.error("%s", error)
+            code = error.exit_code
         except BaseException as error:
             log.error("a worker failed: %s", error, exc_info=error)
         finally:
@@ -69,6 +75,10 @@ class Workers:
         mark_process_dead(pid)  # type: ignore[no-untyped-call]
         if self._signal is not None:
             return
+        if os.waitstatus_to_exitcode(status) == StoreMismatch.exit_code:
+            self._refused = StoreMismatch.exit_code
+            self._stop(signal.SIGTERM, None)
+            return
         log.error("worker %s ended with %s; another one starts", pid, os.waitstatus_to_exitcode(status))
         if time.monotonic() - born < _SHORT_LIFE:
             time.sleep(_PAUSE)
@@ -79,10 +89,3 @@ class Workers:
         self._signal = self._signal or sig
         for pid in list(self._started):
             os.kill(pid, signal.SIGTERM)
-
-
-def run_workers(count: int, work: Callable[[], int]) -> int:
-    """Run `work` in `count` forked children; one that is killed is replaced. Returns: the exit code of the service."""
-    with tempfile.TemporaryDirectory(prefix="lateint-metrics-") as shared:
-        os.environ[SHARED] = shared
-        return Workers(work).run(count)

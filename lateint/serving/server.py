@@ -1,0 +1,84 @@
+"""Serve in one process: the event loop, and how it stops without losing a request."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from lateint.serving.app import create_app
+from lateint.serving.encoding import Cache
+from lateint.serving.engine import Engine, load_engine
+from lateint.serving.failures import log
+from lateint.serving.keys import ApiKeys
+from lateint.serving.options import MIB, ServeOptions
+from lateint.serving.service import RerankService
+
+_BACKLOG = 2048
+_HEADER_BYTES = 32 << 10
+_KEEP_ALIVE_SECONDS = 75  # longer than the pools of clients keep an idle connection
+
+
+class DrainingServer(uvicorn.Server):
+    """A server that becomes unready at the first signal, serves on for `drain_ms`, finishes what it accepted, and ends."""
+
+    def __init__(self, config: uvicorn.Config, service: RerankService) -> None:
+        super().__init__(config)
+        self._service = service
+        self._loop = asyncio.get_running_loop()
+        self.stopped_by: int | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; a second signal stops at once."""
+        if self.stopped_by is not None:
+            self.should_exit = self.force_exit = True
+            return
+        self.stopped_by = sig
+        self._service.drain()
+        self._loop.call_soon_threadsafe(self._loop.call_later, self._service.options.drain_ms / 1e3, self._refuse_connections)
+
+    def _refuse_connections(self) -> None:
+        self.should_exit = True
+
+
+def serve_here(options: ServeOptions, engine: Engine | None, keys: ApiKeys | None, listener: socket.socket) -> int:
+    """Serve in this process until a signal comes; load first if there is no engine.
+
+    Returns: 0, or 130 if it was interrupted. Raises: what `load_engine` raises.
+    """
+    return asyncio.run(_serve(options, load_engine(options) if engine is None else engine, keys, listener))
+
+
+async def _serve(options: ServeOptions, engine: Engine, keys: ApiKeys | None, listener: socket.socket) -> int:
+    service = RerankService(options, engine, keys, _cache_opener(options, engine))
+    config = uvicorn.Config(
+        create_app(service),
+        http="h11",
+        loop="asyncio",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        h11_max_incomplete_event_size=_HEADER_BYTES,
+    )
+    server = DrainingServer(config, service)
+    await server.serve(sockets=[listener])
+    log.info("stopped")
+    return 130 if server.stopped_by == signal.SIGINT else 0
+
+
+def _cache_opener(options: ServeOptions, engine: Engine) -> Callable[[], Cache] | None:
+    """Return what opens the text cache in the process that serves; None without one."""
+    folder = options.cache
+    if folder is None:
+        return None
+    from lateint.serving.text_cache import TextCache
+
+    return lambda: TextCache.open(folder, engine.model, options.cache_mib * MIB, through=engine.ranker.through)
