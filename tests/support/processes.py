@@ -12,7 +12,9 @@ from lateint_store.disk import killpoints
 from tests.support.paths import python_environment
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["lateint.cli.main", "lateint_eval.studies.run", "transformers.models.bert.modeling_bert"])
+_CONTEXT.set_forkserver_preload(
+    ["lateint.cli.main", "lateint_eval.studies.run", "transformers.models.bert.modeling_bert", "uvicorn", "lateint.serving.rerank"]
+)
 
 
 def start(*arguments, kill_at=""):
