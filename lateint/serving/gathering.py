@@ -34,6 +34,11 @@ class QueryGatherer:
         self._waiting: deque[_Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def idle(self) -> bool:
+        """True if nothing runs and no query waits: then there is nothing to gather."""
+        return not self._waiting and not self._pool.busy and not self._pool.waiting
+
     async def state(self, model: Model, text: str) -> Query:
         """Return the state of one query. Raises: InputError for a query without a token."""
         waiting = _Waiting(model, text, asyncio.get_running_loop().create_future())

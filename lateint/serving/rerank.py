@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from lateint.errors import InputError
 from lateint.heads.inputs import Query
 from lateint.model.document import Document
 from lateint.ranking.aggregate import score_documents
-from lateint.ranking.ladder import Ladder, merge_levels
+from lateint.ranking.ladder import merge_levels
 from lateint.results import Explanation, Ranking, Timing
 from lateint.serving.encoding import EncodingLane, ReadyTexts
 from lateint.serving.engine import Engine
@@ -24,15 +24,28 @@ _EXPLAINED = 10  # best results that are explained
 
 
 @dataclass(frozen=True, slots=True)
+class _Stored:
+    """The stored candidates, ranked, and the texts that are still to be encoded; `query_ms`: spent on the query in this job."""
+
+    state: Query
+    ranking: Ranking | None
+    texts: list[str]
+    digest: str
+    query_ms: float
+    unscored: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Scores:
     """Raw scores by id and by text, and what they took; `unscored`: the budget allowed no head to score the stored ones."""
 
     by_id: Mapping[str, float]
     by_text: Mapping[str, float]
     digest: str
-    timing: Timing | None = None
-    text_ms: Mapping[str, float] | None = None
-    usage: Usage = field(default_factory=Usage)
+    timing: Timing | None
+    usage: Usage
+    encode_ms: float = 0.0
+    compute_ms: float = 0.0
     unscored: bool = False
 
 
@@ -45,46 +58,21 @@ class RequestRanker:
     async def answer(self, engine: Engine, request: RerankRequest, budget_ms: float | None = None) -> RerankAnswer:
         """Rank the candidates of a request. `budget_ms`: what the load of the service allows, beside the request's own.
 
+        A request that comes while nothing runs takes one job of the pool, its query included; a job costs a change of threads.
         Raises: Refused, InputError, MissingDocument, DamagedStore, StoreMismatch, StoreNotFound, ModelError.
         """
         started = time.perf_counter()
         budget = min(filter(None, (request.budget_ms, budget_ms)), default=None)
         if engine.cascade is not None:
-            scores = await self._pool.run(_rank_cascade, engine, request, budget)
-        else:
-            scores = await self._scores(engine, request, budget)
-        return await self._pool.run(_assemble, engine, request, scores, started)
-
-    async def _scores(self, engine: Engine, request: RerankRequest, budget: float | None) -> _Scores:
-        ids = distinct(request.ids)
-        if (request.ladder is not None or request.budget_ms is not None) and not ids:
-            raise invalid("ladder and budget_ms choose among documents of the store; give their ids, or leave both out")
-        state = await self._gatherer.state(engine.model, request.query)
-        ranking, digest = await self._pool.run(_rank_stored, engine, state, ids, request.ladder, budget)
-        by_id = {} if ranking is None else {hit.doc_id: hit.score for hit in ranking}
-        texts = _texts_to_encode(request, by_id)
-        query_tokens = state.rows.states.shape[1]
-        if not texts:
-            _check_whole(request, state.cut, 0)
-            timing, usage = None if ranking is None else ranking.timing, Usage(len(by_id), tokens=query_tokens)
-            return _Scores(by_id, {}, digest, timing, None, usage, _is_unscored(ranking, budget))
-        clock = time.perf_counter()
-        ready = await self._lane.encode(engine.ranker, texts, reuse=not request.whole)
-        _check_whole(request, state.cut, ready.texts.cut)
-        encoded = time.perf_counter()
-        by_text = dict(zip(texts, await self._pool.run_in_background(_score_texts, engine, state, ready), strict=True))
-        text_ms = {"encode": 1e3 * (encoded - clock), "compute": 1e3 * (time.perf_counter() - encoded)}
-        timing, by = None if ranking is None else ranking.timing, (by_id, by_text)
-        if ranking is not None and ranking.timing.rungs:
-            by = _merged(engine, ranking, by_text)
-        usage = Usage(
-            cached_documents=len(by_id),
-            reused_documents=ready.reused,
-            encoded_documents=len(texts) - ready.reused,
-            truncated_documents=ready.texts.cut,
-            tokens=query_tokens + ready.tokens,
-        )
-        return _Scores(*by, digest, timing, text_ms, usage, _is_unscored(ranking, budget))
+            return await self._pool.run(_answer_by_cascade, engine, request, budget, started)
+        state = None if self._gatherer.idle else await self._gatherer.state(engine.model, request.query)
+        found = await self._pool.run(_rank_ids, engine, request, state, budget, started)
+        if isinstance(found, RerankAnswer):
+            return found
+        encoding = time.perf_counter()
+        ready = await self._lane.encode(engine.ranker, found.texts, reuse=not request.whole)
+        encode_ms = 1e3 * (time.perf_counter() - encoding)
+        return await self._pool.run_in_background(_with_texts, (engine, request, started), found, ready, encode_ms)
 
 
 def distinct(values: Iterable[str | None]) -> list[str]:
@@ -92,14 +80,66 @@ def distinct(values: Iterable[str | None]) -> list[str]:
     return [value for value in dict.fromkeys(values) if value is not None]
 
 
-def _rank_stored(
-    engine: Engine, state: Query, ids: Sequence[str], ladder: Ladder | None, budget: float | None
-) -> tuple[Ranking | None, str]:
-    """Rank the ids that the store holds; also return the digest of what it holds."""
-    digest = engine.store.content_digest()
-    if not ids:
-        return None, digest
-    return engine.ranker.rank(state, ids, missing="skip", ladder=ladder, budget_ms=budget), digest
+def _rank_ids(
+    engine: Engine, request: RerankRequest, state: Query | None, budget: float | None, started: float
+) -> RerankAnswer | _Stored:
+    """Rank the ids that the store holds; return the answer unless there are texts to encode."""
+    clock = time.perf_counter()
+    if state is None:
+        state = engine.model.query(request.query)
+    query_ms = 1e3 * (time.perf_counter() - clock)
+    ids, digest, ranking = distinct(request.ids), engine.store.content_digest(), None
+    if ids:
+        ranking = engine.ranker.rank(state, ids, missing="skip", ladder=request.ladder, budget_ms=budget)
+    elif request.ladder is not None or request.budget_ms is not None:
+        raise invalid("ladder and budget_ms choose among documents of the store; give their ids, or leave both out")
+    by_id = _by_id(ranking)
+    texts = _texts_to_encode(request, by_id)
+    if texts:
+        return _Stored(state, ranking, texts, digest, query_ms, _is_unscored(ranking, budget))
+    _check_whole(request, state.cut, 0)
+    timing, usage = None if ranking is None else ranking.timing, Usage(len(by_id), tokens=_tokens(state))
+    scores = _Scores(by_id, {}, digest, timing, usage, compute_ms=query_ms, unscored=_is_unscored(ranking, budget))
+    return _assemble(engine, request, scores, started)
+
+
+def _with_texts(
+    about: tuple[Engine, RerankRequest, float], stored: _Stored, ready: ReadyTexts, encode_ms: float
+) -> RerankAnswer:
+    """Score the encoded texts with the model's own head, and rank them with the stored candidates."""
+    engine, request, started = about
+    clock, state, ranking = time.perf_counter(), stored.state, stored.ranking
+    _check_whole(request, state.cut, ready.texts.cut)
+    logits = score_documents(engine.model, state, ready.texts.arrays, ready.texts.sizes, engine.ranker.aggregate)
+    by_id, by_text = _by_id(ranking), dict(zip(stored.texts, logits, strict=True))
+    usage = Usage(
+        cached_documents=len(by_id),
+        reused_documents=ready.reused,
+        encoded_documents=len(by_text) - ready.reused,
+        truncated_documents=ready.texts.cut,
+        tokens=_tokens(state) + ready.tokens,
+    )
+    if ranking is not None and ranking.timing.rungs:
+        by_id, by_text = _merged(engine, ranking, by_text)
+    scores = _Scores(
+        by_id,
+        by_text,
+        stored.digest,
+        None if ranking is None else ranking.timing,
+        usage,
+        encode_ms,
+        stored.query_ms + 1e3 * (time.perf_counter() - clock),
+        stored.unscored,
+    )
+    return _assemble(engine, request, scores, started)
+
+
+def _by_id(ranking: Ranking | None) -> dict[str, float]:
+    return {} if ranking is None else {hit.doc_id: hit.score for hit in ranking}
+
+
+def _tokens(state: Query) -> int:
+    return int(state.rows.states.shape[1])
 
 
 def _texts_to_encode(request: RerankRequest, held: Mapping[str, float]) -> list[str]:
@@ -126,13 +166,9 @@ def _check_whole(request: RerankRequest, query_cut: bool, texts_cut: int) -> Non
         raise invalid(f"{what} longer than the model reads, and truncate is false; shorten, or allow it")
 
 
-def _score_texts(engine: Engine, state: Query, ready: ReadyTexts) -> list[float]:
-    """Score encoded texts with the model's own head."""
-    return score_documents(engine.model, state, ready.texts.arrays, ready.texts.sizes, engine.ranker.aggregate)
-
-
 def _is_unscored(ranking: Ranking | None, budget: float | None) -> bool:
-    return budget is not None and ranking is not None and not ranking.timing.rungs and len(ranking) > 0
+    """True if a budget was too small for any head, so that the order is the given one."""
+    return budget is not None and ranking is not None and len(ranking) > 0 and not ranking.timing.rungs
 
 
 def _merged(engine: Engine, ranking: Ranking, by_text: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
@@ -148,7 +184,7 @@ def _merged(engine: Engine, ranking: Ranking, by_text: Mapping[str, float]) -> t
     )
 
 
-def _rank_cascade(engine: Engine, request: RerankRequest, budget: float | None) -> _Scores:
+def _answer_by_cascade(engine: Engine, request: RerankRequest, budget: float | None, started: float) -> RerankAnswer:
     """Rank with `Cascade.rank`; texts without an id get one that no store has."""
     assert engine.cascade is not None
     if request.explain:
@@ -170,7 +206,7 @@ def _rank_cascade(engine: Engine, request: RerankRequest, budget: float | None) 
     timing = ranking.timing
     _check_whole(request, bool(timing.cut_queries), timing.cut_documents)
     usage = Usage(len(by_id), 0, len(texts), timing.cut_documents)
-    return _Scores(by_id, by_text, engine.store.content_digest(), timing, None, usage)
+    return _assemble(engine, request, _Scores(by_id, by_text, engine.store.content_digest(), timing, usage), started)
 
 
 def _assemble(engine: Engine, request: RerankRequest, scores: _Scores, started: float) -> RerankAnswer:
@@ -209,12 +245,12 @@ def _explanation(engine: Engine, request: RerankRequest, index: int, held: Mappi
 
 def _phases(scores: _Scores, total_ms: float) -> dict[str, float]:
     """Return milliseconds by phase; `wait` is the time in queues, and that of the query where it is gathered with others."""
-    timing, texts = scores.timing, scores.text_ms or {}
+    timing = scores.timing
     phases = {
         "fetch": 0.0 if timing is None else timing.fetch_ms,
         "decode": 0.0 if timing is None else timing.decode_ms,
-        "encode": (0.0 if timing is None else timing.encode_ms) + texts.get("encode", 0.0),
-        "compute": (0.0 if timing is None else timing.compute_ms) + texts.get("compute", 0.0),
+        "encode": scores.encode_ms + (0.0 if timing is None else timing.encode_ms),
+        "compute": scores.compute_ms + (0.0 if timing is None else timing.compute_ms),
     }
     phases["wait"] = max(0.0, total_ms - sum(phases.values()))
     return {name: round(ms, 3) for name, ms in (phases | {"total": total_ms}).items()}

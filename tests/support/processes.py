@@ -13,7 +13,13 @@ from tests.support.paths import python_environment
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["lateint.cli.main", "lateint_eval.studies.run", "transformers.models.bert.modeling_bert", "uvicorn", "lateint.serving.rerank"]
+    [
+        "lateint.cli.main",
+        "lateint_eval.studies.run",
+        "transformers.models.bert.modeling_bert",
+        "uvicorn",
+        "lateint.serving.rerank",
+    ]
 )
 
 

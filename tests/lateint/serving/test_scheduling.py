@@ -276,6 +276,7 @@ def test_a_deadline_that_passes_is_told(engine):
         async with serving(engine, timeout_ms=50) as here:
             gate = threading.Event()
             blocked = [asyncio.create_task(here.service.pool.run(gate.wait)) for _ in range(here.service.pool.threads)]
+            await asyncio.sleep(0)  # they start now
             late = await here.client.post("/v2/rerank", json=body())
             gate.set()
             await asyncio.gather(*blocked)
