@@ -4,7 +4,7 @@ ARGS ?=
 BIN := .venv/bin
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test check docs bench report campaign clean
+.PHONY: demo test check docs bench report campaign clients clean
 
 demo: .venv/ready
 	$(BIN)/lateint demo $(ARGS)
@@ -32,6 +32,15 @@ report: .venv/ready
 
 campaign: .venv/ready
 	$(BIN)/python -m tests.campaign --json benchmarks/results/campaign.json --page docs/explanation/campaign.md $(ARGS)
+
+CLIENTS := cohere5 cohere7 frameworks
+clients: .venv/ready $(CLIENTS:%=.venv/clients/%/ready)
+	LATEINT_CLIENTS=.venv/clients $(BIN)/python -m pytest tests/clients $(ARGS)
+
+.venv/clients/%/ready: tests/clients/%.txt
+	$(PYTHON) -m venv .venv/clients/$*
+	.venv/clients/$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

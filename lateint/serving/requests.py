@@ -40,7 +40,8 @@ class RerankRequest:
     """One request. Candidate i has an id, a text, or both (then the text serves if the store lacks the id).
 
     `missing` decides about ids that the store lacks: `error` and `skip` as in `Ranker.rank`; `encode`, the default, uses
-    their texts, and fails for those without one. `whole`: refuse texts that would be cut instead of cutting them.
+    their texts, and fails for those without one. `id_prefix`: what texts that are ids began with. `whole`: refuse texts that
+    would be cut instead of cutting them.
     """
 
     query: str
@@ -53,7 +54,13 @@ class RerankRequest:
     raw_scores: bool = False
     explain: bool = False
     return_documents: bool = False
+    id_prefix: str | None = None
     whole: bool = False
+
+    def sent_text(self, index: int) -> str | None:
+        """Return the text of a candidate as it was sent; None for an object without one."""
+        doc_id, text = self.ids[index], self.texts[index]
+        return f"{self.id_prefix}{doc_id}" if text is None and self.id_prefix is not None else text
 
     def check(self, limits: Limits) -> None:
         """Hold the request to the limits. Raises: Refused."""

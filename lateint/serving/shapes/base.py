@@ -109,6 +109,7 @@ class Shape(ABC):
             raw_scores=bool(body.raw_scores),
             explain=bool(body.explain),
             return_documents=self.returns_documents(body),
+            id_prefix=self._prefix,
             whole=body.truncate is False,
         )
 
@@ -170,9 +171,3 @@ def extras(found: RerankAnswer) -> ExtraFields:
         "partial": found.partial,
         "overload": None if load is None else OverloadFields(int(load["requests"]), load["budget_ms"]),
     }
-
-
-def document(request: RerankRequest, index: int) -> dict[str, str]:
-    """Return a candidate as it was sent: its id, its text, or both."""
-    pairs = (("id", request.ids[index]), ("text", request.texts[index]))
-    return {name: value for name, value in pairs if value is not None}

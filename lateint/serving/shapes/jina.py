@@ -7,9 +7,16 @@ import msgspec
 from lateint.results import Explanation
 from lateint.serving.failures import Failure
 from lateint.serving.requests import RerankAnswer, RerankRequest
-from lateint.serving.shapes.base import AnswerContext, Body, Extras, Shape, document, extras
+from lateint.serving.shapes.base import AnswerContext, Body, Extras, Shape, extras
 
 _TYPES = {400: "BadRequestError", 401: "AuthenticationError", 404: "NotFoundError", 429: "RateLimitError"}
+
+
+class SentDocument(msgspec.Struct, omit_defaults=True):
+    """A candidate as it was sent. Clients need a text, so a candidate that was an id alone has an empty one."""
+
+    text: str
+    id: str | None = None
 
 
 class ScoredDocument(msgspec.Struct, omit_defaults=True):
@@ -17,7 +24,7 @@ class ScoredDocument(msgspec.Struct, omit_defaults=True):
 
     index: int
     relevance_score: float
-    document: dict[str, str] | None = None
+    document: SentDocument | None = None
     explanation: Explanation | None = None
 
 
@@ -68,4 +75,7 @@ def scored_documents(request: RerankRequest, found: RerankAnswer) -> list[Scored
     explained = found.explanations
     if not request.return_documents:
         return [ScoredDocument(index, score, None, explained.get(index)) for index, score in found.results]
-    return [ScoredDocument(index, score, document(request, index), explained.get(index)) for index, score in found.results]
+    documents = (
+        (index, score, SentDocument(request.sent_text(index) or "", request.ids[index])) for index, score in found.results
+    )
+    return [ScoredDocument(index, score, document, explained.get(index)) for index, score, document in documents]

@@ -46,8 +46,8 @@ class Tei(Shape):
 
     def answer(self, request: RerankRequest, found: RerankAnswer, about: AnswerContext) -> list[TeiRank]:
         """Return the body of an answer."""
-        texts, explained = request.texts if request.return_documents else [None] * len(request.texts), found.explanations
-        return [TeiRank(index, score, texts[index], explained.get(index)) for index, score in found.results]
+        text, explained = request.sent_text if request.return_documents else (lambda _: None), found.explanations
+        return [TeiRank(index, score, text(index), explained.get(index)) for index, score in found.results]
 
     def error(self, failure: Failure) -> TeiError:
         """Return the body of an error."""

@@ -13,6 +13,7 @@ from lateint.indexing.build import build_store
 from lateint.loading.load import load_model
 from tests.support import engine, processes
 from tests.support.retrieving import RICH
+from tests.support.serving import serve_in_process
 
 BODY = {"query": engine.QUERY, "documents": [{"id": doc_id} for doc_id in engine.IDS], "raw_scores": True}
 
@@ -27,16 +28,6 @@ def store(tmp_path_factory):
     return folder / "store"
 
 
-def serve(options, lines):
-    """What a process of its own runs."""
-    import sys
-
-    from lateint.serving.options import ServeOptions
-    from lateint.serving.run import serve
-
-    sys.exit(serve(ServeOptions(**options), lines.send))
-
-
 @pytest.fixture
 def started(store):
     """Start a service; gives its process and its address."""
@@ -44,7 +35,7 @@ def started(store):
 
     def start(**options):
         lines, send = processes.pipe()
-        process = processes.fork(serve, {"store": str(store), "port": 0, "drain_ms": 200, **options}, send)
+        process = processes.fork(serve_in_process, {"store": str(store), "port": 0, "drain_ms": 200, **options}, send)
         send.close()
         running.append(process)
         address = lines.recv().rpartition(" ")[2]

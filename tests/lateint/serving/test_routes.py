@@ -43,7 +43,7 @@ def test_an_answer_has_the_fields_of_its_shape(engine, path):
 
 def test_candidates_come_back_as_they_were_sent(engine):
     sent = [{"id": IDS[0]}, "bread", {"id": IDS[1], "text": "stone"}]
-    expected = {0: {"id": IDS[0]}, 1: {"text": "bread"}, 2: {"id": IDS[1], "text": "stone"}}
+    expected = {0: {"id": IDS[0], "text": ""}, 1: {"text": "bread"}, 2: {"id": IDS[1], "text": "stone"}}
     for path, asked in (("/rerank", {}), ("/v1/rerank", {"return_documents": True})):
         results = ask(engine, {"query": QUERY, "documents": sent, **asked}, path=path).json()["results"]
         assert {result["index"]: result["document"] for result in results} == expected
@@ -63,6 +63,8 @@ def test_a_prefix_makes_ids_of_texts_only_if_it_is_set(engine):
     plain, ids = ask(engine, body).json()["usage"], ask(engine, body, id_prefix="id:").json()["usage"]
     assert (plain["cached_documents"], plain["encoded_documents"]) == (0, 2)
     assert (ids["cached_documents"], ids["encoded_documents"]) == (1, 1)
+    results = ask(engine, body, path="/rerank", id_prefix="id:").json()["results"]
+    assert {result["index"]: result["document"]["text"] for result in results} == dict(enumerate(body["documents"]))
 
 
 def test_info_names_what_is_served_and_no_path(engine):
