@@ -16,7 +16,7 @@ from lateint.loading.load import load_model
 from lateint.ranking.ranker import Ranker
 from tests.support import engine, processes
 from tests.support.retrieving import RICH
-from tests.support.serving import serve_in_process
+from tests.support.serving_process import serve_in_process
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = sorted(file.stem for file in HERE.glob("*.txt"))

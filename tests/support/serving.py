@@ -1,7 +1,6 @@
 """A service in the process of the test, and its answers."""
 
 import asyncio
-import sys
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
@@ -46,13 +45,6 @@ def get(engine, path, headers=None, **options):
             return await here.client.get(path, headers=headers)
 
     return asyncio.run(run())
-
-
-def serve_in_process(options, lines):
-    """Serve; to be run by a process of its own. `lines`: a connection that gets what a user would be told."""
-    from lateint.serving.run import serve
-
-    sys.exit(serve(ServeOptions(**options), lines.send))
 
 
 def _content(body):

@@ -13,7 +13,7 @@ from lateint.indexing.build import build_store
 from lateint.loading.load import load_model
 from tests.support import engine, processes
 from tests.support.retrieving import RICH
-from tests.support.serving import serve_in_process
+from tests.support.serving_process import serve_in_process
 
 BODY = {"query": engine.QUERY, "documents": [{"id": doc_id} for doc_id in engine.IDS], "raw_scores": True}
 
