@@ -23,7 +23,6 @@ from lateint_store import Pipeline, Ragged
 from lateint_store.spec import Array
 
 Arrays = Mapping[str, Array]
-_TOGETHER = 4 * UNSTORED_TOKENS  # tokens of several requests that are sorted by length together
 
 
 class Cache(Protocol):
@@ -62,10 +61,11 @@ class ReadyTexts:
 
 @dataclass(slots=True, eq=False)
 class _Work:
-    """Token rows of one request, and their arrays as far as they are computed."""
+    """Token rows of one request, the batches that are still to run, and the arrays as far as they are computed."""
 
     model: Model
     rows: Sequence[Sequence[int]]
+    batches: deque[list[int]]
     done: asyncio.Future[None]
     entries: dict[int, dict[str, Array]] = field(default_factory=dict)
 
@@ -81,7 +81,7 @@ class _Prepared:
 
 
 class EncodingLane:
-    """Encode the texts of many requests, one batch after the other, longest texts of the waiting requests first.
+    """Encode the texts of many requests, one batch after the other; small batches of several requests run as one.
 
     A request alone has the batches of `Ranker.rank`, so its scores are equal bit for bit; others are equal to rounding, and to
     the codecs' bounds.
@@ -101,7 +101,8 @@ class EncodingLane:
         tokens = sum(map(len, prepared.rows))
         if tokens > self._most:
             raise too_large(f"{tokens} tokens to encode; expected at most {self._most}: send fewer or shorter texts")
-        work = _Work(ranker.model, prepared.rows, asyncio.get_running_loop().create_future())
+        batches = deque(by_length([len(row) for row in prepared.rows], UNSTORED_TOKENS))
+        work = _Work(ranker.model, prepared.rows, batches, asyncio.get_running_loop().create_future())
         if prepared.rows:
             self._waiting.append(work)
             if self._task is None or self._task.done():
@@ -123,34 +124,41 @@ class EncodingLane:
         return _Prepared(pieces, kept, rows, pieces.cut + sum(cut_off))
 
     async def _drain(self) -> None:
+        """Run batches, one request after the other in turn, so that a large one does not hold up the small ones."""
         while self._waiting:
-            together = [self._waiting.popleft()]
-            tokens = sum(map(len, together[0].rows))
-            while self._waiting and self._waiting[0].model is together[0].model:
-                tokens += sum(map(len, self._waiting[0].rows))
-                if tokens > _TOGETHER:
-                    break
-                together.append(self._waiting.popleft())
-            await self._run(together)
+            wanted = self._next_batch()
+            if not wanted:
+                continue
+            model = wanted[0][0].model
+            try:
+                entries = await self._pool.run_in_background(model.encode, [work.rows[index] for work, index in wanted])
+            except (Exception, asyncio.CancelledError) as error:
+                _fail([work for work, _ in wanted], error)
+                continue
+            for (work, index), entry in zip(wanted, entries, strict=True):
+                work.entries[index] = entry
+                if len(work.entries) == len(work.rows) and not work.done.done():
+                    work.done.set_result(None)
 
-    async def _run(self, together: Sequence[_Work]) -> None:
-        """Encode the rows of some requests, and wake each request as soon as its last row is encoded."""
-        places = [(work, index) for work in together for index in range(len(work.rows))]
-        model, lengths = together[0].model, [len(work.rows[index]) for work, index in places]
-        try:
-            for batch in by_length(lengths, UNSTORED_TOKENS):
-                wanted = [places[place] for place in batch if not places[place][0].done.done()]
-                if not wanted:
-                    continue  # their callers have given up
-                rows = [work.rows[index] for work, index in wanted]
-                for (work, index), entry in zip(wanted, await self._pool.run_in_background(model.encode, rows), strict=True):
-                    work.entries[index] = entry
-                    if len(work.entries) == len(work.rows) and not work.done.done():
-                        work.done.set_result(None)
-        except (Exception, asyncio.CancelledError) as error:
-            for work in together:
-                if not work.done.done():
-                    work.done.set_exception(error) if isinstance(error, Exception) else work.done.cancel()
+    def _next_batch(self) -> list[tuple[_Work, int]]:
+        """Take the next batch of the request whose turn it is, and those of others as long as they fit into the same one."""
+        wanted: list[tuple[_Work, int]] = []
+        longest = 0
+        for _ in range(len(self._waiting)):
+            work = self._waiting[0]
+            if work.done.done():  # its caller has given up
+                self._waiting.popleft()
+                continue
+            batch = work.batches[0]
+            padded = max(longest, max(len(work.rows[index]) for index in batch))
+            if wanted and (work.model is not wanted[0][0].model or padded * (len(wanted) + len(batch)) > UNSTORED_TOKENS):
+                break
+            longest = padded
+            wanted += [(work, index) for index in work.batches.popleft()]
+            self._waiting.popleft()
+            if work.batches:
+                self._waiting.append(work)
+        return wanted
 
     def _finish(self, ranker: Ranker, prepared: _Prepared, work: _Work) -> EncodedTexts:
         """Put what was encoded and what was kept together, in the order of the pieces."""
@@ -172,6 +180,13 @@ class EncodingLane:
             else:
                 whole.append(kept)
         return EncodedTexts({name: _joined(whole, name, through[name]) for name in names}, prepared.pieces.sizes, prepared.cut)
+
+
+def _fail(works: Sequence[_Work], error: BaseException) -> None:
+    """Hand an error of a batch to the requests that it was for."""
+    for work in works:
+        if not work.done.done():
+            work.done.set_exception(error) if isinstance(error, Exception) else work.done.cancel()
 
 
 def _joined(entries: Sequence[Arrays], name: str, pipeline: Pipeline) -> Ragged:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 import numpy
 import torch
@@ -84,7 +86,7 @@ class ServiceInfo(msgspec.Struct):
 
 
 def service_info(service: RerankService) -> ServiceInfo:
-    """Describe a service. Cost: hashes the head's weights, reads the states of the store. Raises: as `Store.info`."""
+    """Describe a service. Cost: reads the states of the store. Raises: as `Store.info`."""
     engine, options, model = service.engine, service.options, service.engine.model
     store, most = engine.store, model.method.document.max_length
     return ServiceInfo(
@@ -123,7 +125,13 @@ def service_info(service: RerankService) -> ServiceInfo:
 def _model(model: Model, state_digest: str) -> ModelInfo:
     method = model.method
     lengths = method.query.max_length, method.document.max_length
-    return ModelInfo(shown_name(model.name), method.name, method.head.name, state_digest, head_digest(model), *lengths)
+    return ModelInfo(shown_name(model.name), method.name, method.head.name, state_digest, _head_digest(model), *lengths)
+
+
+@lru_cache(maxsize=2)
+def _head_digest(model: Model) -> str:
+    """Hash the head's weights, which no request changes, once."""
+    return head_digest(model)
 
 
 def _limits(limits: Limits, requests: int, timeout_ms: int) -> LimitsInfo:

@@ -8,7 +8,9 @@ import socket
 from collections.abc import Callable
 from types import FrameType
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lateint.serving.app import create_app
 from lateint.serving.encoding import Cache
@@ -20,6 +22,7 @@ from lateint.serving.service import RerankService
 
 _BACKLOG = 2048
 _HEADER_BYTES = 32 << 10
+_HEAD_SECONDS = 20.0
 _KEEP_ALIVE_SECONDS = 75  # longer than the pools of clients keep an idle connection
 
 
@@ -33,9 +36,10 @@ class DrainingServer(uvicorn.Server):
         self.stopped_by: int | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop; a second signal stops at once."""
+        """Begin to stop; a second interruption stops at once."""
         if self.stopped_by is not None:
-            self.should_exit = self.force_exit = True
+            if sig == self.stopped_by == signal.SIGINT:
+                self.should_exit = self.force_exit = True
             return
         self.stopped_by = sig
         self._service.drain()
@@ -43,6 +47,36 @@ class DrainingServer(uvicorn.Server):
 
     def _refuse_connections(self) -> None:
         self.should_exit = True
+
+
+class ImpatientProtocol(H11Protocol):
+    """A connection that is closed if the head of a request does not arrive within 20 s of its first byte, or of its opening."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn says so too
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; as long as they are the head of a request, time runs."""
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:
+            self._expect_head()
+        elif self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        super().connection_lost(exc)
+        if self._late is not None:
+            self._late.cancel()
+
+    def _expect_head(self) -> None:
+        if self._late is None:
+            self._late = self.loop.call_later(_HEAD_SECONDS, self.transport.close)
 
 
 def serve_here(options: ServeOptions, engine: Engine | None, keys: ApiKeys | None, listener: socket.socket) -> int:
@@ -57,7 +91,7 @@ async def _serve(options: ServeOptions, engine: Engine, keys: ApiKeys | None, li
     service = RerankService(options, engine, keys, _cache_opener(options, engine))
     config = uvicorn.Config(
         create_app(service),
-        http="h11",
+        http=ImpatientProtocol,
         loop="asyncio",
         ws="none",
         lifespan="on",
@@ -66,6 +100,7 @@ async def _serve(options: ServeOptions, engine: Engine, keys: ApiKeys | None, li
         server_header=False,
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=options.timeout_ms // 1000 + 5,  # a client that reads nothing does not hold up the end
         h11_max_incomplete_event_size=_HEADER_BYTES,
     )
     server = DrainingServer(config, service)

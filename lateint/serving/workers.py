@@ -13,6 +13,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from lateint.errors import StoreMismatch
 from lateint.serving.failures import log
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SHORT_LIFE = 5.0  # seconds: a worker that ends sooner is started again after a pause
 _PAUSE = 1.0
 
@@ -31,7 +32,7 @@ class Workers:
 
         Returns: 0, or 130 after an interruption, or the exit code of a child that cannot serve this model and store.
         """
-        held = {sig: signal.signal(sig, self._stop) for sig in (signal.SIGTERM, signal.SIGINT)}
+        held = {sig: signal.signal(sig, self._stop) for sig in _SIGNALS}
         try:
             for _ in range(count):
                 self._start()
@@ -43,14 +44,22 @@ class Workers:
         return self._refused or (130 if self._signal == signal.SIGINT else 0)
 
     def _start(self) -> None:
-        if self._signal is not None:
-            return
-        pid = os.fork()
-        if pid:
-            self._started[pid] = time.monotonic()
-            if self._signal is not None:  # it came during the fork
-                os.kill(pid, signal.SIGTERM)
-            return
+        """Fork a child. Signals wait meanwhile, so that none reaches a child with the handlers of its parent."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            pid = 0 if self._signal is not None else os.fork()
+            if pid:
+                self._started[pid] = time.monotonic()
+            elif self._signal is None:
+                for sig in _SIGNALS:
+                    signal.signal(sig, signal.SIG_DFL)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        if not pid and self._signal is None:
+            self._run_child()
+
+    def _run_child(self) -> None:
+        """Do the work, and end the process."""
         code = 1
         try:
             code = self._work()

@@ -1,5 +1,6 @@
 """The service in processes of its own: signals under load, workers that are killed, and what clients see."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -111,6 +112,51 @@ def test_an_interruption_ends_with_130(started):
     os.kill(server.process.pid, signal.SIGINT)
     server.process.join(20)
     assert server.process.exitcode == 130
+
+
+def test_a_head_that_never_ends_is_given_up(store, monkeypatch):
+    from lateint.serving import server
+    from lateint.serving.engine import load_engine
+    from lateint.serving.options import ServeOptions
+    from lateint.serving.run import bound_socket
+
+    async def main():
+        options = ServeOptions(store=str(store), drain_ms=0)
+        listener = bound_socket("127.0.0.1", 0)
+        serving = asyncio.create_task(server._serve(options, load_engine(options), None, listener))
+        await asyncio.sleep(0.1)
+        closed = []
+        for sent in (b"", b"GET /ready HTTP/1.1\r\nhost:", b"GET /ready HTTP/1.1\r\nhost: x\r\n\r\n"):
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.write(sent)
+            begun = await asyncio.wait_for(reader.read(8), 2) if sent.endswith(b"\r\n\r\n") else b""
+            try:
+                closed.append(await asyncio.wait_for(reader.read(10_000), 0.5) == b"" and not begun)
+            except TimeoutError:
+                closed.append(False)
+            if begun:  # the connection is kept, until the next head is late
+                await asyncio.sleep(0.3)
+                writer.write(b"GET /ready HTTP/1.1\r\n")
+                await asyncio.sleep(0.3)
+                closed.append(await asyncio.wait_for(reader.read(10_000), 2) == b"")
+            writer.close()
+        os.kill(os.getpid(), signal.SIGTERM)
+        return closed, await asyncio.wait_for(serving, 20)
+
+    monkeypatch.setattr(server, "_HEAD_SECONDS", 0.2)
+    assert asyncio.run(main()) == ([True, True, False, True], 0)
+
+
+def test_an_interruption_of_all_processes_ends_with_130(started):
+    server = started(workers=2, drain_ms=300)
+    with Load(server.address, clients=2) as load:
+        load.wait_for(4)
+        for pid in (*children(server.process.pid), server.process.pid):  # as a terminal does
+            os.kill(pid, signal.SIGINT)
+        server.process.join(20)
+    assert server.process.exitcode == 130
+    assert {response.status_code for response in load.answers} == {200}
+    assert {type(error) for error in load.errors} <= {httpx.ConnectError, httpx.ReadError}
 
 
 def children(pid):

@@ -17,6 +17,7 @@ from lateint.serving.failures import Refused
 from lateint.serving.gathering import QueryGatherer
 from lateint.serving.pool import ScorerPool, processors
 from lateint.serving.requests import RerankRequest
+from lateint.testing import tiny
 from lateint_store.errors import InputError
 from tests.support.engine import IDS, QUERIES, QUERY, scores
 from tests.support.serving import ask, scored, serving
@@ -158,6 +159,24 @@ def test_texts_of_several_requests_are_encoded_together(pool, engine):
     for text, ready in zip(TEXTS, found, strict=True):
         alone = run_alone(pool, engine, [text, "bread"])
         assert np.allclose(ready.texts.arrays["states"].values, alone.texts.arrays["states"].values, atol=1e-4)
+
+
+def test_a_large_request_does_not_hold_up_a_small_one(pool, engine):
+    large = [f"{text} {' '.join(TEXTS) * 3}" for text in tiny.texts(400, seed=5)]
+    order = []
+
+    async def main():
+        lane = EncodingLane(pool, None, 10**6)
+
+        async def ask(name, texts):
+            order.append((await lane.encode(engine.ranker, texts)) and name)
+
+        first = asyncio.create_task(ask("large", large))
+        await asyncio.sleep(0.02)
+        await asyncio.gather(first, *(ask("small", [text]) for text in TEXTS))
+
+    run(main())
+    assert order == ["small"] * 3 + ["large"]
 
 
 def run_alone(pool, engine, texts):
