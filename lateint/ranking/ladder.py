@@ -79,8 +79,9 @@ class Cost:
         return cls(max(0.0, small[1] - each * small[0]), each)
 
     def most(self, budget_ms: float) -> int:
-        """Return how many candidates fit into a budget."""
-        return max(0, int((budget_ms - self.call_ms) / max(self.candidate_ms, 1e-9)))
+        """Return how many candidates fit into a budget, at most 2**62."""
+        fit = (budget_ms - self.call_ms) / max(self.candidate_ms, 1e-9)  # infinite for the largest budgets
+        return int(min(max(0.0, fit), 1 << 62))
 
 
 def merge_levels(levels: Sequence[Scored]) -> Scored:

@@ -126,6 +126,10 @@ def test_a_cost_is_a_line_through_two_calls():
     assert [Cost(2.5, 0.05).most(ms) for ms in (1, 2.5, 5, 100)] == [0, 0, 50, 1950]
 
 
+def test_the_largest_budget_fits_a_finite_number():
+    assert Cost(0.0, 0.0).most(1e308) == Cost(1.0, 1e-12).most(1e308) == 1 << 62
+
+
 def test_warming_up_fits_the_cost_of_each_head_to_a_small_and_a_large_call(ranker, monkeypatch):
     monkeypatch.setattr(ladder_scorer, "_best_ms", lambda scorer, query, ids: 2.0 + 0.5 * len(ids))
     costs = Ranker(ranker.model, ranker.store).warm_up(QUERY, IDS)
