@@ -44,7 +44,7 @@ FIELDS = [
 
 
 def candidate(rng):
-    return rng.choice(STRANGE) if rng.random() < 0.1 else rng.choice([{"id": rng.choice(IDS)}, "bread"])
+    return rng.choice(STRANGE) if rng.random() < 0.1 else rng.choice([{"id": rng.choice([*IDS, "nowhere"])}, "bread"])
 
 
 def request(rng):
