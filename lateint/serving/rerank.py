@@ -91,6 +91,8 @@ def _rank_ids(
     ids, digest, ranking = distinct(request.ids), engine.store.content_digest(), None
     if ids:
         ranking = engine.ranker.rank(state, ids, missing="skip", ladder=request.ladder, budget_ms=budget)
+        if _is_unscored(ranking, budget) and budget != request.budget_ms:  # the load alone never leaves the given order
+            ranking = engine.ranker.rank(state, ids, missing="skip", ladder=[(engine.heads[0], 1)])
     elif request.ladder is not None or request.budget_ms is not None:
         raise invalid("ladder and budget_ms choose among documents of the store; give their ids, or leave both out")
     by_id = _by_id(ranking)

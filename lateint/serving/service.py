@@ -41,15 +41,15 @@ class RerankService:
         self.admission = Admission(options.max_requests, options.latency_ms)
         lane = EncodingLane(self.pool, self.cache, options.max_tokens)
         self._ranker = RequestRanker(self.pool, QueryGatherer(self.pool, options.gather_ms), lane)
-        self._reopening = asyncio.Lock()
+        self._reopening: asyncio.Task[None] | None = None
         self._next_attempt = 0.0
-        self._failure: LateintError | None = None
+        self._failure: Failure | None = None
         self.draining = False
 
     @property
     def problem(self) -> str | None:
         """Why no request can be ranked now; None if they can."""
-        return None if self._failure is None else failure_of(self._failure).message
+        return None if self._failure is None else self._failure.message
 
     @property
     def ready(self) -> bool:
@@ -84,39 +84,47 @@ class RerankService:
 
     async def check(self) -> None:
         """See whether the store is still at its path, and open the one that is there now if it is not."""
-        try:
-            await asyncio.to_thread(self.engine.store.check)
-            if self._failure is not None:
-                await self._reopen(self.engine, self._failure)
-        except (StoreMismatch, StoreNotFound) as error:
-            with suppress(LateintError):
-                await self._reopen(self.engine, error)
+        engine, held = self.engine, self._failure is None
+        with suppress(StoreMismatch, StoreNotFound):
+            await asyncio.to_thread(engine.store.check)
+            if held:
+                return
+        with suppress(Refused):
+            await self._reopen(engine)
 
     async def _follow(self, request: RerankRequest, budget_ms: float | None) -> RerankAnswer:
         """Rank; if the path holds another store now, open that one and rank again."""
         engine = self.engine
-        try:
-            if self._failure is not None:
-                raise self._failure
-            return await self._ranker.answer(engine, request, budget_ms)
-        except (StoreMismatch, StoreNotFound) as error:
-            await self._reopen(engine, error)
-            return await self._ranker.answer(self.engine, request, budget_ms)
+        if self._failure is None:
+            with suppress(StoreMismatch, StoreNotFound):
+                return await self._ranker.answer(engine, request, budget_ms)
+        await self._reopen(engine)
+        return await self._ranker.answer(self.engine, request, budget_ms)
 
-    async def _reopen(self, stale: Engine, error: LateintError) -> None:
-        """Replace an engine whose store is no longer at its path. Raises: LateintError."""
-        async with self._reopening:
+    async def _reopen(self, stale: Engine) -> None:
+        """Replace an engine whose store is no longer at its path. Raises: Refused.
+
+        It is done once for all requests that wait, and goes on if their time is over.
+        """
+        if self._reopening is None or self._reopening.done():
             if self.engine is not stale:
                 return  # another request has done it
-            if time.monotonic() < self._next_attempt:
-                raise error
-            try:
-                self.engine = await self.pool.run(reopened, stale, self.options)
-            except LateintError as failure:
-                self._failure = failure
-                self._next_attempt = time.monotonic() + _REOPEN_SECONDS
-                raise
-            self._failure = None
-            log.warning("the store was replaced; its new content is served")
-            seconds = self.options.timeout_ms / 1e3 + 1.0  # until no request can read the old one
-            asyncio.get_running_loop().call_later(seconds, stale.close)
+            if self._failure is not None and time.monotonic() < self._next_attempt:
+                raise Refused(self._failure)
+            self._reopening = asyncio.create_task(self._open_again(stale))
+        await asyncio.shield(self._reopening)
+        if self._failure is not None:
+            raise Refused(self._failure)
+
+    async def _open_again(self, stale: Engine) -> None:
+        try:
+            self.engine = await self.pool.run(reopened, stale, self.options)
+        except LateintError as error:
+            self._failure = failure_of(error)
+            self._next_attempt = time.monotonic() + _REOPEN_SECONDS
+            log.error("cannot follow the store: %s", error)
+            return
+        self._failure = None
+        log.warning("the store was replaced; its new content is served")
+        seconds = self.options.timeout_ms / 1e3 + 1.0  # until no request can read the old one
+        asyncio.get_running_loop().call_later(seconds, stale.close)

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 from prometheus_client.multiprocess import mark_process_dead
@@ -97,4 +98,5 @@ class Workers:
         """Tell all children to finish."""
         self._signal = self._signal or sig
         for pid in list(self._started):
-            os.kill(pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # it has ended just now
+                os.kill(pid, signal.SIGTERM)

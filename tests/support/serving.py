@@ -24,6 +24,8 @@ async def serving(engine, keys=None, open_cache=None, **options):
             yield SimpleNamespace(service=service, client=client, app=app)
     finally:
         await asyncio.to_thread(service.pool.close)
+        if service.cache is not None:
+            service.cache.close()
 
 
 def ask(engine, *bodies, path="/v2/rerank", headers=None, keys=None, open_cache=None, **options):

@@ -272,6 +272,22 @@ def test_under_load_answers_are_less_deep_and_say_so(engine):
     assert sorted(index for index, _ in scored(found)) == list(range(40))
 
 
+@pytest.mark.parametrize("own", [None, 1e-6])
+def test_the_load_alone_never_leaves_the_given_order(engine, own):
+    """A budget of the load that is too small for any head, which a busy machine can cause, still has the cheapest head run."""
+    request = RerankRequest(QUERY, IDS, [None] * len(IDS), budget_ms=own)
+
+    async def main():
+        async with serving(engine) as here:
+            return await here.service._ranker.answer(engine, request, 1e-6)
+
+    found = run(main())
+    expected = engine.ranker.rank(QUERY, IDS, ladder="cosine:1")
+    order = [IDS[index] for index, _ in found.results]
+    assert found.partial == (own is not None)
+    assert order == (IDS if own else [hit.doc_id for hit in expected])
+
+
 def test_more_requests_than_are_accepted_are_refused_and_told_when_to_come_again(engine):
     async def main():
         async with serving(engine, max_requests=2) as here:
