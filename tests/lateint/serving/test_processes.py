@@ -12,6 +12,10 @@ import pytest
 
 from lateint.indexing.build import build_store
 from lateint.loading.load import load_model
+from lateint.serving import server
+from lateint.serving.engine import load_engine
+from lateint.serving.options import ServeOptions
+from lateint.serving.run import bound_socket
 from tests.support import engine, processes
 from tests.support.retrieving import RICH
 from tests.support.serving_process import serve_in_process
@@ -93,70 +97,74 @@ def results(response):
 
 
 def test_sigterm_under_load_loses_no_request(started):
-    server = started(drain_ms=500)
-    with Load(server.address) as load:
+    service = started(drain_ms=500)
+    with Load(service.address) as load:
         load.wait_for(20)
-        os.kill(server.process.pid, signal.SIGTERM)
+        os.kill(service.process.pid, signal.SIGTERM)
         time.sleep(0.05)
-        assert httpx.get(f"{server.address}/ready").status_code == 503
+        assert httpx.get(f"{service.address}/ready").status_code == 503
         load.wait_for(2)  # requests are still answered
-        server.process.join(20)
-    assert server.process.exitcode == 0
+        service.process.join(20)
+    assert service.process.exitcode == 0
     assert {response.status_code for response in load.answers} == {200}
     assert {type(error) for error in load.errors} <= {httpx.ConnectError, httpx.ReadError}, "refused, or closed unread"
     assert all(results(response) == results(load.answers[0]) for response in load.answers)
 
 
-def test_an_interruption_ends_with_130(started):
-    server = started(drain_ms=0)
-    os.kill(server.process.pid, signal.SIGINT)
-    server.process.join(20)
-    assert server.process.exitcode == 130
-
-
-def test_a_head_that_never_ends_is_given_up(store, monkeypatch):
-    from lateint.serving import server
-    from lateint.serving.engine import load_engine
-    from lateint.serving.options import ServeOptions
-    from lateint.serving.run import bound_socket
+def here(store, use, stop):
+    """Serve in this process, on a real socket, until a signal; returns what `use(host, port)` returns, and the exit code."""
 
     async def main():
         options = ServeOptions(store=str(store), drain_ms=0)
-        listener = bound_socket("127.0.0.1", 0)
-        serving = asyncio.create_task(server._serve(options, load_engine(options), None, listener))
-        await asyncio.sleep(0.1)
-        closed = []
-        for sent in (b"", b"GET /ready HTTP/1.1\r\nhost:", b"GET /ready HTTP/1.1\r\nhost: x\r\n\r\n"):
-            reader, writer = await asyncio.open_connection(*listener.getsockname())
-            writer.write(sent)
-            begun = await asyncio.wait_for(reader.read(8), 2) if sent.endswith(b"\r\n\r\n") else b""
-            try:
-                closed.append(await asyncio.wait_for(reader.read(10_000), 0.5) == b"" and not begun)
-            except TimeoutError:
-                closed.append(False)
-            if begun:  # the connection is kept, until the next head is late
-                await asyncio.sleep(0.3)
-                writer.write(b"GET /ready HTTP/1.1\r\n")
-                await asyncio.sleep(0.3)
-                closed.append(await asyncio.wait_for(reader.read(10_000), 2) == b"")
+        with bound_socket("127.0.0.1", 0) as listener:
+            serving = asyncio.create_task(server._serve(options, load_engine(options), None, listener))
+            await asyncio.sleep(0.1)
+            found = await use(*listener.getsockname())
+            os.kill(os.getpid(), stop)
+            return found, await asyncio.wait_for(serving, 20)
+
+    return asyncio.run(main())
+
+
+def test_a_head_that_never_ends_is_given_up(store, monkeypatch):
+    async def closes(host, port, *sent):
+        """True if the server closes the connection; the answers to all but the last part of what is sent are read before."""
+        reader, writer = await asyncio.open_connection(host, port)
+        for part in sent[:-1]:
+            writer.write(part)
+            await reader.readuntil(b"}")
+        writer.write(sent[-1])
+        try:
+            return await asyncio.wait_for(reader.read(), 0.3) == b""
+        except TimeoutError:
+            return False
+        finally:
             writer.close()
-        os.kill(os.getpid(), signal.SIGTERM)
-        return closed, await asyncio.wait_for(serving, 20)
 
-    monkeypatch.setattr(server, "_HEAD_SECONDS", 0.2)
-    assert asyncio.run(main()) == ([True, True, False, True], 0)
+    async def use(host, port):
+        whole, begun = b"GET /ready HTTP/1.1\r\nhost: x\r\n\r\n", b"GET /ready HTTP/1.1\r\nhost:"
+        cases = ((b"",), (begun,), (whole, begun), (whole, b""))
+        return await asyncio.gather(*(closes(host, port, *case) for case in cases))
+
+    monkeypatch.setattr(server, "_HEAD_SECONDS", 0.1)
+    assert here(store, use, signal.SIGTERM) == ([True, True, True, False], 0), "one that waits between requests is kept"
 
 
-def test_an_interruption_of_all_processes_ends_with_130(started):
-    server = started(workers=2, drain_ms=300)
-    with Load(server.address, clients=2) as load:
-        load.wait_for(4)
-        for pid in (*children(server.process.pid), server.process.pid):  # as a terminal does
-            os.kill(pid, signal.SIGINT)
-        server.process.join(20)
-    assert server.process.exitcode == 130
-    assert {response.status_code for response in load.answers} == {200}
-    assert {type(error) for error in load.errors} <= {httpx.ConnectError, httpx.ReadError}
+def test_slow_clients_and_huge_heads_block_nobody(store):
+    async def use(host, port):
+        slow = [await asyncio.open_connection(host, port) for _ in range(50)]
+        for _, writer in slow:
+            writer.write(b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{")
+        async with httpx.AsyncClient(base_url=f"http://{host}:{port}") as client:
+            answered = await client.post("/v2/rerank", json=BODY)
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(b"GET /ready HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 100_000)
+        refused = await reader.read(12)
+        for _, connection in (*slow, (reader, writer)):
+            connection.close()
+        return answered.status_code, refused
+
+    assert here(store, use, signal.SIGINT) == ((200, b"HTTP/1.1 400"), 130)
 
 
 def children(pid):
@@ -165,39 +173,24 @@ def children(pid):
 
 
 def test_a_killed_worker_is_replaced_and_the_others_go_on(started):
-    server = started(workers=2)
-    with Load(server.address) as load:
+    service = started(workers=2)
+    with Load(service.address) as load:
         load.wait_for(10)
-        before = children(server.process.pid)
+        before = children(service.process.pid)
         os.kill(before[0], signal.SIGKILL)
         load.wait_for(10)
         end = time.monotonic() + 20
-        while len(now := set(children(server.process.pid)) - {before[0]}) < 2 and time.monotonic() < end:
+        while len(now := set(children(service.process.pid)) - {before[0]}) < 2 and time.monotonic() < end:
             time.sleep(0.05)
         assert len(before) == len(now) == 2
         load.wait_for(10)
-        metrics = httpx.get(f"{server.address}/metrics").text
+        answered, metrics = len(load.answers), httpx.get(f"{service.address}/metrics").text
+        for pid in (*now, service.process.pid):  # as a terminal interrupts all processes
+            os.kill(pid, signal.SIGINT)
+        service.process.join(20)
     counted = next(line for line in metrics.splitlines() if 'requests_total{shape="cohere_v2",status="200"}' in line)
-    assert float(counted.split()[-1]) >= len(load.answers) - 4, "the numbers are those of all workers, the killed one included"
-    os.kill(server.process.pid, signal.SIGTERM)
-    server.process.join(20)
-    assert server.process.exitcode == 0
-    assert {response.status_code for response in load.answers} == {200} and len(load.errors) <= 4
+    assert float(counted.split()[-1]) >= answered - 4, "the numbers are those of all workers, the killed one included"
+    assert service.process.exitcode == 130
+    assert {response.status_code for response in load.answers} == {200}
+    assert {type(error) for error in load.errors} <= {httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError}
     assert all(results(response) == results(load.answers[0]) for response in load.answers)
-
-
-def test_a_slow_client_blocks_nobody(started):
-    import socket
-
-    server = started()
-    host, port = server.address.removeprefix("http://").split(":")
-    slow = [socket.create_connection((host, int(port))) for _ in range(50)]
-    for connection in slow:
-        connection.sendall(b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{")
-    assert httpx.post(f"{server.address}/v2/rerank", json=BODY).status_code == 200
-    huge = socket.create_connection((host, int(port)))
-    huge.sendall(b"GET /ready HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 100_000)
-    assert huge.recv(100).startswith(b"HTTP/1.1 400"), "a header over the limit"
-    for connection in (*slow, huge):
-        connection.close()
-    assert httpx.get(f"{server.address}/ready").status_code == 200
