@@ -106,6 +106,12 @@ def test_a_port_in_use_ends_with_1_before_anything_is_loaded(call):
     assert call("serve", "--store", "never-opened", "--host", "no.such.host.invalid")[0] == 1
 
 
+def test_an_absent_package_is_named_with_the_command_that_installs_it(call, monkeypatch):
+    monkeypatch.setattr(running, "_PACKAGES", ("msgspec", "a_package_that_is_absent"))
+    code, _, error = call("serve", "--store", "never-opened")
+    assert code == 1 and "a_package_that_is_absent is not installed; run: pip install 'lateint[serve]'" in error
+
+
 def test_a_model_that_did_not_write_the_store_ends_with_3(call, rich_store, tmp_path):
     engine.fresh_model("colbert").save_pretrained(tmp_path / "other")
     code, _, error = call("serve", "--store", rich_store.path, "--model", tmp_path / "other", "--port", 0)
