@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from lateint.serving.requests import RerankAnswer
 
@@ -55,3 +55,8 @@ class ServiceMetrics:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
+
+
+def forget_worker(pid: int) -> None:
+    """Count a worker that has ended no more among those at work; what it has counted stays."""
+    mark_process_dead(pid)  # type: ignore[no-untyped-call]

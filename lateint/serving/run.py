@@ -36,6 +36,7 @@ def serve(options: ServeOptions, tell: Callable[[str], None]) -> int:
         forks = options.workers > 1
         if forks:
             os.environ[_SHARED] = open_until_end.enter_context(tempfile.TemporaryDirectory(prefix="lateint-metrics-"))
+        from lateint.serving.metrics import forget_worker
         from lateint.serving.server import serve_here
         from lateint.serving.workers import Workers
 
@@ -48,7 +49,7 @@ def serve(options: ServeOptions, tell: Callable[[str], None]) -> int:
         if not forks:
             return serve_here(options, engine, keys, listener)
         tell(f"{options.workers} workers, each forked {'after' if shares else 'before'} loading the model")
-        return Workers(lambda: serve_here(options, engine, keys, listener)).run(options.workers)
+        return Workers(lambda: serve_here(options, engine, keys, listener), forget_worker).run(options.workers)
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import time
@@ -9,21 +10,21 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
-from prometheus_client.multiprocess import mark_process_dead
-
 from lateint.errors import StoreMismatch
 from lateint.serving.failures import log
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SHORT_LIFE = 5.0  # seconds: a worker that ends sooner is started again after a pause
 _PAUSE = 1.0
+_SIGNAL_AT_END_OF_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
 
 class Workers:
     """Children that run one function. Use it from the main thread, before any other thread is started."""
 
-    def __init__(self, work: Callable[[], int]) -> None:
-        self._work = work
+    def __init__(self, work: Callable[[], int], after: Callable[[int], object]) -> None:
+        """Args: `work`, what each child runs; `after`, called in the parent with the id of each child that has ended."""
+        self._work, self._after, self._parent = work, after, os.getpid()
         self._started: dict[int, float] = {}
         self._signal: int | None = None
         self._refused = 0
@@ -60,10 +61,12 @@ class Workers:
             self._run_child()
 
     def _run_child(self) -> None:
-        """Do the work, and end the process."""
+        """Do the work, and end the process; if the parent is killed, finish too, as nobody would stop this process then."""
         code = 1
         try:
-            code = self._work()
+            ctypes.CDLL(None).prctl(_SIGNAL_AT_END_OF_PARENT, signal.SIGTERM)
+            if os.getppid() == self._parent:  # otherwise it was killed before the call
+                code = self._work()
         except StoreMismatch as error:
             log.error("%s", error)
             code = error.exit_code
@@ -82,7 +85,7 @@ class Workers:
         born = self._started.pop(pid, None)
         if born is None:
             return
-        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        self._after(pid)
         if self._signal is not None:
             return
         if os.waitstatus_to_exitcode(status) == StoreMismatch.exit_code:

@@ -1,0 +1,85 @@
+"""The parent of the workers: it replaces those that end, passes signals on, and leaves none behind."""
+
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from lateint.errors import StoreMismatch
+from tests.support import processes
+
+
+def work(lines, refuse):
+    """A parent of two workers that wait, or one of whose workers cannot serve this store."""
+    from lateint.serving.workers import Workers
+
+    def wait():
+        lines.send(os.getpid())
+        if refuse:
+            raise StoreMismatch("another model wrote it")
+        signal.pause()
+        return 0
+
+    sys.exit(Workers(wait, after=int).run(2))
+
+
+@pytest.fixture
+def parent():
+    """Start a parent; gives the process, and a function that returns the next worker's process id."""
+    running = []
+
+    def start(refuse=False):
+        lines, send = processes.pipe()
+        running.append(processes.fork(work, send, refuse))
+        send.close()
+        return running[0], lines.recv
+
+    yield start
+    running[0].kill()
+    running[0].join()
+
+
+def gone(pid):
+    """True once a process has ended."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                if file.read().rpartition(")")[2].split()[0] == "Z":
+                    return True
+        except FileNotFoundError:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.mark.parametrize(("sig", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_signal_ends_all_workers(parent, sig, code):
+    process, worker = parent()
+    workers = [worker(), worker()]
+    os.kill(process.pid, sig)
+    process.join(10)
+    assert process.exitcode == code and all(map(gone, workers))
+
+
+def test_no_worker_outlives_its_parent(parent):
+    process, worker = parent()
+    workers = [worker(), worker()]
+    process.kill()
+    assert all(map(gone, workers))
+
+
+def test_a_worker_that_ends_is_replaced(parent):
+    _, worker = parent()
+    workers = [worker(), worker()]
+    os.kill(workers[0], signal.SIGKILL)
+    assert worker() not in workers
+
+
+def test_a_worker_that_cannot_serve_the_store_ends_all_with_3(parent):
+    process, worker = parent(refuse=True)
+    worker()
+    process.join(10)
+    assert process.exitcode == 3
