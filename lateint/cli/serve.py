@@ -41,7 +41,9 @@ def _read_config(context: click.Context, _: click.Parameter, path: str | None) -
 @click.option("--host", metavar="ADDRESS", help="Address to listen on.  [default: 127.0.0.1, this machine alone]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 for any that is free.  [default: 8080]")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes that serve.  [default: 1]")
-@click.option("--scorers", type=click.IntRange(min=1), metavar="N", help="Threads that rank. Default: processors + 1.")
+@click.option(
+    "--scorers", type=click.IntRange(min=1), metavar="N", help="Threads that rank. Default: processors / workers + 1."
+)
 @click.option("--api-key-file", type=click.Path(), help="File with one key a line; clients send one as a bearer token.")
 @click.option("--id-prefix", metavar="TEXT", help="Texts that begin with this are ids, e.g. id: for clients without ids.")
 @click.option("--cache", type=click.Path(), help="Folder that keeps encoded texts for later requests.")

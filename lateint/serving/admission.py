@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from lateint.serving.engine import Engine
 from lateint.serving.failures import overloaded
-from lateint.serving.pool import processors
 from lateint.serving.requests import RerankRequest
 
 _MARGIN = 1.25  # of a head's measured cost, so that the first rung of a tightened run always fits
@@ -32,8 +31,9 @@ class Admitted:
 class Admission:
     """Count the requests at work, and decide how deep each is ranked."""
 
-    def __init__(self, most: int, latency_ms: float) -> None:
-        self._most, self._latency_ms = most, latency_ms
+    def __init__(self, most: int, latency_ms: float, share: float) -> None:
+        """Args: `most` requests at work; `latency_ms` that is wanted; `share`: processors that this process may count on."""
+        self._most, self._latency_ms, self._processors = most, latency_ms, share
         self._mean_ms = 10.0  # of recent requests, from start to end
         self.at_work = 0
 
@@ -62,7 +62,7 @@ class Admission:
         costs, ids = list(engine.costs.values()), sum(doc_id is not None for doc_id in request.ids)
         if len(costs) < 2 or not ids or request.explain:
             return None
-        share = self._latency_ms * processors() / self.at_work
+        share = self._latency_ms * self._processors / self.at_work
         if costs[-1].call_ms + ids * costs[-1].candidate_ms <= share:
             return None
         least = len(costs) * (costs[0].call_ms + ids * costs[0].candidate_ms) * _MARGIN

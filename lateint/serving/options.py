@@ -25,7 +25,7 @@ class ServeOptions:
     that are encoded; max_requests: requests that are accepted at once, in each worker; timeout_ms: longest time for an
     answer; latency_ms: what an answer should take under load, which decides how deep requests are ranked then; gather_ms:
     how long a query waits for others while queries run; drain_ms: time between unready and refusing connections at the end.
-    scorers: threads that rank, None for the processors and one more.
+    scorers: threads that rank, None for the worker's share of the processors and one more.
     """
 
     store: str

@@ -25,12 +25,12 @@ def processors() -> int:
 class ScorerPool:
     """Run functions on threads for an event loop, first come first served.
 
-    `threads`: how many run at once, by default the processors and one more. Work in the background starts only while no other
-    work waits, and leaves at least one thread, and one processor, to other work. Work whose caller has given up is dropped.
+    `threads`: how many run at once. Work in the background starts only while no other work waits; of several threads, and of
+    several processors, it leaves one to other work. Work whose caller has given up is dropped.
     """
 
-    def __init__(self, threads: int | None = None) -> None:
-        self.threads = threads or processors() + 1
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
         self._most_background = max(1, min(self.threads, processors()) - 1)
         self._urgent: deque[_Job] = deque()
         self._background: deque[_Job] = deque()

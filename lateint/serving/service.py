@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +18,7 @@ from lateint.serving.gathering import QueryGatherer
 from lateint.serving.keys import ApiKeys
 from lateint.serving.metrics import ServiceMetrics
 from lateint.serving.options import ServeOptions
-from lateint.serving.pool import ScorerPool
+from lateint.serving.pool import ScorerPool, processors
 from lateint.serving.requests import Limits, RerankAnswer, RerankRequest
 from lateint.serving.rerank import RequestRanker
 
@@ -37,8 +38,9 @@ class RerankService:
         self.limits = Limits.of(options)
         self.metrics = ServiceMetrics()
         self.cache = None if open_cache is None else open_cache()
-        self.pool = ScorerPool(options.scorers)
-        self.admission = Admission(options.max_requests, options.latency_ms)
+        share = processors() / options.workers
+        self.pool = ScorerPool(options.scorers or math.ceil(share) + 1)
+        self.admission = Admission(options.max_requests, options.latency_ms, share)
         lane = EncodingLane(self.pool, self.cache, options.max_tokens)
         self._ranker = RequestRanker(self.pool, QueryGatherer(self.pool, options.gather_ms), lane)
         self._reopening: asyncio.Task[None] | None = None

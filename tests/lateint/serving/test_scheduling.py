@@ -227,7 +227,7 @@ def test_a_cache_that_is_off_is_not_asked(engine):
 
 
 def admission(at_work, latency_ms=100):
-    made = Admission(1_000, latency_ms)
+    made = Admission(1_000, latency_ms, processors())
     made.at_work = at_work
     return made
 
@@ -325,7 +325,7 @@ def test_a_request_is_counted_while_it_is_at_work(engine):
     counted = admission(0)
     with counted.enter(engine, REQUEST) as admitted:
         assert counted.at_work == admitted.requests == 1 and admitted.overload is None
-    full = Admission(0, 100)
+    full = Admission(0, 100, 1)
     with pytest.raises(Refused, match="0 requests are at work"), full.enter(engine, REQUEST):
         pass
     assert counted.at_work == full.at_work == 0
