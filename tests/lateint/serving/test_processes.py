@@ -61,7 +61,7 @@ def started(store):
 class Load:
     """Clients that ask one after the other until they are told to stop; what they got is in `answers` and `errors`."""
 
-    def __init__(self, address, clients=4):
+    def __init__(self, address, clients=2):
         self.address, self.answers, self.errors, self._stop = address, [], [], False
         self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
 
@@ -97,9 +97,9 @@ def results(response):
 
 
 def test_sigterm_under_load_loses_no_request(started):
-    service = started(drain_ms=500)
+    service = started(drain_ms=300)
     with Load(service.address) as load:
-        load.wait_for(20)
+        load.wait_for(6)
         os.kill(service.process.pid, signal.SIGTERM)
         time.sleep(0.05)
         assert httpx.get(f"{service.address}/ready").status_code == 503
@@ -175,15 +175,15 @@ def children(pid):
 def test_a_killed_worker_is_replaced_and_the_others_go_on(started):
     service = started(workers=2)
     with Load(service.address) as load:
-        load.wait_for(10)
+        load.wait_for(4)
         before = children(service.process.pid)
         os.kill(before[0], signal.SIGKILL)
-        load.wait_for(10)
+        load.wait_for(4)
         end = time.monotonic() + 20
         while len(now := set(children(service.process.pid)) - {before[0]}) < 2 and time.monotonic() < end:
             time.sleep(0.05)
         assert len(before) == len(now) == 2
-        load.wait_for(10)
+        load.wait_for(4)
         answered, metrics = len(load.answers), httpx.get(f"{service.address}/metrics").text
         for pid in (*now, service.process.pid):  # as a terminal interrupts all processes
             os.kill(pid, signal.SIGINT)
