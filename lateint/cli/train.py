@@ -48,7 +48,18 @@ _WEIGHTS = ("float32", "float16", "int8")
 @click.option("--steps", type=click.IntRange(min=1), help=f"Steps of each stage.  [default: {DEFAULT_STEPS}, or the recipe's]")
 @click.option("--minutes", type=float, default=float("inf"), help="End each stage by then, with a learning rate of zero.")
 @click.option("--teacher", metavar="NAME", help="Model whose scores the student learns from.  [default: the student itself]")
-@click.option("--scores", type=click.Path(), help="File that keeps the teacher's scores, for this and later students.")
+@click.option(
+    "--partner",
+    "partners",
+    multiple=True,
+    metavar="NAME=SHARE",
+    help="Another teacher and its share of the scores, e.g. my-encoder=0.4; the rest is the teacher's; repeatable.",
+)
+@click.option(
+    "--scores",
+    type=click.Path(),
+    help="File that keeps the teacher's scores, for this and later students; those of partners in FILE-2, ...",
+)
 @click.option("--spans", type=click.IntRange(min=1), metavar="N", help="Add N queries cut from the texts of each folder.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of sampling and dropout.")
 @click.option("--precision", type=click.Choice(_PRECISIONS), help="Precision of the layers in training.  [default: float32]")
@@ -61,7 +72,9 @@ _WEIGHTS = ("float32", "float16", "int8")
     default=None,
     help="Save the differences from the base, or all weights.  [default: delta if the base is a name]",
 )
-def command(method: str | None, recipe: str | None, steps: int | None, output: str, **options: object) -> None:
+def command(
+    method: str | None, recipe: str | None, steps: int | None, output: str, partners: tuple[str, ...], **options: object
+) -> None:
     """Train a method and save a checkpoint with its loss curves.
 
     To resume an interrupted run, repeat its command.
@@ -71,7 +84,7 @@ def command(method: str | None, recipe: str | None, steps: int | None, output: s
       lateint train --recipe evidence --data squad --data medquad --data selqa --output my-evidence
       lateint train --method mice --base all-MiniLM-L6-v2 --teacher default --data squad --steps 300 --output mice-squad
     """
-    plan = make_plan(method, recipe, steps, options)
+    plan = make_plan(method, recipe, steps, options | {"partners": tuple(map(_partner, partners)) or None})
     from lateint.train.run import run_plan
 
     with _progress(plan.budgets) as progress:
@@ -101,6 +114,15 @@ def make_plan(method: str | None, recipe: str | None, steps: int | None, options
     except InputError as error:
         raise click.UsageError(str(error)) from error
     return plan
+
+
+def _partner(text: str) -> tuple[str, float]:
+    """Parse `NAME=SHARE`. Raises: click.UsageError."""
+    name, _, share = text.rpartition("=")
+    try:
+        return name, float(share if name else "")
+    except ValueError as error:
+        raise click.UsageError(f"--partner {text}: expected a model and its share of the scores, such as NAME=0.4") from error
 
 
 def read_sources(plan: TrainingPlan) -> list[TrainingSource]:

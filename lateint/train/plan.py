@@ -42,7 +42,9 @@ class TrainingPlan:
     recipe that the plan was made from; `data`, names of the training sources, and their `split`; `shares`, how often each
     source gets a turn (default: once); `steps` of each stage, and `minutes` that end a stage early; `teacher`, the model
     that scores lists for losses that need it: a name or path, or a method over the base; None: the student as it is when a
-    stage begins; `scores`, a file that keeps the teacher's scores; `spans`, queries without labels made of each ranking
+    stage begins; `partners`, more teachers by name or path, each with its share of the scores, of which the teacher's is the
+    rest (`train/teacher.py: Ensemble`); `scores`, a file that keeps the teacher's scores (those of the first partner are kept
+    in the file of that name with `-2` behind it, and so on); `spans`, queries without labels made of each ranking
     source's own documents; `precision` of the layers while training: bfloat16 is about 2.5 times as fast on a CPU with
     AVX512-BF16, weights and scores stay float32; `save_every`, steps between saved states, from which an interrupted run
     resumes; `weights`, dtype of the saved tensors; `delta`, whether only the differences from the base are saved (default:
@@ -58,6 +60,7 @@ class TrainingPlan:
     steps: tuple[int, ...]
     minutes: float = float("inf")
     teacher: str | Method | None = None
+    partners: tuple[tuple[str, float], ...] = ()
     scores: str | None = None
     spans: int = 0
     seed: int = 0
@@ -117,6 +120,13 @@ class TrainingPlan:
             raise InputError(f"steps for {len(self.steps)} stages; method {self.method.name!r} has {len(self.method.stages)}")
         if self.scores is not None and self.teacher is None:
             raise InputError("a scores file keeps the scores of a teacher; name the teacher (--teacher)")
+        if self.partners and self.teacher is None:
+            raise InputError("a partner shares the scoring with a teacher; name the teacher (--teacher)")
+        shares = [share for _, share in self.partners]
+        if not all(0 < share < 1 for share in shares) or sum(shares) >= 1:
+            raise InputError(
+                f"partners have shares {shares}; expected numbers above 0 with a sum below 1, the teacher's is the rest"
+            )
 
     def load_student(self) -> Model:
         """Load the model at step 0: the base under the method. Raises: InputError, ModelError, DamagedCheckpoint."""
@@ -142,6 +152,7 @@ class TrainingPlan:
 
         names = ("recipe", "base", "spans", "seed", "precision", "split")
         facts: dict[str, object] = {name: getattr(self, name) for name in names}
+        facts |= {"partners": self.partners} if self.partners else {}
         return facts | {
             "data": sorted(self.data),
             "steps": list(self.steps),

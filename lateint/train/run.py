@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ from lateint.train.plan import Budget, TrainingPlan
 from lateint.train.progress import TrainingProgress
 from lateint.train.resume import claim, keep_stage, release, restore_stage, saved_states, stage_folder
 from lateint.train.scores import Scores, identity
-from lateint.train.teacher import Teacher, load_teacher
+from lateint.train.teacher import Ensemble, Teacher, load_teachers
 from lateint.train.trainer import Examples, StageTrainer, arguments, check_extra
 
 Sources = Sequence[TrainingSource] | Callable[[], Sequence[TrainingSource]]
@@ -68,19 +68,27 @@ def run_plan(
     model = plan.load_student()
     data = sources() if callable(sources) else sources
     check(model, data, has_teacher=plan.teacher is not None)
-    teacher = load_teacher(plan)
     output = Path(output)
     folder = output / ".training"
-    scores = None if plan.scores is None or teacher is None else Scores(plan.scores, identity(teacher))
-    with nullcontext() if scores is None else scores:
+    with ExitStack() as files:
+        teachers = [(model, _scores(plan, number, model, files)) for number, model in enumerate(load_teachers(plan))]
         if claim(folder, plan.facts(model)):
             progress.resumed(folder)
         progress.initialised(initialise(model, data, plan.seed))
-        history = train(model, data, plan, folder, teacher=teacher, scores=scores, on_step=progress.step)
+        teacher, scores = teachers[0] if teachers else (None, None)
+        history = train(model, data, plan, folder, teacher=teacher, scores=scores, partners=teachers[1:], on_step=progress.step)
     progress.trained(history)
     has_curves = _save(model, plan, output, history)
     release(folder)
     return TrainingResult(model, history, has_curves)
+
+
+def _scores(plan: TrainingPlan, number: int, teacher: Model, files: ExitStack) -> Scores | None:
+    """Open the file that keeps the scores of teacher `number` of a plan; None if the plan names no file."""
+    if plan.scores is None:
+        return None
+    name = plan.scores if number == 0 else f"{plan.scores}-{number + 1}"
+    return files.enter_context(Scores(name, identity(teacher)))
 
 
 def _save(model: Model, plan: TrainingPlan, output: Path, history: list[list[Step]]) -> bool:
@@ -103,12 +111,14 @@ def train(
     *,
     teacher: Model | None = None,
     scores: Scores | None = None,
+    partners: Sequence[tuple[Model, Scores | None]] = (),
     on_step: Callable[[int, Step], None] | None = None,
 ) -> list[list[Step]]:
     """Train a model in place, through all stages of its method, with the budgets and settings of a plan.
 
     Args: `folder` keeps states to resume from; `teacher` scores lists for losses that need one (default: the model as it is
-    when a stage begins); `scores` keeps them on disk; `on_step` is called with the stage's number after each step.
+    when a stage begins); `scores` keeps them on disk; `partners` are the models of `plan.partners`, in their order, and what
+    keeps their scores; `on_step` is called with the stage's number after each step.
     Returns: the steps of each stage; none for a stage of a compressor that the model does not have.
     Raises: InputError for data, stages or budgets that do not fit; TrainingError for a loss that is not finite;
     StoreMismatch for scores of another teacher; MissingExtra without accelerate.
@@ -121,7 +131,7 @@ def train(
         steps = [] if not _has_work(model, stage) else restore_stage(model, folder, number)
         if steps is None:
             run = _StageRun(number, budget, stage_folder(folder, number), None if on_step is None else partial(on_step, number))
-            steps = _train_stage(model, sources, plan, run, teacher, scores)
+            steps = _train_stage(model, sources, plan, run, ((teacher, scores), *partners))
             keep_stage(model, folder, number, steps)
         history.append(steps)
     model.activation = trained_activation(model.method)
@@ -171,11 +181,10 @@ def _train_stage(
     sources: Sequence[TrainingSource],
     plan: TrainingPlan,
     run: _StageRun,
-    teacher: Model | None,
-    scores: Scores | None,
+    teachers: Sequence[tuple[Model | None, Scores | None]],
 ) -> list[Step]:
     """Train one stage from its latest saved state, or from the start. Returns: all its steps."""
-    stage = model.method.stages[run.number]
+    stage, teacher = model.method.stages[run.number], teachers[0][0]
     objective = Objective(stage, taught=teacher is not None)
     sampler = Sampler(sources, stage.pool or stage.negatives, shares=plan.shares, seed=plan.seed + run.number)
     saved = next(saved_states(run.folder), None)
@@ -186,8 +195,13 @@ def _train_stage(
     with torch.random.fork_rng(devices=devices), bypass, quiet():  # the caller's random state stays as it is
         trainer = StageTrainer(model, objective, history, arguments(run.folder, objective, run.budget, plan), data)
         if objective.needs_teacher_scores or objective.needs_teacher_model:
-            kept = scores if teacher is not None else None  # scores of a copy of the student are useless to other runs
-            trainer.teacher = Teacher(model, teacher, trainer.features, kept)
+            first, *others = (
+                # Scores of a copy of the student are useless to other runs.
+                Teacher(model, each, trainer.features, kept if each is not None else None)
+                for each, kept in teachers
+            )
+            shares = [share for _, share in plan.partners]
+            trainer.teacher = Ensemble(first, list(zip(others, shares, strict=True))) if others else first
             objective.fit(model, trainer.teacher, _sample_documents(sources, plan.seed))
         trainer.train(resume_from_checkpoint=None if saved is None else str(saved))
     return history.steps

@@ -1,4 +1,4 @@
-"""The teacher of a stage: a fixed model that scores lists for the student. A file may keep its scores."""
+"""The teachers of a stage: fixed models that score lists for the student. Files may keep their scores."""
 
 from __future__ import annotations
 
@@ -17,25 +17,30 @@ from lateint.train.features import Frozen, Live
 from lateint.train.plan import TrainingPlan
 from lateint.train.scores import Scores
 
+_FLAT = 1e-6  # a deviation of scores below this is rounding
 
-def load_teacher(plan: TrainingPlan) -> Model | None:
-    """Load the teacher of a plan; None if none is named.
 
-    A lateint checkpoint is loaded as it is, a classifier as an unsplit cross-encoder, a bare encoder as its cosine.
+def load_teachers(plan: TrainingPlan) -> list[Model]:
+    """Load the teacher of a plan, then its partners; none if no teacher is named.
+
+    A lateint checkpoint is loaded as it is, a classifier as an unsplit cross-encoder, a bare encoder as its cosine, and a
+    model in a package as it was made to be used.
     Raises: InputError, ModelError, DamagedCheckpoint.
     """
     if plan.teacher is None:
-        return None
+        return []
 
     def load(name: str, method: str | Method | None = None) -> Model:
         query, document = plan.query_max_length, plan.doc_max_length
         return load_model(name, method, query_max_length=query, doc_max_length=document, device=plan.device)
 
-    if isinstance(plan.teacher, Method):
-        return load(plan.base, plan.teacher)
-    teacher = load(plan.teacher)
-    is_classifier = not teacher.checkpoint and teacher.method.head.name == "joint_layers"
-    return load(plan.teacher, "cross_encoder") if is_classifier else teacher
+    def named(name: str) -> Model:
+        teacher = load(name)
+        is_classifier = not teacher.checkpoint and teacher.method.head.name == "joint_layers"
+        return load(name, "cross_encoder") if is_classifier else teacher
+
+    first = load(plan.base, plan.teacher) if isinstance(plan.teacher, Method) else named(plan.teacher)
+    return [first, *(named(name) for name, _ in plan.partners)]
 
 
 class Teacher:
@@ -82,3 +87,33 @@ class Teacher:
             known[index] = score
         if self.scores is not None:
             self.scores.put([(example.query, document.full_text) for document in documents], scores)
+
+
+class Ensemble(Teacher):
+    """Scores lists with several teachers on one scale, each where it is strong.
+
+    Scores of teachers have different units, so those of a list are brought to mean 0 and deviation 1 for each teacher before
+    they are added, each times its share; the sum gets the mean and deviation that the first teacher gives the list. A list of
+    one document, or one that a teacher scores equally throughout, has no deviation: there the first teacher decides.
+
+    Args: `first`, whose model losses of layers and vectors read; `partners`, with their shares; the rest is the first's.
+    """
+
+    def __init__(self, first: Teacher, partners: Sequence[tuple[Teacher, float]]) -> None:
+        self.model, self.features, self.scores = first.model, first.features, first.scores
+        self.members = [(first, 1 - sum(share for _, share in partners)), *partners]
+
+    def score(self, examples: Sequence[Example]) -> list[Tensor]:
+        """Scores [candidates] float32 of each example."""
+        shares = [share for _, share in self.members]
+        every = [teacher.score(examples) for teacher, _ in self.members]
+        return [combined(list(zip(lists, shares, strict=True))) for lists in zip(*every, strict=True)]
+
+
+def combined(scored: Sequence[tuple[Tensor, float]]) -> Tensor:
+    """Combine scores [candidates] of one list by teachers with shares, on the scale of the first."""
+    first = scored[0][0]
+    if len(first) < 2 or any(float(scores.std()) < _FLAT for scores, _ in scored):
+        return first
+    total = torch.stack([share * (scores - scores.mean()) / scores.std() for scores, share in scored]).sum(dim=0)
+    return first.mean() + first.std() * total.to(first)
