@@ -15,14 +15,32 @@ import numpy as np
 from lateint.errors import InputError
 from lateint.model.document import Document
 
+UNKNOWN = float("nan")
+"""The label of every document of a list without judgements; the teacher's best then counts as relevant."""
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A query and the documents to compare for it, each with a label: 1 relevant, 0 not known to be, or a grade between."""
+    """A query and the documents to compare for it, each with a label: 1 relevant, 0 not known to be, or a grade between.
+
+    All labels are `UNKNOWN` for a query without judgements.
+    """
 
     query: str
     documents: tuple[Document, ...]
     labels: tuple[float, ...]
+
+    @property
+    def is_labelled(self) -> bool:
+        """True if a label says which document is relevant."""
+        return self.labels[0] == self.labels[0]
+
+    def with_best_first(self, scores: Sequence[float]) -> Example:
+        """Return this list with the document of the highest score first, as the relevant one; the others keep their order."""
+        best = max(range(len(scores)), key=lambda place: scores[place])
+        order = [best, *(place for place in range(len(scores)) if place != best)]
+        labels = (1.0, *(0.0 for _ in order[1:]))
+        return Example(self.query, tuple(self.documents[place] for place in order), labels)
 
 
 @dataclass(frozen=True)
@@ -30,6 +48,8 @@ class TrainingSet:
     """A ranking source: queries, judgements and the candidates of a first stage.
 
     `positives`: query id -> relevant ids, each with its level, 1 and up; `candidates`: query id -> first-stage ids, best first.
+    `is_labelled`: False for a set without any judgement: its lists are drawn from candidates, and a teacher says what is
+    relevant.
     """
 
     name: str
@@ -37,10 +57,14 @@ class TrainingSet:
     positives: Mapping[str, Mapping[str, int]]
     candidates: Mapping[str, Sequence[str]]
     documents: Mapping[str, Document]
+    is_labelled: bool = True
 
     @cached_property
     def usable(self) -> list[str]:
-        """Ids of queries that have a text, candidates, and a relevant document with a text."""
+        """Ids of queries that have a text, candidates, and a document with a text: a relevant one if there are labels."""
+        if not self.is_labelled:
+            known = self.candidates.items()
+            return [query for query, ids in known if query in self.queries and any(d in self.documents for d in ids)]
         return [
             query
             for query, levels in self.positives.items()
@@ -55,7 +79,8 @@ class TrainingSet:
     def check(self, negatives: int) -> None:
         """Raise InputError if no list of one positive and `negatives` negatives can be drawn."""
         if not self.usable:
-            raise InputError(f"training set {self.name!r} has no query with text, a relevant document and candidates")
+            relevant = ", a relevant document" if self.is_labelled else ""
+            raise InputError(f"training set {self.name!r} has no query with text{relevant} and candidates")
         if len(self.pool) <= negatives:
             raise InputError(f"training set {self.name!r} has {len(self.pool)} documents; {negatives} negatives need more")
 
@@ -66,20 +91,32 @@ class TrainingSet:
         a negative too: graded judgements say which of two relevant documents is better.
         """
         query = self.usable[random.integers(len(self.usable))]
+        if not self.is_labelled:
+            return self._unlabelled(query, negatives + 1, depth, random)
         levels = self.positives[query]
         relevant = [d for d in levels if d in self.documents]
         positive = relevant[random.integers(len(relevant))]
         worse = (d for d in self.candidates[query][:depth] if levels.get(d, 0) < levels[positive])
         others = [d for d in worse if d in self.documents]
         chosen = [str(d) for d in random.choice(others, min(negatives, len(others)), replace=False)] if others else []
-        taken = {*relevant, *chosen}
-        while len(chosen) < negatives:
+        self._fill(chosen, negatives, {*relevant, *chosen}, random)
+        documents = tuple(self.documents[d] for d in (positive, *chosen))
+        return Example(self.queries[query], documents, (1.0, *(0.0 for _ in chosen)))
+
+    def _unlabelled(self, query: str, number: int, depth: int, random: np.random.Generator) -> Example:
+        """Draw `number` of the best `depth` candidates of a query without judgements."""
+        known = [d for d in self.candidates[query] if d in self.documents][:depth]
+        chosen = [str(d) for d in random.choice(known, min(number, len(known)), replace=False)]
+        self._fill(chosen, number, set(chosen), random)
+        return Example(self.queries[query], tuple(self.documents[d] for d in chosen), (UNKNOWN,) * number)
+
+    def _fill(self, chosen: list[str], number: int, taken: set[str], random: np.random.Generator) -> None:
+        """Add random documents to `chosen` until there are `number`, none of `taken` while there are others."""
+        while len(chosen) < number:
             drawn = self.pool[random.integers(len(self.pool))]
             if drawn not in taken or len(taken) >= len(self.pool):
                 chosen.append(drawn)
                 taken.add(drawn)
-        documents = tuple(self.documents[d] for d in (positive, *chosen))
-        return Example(self.queries[query], documents, (1.0, *(0.0 for _ in chosen)))
 
     def sample(self, number: int, random: np.random.Generator) -> tuple[list[str], list[Document]]:
         """Sample queries and documents for parts that are fitted before the first step."""

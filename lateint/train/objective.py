@@ -69,7 +69,8 @@ class Objective:
         """Score the lists of a step, as far as its losses need that."""
         teacher_scores: list[Tensor] | None = None
         if teacher is not None and self.needs_teacher_scores:
-            examples, teacher_scores = self._hardest(examples, teacher.score(examples))
+            examples, scored = _labelled(examples, teacher.score(examples))
+            examples, teacher_scores = self._hardest(examples, scored)
         if self.stage.in_batch:
             examples, teacher_scores = _with_in_batch_negatives(examples), None
         traces: list[list[TokenStates]] = []
@@ -112,6 +113,20 @@ class Objective:
             kept.append(Example(example.query, documents, tuple(example.labels[i] for i in indices)))
             kept_scores.append(score[indices])
         return kept, kept_scores
+
+
+def _labelled(examples: Sequence[Example], scores: list[Tensor]) -> tuple[list[Example], list[Tensor]]:
+    """Where no label is known, count the teacher's best as relevant."""
+    found, ordered = [], []
+    for example, score in zip(examples, scores, strict=True):
+        if example.is_labelled:
+            found.append(example)
+            ordered.append(score)
+            continue
+        best = int(score.argmax())
+        found.append(example.with_best_first(score.tolist()))
+        ordered.append(torch.cat([score[best : best + 1], score[:best], score[best + 1 :]]))
+    return found, ordered
 
 
 def _with_in_batch_negatives(examples: Sequence[Example]) -> list[Example]:

@@ -25,7 +25,7 @@ from lateint.model.activation import trained_activation
 from lateint.model.document import Document
 from lateint.model.model import Model
 from lateint.model.saving import save
-from lateint.train.data import Sampler, TextSet, TrainingSource
+from lateint.train.data import Sampler, TextSet, TrainingSet, TrainingSource
 from lateint.train.history import StageHistory, Step, saved_steps, write_json, write_png
 from lateint.train.initialise import initialise
 from lateint.train.objective import Objective
@@ -147,7 +147,9 @@ def check(model: Model, sources: Sequence[TrainingSource], *, has_teacher: bool)
     check_extra()
     for stage in model.method.stages:
         if _has_work(model, stage):
-            _check_texts(Objective(stage, taught=has_teacher), sources)
+            objective = Objective(stage, taught=has_teacher)
+            _check_texts(objective, sources)
+            _check_labels(objective, sources)
             Sampler(sources, stage.pool or stage.negatives)
             parameter_groups(model, stage)
     model.requires_grad_(True)
@@ -159,6 +161,16 @@ def _check_texts(objective: Objective, sources: Sequence[TrainingSource]) -> Non
     alone = [source.name for source in sources if isinstance(source, TextSet)]
     if scored and alone:
         raise InputError(f"{alone[0]} holds texts alone, but loss {scored[0]!r} compares candidates; give lists or pairs")
+
+
+def _check_labels(objective: Objective, sources: Sequence[TrainingSource]) -> None:
+    """Refuse lists without labels for a stage that asks no teacher. Raises: InputError."""
+    unlabelled = [source.name for source in sources if isinstance(source, TrainingSet) and not source.is_labelled]
+    if unlabelled and not objective.needs_teacher_scores:
+        raise InputError(
+            f"training set {unlabelled[0]!r} has no judgements (qrels), and no loss of this stage reads a teacher's scores; "
+            "add judgements, or a method with a loss such as 'kl'"
+        )
 
 
 def _has_work(model: Model, stage: Stage) -> bool:

@@ -54,40 +54,46 @@ def data_folder() -> Path:
     return Path(value)
 
 
-def read_split(folder: str | Path, split: str, *, run: str | None = None, qrels: str | None = None) -> Split:
+def read_split(
+    folder: str | Path, split: str, *, run: str | None = None, qrels: str | None = None, judged: bool = True
+) -> Split:
     """Read one split of a set; `run` and `qrels` name other files in `runs/` and `qrels/`.
 
+    `judged`: False to read no judgements, and to keep every query that has candidates.
     Raises: InputError if a file is missing; FormatError for a malformed line.
     """
     home = Path(folder)
-    judged = read_qrels(_one(home / "qrels", qrels or f"{split}.tsv"))
+    labels = read_qrels(_one(home / "qrels", qrels or f"{split}.tsv")) if judged else {}
     texts = read_queries(_one(home, "queries.jsonl*"))
     candidates: dict[str, list[str]] = {}
     scores: dict[str, list[float]] = {}
     for entry in read_candidates(_one(home / "runs", run or f"bm25.{split}.top*.trec.gz")):
-        if entry.query_id in judged and entry.query_id in texts:
+        if (entry.query_id in labels or not judged) and entry.query_id in texts:
             candidates[entry.query_id] = entry.doc_ids
             scores[entry.query_id] = entry.scores or [0.0] * len(entry.doc_ids)
     documents = {doc.id: doc for doc in read_corpus(_one(home, "corpus.jsonl*"))}
-    return Split(f"{home.name} {split}", {q: texts[q] for q in candidates}, judged, candidates, scores, documents)
+    return Split(f"{home.name} {split}", {q: texts[q] for q in candidates}, labels, candidates, scores, documents)
 
 
 def training_set(folder: str | Path, split: str = "train") -> TrainingSet:
     """Read a split as training data of the engine: labels from 1 are relevant, label 0 is not.
 
+    A split without judgements, that is without `qrels/SPLIT.tsv`, gives lists for a teacher to judge.
     Documents that are judged in another split are left out, so no model is trained on them, not even as negatives.
     """
     from lateint.model.document import Document
     from lateint.train.data import TrainingSet
 
-    found = read_split(folder, split)
+    is_labelled = (Path(folder) / "qrels" / f"{split}.tsv").is_file()
+    found = read_split(folder, split, judged=is_labelled)
     hidden = _judged_elsewhere(Path(folder), split) - {d for judged in found.qrels.values() for d in judged}
     return TrainingSet(
         name=Path(folder).name,
         queries=found.queries,
-        positives={q: {d: level for d, level in found.qrels[q].items() if level > 0} for q in found.queries},
+        positives={q: {d: level for d, level in found.qrels.get(q, {}).items() if level > 0} for q in found.queries},
         candidates=found.candidates,
         documents={d.id: Document(d.id, d.text, d.title) for d in found.documents.values() if d.id not in hidden},
+        is_labelled=is_labelled,
     )
 
 

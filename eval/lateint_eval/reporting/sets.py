@@ -63,7 +63,7 @@ def tasks(data: Path, depth: int = 50) -> list[EvaluationTask]:
     for name, split in _SAMPLED:
         chosen = read_split(data / name, split).only(sampled_queries(name, split), depth)
         found.append(EvaluationTask(f"{name} {split}", chosen, BINARY, test=split == "test"))
-    official = read_split(data / "msmarco-dl19", "test", **_OFFICIAL_FILES)
+    official = read_split(data / "msmarco-dl19", "test", run=_OFFICIAL_FILES["run"], qrels=_OFFICIAL_FILES["qrels"])
     found.insert(2, EvaluationTask("msmarco-dl19", official.only(sorted(official.candidates), 100), _GRADED, test=True))
     pool = read_split(data / "msmarco-dl21", "dev", run=_OFFICIAL_FILES["run"])
     found.append(EvaluationTask("msmarco-dl21 dev", pool.only(sorted(pool.candidates), 100), _GRADED, test=False))
