@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import ParamSpec, TypeVar, cast
 
 import torch
@@ -35,7 +36,8 @@ class ScorerPool:
         self._urgent: deque[_Job] = deque()
         self._background: deque[_Job] = deque()
         self._running = self._in_background = 0
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._idle: list[threading.Semaphore] = []  # of threads that wait, the one that worked last at the end
         self._closed = False
         self._workers = [threading.Thread(target=self._work, name=f"scorer-{i}", daemon=True) for i in range(self.threads)]
         for worker in self._workers:
@@ -61,63 +63,78 @@ class ScorerPool:
 
     async def _submit(self, queue: deque[_Job], work: Callable[[], T]) -> T:
         future: Future[object] = Future()
-        with self._changed:
+        with self._lock:
             if self._closed:
                 raise RuntimeError("the pool is closed")
             queue.append((future, work))
-            self._changed.notify()
+            self._wake()
         return cast(T, await asyncio.wrap_future(future))
 
     def close(self) -> None:
         """Stop the threads after the work that has started; work that waits is dropped."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             for future, _ in (*self._urgent, *self._background):
                 future.cancel()
             self._urgent.clear()
             self._background.clear()
-            self._changed.notify_all()
+            while self._idle:
+                self._wake()
         for worker in self._workers:
             worker.join()
 
+    def _wake(self) -> None:
+        """Wake the thread that worked last, as its caches are warm. Called with the lock."""
+        if self._idle:
+            self._idle.pop().release()
+
     def _next(self) -> tuple[_Job, int] | None:
-        """Take a job, and say whether it counts as background work."""
+        """Take a job, which runs from now on, and say whether it counts as background work. Called with the lock."""
         if self._urgent:
+            self._running += 1
             return self._urgent.popleft(), 0
         if self._background and self._in_background < self._most_background:
+            self._running += 1
+            self._in_background += 1
             return self._background.popleft(), 1
         return None
 
     def _work(self) -> None:
         torch.get_num_threads()  # otherwise torch initialises this thread later, with another count
         torch.set_num_threads(1)
+        own, tell = threading.Semaphore(0), _nobody
         while True:
-            with self._changed:
-                while (found := self._next()) is None:
-                    if self._closed:
-                        return
-                    self._changed.wait()
-                (future, work), background = found
-                self._running += 1
-                self._in_background += background
-            try:
-                _complete(future, work)
-            finally:
-                del future, work, found
-                with self._changed:
-                    self._running -= 1
-                    self._in_background -= background
-                    if background:
-                        self._changed.notify()
+            with self._lock:
+                if (found := self._next()) is None and not self._closed:
+                    self._idle.append(own)  # before the caller is told, so that its next job comes to this thread
+                closed = self._closed
+            tell()
+            tell = _nobody
+            if found is None:
+                if closed:
+                    return
+                own.acquire()
+                continue
+            (future, work), background = found
+            tell = _outcome(future, work)
+            del future, work, found
+            with self._lock:  # before the caller is told, who may ask at once whether something runs
+                self._running -= 1
+                self._in_background -= background
+                if background:
+                    self._wake()
 
 
-def _complete(future: Future[object], work: Callable[[], object]) -> None:
-    """Run a job, unless its caller has given up, and hand over what it returns or raises."""
+def _nobody() -> None:
+    """Tell nobody."""
+
+
+def _outcome(future: Future[object], work: Callable[[], object]) -> Callable[[], None]:
+    """Run a job, unless its caller has given up; the function that is returned tells the caller what came out."""
     if not future.set_running_or_notify_cancel():
-        return
+        return _nobody
     try:
         result = work()
     except BaseException as error:
-        future.set_exception(error)
-    else:
-        future.set_result(result)
+        return partial(future.set_exception, error)
+    return partial(future.set_result, result)

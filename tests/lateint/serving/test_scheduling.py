@@ -92,6 +92,34 @@ def test_work_whose_caller_has_given_up_is_dropped(pool):
     assert done == [2]
 
 
+def test_a_pool_is_idle_once_its_last_caller_hears_of_the_end(pool, monkeypatch):
+    """Otherwise the next request of the same client, which comes at once, would be gathered and take two jobs."""
+    seen = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        tell = loop.call_soon_threadsafe
+        monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *call, **more: seen.append(pool.busy) or tell(*call, **more))
+        await pool.run(int)
+        await pool.run_in_background(int)
+
+    run(main())
+    assert seen == [False, False]
+
+
+def test_the_thread_that_worked_last_works_next(pool):
+    """Its caches are warm."""
+
+    async def main():
+        found = []
+        for _ in range(6):
+            await asyncio.sleep(0.005)
+            found.append(await pool.run(threading.get_ident))
+        return found
+
+    assert len(set(run(main()))) == 1
+
+
 def test_each_scorer_has_one_torch_thread(pool):
     import torch
 
