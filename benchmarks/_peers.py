@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
+from asyncio import Semaphore
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -105,6 +108,40 @@ class OnnxPeer(Peer):
             feed = {name: np.array([getattr(row, field) for row in rows], np.int64) for name, field in fields.items()}
             found[places] = self._session.run(None, feed)[0].ravel()
         return found.tolist()
+
+
+def serve_cross_encoder(backbone: str, texts: Sequence[str], question: str, layers: int | None, address: Connection) -> None:
+    """Serve a CrossEncoder in Cohere's second format until the process is ended; `address` is sent where it listens.
+
+    The HTTP stack is that of `lateint serve` (Starlette, uvicorn, h11); JSON is a small part of what a request takes here. One
+    request is scored at a time, by all threads of torch, as a CrossEncoder is fastest.
+    """
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    from lateint.serving.run import bound_socket
+
+    peer = CrossEncoderPeer(backbone, texts, question, layers)
+    one_at_a_time = Semaphore(1)
+
+    async def rerank(request: Request) -> JSONResponse:
+        body = json.loads(await request.body())
+        pairs = [(body["query"], text) for text in body["documents"]]
+        async with one_at_a_time:
+            scores = await run_in_threadpool(peer.scores, pairs, peer.batch_size)
+        order = sorted(range(len(pairs)), key=lambda index: -scores[index])
+        return JSONResponse({"results": [{"index": index, "relevance_score": float(scores[index])} for index in order]})
+
+    app = Starlette(routes=[Route("/v2/rerank", rerank, methods=["POST"])])
+    with bound_socket("127.0.0.1", 0) as listener:
+        listener.listen()
+        address.send(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        config = uvicorn.Config(app, http="h11", loop="asyncio", ws="none", log_config=None, access_log=False)
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _checkpoint(backbone: str, folder: Path) -> str:
