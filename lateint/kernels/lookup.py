@@ -186,7 +186,7 @@ def look_up_with_tokens_in_numpy(
         return np.int64(unknown[0])
     starts = token_table[token_ids]
     if len(shares):
-        starts = starts + shares[token_ids, None] * np.repeat(shared, np.diff(offsets), axis=0)
+        starts += shares[token_ids, None] * np.repeat(shared, np.diff(offsets), axis=0)
     sums = _added(starts, rows[:, 2:], byte_tables)
     if len(factors):
         sums *= factors[rows[:, 2 + len(byte_tables)], None]
