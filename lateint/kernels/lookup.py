@@ -12,7 +12,6 @@ from lateint_store.kernels.compiled import compiled, compiles
 
 CODE_BITS = (1, 2, 4, 8)  # code widths that divide a byte: no code crosses a byte boundary
 _NO_FACTORS = np.empty(0, np.float32)
-_NO_CONTEXT = np.empty(0, np.float32), np.empty((0, 0), np.float32)
 _Arrays = tuple[NDArray[np.float32], NDArray[np.float32]]
 _COLUMN_MULTIPLE = 8  # tables are padded to this many columns, so that an addition uses whole vector registers
 
@@ -51,8 +50,8 @@ def max_sums(
     [k, 256, columns(q)], the entry for each byte position and byte value, modified in place; `token_table`
     [v, columns(q)], the start of a sum for each token id, which the first two bytes of a row hold in little-endian order;
     `factors` [256], beside a `token_table`: the factor of a sum for each value of the byte behind those of the byte tables.
-    `context`, beside a `token_table`: a share for each token id, [v], and what all tokens of a document share, [n, columns(q)],
-    of which each token adds its share to its sum.
+    `context`, beside `factors`: a share for each token id, [v], and what all tokens of a document share, [n, columns(q)];
+    before the factor, a sum also gets its token's share of that.
     Returns: float32 [n, q]; -1 for a document without rows.
     Raises: ModelError for a token id of v or more. Cost: q additions per byte.
     """
@@ -63,9 +62,12 @@ def max_sums(
         byte_tables[:, :, q], byte_tables[0, :, q] = 0, 1
         _look_up(rows, coded.offsets, byte_tables, best)
         return best
-    kernel = compiled(look_up_with_tokens) if compiles() else look_up_with_tokens_in_numpy
-    factors = _NO_FACTORS if factors is None else factors
-    unknown = kernel(rows, coded.offsets, (token_table, byte_tables), factors, context or _NO_CONTEXT, best)
+    if context is not None and factors is not None:
+        kernel = compiled(look_up_with_context) if compiles() else look_up_with_context_in_numpy
+        unknown = kernel(rows, coded.offsets, (token_table, byte_tables), factors, context, best)
+    else:
+        kernel = compiled(look_up_with_tokens) if compiles() else look_up_with_tokens_in_numpy
+        unknown = kernel(rows, coded.offsets, token_table, byte_tables, _NO_FACTORS if factors is None else factors, best)
     if unknown >= 0:
         raise ModelError(f"a stored token is word piece {unknown}, and the model's compressor has {len(token_table)}")
     return best
@@ -125,17 +127,50 @@ def look_up(
 def look_up_with_tokens(
     rows: NDArray[np.uint8],
     offsets: NDArray[np.int64],
+    token_table: NDArray[np.float32],
+    byte_tables: NDArray[np.float32],
+    factors: NDArray[np.float32],
+    best: NDArray[np.float32],
+) -> np.int64:
+    """Raise `best` [n, q] to the largest sum; a sum starts from the `token_table` row of the id in the first two bytes.
+
+    Sums are not divided by a norm, but multiplied by the factor of the byte after them if there are `factors`.
+    Returns: -1, or the first id that is not in `token_table`, where the kernel stops.
+    """
+    q = best.shape[1]
+    sums = np.zeros(byte_tables.shape[2], np.float32)
+    for document in range(len(best)):
+        for token in range(offsets[document], offsets[document + 1]):
+            token_id = np.int64(rows[token, 0]) | np.int64(rows[token, 1]) << 8
+            if token_id >= len(token_table):
+                return token_id
+            start = token_table[token_id]
+            for column in range(len(sums)):
+                sums[column] = start[column]
+            for position in range(byte_tables.shape[0]):
+                entry = byte_tables[position, rows[token, 2 + position]]
+                for column in range(len(sums)):
+                    sums[column] += entry[column]
+            factor = np.float32(1)
+            if len(factors):
+                factor = factors[rows[token, 2 + byte_tables.shape[0]]]
+            for column in range(q):
+                best[document, column] = max(best[document, column], sums[column] * factor)
+    return np.int64(-1)
+
+
+def look_up_with_context(
+    rows: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
     tables: _Arrays,
     factors: NDArray[np.float32],
     context: _Arrays,
     best: NDArray[np.float32],
 ) -> np.int64:
-    """Raise `best` [n, q] to the largest sum; a sum starts from the row of the id in the first two bytes.
+    """Do what `look_up_with_tokens` does, where a sum gets its token's share of what its document's tokens share.
 
-    Args: `tables`, those of ids and of bytes; `context`, shares by id and rows by document: if there are shares, a sum also
-    holds its id's share of its document's row. Sums are not divided by a norm, but multiplied by the factor of the byte
-    after them if there are `factors`.
-    Returns: -1, or the first id without a row, where the kernel stops.
+    `tables`: those of ids and of bytes; `context`: shares by id, and rows by document. A kernel of its own, because one branch
+    more would slow the other by a tenth.
     """
     (token_table, byte_tables), (shares, shared), q = tables, context, best.shape[1]
     sums = np.zeros(byte_tables.shape[2], np.float32)
@@ -144,17 +179,14 @@ def look_up_with_tokens(
             token_id = np.int64(rows[token, 0]) | np.int64(rows[token, 1]) << 8
             if token_id >= len(token_table):
                 return token_id
-            sums[:] = token_table[token_id]
-            if len(shares):
-                for column in range(len(sums)):
-                    sums[column] += shares[token_id] * shared[document, column]
+            start, share = token_table[token_id], shares[token_id]
+            for column in range(len(sums)):
+                sums[column] = start[column] + share * shared[document, column]
             for position in range(byte_tables.shape[0]):
                 entry = byte_tables[position, rows[token, 2 + position]]
                 for column in range(len(sums)):
                     sums[column] += entry[column]
-            factor = np.float32(1)
-            if len(factors):
-                factor = factors[rows[token, 2 + byte_tables.shape[0]]]
+            factor = factors[rows[token, 2 + byte_tables.shape[0]]]
             for column in range(q):
                 best[document, column] = max(best[document, column], sums[column] * factor)
     return np.int64(-1)
@@ -173,25 +205,56 @@ def look_up_in_numpy(
 def look_up_with_tokens_in_numpy(
     rows: NDArray[np.uint8],
     offsets: NDArray[np.int64],
+    token_table: NDArray[np.float32],
+    byte_tables: NDArray[np.float32],
+    factors: NDArray[np.float32],
+    best: NDArray[np.float32],
+) -> np.int64:
+    """Do what `look_up_with_tokens` does, with the same bits, where kernels are not compiled."""
+    token_ids = _token_ids(rows)
+    unknown = token_ids[token_ids >= len(token_table)]
+    if len(unknown):
+        return np.int64(unknown[0])
+    _finish(token_table[token_ids], rows, offsets, byte_tables, factors, best)
+    return np.int64(-1)
+
+
+def look_up_with_context_in_numpy(
+    rows: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
     tables: _Arrays,
     factors: NDArray[np.float32],
     context: _Arrays,
     best: NDArray[np.float32],
 ) -> np.int64:
-    """Do what `look_up_with_tokens` does, with the same bits, where kernels are not compiled."""
-    (token_table, byte_tables), (shares, shared) = tables, context
-    token_ids = rows[:, 0].astype(np.int64) | rows[:, 1].astype(np.int64) << 8
+    """Do what `look_up_with_context` does, with the same bits, where kernels are not compiled."""
+    (token_table, byte_tables), (shares, shared), token_ids = tables, context, _token_ids(rows)
     unknown = token_ids[token_ids >= len(token_table)]
     if len(unknown):
         return np.int64(unknown[0])
-    starts = token_table[token_ids]
-    if len(shares):
-        starts += shares[token_ids, None] * np.repeat(shared, np.diff(offsets), axis=0)
-    sums = _added(starts, rows[:, 2:], byte_tables)
+    sums = token_table[token_ids]
+    sums += shares[token_ids, None] * np.repeat(shared, np.diff(offsets), axis=0)
+    _finish(sums, rows, offsets, byte_tables, factors, best)
+    return np.int64(-1)
+
+
+def _token_ids(rows: NDArray[np.uint8]) -> NDArray[np.int64]:
+    return rows[:, 0].astype(np.int64) | rows[:, 1].astype(np.int64) << 8
+
+
+def _finish(
+    sums: NDArray[np.float32],
+    rows: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    byte_tables: NDArray[np.float32],
+    factors: NDArray[np.float32],
+    best: NDArray[np.float32],
+) -> None:
+    """Add the entries of bytes to the sums of rows, apply the factors if there are some, and raise `best`."""
+    sums = _added(sums, rows[:, 2:], byte_tables)
     if len(factors):
         sums *= factors[rows[:, 2 + len(byte_tables)], None]
     _raise_to_largest(sums[:, : best.shape[1]], offsets, best)
-    return np.int64(-1)
 
 
 def _added(sums: NDArray[np.float32], rows: NDArray[np.uint8], byte_tables: NDArray[np.float32]) -> NDArray[np.float32]:
