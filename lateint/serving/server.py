@@ -96,6 +96,7 @@ async def _serve(options: ServeOptions, engine: Engine, keys: ApiKeys | None, li
         ws="none",
         lifespan="on",
         log_config=None,
+        log_level="error",  # a warning a malformed request would let any client fill the log
         access_log=False,
         server_header=False,
         backlog=_BACKLOG,

@@ -150,7 +150,7 @@ def test_a_head_that_never_ends_is_given_up(store, monkeypatch):
     assert here(store, use, signal.SIGTERM) == ([True, True, True, False], 0), "one that waits between requests is kept"
 
 
-def test_slow_clients_and_huge_heads_block_nobody(store):
+def test_slow_clients_and_huge_heads_block_nobody_and_fill_no_log(store, capsys):
     async def use(host, port):
         slow = [await asyncio.open_connection(host, port) for _ in range(50)]
         for _, writer in slow:
@@ -165,6 +165,7 @@ def test_slow_clients_and_huge_heads_block_nobody(store):
         return answered.status_code, refused
 
     assert here(store, use, signal.SIGINT) == ((200, b"HTTP/1.1 400"), 130)
+    assert capsys.readouterr().err == "", "anybody who can connect could write lines without end"
 
 
 def children(pid):
