@@ -6,6 +6,7 @@ packages exclude each other and are large, so they are no part of the environmen
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -15,11 +16,17 @@ from lateint.indexing.build import build_store
 from lateint.loading.load import load_model
 from lateint.ranking.ranker import Ranker
 from tests.support import engine, processes
+from tests.support.paths import ROOT
 from tests.support.retrieving import RICH
 from tests.support.serving_process import serve_in_process
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = sorted(file.stem for file in HERE.glob("*.txt"))
+MODULES = {
+    "cohere5": ("cohere", "litellm", "openai"),
+    "cohere7": ("cohere",),
+    "frameworks": ("langchain_cohere", "llama_index", "haystack"),
+}
 KEY, TEXTS = "a-key-of-the-tests", ["bread and yeast", "a wheel of stone", "rain on the river"]
 # Errors of an unknown id and of a wrong key, where a client does not tell 404 apart; the first does not even read the status.
 COARSE = {
@@ -47,14 +54,34 @@ def served(tmp_path_factory):
         process.join()
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_clients_get_the_scores_of_the_ranker(served, environment):
+def python_of(environment):
+    """The interpreter of an environment of clients."""
     folder = os.environ.get("LATEINT_CLIENTS")
     if folder is None:
         pytest.skip("needs environments of clients: run `make clients`")
-    ranker, address = served
+    return Path(folder) / environment / "bin" / "python"
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_clients_of_the_guide_can_be_copied(served, environment):
+    python, (ranker, address) = python_of(environment), served
+    page = (ROOT / "docs" / "guide" / "serving.md").read_text()
+    ran, ids = 0, ["d01", "d02", "d03"]
+    expected = [ids.index(hit.doc_id) for hit in ranker.rank("how is bread made", ids)]
+    for code in re.findall(r"^```py\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        if code.split()[1].partition(".")[0] in MODULES[environment]:
+            here = code.replace("http://127.0.0.1:8080", address).replace("my-api-key", KEY)
+            run = subprocess.run([python, "-c", here], capture_output=True, text=True)
+            assert run.returncode == 0, run.stderr
+            assert json.loads(run.stdout.splitlines()[-1]) == expected, code
+            ran += 1
+    assert ran >= len(MODULES[environment])
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_clients_get_the_scores_of_the_ranker(served, environment):
+    python, (ranker, address) = python_of(environment), served
     case = {"address": address, "key": KEY, "query": engine.QUERY, "ids": engine.IDS, "texts": TEXTS}
-    python = Path(folder) / environment / "bin" / "python"
     run = subprocess.run([python, HERE / f"ask_{environment}.py"], input=json.dumps(case), capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout.splitlines()[-1])
