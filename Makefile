@@ -4,7 +4,7 @@ ARGS ?=
 BIN := .venv/bin
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test check docs bench report campaign clients clean
+.PHONY: demo test check docs bench report campaign soak clients clean
 
 demo: .venv/ready
 	$(BIN)/lateint demo $(ARGS)
@@ -32,6 +32,9 @@ report: .venv/ready
 
 campaign: .venv/ready
 	$(BIN)/python -m tests.campaign --json benchmarks/results/campaign.json --page docs/explanation/campaign.md $(ARGS)
+
+soak: .venv/ready
+	$(BIN)/python -m tests.soak --json benchmarks/results/soak.json $(ARGS)
 
 CLIENTS := cohere5 cohere7 frameworks
 clients: .venv/ready $(CLIENTS:%=.venv/clients/%/ready)
