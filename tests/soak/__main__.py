@@ -16,7 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
+
+import httpx
 
 from lateint.indexing.build import build_store
 from lateint.loading.load import load_model
@@ -27,6 +30,8 @@ from tests.support.paths import python_environment
 from tests.support.retrieving import RICH
 
 WORKERS, AT_ONCE = 2, 8
+# oneDNN keeps a kernel for each new shape of a batch, 1,024 by default: memory that grows for long, but not without end.
+KERNEL_CACHE = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16"}
 START_SECONDS, SETTLE_SECONDS = 120.0, 3.0  # at most until it serves; before the first kill
 
 
@@ -39,11 +44,13 @@ def start(folder):
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     with open(folder / "log", "w") as log:
         command = [sys.executable, "-m", "lateint", "serve", *words]
-        process = subprocess.Popen(command, cwd=folder, env=python_environment(), stderr=log)
+        process = subprocess.Popen(command, cwd=folder, env=python_environment() | KERNEL_CACHE, stderr=log)
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and process.poll() is None:
-        if address := re.search(r"http://\S+(?=\n)", (folder / "log").read_text()):
-            return process, address[0]
+        address = re.search(r"http://\S+(?=\n)", (folder / "log").read_text())
+        with suppress(httpx.ConnectError):  # the address is told a moment before the workers listen
+            if address and httpx.get(f"{address[0]}/ready").status_code == 200:
+                return process, address[0]
         time.sleep(0.1)
     process.kill()
     raise SystemExit(f"the service did not start: {(folder / 'log').read_text()}")
