@@ -40,21 +40,31 @@ def body(count=len(IDS), **fields):
     return {"query": QUERY, "documents": [{"id": doc_id} for doc_id in IDS[:count]], "raw_scores": True, **fields}
 
 
-def test_work_in_the_background_never_starts_before_other_work(pool):
-    order, open_gate = [], threading.Event()
+@pytest.mark.parametrize("threads", [1, 2])
+def test_work_in_the_background_never_starts_before_other_work(threads):
+    pool, open_gate = ScorerPool(threads), threading.Event()
+    order, left = [], []
+
+    def text(number):
+        left.append(len(pool._urgent))
+        order.append(f"text {number}")
 
     async def main():
-        gate = [asyncio.create_task(pool.run(open_gate.wait)) for _ in range(2)]
+        gate = [asyncio.create_task(pool.run(open_gate.wait)) for _ in range(threads)]
         await asyncio.sleep(0.02)
-        work = [asyncio.create_task(pool.run_in_background(order.append, f"text {i}")) for i in range(3)]
+        work = [asyncio.create_task(pool.run_in_background(text, i)) for i in range(3)]
         await asyncio.sleep(0.02)
         work += [asyncio.create_task(pool.run(order.append, f"id {i}")) for i in range(3)]
         await asyncio.sleep(0.02)
         open_gate.set()
         await asyncio.gather(*gate, *work)
 
-    run(main())
-    assert order == ["id 0", "id 1", "id 2", "text 0", "text 1", "text 2"]
+    try:
+        run(main())
+    finally:
+        pool.close()
+    assert left == [0, 0, 0]  # of several threads, one may have taken work and not yet begun it
+    assert threads > 1 or order == ["id 0", "id 1", "id 2", "text 0", "text 1", "text 2"]
 
 
 def test_work_in_the_background_leaves_a_thread_free(pool):
