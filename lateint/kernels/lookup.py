@@ -169,8 +169,8 @@ def look_up_with_context(
 ) -> np.int64:
     """Do what `look_up_with_tokens` does, where a sum gets its token's share of what its document's tokens share.
 
-    `tables`: those of ids and of bytes; `context`: shares by id, and rows by document. A kernel of its own, because one branch
-    more would slow the other by a tenth.
+    `tables`: those of ids and of bytes; `context`: shares by id, and rows by document. A kernel of its own, because
+    another branch in that one slows codes without context by 7 to 27 %.
     """
     (token_table, byte_tables), (shares, shared), q = tables, context, best.shape[1]
     sums = np.zeros(byte_tables.shape[2], np.float32)

@@ -35,13 +35,6 @@ class Example:
         """True if a label says which document is relevant."""
         return self.labels[0] == self.labels[0]
 
-    def with_best_first(self, scores: Sequence[float]) -> Example:
-        """Return this list with the document of the highest score first, as the relevant one; the others keep their order."""
-        best = max(range(len(scores)), key=lambda place: scores[place])
-        order = [best, *(place for place in range(len(scores)) if place != best)]
-        labels = (1.0, *(0.0 for _ in order[1:]))
-        return Example(self.query, tuple(self.documents[place] for place in order), labels)
-
 
 @dataclass(frozen=True)
 class TrainingSet:

@@ -124,8 +124,10 @@ def _labelled(examples: Sequence[Example], scores: list[Tensor]) -> tuple[list[E
             ordered.append(score)
             continue
         best = int(score.argmax())
-        found.append(example.with_best_first(score.tolist()))
-        ordered.append(torch.cat([score[best : best + 1], score[:best], score[best + 1 :]]))
+        order = [best, *(place for place in range(len(score)) if place != best)]
+        labels = (1.0, *(0.0 for _ in order[1:]))
+        found.append(Example(example.query, tuple(example.documents[place] for place in order), labels))
+        ordered.append(score[order])
     return found, ordered
 
 

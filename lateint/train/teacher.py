@@ -100,7 +100,7 @@ class Ensemble(Teacher):
     """
 
     def __init__(self, first: Teacher, partners: Sequence[tuple[Teacher, float]]) -> None:
-        self.model, self.features, self.scores = first.model, first.features, first.scores
+        self.model = first.model
         self.members = [(first, 1 - sum(share for _, share in partners)), *partners]
 
     def score(self, examples: Sequence[Example]) -> list[Tensor]:

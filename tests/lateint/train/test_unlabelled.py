@@ -9,7 +9,7 @@ import torch
 
 from lateint.errors import InputError
 from lateint.methods.registry import part
-from lateint.train.data import Sampler
+from lateint.train.data import Example, Sampler
 from lateint.train.features import Live
 from lateint.train.objective import Objective
 from lateint.train.run import check
@@ -18,6 +18,12 @@ from lateint_eval.datasets.sources import training_source
 from tests.support import students
 
 STAGE = replace(students.STAGE, losses=((part("listwise"), 0.5), (part("kl"), 1.0)), train=("layers",))
+
+
+def with_best_first(example, scores):
+    ranked = sorted(zip(scores, example.documents, strict=True), key=lambda pair: -pair[0])
+    others = [document for document in example.documents if document != ranked[0][1]]
+    return Example(example.query, (ranked[0][1], *others), (1.0, *(0.0 for _ in others)))
 
 
 def unlabelled():
@@ -40,7 +46,7 @@ def test_the_best_of_the_teacher_counts_as_relevant():
     student, teacher = students.student("cosine", depth=None), students.student("cross_encoder", depth=0)
     drawn = [Sampler([unlabelled()], 4).example(index) for index in range(3)]
     judge, live = Teacher(student, teacher, Live(teacher)), Live(student)
-    best = [example.with_best_first(scores.tolist()) for example, scores in zip(drawn, judge.score(drawn), strict=True)]
+    best = [with_best_first(example, scores.tolist()) for example, scores in zip(drawn, judge.score(drawn), strict=True)]
     assert [list(judge.score([example])[0]).index(max(judge.score([example])[0])) for example in best] == [0, 0, 0]
     assert any(example.documents[0] != first.documents[0] for example, first in zip(best, drawn, strict=True))
     with torch.no_grad():
