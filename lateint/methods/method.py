@@ -91,7 +91,8 @@ class Stage:
     """One stage of training: its losses, the parameters that it trains and how it samples candidates. Pure data."""
 
     losses: tuple[tuple[Part, float], ...]  # (loss, weight) pairs
-    train: tuple[str, ...] = ("head",)  # from: head, compressor, vector_map, layers, embeddings (of both towers), query_layers
+    # From: head, compressor, vector_map, layers, embeddings (of both towers), query_layers, query_layers:n (its last n).
+    train: tuple[str, ...] = ("head",)
     rate: float = 1e-4  # peak learning rate of AdamW; warm-up over 10 % of the steps, then linear decay to zero
     head_rate: float | None = None  # peak rate of all parameters outside the encoder; None: `rate`
     vector_rate: float = 1.0  # multiplies that rate for biases, norms and scalars, which may learn faster
@@ -102,6 +103,11 @@ class Stage:
     dropout: bool = False  # enable the layers' dropout where layers are trained
     compressed: bool = True  # False: states bypass the compressor in this stage
     quantised: bool = False  # where layers are trained, arrays pass through their codecs with straight-through gradients
+
+    @property
+    def trains_query_tower(self) -> bool:
+        """True if layers of the query tower alone are trained, all or the last n."""
+        return any(name.partition(":")[0] == "query_layers" for name in self.train)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

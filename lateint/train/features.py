@@ -141,7 +141,7 @@ def features_of(model: Model, stage: Stage) -> Frozen | Live:
     stored = model.head.stored_width is not None  # a head that stores its own keys and values trains them
     if stored or not {"layers", "embeddings", "compressor", "vector_map"}.isdisjoint(stage.train):
         return Live(model, quantised=stage.quantised)
-    return FrozenDocuments(model) if "query_layers" in stage.train else Frozen(model)
+    return FrozenDocuments(model) if stage.trains_query_tower else Frozen(model)
 
 
 def straight_through(values: Tensor, mask: Tensor | None, through: Pipeline) -> Tensor:

@@ -16,13 +16,14 @@ from lateint.model.model import Model
 from lateint.train.data import TrainingSource
 
 SAMPLE = 500  # documents and queries of each source
+TOKENS = 50_000  # at most this many token states of each source
 _BATCH = 16
 
 
 def initialise(model: Model, sets: Sequence[TrainingSource], seed: int = 0) -> dict[str, float]:
     """Fit every part of a model that can be fitted without labels, and rebuild the head on a compressor that was fitted.
 
-    Each source counts alike. Parts that were taken, trained, from a checkpoint stay as they are.
+    Each source gives a sample of one size. Parts that were taken, trained, from a checkpoint stay as they are.
     Returns: the quality of each fitted part, by name (share of squared length kept; factor of lengths).
     """
     data = _Samples(model, sets, seed)
@@ -100,10 +101,13 @@ class _Samples:
 
 
 def document_states(model: Model, sets: Sequence[TrainingSource], random: np.random.Generator) -> FitSample:
-    """Sample token states of documents after layer L and the pool, the same number from every source."""
+    """Sample token states of documents after layer L and the pool, at most `TOKENS` from every source.
+
+    A source of short texts gives what it has: rare words are met in long texts of other sources.
+    """
     samples = [_states(model, source.sample(SAMPLE, random)[1]) for source in sets]
-    smallest = min(len(sample.states) for sample in samples)
-    chosen = [torch.from_numpy(random.choice(len(sample.states), smallest, replace=False)) for sample in samples]
+    sizes = [len(sample.states) for sample in samples]
+    chosen = [torch.from_numpy(random.choice(size, min(size, TOKENS), replace=False)) for size in sizes]
 
     def joined(name: str) -> Tensor | None:
         found = [

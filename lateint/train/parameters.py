@@ -19,7 +19,7 @@ def parameter_groups(model: Model, stage: Stage) -> list[ParameterGroup]:
     `head_rate` times `vector_rate`.
     Raises: InputError if the model lacks a part that the stage names, or there is nothing to train.
     """
-    parts = _parts(model)
+    parts = _parts(model) | _last_layers(model, stage)
     wanted = [name for name in stage.train if name != "compressor" or model.compressor is not None]
     if odd := [name for name in wanted if name not in parts]:
         raise InputError(f"stage trains {odd[0]!r}, which this model does not have; it has: {', '.join(parts)}")
@@ -59,3 +59,21 @@ def _parts(model: Model) -> dict[str, list[Parameter]]:
         ours = set(map(id, model.query_backbone.parameters()))
         parts["query_layers"] = [parameter for parameter in parts["layers"] if id(parameter) in ours]
     return parts
+
+
+def _last_layers(model: Model, stage: Stage) -> dict[str, list[Parameter]]:
+    """Parameters of the last n layers of the query tower, for each name `query_layers:n` of a stage.
+
+    The lower layers then stay those of the document tower, which a checkpoint keeps once.
+    Raises: InputError for n that is no number of layers.
+    """
+    if model.query_backbone is None:
+        return {}
+    layers, found = model.query_backbone.layers[: model.method.query_depth], {}
+    for name in stage.train:
+        start, mark, number = name.partition(":")
+        if mark and start == "query_layers":
+            if not number.isascii() or not number.isdecimal() or not 1 <= int(number) <= len(layers):
+                raise InputError(f"stage trains {name!r}; expected 'query_layers:n' with n from 1 to {len(layers)}")
+            found[name] = [parameter for layer in layers[-int(number) :] for parameter in layer.parameters()]
+    return found

@@ -87,7 +87,7 @@ class StageTrainer(Trainer):
     ) -> Tensor | tuple[Tensor, None]:
         """The objective on the examples of one step. Raises: TrainingError if it is not finite."""
         stage = self.objective.stage
-        trains_layers = not {"layers", "query_layers"}.isdisjoint(stage.train)
+        trains_layers = "layers" in stage.train or stage.trains_query_tower
         self.student.train(stage.dropout and trains_layers)  # the Trainer has just switched training mode on
         total, losses = self.objective(self.student, self.features, inputs["examples"], self.teacher)
         if not torch.isfinite(total):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from lateint.errors import InputError
 from lateint.indexing.build import build_store
@@ -78,6 +79,25 @@ def test_features_follow_what_a_stage_trains():
     with torch.enable_grad():
         assert features.query("what is the sun").rows.states.requires_grad
     assert not Frozen(made).query("what is the sun").rows.states.requires_grad
+
+
+def test_the_last_layers_alone_move_and_the_checkpoint_keeps_the_others_once(tmp_path):
+    made = student()
+    before = state(made.query_backbone)
+    students.run(made, tmp_path, [replace(STAGE, train=("query_layers:1", "head"))], steps=2)
+    after, depth = made.query_backbone.state_dict(), len(made.query_backbone.layers)
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved and all(f".layer.{depth - 1}." in name for name in moved)
+    made.save_pretrained(tmp_path / "m", dtype="int8")
+    with safe_open(tmp_path / "m" / "lateint.safetensors", "pt") as file:
+        kept = {name.removesuffix(".codes").removesuffix(".step") for name in file.keys()}  # noqa: SIM118
+    assert {name for name in kept if name.startswith("query_backbone.")} == {f"query_backbone.{name}" for name in moved}
+
+
+@pytest.mark.parametrize("number", ["0", "5", "-1", "", "x", "1.0", "²"])
+def test_a_number_of_layers_that_the_tower_does_not_have(tmp_path, number):
+    with pytest.raises(InputError, match="expected 'query_layers:n' with n from 1 to 4"):
+        students.run(student(), tmp_path, [replace(STAGE, train=(f"query_layers:{number}",))])
 
 
 def test_a_shared_tower_has_no_layers_of_its_own(tmp_path):
