@@ -17,6 +17,7 @@ MAIN = "nDCG@10"
 _GRADED = (MAIN, "RR(rel=2)@10")
 BINARY = (MAIN, "RR@10")
 _SAMPLED = (("squad", "test"), ("medquad", "test"), ("squad", "dev"), ("medquad", "dev"), ("selqa", "dev"))
+_OTHER_DOMAINS = ("cranfield", "vaswani")  # scientific abstracts, where a ranker of web pages can fall below a cosine
 _OFFICIAL_FILES = {"run": "firststage.bm25.top100.trec.gz", "qrels": "official.full.trec.gz"}
 
 
@@ -65,8 +66,11 @@ def tasks(data: Path, depth: int = 50) -> list[EvaluationTask]:
         found.append(EvaluationTask(f"{name} {split}", chosen, BINARY, test=split == "test"))
     official = read_split(data / "msmarco-dl19", "test", run=_OFFICIAL_FILES["run"], qrels=_OFFICIAL_FILES["qrels"])
     found.insert(2, EvaluationTask("msmarco-dl19", official.only(sorted(official.candidates), 100), _GRADED, test=True))
-    pool = read_split(data / "msmarco-dl21", "dev", run=_OFFICIAL_FILES["run"])
-    found.append(EvaluationTask("msmarco-dl21 dev", pool.only(sorted(pool.candidates), 100), _GRADED, test=False))
+    judged = read_split(data / "msmarco-dl21", "dev", run=_OFFICIAL_FILES["run"], qrels=_OFFICIAL_FILES["qrels"])
+    found.append(EvaluationTask("msmarco-dl21", judged.only(sorted(judged.candidates), 100), _GRADED, test=False))
+    for name in _OTHER_DOMAINS:
+        whole = read_split(data / name, "test")  # their only split; nothing is reported as a test on them
+        found.append(EvaluationTask(name, whole.only(sorted(whole.candidates), depth), BINARY, test=False))
     return found
 
 

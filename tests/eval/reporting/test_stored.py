@@ -20,7 +20,7 @@ from tests.support.paths import TOY
 
 ABOUT = {"command": "make report", "date": "2026-01-02", "commit": "abc", "machine": "a machine"}
 QUERIES = 4
-NAMES = ["squad test", "medquad test", "msmarco-dl19", "squad dev", "medquad dev", "selqa dev", "msmarco-dl21 dev"]
+NAMES = ["squad test", "medquad test", "msmarco-dl19", "squad dev", "medquad dev", "selqa dev", "msmarco-dl21", "cranfield", "vaswani"]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def sets(tmp_path_factory):
     judged = (TOY / "qrels" / "test.tsv").read_bytes()
     for name, data in (("dev.tsv", judged), ("test.tsv", judged), ("official.full.trec.gz", gzip.compress(judged))):
         (one / "qrels" / name).write_bytes(data)
-    for name in ("squad", "medquad", "selqa", "msmarco-dl19", "msmarco-dl21"):
+    for name in ("squad", "medquad", "selqa", "msmarco-dl19", "msmarco-dl21", "cranfield", "vaswani"):
         (home / name).symlink_to(one)
         for split in ("dev", "test"):
             (samples / f"{name}.{split}.txt").write_text("\n".join(chosen))
