@@ -92,10 +92,12 @@ class TrainingPlan:
             shares=chosen.shares,
             steps=chosen.steps,
             teacher=chosen.teacher,
+            partners=chosen.partners,
             spans=chosen.spans,
             seed=chosen.seed,
             precision=chosen.precision,
             weights=chosen.weights,
+            delta=chosen.delta,
         )
 
     def with_steps(self, steps: int) -> TrainingPlan:

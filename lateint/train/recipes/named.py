@@ -1,16 +1,16 @@
-"""All recipes by name: `evidence`, from which the others start; the teacher; its students; sentence pairs."""
+"""All recipes by name: `latent`, the default; the smaller teacher, what it starts from, and its students; sentence pairs."""
 
 from __future__ import annotations
 
 from lateint.errors import InputError
 from lateint.train.recipes.evidence import EVIDENCE
-from lateint.train.recipes.latent import LATENT
+from lateint.train.recipes.latent import LATENT, LATENT_MINILM
 from lateint.train.recipes.pairs import PAIR_RECIPES
 from lateint.train.recipes.recipe import Recipe
 from lateint.train.recipes.students import STUDENTS
 from lateint.train.recipes.teacher import TEACHER, TEACHER_MSMARCO
 
-RECIPES = {recipe.name: recipe for recipe in (EVIDENCE, TEACHER, TEACHER_MSMARCO, LATENT, *STUDENTS, *PAIR_RECIPES)}
+RECIPES = {recipe.name: recipe for recipe in (EVIDENCE, TEACHER, TEACHER_MSMARCO, LATENT, LATENT_MINILM, *STUDENTS, *PAIR_RECIPES)}
 
 
 def recipe(name: str) -> Recipe:

@@ -17,13 +17,16 @@ class Recipe:
     shares: dict[str, int]
     steps: tuple[int, ...]
     teacher: str | Method | None = None  # a checkpoint, or a method over the base; None: the student itself
+    partners: tuple[tuple[str, float], ...] = ()  # more teachers, each with its share of the scores
     spans: int = 0  # unlabelled queries cut from the documents of each source
     precision: str = "float32"
     weights: str = "float32"  # dtype of the saved tensors
+    delta: bool | None = None  # False: the checkpoint holds its encoder as well, and needs no base
     seed: int = 0
 
     def to_json(self) -> dict[str, object]:
         """Plain data, for model cards and results."""
         names = ("name", "base", "shares", "steps", "spans", "precision", "weights", "seed")
         teacher = self.teacher.to_json() if isinstance(self.teacher, Method) else self.teacher
-        return {name: getattr(self, name) for name in names} | {"teacher": teacher, "method": self.method.to_json()}
+        facts = {name: getattr(self, name) for name in names} | {"teacher": teacher, "method": self.method.to_json()}
+        return facts | ({"partners": [list(each) for each in self.partners]} if self.partners else {})

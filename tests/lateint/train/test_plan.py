@@ -111,7 +111,8 @@ def test_a_recipe_makes_the_same_plan_in_both_and_options_replace_what_it_says(m
     latent = TrainingPlan.from_recipe("latent")
     given = ("--recipe", "latent", "--data", "squad")
     assert planned(monkeypatch, *given) == replace(latent, data=("squad",))
-    assert (latent.teacher, latent.weights, latent.steps) == ("teacher", "int8", recipe("latent").steps)
+    assert (latent.teacher, latent.weights, latent.steps) == ("ms-marco-MiniLM-L12-v2", "int8", recipe("latent").steps)
+    assert latent.partners == (("answerai-colbert-small-v1", 0.6),) and latent.delta is False and not latent.saves_delta
     other = planned(
         monkeypatch, "--recipe", "latent", "--data", "squad", "--steps", "3", "--teacher", "default", "--spans", "5"
     )
