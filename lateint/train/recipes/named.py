@@ -10,7 +10,8 @@ from lateint.train.recipes.recipe import Recipe
 from lateint.train.recipes.students import STUDENTS
 from lateint.train.recipes.teacher import TEACHER, TEACHER_MSMARCO
 
-RECIPES = {recipe.name: recipe for recipe in (EVIDENCE, TEACHER, TEACHER_MSMARCO, LATENT, LATENT_MINILM, *STUDENTS, *PAIR_RECIPES)}
+_OURS = (EVIDENCE, TEACHER, TEACHER_MSMARCO, LATENT, LATENT_MINILM)
+RECIPES = {recipe.name: recipe for recipe in (*_OURS, *STUDENTS, *PAIR_RECIPES)}
 
 
 def recipe(name: str) -> Recipe:
