@@ -167,12 +167,15 @@ class TextEncoder:
             raise InputError(f"prefix {layout.prefix!r} of a layout does not end in white space; expected e.g. {words + ' '!r}")
         return len(self._ids([words])[0])
 
-    def text_mask(self, length: int, layout: Layout) -> Tensor:
-        """Return which of `length` tokens are text: bool [length], False for special tokens, the marker and the prefix."""
-        special = self.templates[layout.template]
+    def text_mask(self, row: Sequence[int], layout: Layout) -> Tensor:
+        """Return which tokens of a row are text: bool [t], False for special tokens, the marker, the prefix and the fill."""
+        special, end = self.templates[layout.template], len(row)
         start = len(special.before) + bool(layout.marker) + self._prefix_tokens(layout)
-        indices = torch.arange(length, device="cpu")
-        return (indices >= start) & (indices < length - len(special.after))
+        fill = self.token_id(layout.fill) if layout.fill else None
+        while end > start and row[end - 1] == fill:
+            end -= 1
+        indices = torch.arange(len(row), device="cpu")
+        return (indices >= start) & (indices < end - len(special.after))
 
     def attended(self, rows: Sequence[Sequence[int]], layout: Layout) -> Tensor | None:
         """Return which tokens of rows of equal length are attended to: bool [n, t], False for fill; None if all are."""

@@ -197,10 +197,10 @@ class Model(nn.Module):
             own_tower = after = states_after(tower, block, {method.query_depth, *self.vector_depths})
         every = own_tower[method.query_depth]
         vectors = None if self.vector_pool is None else self._vectors(after, block.ids)
-        text_mask = self.texts.text_mask(len(rows[0]), method.query).to(self.device)
+        texts = [self.texts.text_mask(row, method.query).to(self.device) for row in rows]
         masks: Sequence[Tensor | None] = [None] * len(rows) if every.mask is None else torch.split(every.mask, 1)
         own = (TokenStates(every.states[i : i + 1], every.positions[i : i + 1], mask) for i, mask in enumerate(masks))
-        return [Query(each, text_mask, None if vectors is None else vectors[i]) for i, each in enumerate(own)]
+        return [Query(each, texts[i], None if vectors is None else vectors[i]) for i, each in enumerate(own)]
 
     def document_tokens(self, documents: Sequence[Document]) -> list[list[int]]:
         """Tokenise documents in their layout. Raises: as `tokenise`."""

@@ -25,6 +25,8 @@ from lateint_store import Ragged
 from lateint_store.arguments import check_text
 from lateint_store.codecs.rotated import Rotated
 
+_NO_WORDS = "special tokens"
+"""Name of the part of a score that the query's special tokens, markers and fill bring, where a head counts them."""
 TokenIds = Sequence[list[int] | None]
 """The token id of each stored row, chunk by chunk; None for a chunk whose rows are known by number alone."""
 
@@ -109,6 +111,9 @@ def _explain(entry: _Entry, ids: TokenIds, query: tuple[str, Query], doc_id: str
         found, known = entry.shares(state, chunk), ids[chunk]
         theirs = None if known is None else words_of_ids(model.texts, known)
         for i, row, share in found.pairs:
+            if not state.text_mask[i]:  # a marker or fill is no word of the query
+                parts[_NO_WORDS] = parts.get(_NO_WORDS, 0.0) + share / len(chosen)
+                continue
             position, word = (row, None) if theirs is None else theirs[row]
             key = chunk, ours[i].first, position
             shares[key] = shares.get(key, 0.0) + share / len(chosen)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lateint.errors import InputError
+from lateint.heads.inputs import Candidates
 from lateint.loading.load import load_model
 from lateint.loading.packaged import intended_method
 from lateint.methods.presets import preset
@@ -87,3 +88,23 @@ def test_a_square_projection_keeps_the_cosines_of_all_numbers():
     assert method.compressor == part("projection", width=384) and not method.query.attend_to_fill
     down = engine.model(SMALL).compressor.down
     assert torch.allclose(down @ down.T, torch.eye(32), atol=1e-5)
+
+
+def test_fill_and_special_tokens_are_no_words_of_the_query_whatever_its_length():
+    model = engine.fresh_model(SMALL)
+    short, long = model.queries(["bread", "bread and flour"])
+    assert short.text_mask.nonzero()[:, 0].tolist() == [2] and long.text_mask.nonzero()[:, 0].tolist() == [2, 3, 4]
+    assert torch.equal(model.query("bread").text_mask, short.text_mask)
+
+
+def test_evidence_over_the_text_alone_counts_no_fill():
+    method = replace(SMALL, vector=part("mean"), head=part("evidence", rows="text"), compressor=None, codecs=())
+    model = engine.fresh_model(method)
+    with torch.no_grad():
+        query = model.query("bread")
+        filled = replace(query, rows=replace(query.rows, states=query.rows.states.clone()))
+        filled.rows.states[0][~query.text_mask] += 1.0  # what the head must not read
+        docs = model.encode(model.document_tokens([Document("d", "bread and flour")]))
+        states = torch.from_numpy(docs[0]["states"])[None]
+        candidates = Candidates(states=states, vector=torch.from_numpy(docs[0]["vector"])[None])
+        assert torch.equal(model.head.score(filled, candidates), model.head.score(query, candidates))

@@ -113,7 +113,7 @@ def unit(rows):
 
 
 def sums_of_maxima(ranker, doc_id, change=None):
-    """{(query word, row): share} and the other terms of a score, by numpy from decoded states; `change`: turn this state."""
+    """{(query word, row): share} and the other terms of a score, by numpy from decoded states; `change`: turn these states."""
     (entry,) = ranker.store.get([doc_id])
     weights = {name: tensor.double().numpy() for name, tensor in ranker.model.state_dict().items()}
     query, theirs = ranker.model.query(QUERY), decoded(entry, weights)
@@ -131,12 +131,14 @@ def sums_of_maxima(ranker, doc_id, change=None):
         cosine = unit(entry["vector"].astype(np.float64)) @ unit(query.vector.double().numpy())
         others = {"cosine": np.exp(weights["head.log_cosine"]) * cosine}
     else:
-        words = ["[CLS]", "[unused0]", *QUERY.split(), "[SEP]", *["[MASK]"] * (len(rows) - 3 - len(QUERY.split()))]
-        ours, factor, others = unit(rows @ weights["compressor.down"].T), np.ones(len(rows)), {}
+        words = [None, None, *QUERY.split(), *[None] * (len(rows) - 2 - len(QUERY.split()))]
+        ours, factor, others = unit(rows @ weights["compressor.down"].T), np.ones(len(rows)), {"special tokens": 0.0}
     pairs = {}
     for word, row, weight in zip(words, ours, factor, strict=True):
         products = [state @ row for state in theirs]
-        if weight:
+        if word is None:
+            others["special tokens"] += weight * max(products)
+        elif weight:
             key = word, int(np.argmax(products))
             pairs[key] = pairs.get(key, 0) + weight * max(products)
     return pairs, others
@@ -153,7 +155,7 @@ def test_shares_are_those_of_a_plain_loop_and_not_those_of_a_changed_state(ranke
             got[match.query_word, match.position] = got.get((match.query_word, match.position), 0) + match.share
         assert got == pytest.approx(pairs, abs=1e-4) and found.parts == pytest.approx(others, abs=1e-4)
         assert abs(sum(pairs.values()) + sum(others.values()) - found.score) < 1e-4
-        pairs, others = sums_of_maxima(ranker, document.id, change=found.matches[0].position)
+        pairs, others = sums_of_maxima(ranker, document.id, change=[match.position for match in found.matches])
         assert abs(sum(pairs.values()) + sum(others.values()) - found.score) > 1e-3
 
 
