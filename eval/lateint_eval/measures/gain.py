@@ -10,7 +10,7 @@ from lateint_eval.measures.significance import RESAMPLES
 from lateint_store.errors import InputError
 
 ScoresBySet = Mapping[str, Mapping[str, float]]
-_SMALLEST_MARGIN = 0.02  # with a smaller lead of the teacher, a set is too noisy to measure retention
+SMALLEST_MARGIN = 0.02  # with a smaller lead of the teacher, a set is too noisy to measure retention
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Gain:
             sums = f"{self.system_sum:+.4f} / {self.teacher_sum:+.4f}"
             text = f"gain {self.value:.3f} = {sums} over {', '.join(self.counted)}"
         if self.not_counted:
-            text += f"; not counted (teacher - cosine < {_SMALLEST_MARGIN}): {', '.join(self.not_counted)}"
+            text += f"; not counted (teacher - cosine < {SMALLEST_MARGIN}): {', '.join(self.not_counted)}"
         return text
 
 
@@ -46,7 +46,7 @@ def gain(system: Mapping[str, float], cosine: Mapping[str, float], teacher: Mapp
         if not all(math.isfinite(values[name]) for values in (system, cosine, teacher)):
             raise InputError(f"gain on {name!r}: a value is not finite")
     # A margin of exactly 0.02 counts; the tolerance absorbs rounding, as in 0.67 - 0.65.
-    counted = tuple(name for name in system if teacher[name] - cosine[name] >= _SMALLEST_MARGIN - 1e-12)
+    counted = tuple(name for name in system if teacher[name] - cosine[name] >= SMALLEST_MARGIN - 1e-12)
     system_sum = math.fsum(system[name] - cosine[name] for name in counted)
     teacher_sum = math.fsum(teacher[name] - cosine[name] for name in counted)
     value = system_sum / teacher_sum if counted else math.nan

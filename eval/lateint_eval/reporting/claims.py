@@ -24,7 +24,7 @@ def speed_up(page: Page, row: ResultRow) -> Number:
 
 
 def lead(page: Page, row: ResultRow) -> Number:
-    """Return the lower bound of the lead over the base cosine in nDCG@10, on the worse of the two sets."""
+    """Return the lower bound of the lead over the base cosine in nDCG@10, on the worst of the sets of gain."""
     result = page.of(row)
     found = [] if result is None else [difference(result, name, "cosine") for name in GAIN_SETS]
     lows = [each[1] for each in found if each is not None]

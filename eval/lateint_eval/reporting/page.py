@@ -12,7 +12,7 @@ from lateint_eval.reporting.sets import MAIN
 from lateint_eval.reporting.similarity import Pairs, stsb_row
 from lateint_eval.reporting.stored import Result
 
-GAIN_SETS = ("squad test", "medquad test")
+GAIN_SETS = ("squad test", "medquad test", "msmarco-dl19")
 Number = float | None
 
 
@@ -33,19 +33,32 @@ class Page:
     def of(self, row: ResultRow) -> Result | None:
         """Return the result for a preset: the newest of the first checkpoint name that has a result."""
         for name in row.checkpoints:
-            if found := [result for result in self.results if result["checkpoint"] == name]:
-                return found[-1]
+            if (found := self._newest(name)) is not None:
+                return found
         return None
 
+    def _newest(self, name: str) -> Result | None:
+        return next((result for result in reversed(self.results) if result["checkpoint"] == name), None)
+
+    def default(self) -> Result | None:
+        """Return the newest result of the default checkpoint."""
+        from lateint.loading.shipped import DEFAULT
+
+        return self._newest(DEFAULT)
+
     def others(self) -> list[Result]:
-        """Return the results that belong to no preset."""
-        taken = [id(result) for row in self.rows if (result := self.of(row)) is not None]
+        """Return the results that belong to no preset and not to the default."""
+        shown = [self.default(), *map(self.of, self.rows)]
+        taken = [id(result) for result in shown if result is not None]
         return [result for result in self.results if id(result) not in taken]
 
     def teacher(self) -> Result | None:
         """Return the newest result of the teacher."""
-        found = [result for result in self.results if result["checkpoint"] == TEACHER]
-        return found[-1] if found else None
+        return self._newest(TEACHER)
+
+    def replaced(self, result: Result) -> bool:
+        """Return True if a newer checkpoint of the same name has a result."""
+        return self._newest(result["checkpoint"]) is not result
 
     def stsb(self, row: ResultRow) -> Json | None:
         """Return the row of a preset on STS-B."""
@@ -60,17 +73,23 @@ class Page:
 
     def gain(self, result: Result, system: str = "cached") -> Gain | None:
         """Return the gain of a result over the cosine; None if the teacher or a set is missing."""
+        return self._gain_of([score(result, name, MAIN, system) for name in GAIN_SETS])
+
+    def reference_gain(self, system: str) -> Gain | None:
+        """Return the gain of a reference over the cosine; None if the teacher or a set is missing."""
+        return self._gain_of([self.reference(system, name) for name in GAIN_SETS])
+
+    def _gain_of(self, values: Sequence[Number]) -> Gain | None:
         teacher = self.teacher()
         if teacher is None:
             return None
-        sides: list[dict[str, float]] = [{}, {}, {}]
-        for name in GAIN_SETS:
-            found = (score(result, name, MAIN, system), self.reference("cosine", name), score(teacher, name))
-            for side, value in zip(sides, found, strict=True):
-                if value is None:
-                    return None
-                side[name] = value
-        return gain(*sides)
+        cosine = [self.reference("cosine", name) for name in GAIN_SETS]
+        sides = [_known(side) for side in (values, cosine, [score(teacher, name) for name in GAIN_SETS])]
+        return gain(*sides) if all(len(side) == len(GAIN_SETS) for side in sides) else None
+
+
+def _known(values: Sequence[Number]) -> dict[str, float]:
+    return {name: value for name, value in zip(GAIN_SETS, values, strict=True) if value is not None}
 
 
 def on(result: Result, name: str) -> Json | None:

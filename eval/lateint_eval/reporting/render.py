@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lateint_eval.formats.records import Json
+from lateint_eval.measures.gain import SMALLEST_MARGIN
 from lateint_eval.reporting.claims import budget, reasons, verdict
 from lateint_eval.reporting.details import details, n_of
 from lateint_eval.reporting.page import GAIN_SETS, Number, Page, remarks, score, stored_bytes
-from lateint_eval.reporting.rows import BASE_PAIRS, SOURCES, ResultRow
+from lateint_eval.reporting.rows import BASE_PAIRS, SOURCES, TEACHER, ResultRow
 from lateint_eval.reporting.similarity import spearman, stsb_row, table, training_of
 from lateint_eval.reporting.stored import Result
 from lateint_eval.reporting.text import wrapped
 
 _DL19, _RECIPROCAL = "msmarco-dl19", "RR(rel=2)@10"
 _COLUMNS = ("squad test", "medquad test", "DL19", "DL19 RR", "gain", "STS-B", "bytes", "ms", "speed-up", "trained")
-_NOTES = (
+_TABLE = (
     "nDCG@10 on squad test, medquad test and MS MARCO DL19, and RR(rel=2)@10 on DL19. Every system re-ranks the same "
     "candidates, and reads its states from a store through the checkpoint's own codecs. The sections of the checkpoints below "
     "give intervals, and BM25 and cosine on the same queries.",
-    "gain: sum(x - cosine) / sum(teacher - cosine) of nDCG@10 over squad test and medquad test, where the teacher is the "
-    "checkpoint `teacher`; a set where it leads the cosine by less than 0.02 is not counted. STS-B: Spearman's correlation. "
-    "bytes: bytes per passage of squad test on disk, everything included.",
+    "STS-B: Spearman's correlation. bytes: bytes per passage of squad test on disk, everything included.",
     "ms: median time to re-rank 1,000 cached passages by id, end to end. speed-up: against sentence-transformers' CrossEncoder "
     "with a backbone of the same shape, in float32 at its best batch size, on the same texts and cores in the same run.",
     "residual: the head adds the cosine of the query and document vectors to its own score, so its values are not evidence for "
@@ -49,7 +48,7 @@ def render(page: Page) -> str:
         f"set is run once per checkpoint. So far: {so_far}."
     )
     lines = ["# Results", "", *wrapped(first), "", "## Presets", "", *_headline(page), ""]
-    for note in _NOTES:
+    for note in (_TABLE[0], _gain_note(page), *_TABLE[1:]):
         lines += [*wrapped(f"- {note}", "  ")]
     lines += ["", "## What the papers claim", "", *wrapped(_HOW), ""]
     lines += [line for row in page.rows for line in wrapped(_claimed(page, row), "  ")]
@@ -63,6 +62,23 @@ def render(page: Page) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _gain_note(page: Page) -> str:
+    """Say how gain is computed, against which teacher, over which sets, and which of them are not counted."""
+    text = (
+        f"gain: sum(x - cosine) / sum(teacher - cosine) of nDCG@10 over {len(GAIN_SETS)} sets, {', '.join(GAIN_SETS)}, where "
+        f"cosine is the base cosine and the teacher is the checkpoint `{TEACHER}`. A set where it leads the cosine by less "
+        f"than {SMALLEST_MARGIN} is not counted; development sets never are. A system without a value on one of the sets "
+        "has no gain."
+    )
+    teacher = page.teacher()
+    if teacher is None:
+        return f"{text} The teacher has no result yet, so all gains are open."
+    found = page.gain(teacher)
+    if found is None:
+        return f"{text} The teacher has no result on one of the sets yet, so all gains are open."
+    return f"{text} Not counted here: {', '.join(found.not_counted) or 'none'}."
+
+
 def _claimed(page: Page, row: ResultRow) -> str:
     from lateint.methods.presets import preset
 
@@ -73,29 +89,32 @@ def _claimed(page: Page, row: ResultRow) -> str:
 
 
 def _headline(page: Page) -> list[str]:
+    from lateint.loading.shipped import DEFAULT
+
     lines = [_cells(["system", *_COLUMNS]), "|" + "---|" * (len(_COLUMNS) + 1)]
-    lines.append(_cells(["n", *(n_of(page, name) for name in (*GAIN_SETS, _DL19, _DL19)), *([""] * 6)]))
+    lines.append(_cells(["n", *(n_of(page, name) for name in (*GAIN_SETS, _DL19)), *([""] * 6)]))
+    lines.append(_cells([_name(DEFAULT, page.default(), ["the default"]), *_figures(page, page.default(), None)]))
     for system, shown in (("bm25", "BM25"), ("cosine", "base cosine")):
         lines.append(_cells([shown, *_reference(page, system)]))
     for row in page.rows:
         result = page.of(row)
         lines.append(_cells([_name(row.preset, result), *_figures(page, result, page.stsb(row))]))
     for result in page.others():
-        lines.append(_cells([_name(result["checkpoint"], result), *_figures(page, result, None)]))
+        since = [f"of {result['date']}"] if page.replaced(result) else []
+        lines.append(_cells([_name(result["checkpoint"], result, since), *_figures(page, result, None)]))
     return lines
 
 
-def _name(name: str, result: Result | None) -> str:
-    """Format a checkpoint's name, with its method if that has another name, and with its remarks."""
-    if result is None:
-        return f"`{name}`"
-    method = result.get("method", {}).get("name", name)
-    said = [*([] if method == name else [f"`{method}`"]), *remarks(result)]
-    return f"`{name}`" + (f" ({', '.join(said)})" if said else "")
+def _name(name: str, result: Result | None, said: Sequence[str] = ()) -> str:
+    """Format a row's name, with the checkpoint and the method if they have other names, and with remarks."""
+    known = result or {}
+    named = dict.fromkeys([known.get("checkpoint", name), known.get("method", {}).get("name", name)])
+    remarked = [*said, *(f"`{other}`" for other in named if other != name), *remarks(result)]
+    return f"`{name}`" + (f" ({', '.join(remarked)})" if remarked else "")
 
 
 def _reference(page: Page, system: str) -> list[str]:
-    quality = [page.reference(system, name) for name in (*GAIN_SETS, _DL19)]
+    quality = [page.reference(system, name) for name in GAIN_SETS]
     quality.append(page.reference(system, _DL19, _RECIPROCAL))
     figures = [_number(value) for value in quality]
     if system != "cosine":
@@ -110,7 +129,7 @@ def _figures(page: Page, result: Result | None, pairs: Json | None) -> list[str]
     if result is None:
         trained = "not yet" if pairs is None else budget({"training": training_of(pairs)}) if "budget" in pairs else "as it is"
         return [*["-"] * 5, _similarity(pairs), *["-"] * 3, trained]
-    quality = [score(result, name) for name in (*GAIN_SETS, _DL19)] + [score(result, _DL19, _RECIPROCAL)]
+    quality = [score(result, name) for name in GAIN_SETS] + [score(result, _DL19, _RECIPROCAL)]
     speed, kept = result.get("speed", {}), page.gain(result)
     return [
         *(_number(value) for value in quality),

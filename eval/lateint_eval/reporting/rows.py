@@ -43,7 +43,7 @@ class ResultRow:
     rival: str = ""  # the row of that benchmark that it is compared with
 
 
-TEACHER = "teacher"
+TEACHER = "reranker"  # the checkpoint that all gains are measured against
 BASE_PAIRS = "base, layer T, 384 numbers"
 SOURCES = {
     "ce-emb-abs": "arXiv:2502.03552, abstract",

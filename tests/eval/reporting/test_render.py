@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from lateint.loading.shipped import DEFAULT
 from lateint.methods.presets import PRESETS
 from lateint_eval.reporting.page import Page
 from lateint_eval.reporting.render import render
-from lateint_eval.reporting.rows import ROWS, SOURCES
+from lateint_eval.reporting.rows import ROWS, SOURCES, TEACHER
 from tests.support import report_pages as pages
 
 GOLDEN = Path(__file__).parent / "golden.md"
@@ -21,7 +22,8 @@ def page():
     hpd = pages.result("hpd", {"squad dev": 0.8}, training={"command": None, "steps": None, "seconds": None}, residual=True)
     rows = [row for row in ROWS if row.preset in ("cross_encoder", "prettr", "mice", "hpd", "dse")]
     references = {"squad test": {"bm25": {"nDCG@10": 0.51}, "cosine": {"nDCG@10": 0.70, "bytes_per_document": 1542.0}}}
-    teacher = pages.result("teacher", pages.TEACHER)
+    teacher = pages.result(TEACHER, pages.TEACHER)
+    latent = [pages.result(DEFAULT, STUDENT | {"squad test": 0.8 + n / 20}, date=f"2026-01-0{n}") for n in (1, 2)]
     budget = {"steps": [800, 200], "seconds": [60, 65]}
     pairs = [
         pages.stsb("base, layer 3, 128 numbers", 0.79),
@@ -29,7 +31,7 @@ def page():
         pages.stsb("hpd", 0.84, budget=budget),
         pages.stsb("stsb-dse", 0.86, split="dev", budget=budget),
     ]
-    return Page([pages.old_result(), hpd, prettr, teacher], references, pairs, pages.SPEED, rows)
+    return Page([*latent, pages.old_result(), hpd, prettr, teacher], references, pairs, pages.SPEED, rows)
 
 
 def test_the_page_is_what_it_should_be(page):
@@ -45,6 +47,29 @@ def test_nothing_stored_gives_a_page_of_rows_that_are_not_trained():
     text = render(Page([]))
     assert text.count("**not trained yet**") == len(PRESETS) and "0 checkpoints, 0 runs on test sets" in text
     assert "supported" not in text
+
+
+def test_the_default_leads_the_table_and_a_former_one_is_listed_with_its_date(page):
+    rows = [line.split("|") for line in render(page).splitlines() if line.startswith(f"| `{DEFAULT}`")]
+    assert [(row[1].strip(), row[2].strip()) for row in rows] == [
+        (f"`{DEFAULT}` (the default)", "0.900"),
+        (f"`{DEFAULT}` (of 2026-01-01)", "0.850"),
+    ]
+    assert f"| `{DEFAULT}` (the default) | - |" in render(Page([]))
+
+
+def test_gains_are_open_until_the_teacher_has_all_sets(page):
+    def said(results):
+        return " ".join(render(Page(results)).split())
+
+    assert "over 3 sets, squad test, medquad test, msmarco-dl19," in said([]) and "checkpoint `reranker`" in said([])
+    without = [found for found in page.results if found["checkpoint"] != TEACHER]
+    assert "The teacher has no result yet, so all gains are open." in said(without)
+    part = pages.result(TEACHER, {"squad test": 0.9})
+    assert "has no result on one of the sets yet, so all gains are open." in said([*without, part])
+    close = pages.result(TEACHER, pages.TEACHER | {"msmarco-dl19": 0.66})
+    assert "Not counted here: msmarco-dl19." in said([*without, close])
+    assert "Not counted here: none." in said(page.results)
 
 
 def test_every_preset_has_one_row_and_no_row_is_of_anything_else():
