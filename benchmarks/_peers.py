@@ -69,15 +69,13 @@ class CrossEncoderPeer(Peer):
         return found
 
 
-class OnnxPeer(Peer):
+class OnnxReranker:
     """The int8 graph of ms-marco-MiniLM-L12-v2 under onnxruntime, with pairs sorted by length and padded to their batch.
 
     A graph quantises the activations of a batch together, so its scores depend a little on the batch size.
     """
 
-    batch_sizes = (1, 4, *BATCH_SIZES)
-
-    def __init__(self, texts: Sequence[str], question: str) -> None:
+    def __init__(self) -> None:
         import onnxruntime
         import torch
         from tokenizers import Tokenizer
@@ -93,7 +91,6 @@ class OnnxPeer(Peer):
         self._tokenizer = Tokenizer.from_file(str(folder.path / "tokenizer.json"))
         self._tokenizer.enable_truncation(MAX_LENGTH, strategy="only_second")
         self._tokenizer.enable_padding()
-        super().__init__(texts, question)
 
     def scores(self, pairs: Sequence[tuple[str, str]], batch_size: int) -> Sequence[float]:
         """Score in batches of similar length."""
@@ -108,6 +105,20 @@ class OnnxPeer(Peer):
             feed = {name: np.array([getattr(row, field) for row in rows], np.int64) for name, field in fields.items()}
             found[places] = self._session.run(None, feed)[0].ravel()
         return found.tolist()
+
+
+class OnnxPeer(Peer):
+    """The int8 reranker, at its best batch size."""
+
+    batch_sizes = (1, 4, *BATCH_SIZES)
+
+    def __init__(self, texts: Sequence[str], question: str) -> None:
+        self._reranker = OnnxReranker()
+        super().__init__(texts, question)
+
+    def scores(self, pairs: Sequence[tuple[str, str]], batch_size: int) -> Sequence[float]:
+        """Score in batches of similar length."""
+        return self._reranker.scores(pairs, batch_size)
 
 
 def serve_cross_encoder(backbone: str, texts: Sequence[str], question: str, layers: int | None, address: Connection) -> None:

@@ -4,7 +4,8 @@ Checkpoints: those that ship with the package and, with `--models DIR`, those in
 digest has a stored result on a set is not run on that set again, so test sets are run once; docs/test_runs.md lists every such
 run. Speed-up: how many times faster `Ranker.rank` by id is (numerator) than sentence-transformers' CrossEncoder over a backbone
 of the same shape (denominator), measured by `rerank_speed.py`.
-`--render` evaluates nothing. `--dev CHECKPOINT` evaluates on development sets and stores nothing, so it may be run at will;
+`--render` evaluates nothing. `--references` runs a published single vector and an int8 reranker, each once per set.
+`--dev CHECKPOINT` evaluates on development sets and stores nothing, so it may be run at will;
 `--quick` takes their first queries only. `--sets` chooses among sets. `--precision bfloat16` runs the layers in mixed precision
 while evaluating, two to three times as fast on processors that support it; the result records it. `--untimed` leaves timing to
 a later run on an idle machine; `--retime` times all checkpoints in one run, so that rows can be compared.
@@ -25,6 +26,7 @@ import torch
 import lateint
 from benchmarks import _harness
 from benchmarks._harness import BASE
+from benchmarks.quality import references
 from benchmarks.speed import rerank_speed
 from lateint.errors import InputError
 from lateint.loading.shipped import CHECKPOINTS
@@ -33,6 +35,7 @@ from lateint_eval.datasets.folder import data_folder
 from lateint_eval.reporting.checkpoints import Checkpoint, find_checkpoints, load
 from lateint_eval.reporting.evaluate import evaluate_task
 from lateint_eval.reporting.page import Page
+from lateint_eval.reporting.published import PUBLISHED
 from lateint_eval.reporting.reference import reference, stored_means
 from lateint_eval.reporting.render import render
 from lateint_eval.reporting.sets import EvaluationTask, demo_task, named, tasks
@@ -48,9 +51,7 @@ def update(checkpoints: Sequence[Checkpoint], about: dict[str, Any], wanted: Seq
     """Evaluate every checkpoint on the sets missing from its result, only those in `wanted` if any are named."""
     base = lateint.load_model(BASE, method="cosine")
     sets, demo = tasks(data_folder()), [demo_task("dev"), demo_task("test")]
-    known = [task.name for task in (*sets, *demo)]
-    if odd := [name for name in wanted if name not in known]:
-        raise InputError(f"no set is called {odd[0]!r}; there are: {', '.join(known)}")
+    _check_names(wanted, [*sets, *demo])
     for checkpoint in checkpoints:
 
         def run(task: EvaluationTask, checkpoint: Checkpoint = checkpoint) -> dict[str, Any]:
@@ -60,6 +61,20 @@ def update(checkpoints: Sequence[Checkpoint], about: dict[str, Any], wanted: Seq
 
         due = [*sets, *demo] if checkpoint.folder.parent == CHECKPOINTS else sets
         RESULTS.bring_up_to_date(checkpoint.facts(), [task for task in due if not wanted or task.name in wanted], run, about)
+
+
+def measure_references(date: str, wanted: Sequence[str]) -> None:
+    """Run the published references on the sets without a stored value of theirs, only those in `wanted` if any are named."""
+    references.check_installed()
+    sets = tasks(data_folder())
+    _check_names(wanted, sets)
+    references.measure([task for task in sets if not wanted or task.name in wanted], REFERENCES, RESULTS, date)
+
+
+def _check_names(wanted: Sequence[str], sets: Sequence[EvaluationTask]) -> None:
+    known = [task.name for task in sets]
+    if odd := [name for name in wanted if name not in known]:
+        raise InputError(f"no set is called {odd[0]!r}; there are: {', '.join(known)}")
 
 
 def time_all(checkpoints: Sequence[Checkpoint], again: bool) -> None:
@@ -136,7 +151,7 @@ def write_page() -> Path:
     pairs, base_speed = sorted(_harness.RESULTS.glob("pairs_*.json"), reverse=True), _base_speed(base)
     page = Page(
         RESULTS.all(),
-        stored_means(REFERENCES, digest_tensors(base.state_dict())),
+        stored_means(REFERENCES, digest_tensors(base.state_dict()), *(each.digest for each in PUBLISHED)),
         [row for file in pairs for row in json.loads(file.read_text(encoding="utf-8"))["rows"]],
         json.loads(base_speed.read_text(encoding="utf-8"))["speed"] if base_speed.is_file() else {},
     )
@@ -166,6 +181,7 @@ def main() -> None:
     parser = _harness.argument_parser(__doc__)
     parser.add_argument("--models", metavar="DIR", type=Path, help="evaluate the checkpoints in its sub-folders too")
     parser.add_argument("--render", action="store_true", help="evaluate nothing; render the stored results")
+    parser.add_argument("--references", action="store_true", help="run the published references, each once per set")
     parser.add_argument("--dev", metavar="CHECKPOINT", help="evaluate this checkpoint on development sets; store nothing")
     parser.add_argument("--sets", metavar="NAME", nargs="+", default=[], help="evaluate on these sets only")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="precision of the layers")
@@ -177,6 +193,10 @@ def main() -> None:
         parser.error("--quick needs --dev: a stored result covers all queries of a set")
     if options.dev is not None:
         look(options.dev, options.sets, options.quick, options.precision)
+        return
+    if options.references:
+        measure_references(datetime.date.today().isoformat(), options.sets)
+        print(f"written to {write_page()}")
         return
     checkpoints = list(_checkpoints(options.models))
     if options.render:

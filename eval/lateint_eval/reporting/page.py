@@ -20,7 +20,8 @@ Number = float | None
 class Page:
     """Stored results, oldest first, and optional further data of the page.
 
-    `references`: {set: {"bm25" or "cosine": {measure: mean}}}; `pairs`: rows of the benchmark of sentence pairs;
+    `references`: {set: {system: {measure: mean}}}, systems being `bm25`, `cosine` and those of published models;
+    `pairs`: rows of the benchmark of sentence pairs;
     `base_speed`: timing of the base cosine, with the keys of `speed` in a result.
     """
 
@@ -65,7 +66,7 @@ class Page:
         return stsb_row(self.pairs, row.pairs) if row.pairs else None
 
     def reference(self, system: str, name: str, measure: str = MAIN) -> Number:
-        """Return the mean of BM25 or the base cosine on a set, from the references or else from the first result."""
+        """Return the mean of a reference on a set, from the references or else from the first result."""
         kept = self.references.get(name, {}).get(system)
         if kept is not None:
             return kept.get(measure)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lateint_eval.formats.output import replacing
 from lateint_eval.formats.records import Json
+from lateint_eval.reporting.reference import Reference
 from lateint_eval.reporting.sets import MAIN, EvaluationTask
 
 HEADING = "# Runs on test sets\n\n"
@@ -89,10 +90,17 @@ class Results:
         with replacing(file) as write:
             write(json.dumps(result, indent=2) + "\n")
 
+    def write_down_references(self, found: Sequence[Reference]) -> None:
+        """List the runs of one published model on test sets; `found`: all its references of one day on test sets."""
+        self._list_run(lambda text: with_reference_run(text, found))
+
     def _write_down(self, result: Result, date: str) -> None:
+        self._list_run(lambda text: with_test_run(text, result, date))
+
+    def _list_run(self, added: Callable[[str], str]) -> None:
         text = self.test_runs.read_text(encoding="utf-8") if self.test_runs.is_file() else HEADING
         with replacing(self.test_runs) as write:
-            write(with_test_run(text, result, date))
+            write(added(text))
 
 
 def _with_facts(result: Result, facts: Json) -> Result:
@@ -104,9 +112,22 @@ def _with_facts(result: Result, facts: Json) -> Result:
 
 def with_test_run(text: str, result: Result, date: str) -> str:
     """Return the list of test runs with this checkpoint's line of that day at the end, in place of its earlier line."""
-    start = f"- {date}: `make report` ran `{result['checkpoint']}` [{result['digest'][:12]}] on the test sets: "
     ran = [task for task in result["tasks"] if task["test"] and task.get("run", result)["date"] == date]
-    line = start + ", ".join(f"{task['set']} {task['systems']['cached'][MAIN]:.4f}" for task in ran)
-    line += f" ({MAIN}, cached)."
+    means = {task["set"]: task["systems"]["cached"][MAIN] for task in ran}
+    return _with_run(text, f"- {date}: `make report` ran `{result['checkpoint']}` [{result['digest'][:12]}]", means, "cached")
+
+
+def with_reference_run(text: str, found: Sequence[Reference]) -> str:
+    """Return the list of test runs with the line of a published model of one day at the end, in place of its earlier line."""
+    first = found[0]
+    (system,) = first.scores
+    means = {each.set: each.mean(system, MAIN) for each in found}
+    start = f"- {first.date}: `make report` ran the reference `{first.base}` [{first.base_digest[:12]}]"
+    return _with_run(text, start, means, "as published")
+
+
+def _with_run(text: str, start: str, means: Mapping[str, float], how: str) -> str:
+    start += " on the test sets: "
+    line = start + ", ".join(f"{name} {mean:.4f}" for name, mean in means.items()) + f" ({MAIN}, {how})."
     kept = [known for known in text.splitlines() if not known.startswith(start)]
     return "\n".join([*kept, line]) + "\n"

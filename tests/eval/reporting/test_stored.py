@@ -1,4 +1,3 @@
-import gzip
 import json
 
 import pytest
@@ -6,17 +5,15 @@ import torch
 
 from lateint.loading.load import load_model
 from lateint.methods.registry import part
-from lateint_eval.datasets import folder as folders
-from lateint_eval.formats import read_qrels
 from lateint_eval.reporting.checkpoints import find_checkpoints, load, settings, training
 from lateint_eval.reporting.evaluate import evaluate_task
 from lateint_eval.reporting.reference import reference, stored_means
-from lateint_eval.reporting.sets import named, tasks
+from lateint_eval.reporting.sets import named
 from lateint_eval.reporting.stored import HEADING, Results, with_test_run
 from lateint_store.errors import InputError
 from tests.support import engine
 from tests.support import report_pages as pages
-from tests.support.paths import TOY
+from tests.support.protocol import toy_protocol
 
 ABOUT = {"command": "make report", "date": "2026-01-02", "commit": "abc", "machine": "a machine"}
 QUERIES = 4
@@ -26,27 +23,7 @@ NAMES = [*TESTS, "squad dev", "medquad dev", "selqa dev", "msmarco-dl21", "cranf
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory):
-    """The sets of the protocol; each is the toy collection with its first queries."""
-    home = tmp_path_factory.mktemp("data")
-    one, samples = home / "one", home / "samples"
-    for folder in (one / "qrels", one / "runs", samples):
-        folder.mkdir(parents=True)
-    for name in ("corpus.jsonl", "queries.jsonl"):
-        (one / name).write_bytes((TOY / name).read_bytes())
-    chosen = list(read_qrels(TOY))[:QUERIES]
-    lines = [line for line in (TOY / "run.beir.trec").read_text().splitlines() if line.split()[0] in chosen]
-    for name in ("bm25.dev.top100.trec.gz", "bm25.test.top100.trec.gz", "firststage.bm25.top100.trec.gz"):
-        (one / "runs" / name).write_bytes(gzip.compress("\n".join(lines).encode()))
-    judged = (TOY / "qrels" / "test.tsv").read_bytes()
-    for name, data in (("dev.tsv", judged), ("test.tsv", judged), ("official.full.trec.gz", gzip.compress(judged))):
-        (one / "qrels" / name).write_bytes(data)
-    for name in ("squad", "medquad", "selqa", "msmarco-dl19", "msmarco-dl21", "cranfield", "vaswani"):
-        (home / name).symlink_to(one)
-        for split in ("dev", "test"):
-            (samples / f"{name}.{split}.txt").write_text("\n".join(chosen))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(folders, "SAMPLES", samples)
-        return tasks(home)
+    return toy_protocol(tmp_path_factory.mktemp("data"), QUERIES)
 
 
 @pytest.fixture(scope="module")
