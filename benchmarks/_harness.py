@@ -28,6 +28,7 @@ __all__ = [
     "describe",
     "library_documents",
     "library_questions",
+    "load",
     "load_tiny",
     "median_ratio",
     "medians",
@@ -114,6 +115,11 @@ def library_documents(count: int | None = None) -> list[lateint.Document]:
 def library_questions() -> list[str]:
     """The demo's development questions about the standard library's documentation."""
     return [question.text for question in load_questions("dev", {passage.id for passage in _passages()}).kept]
+
+
+def load(name: str) -> lateint.Model:
+    """A preset over the base, whose new parts are fresh; for any other name, the checkpoint."""
+    return lateint.load_model(BASE, method=name) if name in lateint.PRESETS else lateint.load_model(name)
 
 
 def tiny_checkpoint(folder: Path) -> Path:

@@ -2,7 +2,7 @@
 
     python examples/cascade.py
 
-Writes the folders `first-store` and `teacher-store`, one for each model.
+Writes the folders `first-store` and `reranker-store`, one for each model.
 """
 
 import lateint
@@ -20,12 +20,12 @@ TEXTS = {
 def main() -> None:
     """Print the ranking of the cascade and who scored how many candidates."""
     documents = [lateint.Document(name, text) for name, text in TEXTS.items()]
-    default, teacher = lateint.load_model(), lateint.load_model("teacher")
+    default, reranker = lateint.load_model(), lateint.load_model("reranker")
     with (
         lateint.build_store(default, documents, "first-store") as first,
-        lateint.build_store(teacher, documents, "teacher-store") as second,
+        lateint.build_store(reranker, documents, "reranker-store") as second,
     ):
-        cascade = lateint.Cascade(lateint.Ranker(default, first), (lateint.Ranker(teacher, second), 2))
+        cascade = lateint.Cascade(lateint.Ranker(default, first), (lateint.Ranker(reranker, second), 2))
         ranking = cascade.rank(QUESTION, list(TEXTS), top_k=3)
 
     print("best:", [hit.doc_id for hit in ranking])

@@ -1,10 +1,10 @@
 """How much does side information help? SDR's autoencoder, its linear form, and a linear map without it, at 8 to 64 numbers.
 
-States come from layer T-2 of the shipped teacher's encoder. All compressors are fitted on the same tokens of training passages
-(squad, medquad): the linear ones in closed form, SDR's with Adam for `--steps` steps. Error: squared length of the difference
-between states before and after compression (numerator) by squared length of the states (denominator), on held-out tokens of the
-same passages. Quality: nDCG@10 when the teacher's upper layers read the reconstructed states, squad dev and medquad dev, best
-20. The upper layers are not trained for any compressor, and no codec adds an error.
+States come from layer T-2 of the shipped `reranker`, as in the preset `sdr`. All compressors are fitted on the same tokens of
+training passages (squad, medquad): the linear ones in closed form, SDR's with Adam for `--steps` steps. Error: squared length
+of the difference between states before and after compression (numerator) by squared length of the states (denominator), on
+held-out tokens of the same passages. Quality: nDCG@10 when the reranker's upper layers read the reconstructed states, squad
+dev and medquad dev, best 20. The upper layers are not trained for any compressor, and no codec adds an error.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from torch.nn import functional as F
 
 import lateint
 from benchmarks import _harness
+from lateint.methods.presets import preset
 from lateint.methods.registry import part
 from lateint.train.data import TrainingSet
 from lateint.train.initialise import document_states
-from lateint.train.recipes.named import recipe
 from lateint_eval.datasets.folder import data_folder
 from lateint_eval.datasets.sources import training_source
 from lateint_eval.measures.metrics import evaluate
@@ -36,9 +36,8 @@ BATCH, RATE, MEASURE = 1_024, 1e-3, "nDCG@10"
 
 
 def student(form: str, width: int) -> lateint.Model:
-    """The teacher with SDR's split and the given compressor, without codecs."""
-    method = recipe("student_sdr").method
-    return lateint.load_model("teacher", replace(method, compressor=part(form, width=width), codecs=()))
+    """The reranker with SDR's split and the given compressor, without codecs."""
+    return lateint.load_model("reranker", replace(preset("sdr"), compressor=part(form, width=width), codecs=()))
 
 
 def train(compressor: Any, states: Tensor, side: Tensor, steps: int) -> None:

@@ -4,12 +4,12 @@ Every system ranks the same passages with `Ranker.rank` by id, over a sealed sto
 after a warm-up. Quality is nDCG@10 of exactly these rankings, and bytes are those of the whole store on disk.
 Speed-up: how many times faster a row is (numerator: median milliseconds of its calls) than sentence-transformers' CrossEncoder
 over the same backbone (denominator: float32, best batch size, the texts of one query's candidates, timed before the rows in the
-same process on the same cores). Gain: sum(x - cosine) / sum(teacher - cosine) of nDCG@10 over the pools. Over several pools,
-ms is the mean of the medians and the speed-up is the lowest.
+same process on the same cores). Gain: sum(x - cosine) / sum(teacher - cosine) of nDCG@10 over the pools; teacher: the
+row `reranker`. Over several pools, ms is the mean of the medians and the speed-up is the lowest.
 
 A row is a checkpoint by name or folder, or `cosine`. `:CODEC` after the name replaces the codec of vectors, and `@` adds a
 ladder whose depths are shares of the candidates: `cosine:int8`, `latent@cosine:0.2`. `>` adds a model that ranks the best
-again, with their share: `latent@cosine:0.1>teacher@0.01`, whose bytes are those of both stores. `teacher:texts` has no store
+again, with their share: `latent@cosine:0.1>reranker@0.01`, whose bytes are those of both stores. `reranker:texts` has no store
 and reads the texts. Checkpoints that encode documents alike share a store.
 A stored row is not measured again while its checkpoint's digest stays the same. Documents are encoded in mixed precision; all
 work for a query runs in float32. Pools: see `pools.py`.
@@ -43,10 +43,11 @@ from lateint_eval.datasets.folder import Split
 from lateint_eval.measures.gain import gain, gain_interval
 from lateint_eval.measures.metrics import evaluate
 from lateint_eval.measures.significance import compare, interval
+from lateint_eval.reporting.rows import TEACHER
 from lateint_eval.studies.data import candidate_texts
 from lateint_eval.systems import as_run
 
-MEASURE, TEACHER = "nDCG@10", "teacher"
+MEASURE = "nDCG@10"
 PHASES = ("total_ms", "fetch_ms", "decode_ms", "compute_ms")
 Result = dict[str, Any]
 

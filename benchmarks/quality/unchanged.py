@@ -30,10 +30,9 @@ BASE = "all-MiniLM-L6-v2"
 # Model name, method, and the number of passages to index: None for all, few where an entry is large.
 MODELS: dict[str, tuple[str, str | None, int | None]] = {
     "latent": ("latent", None, None),
-    "evidence": ("evidence", None, None),
-    "teacher": ("teacher", None, 100),
-    "dipair": ("dipair", None, 400),
-    "deformer": ("deformer", None, 200),
+    "reranker": ("reranker", None, 100),
+    "dipair": (BASE, "dipair", 400),
+    "deformer": (BASE, "deformer", 200),
     "prettr": (BASE, "prettr", 200),
     "sdr": (BASE, "sdr", 200),
     "mice": (BASE, "mice", 400),

@@ -113,7 +113,7 @@ def main() -> None:
     parser = _harness.argument_parser(__doc__)
     parser.add_argument("--documents", type=int, default=4_000)
     parser.add_argument("--pairs", type=int, default=20, help="pairs of a cold call and a warm one")
-    parser.add_argument("--methods", nargs="*", default=["latent", "evidence"])
+    parser.add_argument("--methods", nargs="*", default=["latent", "colbert"])
     parser.add_argument("--folder", type=Path, help="build the stores here, on the disk to measure (default: temporary)")
     options = parser.parse_args()
     passages = _harness.library_documents()
@@ -122,7 +122,7 @@ def main() -> None:
     rows = {}
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         for name in options.methods:
-            rows[name] = measure(lateint.load_model(name), documents, Path(folder) / name, options.pairs)
+            rows[name] = measure(_harness.load(name), documents, Path(folder) / name, options.pairs)
             print_row(name, rows[name])
     result = {
         "claim": f"rank {IDS} of {len(documents)} passages by id, files dropped from the page cache",

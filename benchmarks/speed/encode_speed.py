@@ -156,13 +156,10 @@ def main() -> None:
     parser = _harness.argument_parser(__doc__)
     parser.add_argument("--documents", type=int, default=2_000)
     parser.add_argument("--pairs", type=int, default=5, help="alternating pairs of peer and build; medians are printed")
-    parser.add_argument("--methods", nargs="*", default=["evidence", "latent", "prettr", "mice"])
+    parser.add_argument("--methods", nargs="*", default=["latent", "colbert", "prettr", "mice"])
     options = parser.parse_args()
     documents = _harness.library_documents(options.documents)
-    models = {
-        name: lateint.load_model(BASE, method=name) if name in lateint.PRESETS else lateint.load_model(name)
-        for name in options.methods
-    }
+    models = {name: _harness.load(name) for name in options.methods}
     rows = measure(models, documents, options.pairs)
     for name, row in rows.items():
         print_row(name, row)

@@ -70,7 +70,7 @@ def check(name: str, model: Model, count: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = _harness.argument_parser(__doc__)
-    parser.add_argument("--model", default="evidence")
+    parser.add_argument("--model", default="latent")
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--documents", type=int, default=DOCUMENTS, help="documents of each set; 0: all")
     parser.add_argument("--threads", type=int, default=1)

@@ -15,9 +15,9 @@ def test_a_ladder_and_another_codec():
 
 
 def test_models_that_rank_again():
-    found = row("latent@cosine:0.1>mice@0.05>teacher:int8@0.01")
-    assert [system.text for system in found.systems] == ["latent", "mice", "teacher:int8"]
+    found = row("latent@cosine:0.1>mice@0.05>reranker:int8@0.01")
+    assert [system.text for system in found.systems] == ["latent", "mice", "reranker:int8"]
     assert found.depths(1_000) == [50, 10] and found.ladder(1_000) == "cosine:100"
     assert found.systems[2].codecs["vector"][0].name == "int8" and found.systems[2].stored
-    texts = row("latent>teacher:texts@0.01").systems[1]
-    assert (texts.name, texts.codecs, texts.stored) == ("teacher", None, False)
+    texts = row("latent>reranker:texts@0.01").systems[1]
+    assert (texts.name, texts.codecs, texts.stored) == ("reranker", None, False)
