@@ -32,6 +32,12 @@ def similarities(ours: Tensor, theirs: Tensor, mask: Tensor | None, *, inner_pro
     return found if mask is None else found.masked_fill(~mask[:, :, None], -1.0)
 
 
+def same_words(query: Tensor, documents: Tensor, mask: Tensor | None) -> Tensor:
+    """Return which rows are the word piece of a query row, bool [n, m, q], for ids [q] and [n, m]; padding is none."""
+    same = documents[:, :, None] == query
+    return same if mask is None else same & mask[:, :, None]
+
+
 @in_float32
 def weighted_mean(similarity: Tensor, logits: Tensor, text_mask: Tensor) -> Tensor:
     """Average max similarities [n, q] over text tokens [q], weighted by softplus of logits [q] or [n, q]: [n]."""

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
-from lateint.compressors.base import Compressor
+from lateint.compressors.base import Compressor, Quantizer
 from lateint.errors import InputError
 from lateint.heads.inputs import Candidates, Query
 
@@ -42,6 +42,30 @@ def check_compares(compressor: Compressor | None, head: str) -> None:
             f"head {head!r} compares codes directly, and codes of compressor {_name(compressor)!r} are comparable only "
             "after they are expanded; use 'projection' or 'linear', or none"
         )
+
+
+def check_holds_words(compressor: Compressor | None, head: str) -> None:
+    """Refuse a compressor whose codes do not begin with the word, for a head that looks for it. Raises: InputError."""
+    if not (isinstance(compressor, Quantizer) and compressor.needs_tokens):
+        raise InputError(
+            f"head {head!r} with same_word=True reads words from codes, and "
+            f"{'there is no compressor' if compressor is None else f'compressor {_name(compressor)!r} stores none'}; "
+            "use 'words', 'word_residual' or 'word_context'"
+        )
+
+
+def require_query_ids(query: Query, head: str) -> Tensor:
+    """Return the token ids of a query [q]. Raises: InputError if it holds none."""
+    if query.token_ids is None:
+        raise InputError(f"head {head!r} reads the token ids of a query, which this one does not hold; use model.query(text)")
+    return query.token_ids
+
+
+def require_token_ids(query: Query, docs: Candidates, head: str) -> tuple[Tensor, Tensor]:
+    """Return the token ids of a query [q] and of candidates [n, m]. Raises: InputError if one is missing."""
+    if docs.token_ids is None:
+        raise InputError(f"head {head!r} reads the words of candidates, which these do not hold")
+    return require_query_ids(query, head), docs.token_ids
 
 
 def require_states(docs: Candidates, head: str) -> Tensor:

@@ -14,8 +14,16 @@ from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
 from lateint.compressors.base import Compressor, Quantizer
-from lateint.heads._matches import max_similarities, similarities, weighted_mean, weights_of_mean
-from lateint.heads._validation import Rows, check_choice, check_compares, require_states
+from lateint.heads._matches import max_similarities, same_words, similarities, weighted_mean, weights_of_mean
+from lateint.heads._validation import (
+    Rows,
+    check_choice,
+    check_compares,
+    check_holds_words,
+    require_query_ids,
+    require_states,
+    require_token_ids,
+)
 from lateint.heads.base import HeadFitData, QuantizedHead, TokenShares
 from lateint.heads.cosine import cosine, quantized_cosine
 from lateint.heads.inputs import Candidates, QuantizedRows, Query, holds_cosines, is_byte_aligned, is_raw_bytes
@@ -32,7 +40,9 @@ class Evidence(QuantizedHead):
     Fresh: P is the compressor's own map (the identity without one), D the identity, and all weights are equal, so the
     second term is the mean of the max cosines. `document_map=False` removes D: then no map is applied to document tokens
     online, so their codes can be scored as stored. `rows`: "text", the tokens of the query's text, or "all", special tokens
-    and fill as well, as in ColBERT. Vectors that a learned map made are normalised here.
+    and fill as well, as in ColBERT. Vectors that a learned map made are normalised here. `same_word=True` adds a learned gamma
+    to the largest similarity of a text token whose very word piece the candidate holds, which codes that begin with a word
+    know: what compression blurs, that the word occurs, is exact again and takes no byte. Fresh gamma: 0.1.
     Source: lateint; the sum of maxima is arXiv:2004.12832's. Cost per candidate: q·m·c multiply-adds, and m·c² with D.
     """
 
@@ -44,10 +54,14 @@ class Evidence(QuantizedHead):
         *,
         document_map: bool = True,
         rows: Rows = "text",
+        same_word: bool = False,
     ) -> None:
         super().__init__(backbone, compressor)
         check_choice("rows", rows, Rows)
+        if same_word:
+            check_holds_words(compressor, "evidence")
         self.rows = rows
+        self.same_word = nn.Parameter(torch.tensor(0.1)) if same_word else None
         check_compares(compressor, "evidence")
         width = backbone.width if compressor is None else compressor.width
         self.query_map = nn.Linear(backbone.width, width, bias=False)
@@ -83,7 +97,17 @@ class Evidence(QuantizedHead):
     def max_similarity(self, query: Query, docs: Candidates) -> Tensor:
         """Return the largest similarity [n, q] of every query token with each candidate; padding never wins."""
         ours, theirs = self.query_map(query.rows.states[0]), self._theirs(docs)
-        return max_similarities(ours, theirs, docs.mask, inner_product=self.by_inner_product)
+        found = max_similarities(ours, theirs, docs.mask, inner_product=self.by_inner_product)
+        return found if self.same_word is None else found + self._bonus(query, self._same_words(query, docs).any(dim=1))
+
+    def _same_words(self, query: Query, docs: Candidates) -> Tensor:
+        """Return which rows of documents are the word piece of a query row, bool [n, m, q]."""
+        return same_words(*require_token_ids(query, docs, "evidence"), docs.mask)
+
+    def _bonus(self, query: Query, held: Tensor) -> Tensor:
+        """Return what [n, q] adds to similarities, for the words that documents hold [n, q]: gamma where it is a text's."""
+        assert self.same_word is not None
+        return self.same_word * (held & query.text_mask)
 
     def _theirs(self, docs: Candidates) -> Tensor:
         """Return what query tokens are compared with, [n, m, c]."""
@@ -108,25 +132,35 @@ class Evidence(QuantizedHead):
         Cost per candidate: q additions per byte of its states, one per byte of its vector.
         """
         similarity = rows["states"].max_similarity(self.query_map(query.rows.states[0]))
+        if self.same_word is not None:
+            similarity = similarity + self._bonus(query, rows["states"].words_held(require_query_ids(query, "evidence")))
         return self._sum(query, quantized_cosine(query, rows["vector"]), similarity)
 
     def explain(self, query: Query, docs: Candidates) -> TokenShares:
         """Split the score of one candidate: a share for every text token of the query, and part `cosine`."""
         ours, theirs = self.query_map(query.rows.states[0]), self._theirs(docs)
         similarity = similarities(ours, theirs, docs.mask, inner_product=self.by_inner_product)[0]
-        return self._shares(query, cosine(query, docs, normalise=self.maps_vectors), similarity)
+        same = None if self.same_word is None else self._same_words(query, docs)[0]
+        return self._shares(query, cosine(query, docs, normalise=self.maps_vectors), similarity, same)
 
     def explain_quantized(self, query: Query, rows: Mapping[str, QuantizedRows]) -> TokenShares:
         """Split the score of one candidate in the same way, from stored bytes."""
-        similarity = rows["states"].max_similarity(self.query_map(query.rows.states[0]))
-        return self._shares(query, quantized_cosine(query, rows["vector"]), similarity)
+        states = rows["states"]
+        similarity = states.max_similarity(self.query_map(query.rows.states[0]))
+        same = None if self.same_word is None else states.words_held(require_query_ids(query, "evidence"))
+        return self._shares(query, quantized_cosine(query, rows["vector"]), similarity, same)
 
-    def _shares(self, query: Query, cosine: Tensor, similarity: Tensor) -> TokenShares:
-        """Return the shares for a cosine [1] and similarities [m, q]."""
+    def _shares(self, query: Query, cosine: Tensor, similarity: Tensor, same: Tensor | None) -> TokenShares:
+        """Return the shares for a cosine [1], similarities [m, q], and which rows are the same word [m, q]."""
         counted = self._counted(query)
         weights = weights_of_mean(self.weight(query.rows.states[0])[:, 0], counted)
         factor = self.log_evidence.exp().float() * weights
-        return TokenShares.of(similarity, factor, counted, cosine=self.log_cosine.exp() * cosine)
+        shares = TokenShares.of(similarity, factor, counted, cosine=self.log_cosine.exp() * cosine)
+        if same is None:
+            return shares
+        places = self._bonus(query, same) * factor  # the first row that is the word has its share
+        held = [(i, int(same[:, i].int().argmax())) for i in same.any(dim=0).nonzero()[:, 0].tolist()]
+        return shares + TokenShares(tuple((i, row, float(places[row, i])) for i, row in held), {})
 
     def _sum(self, query: Query, cosines: Tensor, similarity: Tensor) -> Tensor:
         evidence = weighted_mean(similarity, self.weight(query.rows.states[0])[:, 0], self._counted(query))

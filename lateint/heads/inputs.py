@@ -13,7 +13,9 @@ from torch.nn import functional as F
 
 from lateint.backbone.layer import TokenStates
 from lateint.compressors.base import Quantizer
+from lateint.errors import ModelError
 from lateint.kernels.lookup import CODE_BITS, columns, max_cosines, max_sums
+from lateint.kernels.words import words_held
 from lateint_store import Pipeline, Ragged
 from lateint_store.codecs.rotated import Rotated
 
@@ -23,13 +25,14 @@ class Query:
     """A query after its own lower layers, computed once.
 
     rows [1, q, h]; text_mask [q] bool, False for special tokens; vector [h] if the method has vectors; `cut`: True if the end
-    of the text was cut off at the query's max_length.
+    of the text was cut off at the query's max_length; token_ids [q] int64, None if whoever made the query has none.
     """
 
     rows: TokenStates
     text_mask: Tensor
     vector: Tensor | None = None
     cut: bool = False
+    token_ids: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Candidates:
     """Decoded entries of n documents, padded on the right to the longest.
 
     states [n, m, c] and vector [n, h] in the dtype of the model's weights, but uint8 [n, m, bytes] for states that a
-    quantiser stores; token_ids [n, m] int64; mask [n, m] bool, None if nothing is padded.
+    quantiser stores; token_ids [n, m] int64, stored or read from such bytes; mask [n, m] bool, None if nothing is padded.
     """
 
     mask: Tensor | None = None
@@ -53,6 +56,10 @@ class QuantizedRows(Protocol):
         """Return the largest similarity of each query row [q, c] with a document's rows: float32 [n, q]."""
         ...
 
+    def words_held(self, token_ids: Tensor) -> Tensor:
+        """Return whether a document holds each token id of [q]: bool [n, q]. Raises: ModelError for rows without ids."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class RotatedRows:
@@ -64,6 +71,10 @@ class RotatedRows:
     def max_similarity(self, queries: Tensor) -> Tensor:
         """Return the largest cosines."""
         return torch.from_numpy(max_cosines(self.rows, self.codec, queries.float().numpy()))
+
+    def words_held(self, token_ids: Tensor) -> Tensor:
+        """Refuse: these codes hold no ids. Raises: ModelError."""
+        raise ModelError("codes of codec 'rotated' hold no token ids; same words are found in codes of a word compressor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,10 @@ class SummedRows:
         assert by_byte is not None
         context = None if shares is None or tables.context is None else (shares, self._context(tables.context))
         return torch.from_numpy(max_sums(self.rows, q, by_byte, by_token, factors, context))
+
+    def words_held(self, token_ids: Tensor) -> Tensor:
+        """Return which documents hold which words."""
+        return torch.from_numpy(words_held(self.rows, token_ids.numpy()))
 
     def _context(self, queries: Tensor) -> NDArray[np.float32]:
         """Return the inner products of query rows [q, w] with the vector of each document: float32 [n, q]."""

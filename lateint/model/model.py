@@ -200,7 +200,9 @@ class Model(nn.Module):
         texts = [self.texts.text_mask(row, method.query).to(self.device) for row in rows]
         masks: Sequence[Tensor | None] = [None] * len(rows) if every.mask is None else torch.split(every.mask, 1)
         own = (TokenStates(every.states[i : i + 1], every.positions[i : i + 1], mask) for i, mask in enumerate(masks))
-        return [Query(each, texts[i], None if vectors is None else vectors[i]) for i, each in enumerate(own)]
+        return [
+            Query(each, texts[i], None if vectors is None else vectors[i], token_ids=block.ids[i]) for i, each in enumerate(own)
+        ]
 
     def document_tokens(self, documents: Sequence[Document]) -> list[list[int]]:
         """Tokenise documents in their layout. Raises: as `tokenise`."""
@@ -336,11 +338,12 @@ class Model(nn.Module):
         return self.head.explain(query, self._decoded(docs))
 
     def _decoded(self, docs: Candidates) -> Candidates:
-        """Decode the stored bytes of a quantiser."""
+        """Decode the stored bytes of a quantiser, and read the token ids that they hold."""
         if docs.states is None or docs.states.dtype != torch.uint8:
             return docs
         assert self.quantizer is not None
-        return replace(docs, states=self.quantizer.decode(docs.states, beside_tokens(docs.vector)))
+        ids = docs.token_ids if docs.token_ids is not None else self.quantizer.token_ids(docs.states)
+        return replace(docs, states=self.quantizer.decode(docs.states, beside_tokens(docs.vector)), token_ids=ids)
 
     def save_pretrained(self, folder: str | os.PathLike[str], *, dtype: str | torch.dtype | None = None) -> None:
         """Write a checkpoint: the encoder as transformers writes it, `lateint.json`, and our own tensors beside it.

@@ -61,6 +61,7 @@ class Live:
             directions, real = arrays["states"]
             vectors = None if self.quantizer.vector_width is None else beside_tokens(arrays["vector"][0])
             arrays["states"] = self.quantizer.straight_through(directions, self.model.document_ids(rows), vectors), real
+            arrays.setdefault("token_ids", (self.model.document_ids(rows)[:, : directions.shape[1]], real))
         mask = next((m for name, (_, m) in arrays.items() if name != "vector"), None)
         return Candidates(mask=mask, **{name: values for name, (values, _) in arrays.items()})
 

@@ -29,7 +29,7 @@ LATENT = Recipe(
         vector=part("mean"),
         vector_map=part("linear", width=128),
         codecs=(("vector", (part("rotated", bits=4, scale="none"),)),),
-        head=part("evidence", document_map=False, rows="all"),
+        head=part("evidence", document_map=False, rows="all", same_word=True),
         stages=(
             Stage(
                 losses=((part("listwise"), 0.2), (part("kl", temperature=2.0), 1.0)),

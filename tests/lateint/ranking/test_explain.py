@@ -38,6 +38,7 @@ METHODS = {
     "evidence": replace(RICH, head=part("evidence"), compressor=part("linear", width=8)),
     "latent": LATENT,
     "latent, decoded": replace(LATENT, codecs=()),
+    "latent, same words": replace(LATENT, head=part("evidence", document_map=False, same_word=True)),
     "joint": replace(preset("deformer"), head=part("joint_layers", **READOUT)),
     "joint, calibrated": replace(
         preset("cross_encoder"),
