@@ -84,7 +84,7 @@ def main() -> None:
     pairs, labels, queries = labelled_pairs(options.queries, options.depth)
     file = _harness.RESULTS / "calibrate.json"
     stored = json.loads(file.read_text(encoding="utf-8"))["rows"] if file.exists() else []
-    rows = [kept for kept in stored if kept["checkpoint"] not in options.checkpoints]
+    rows = [kept for kept in stored if kept["checkpoint"] in set(NAMES) - set(options.checkpoints)]
     for name in options.checkpoints:
         logits = lateint.Ranker(lateint.load_model(name)).logits(pairs)
         rows.append(row(name, logits, labels, queries))

@@ -15,7 +15,7 @@ from lateint_eval.datasets.bm25 import Bm25
 from lateint_eval.datasets.stdlib.passages import build_passages
 from lateint_eval.datasets.stdlib.questions import Questions, load_questions
 from lateint_eval.formats.records import Json
-from lateint_eval.systems import Outcome, System, cached, full, measure
+from lateint_eval.systems import Outcome, System, cached, cascaded, measure
 
 if TYPE_CHECKING:
     from lateint.indexing.progress import ProgressLike
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 
 _DEPTH = 20
 _TOKENS = 96
+_SECOND = 10  # candidates that the cross-encoder ranks again
+_BASELINE, _CROSS_ENCODER = "all-MiniLM-L6-v2", "reranker"
 _MEASURES = ("nDCG@10", "RR@10")
 NAMES = {
     "bm25": "BM25",
-    "cosine": "base cosine",
-    "full": "full model (states recomputed from text)",
-    "cached": "cached model (states from the store)",
+    "cosine": f"cosine of {_BASELINE}",
+    "cached": "latent, from its store",
+    "cascade": f"latent, then {_CROSS_ENCODER} over its best {_SECOND}",
 }
 
 
@@ -81,19 +83,11 @@ def documents() -> dict[str, Document]:
     return {p.id: Document(p.id, p.text, p.title) for p in build_passages()}
 
 
-def load() -> Model:
-    """Load the default checkpoint with the demo's maximum document length."""
+def load(name: str = "default", method: str | None = None) -> Model:
+    """Load a model with the demo's maximum document length."""
     from lateint.loading.load import load_model
 
-    return load_model(doc_max_length=_TOKENS)
-
-
-def load_base(model: Model) -> Model:
-    """Load the original encoder that a checkpoint was trained from, as a cosine model with the same text lengths."""
-    from lateint.loading.load import base_of, load_model
-
-    query, document = model.method.query.max_length, model.method.document.max_length
-    return load_model(base_of(model.name), "cosine", query_max_length=query, doc_max_length=document)
+    return load_model(name, method, doc_max_length=_TOKENS)
 
 
 def build(model: Model, corpus: dict[str, Document], progress: ProgressLike = None, name: str = "store") -> Store:
@@ -117,15 +111,16 @@ def run(split: str = "test", progress: ProgressLike = None, say: Callable[[str],
         store = stack.enter_context(build(model, corpus, progress))
         index_seconds = time.perf_counter() - begun
         say(f"indexed in {index_seconds:.0f} s: {store.info()['bytes'] / 1e6:.1f} MB in {store.path}")
-        base = load_base(model)
+        base, second = load(_BASELINE, "cosine"), load(_CROSS_ENCODER)
         vectors = stack.enter_context(build(base, corpus, progress, "cosine"))
+        tokens = stack.enter_context(build(second, corpus, progress, _CROSS_ENCODER))
         lists = {q.id: [doc_id for doc_id, _ in first.search(q.text, _DEPTH)] for q in questions.kept}
         outcomes = []
         for system in (
             System("bm25", lambda text, _: first.search(text, _DEPTH)),
             replace(cached(base, vectors), name="cosine"),
-            full(model, corpus),
             cached(model, store),
+            cascaded(model, store, second, tokens, _SECOND),
         ):
             say(f"ranking with {NAMES[system.name]}")
             texts = {q.id: q.text for q in questions.kept}

@@ -1,4 +1,4 @@
-"""The systems compared in every table: first stage, base cosine, full model and cached model."""
+"""The systems compared in tables: first stage, base cosine, full model, cached model, and a cascade behind it."""
 
 from __future__ import annotations
 
@@ -77,6 +77,16 @@ def cached(model: Model, store: Store) -> System:
 
     ranker = Ranker(model, store)
     return System("cached", lambda query, ids: _pairs(ranker.rank(query, ids)), store.info()["bytes"] / max(1, len(store)))
+
+
+def cascaded(model: Model, store: Store, second: Model, tokens: Store, depth: int) -> System:
+    """Return a system that ranks with the stored states of `store`, then the best `depth` with `second` over `tokens`."""
+    from lateint.ranking.cascade import Cascade
+    from lateint.ranking.ranker import Ranker
+
+    cascade = Cascade(Ranker(model, store), (Ranker(second, tokens), depth))
+    size = sum(each.info()["bytes"] / max(1, len(each)) for each in (store, tokens))
+    return System("cascade", lambda query, ids: _pairs(cascade.rank(query, ids)), size)
 
 
 def full(model: Model, documents: Mapping[str, Document]) -> System:

@@ -13,6 +13,7 @@ from lateint.errors import ModelError, StoreMismatch
 from lateint.indexing.chunks import COUNT, COUNT_SPEC
 from lateint.indexing.codecs import array_spec
 from lateint.indexing.fingerprint import changed, fingerprint, head_digest
+from lateint.loading.retired import maker_of
 from lateint.model.digests import digest_json
 from lateint.model.document import Document
 from lateint.model.model import Model
@@ -106,9 +107,10 @@ def check_model(model: Model, store: Store, arrays: Sequence[str] | None = None)
     read = tuple(f"{name}." for name in reads)
     checked = {name: fact for name, fact in computed.items() if "." not in name or name.startswith(read)}
     if differing := changed(recorded, checked):
+        way_back = maker_of(recorded) or "load the store's model"
         raise StoreMismatch(
             f"{made}, not by {model.name} [{digest_json(computed)[:12]}]: {', '.join(differing)} differ; "
-            f"index again with {model.name}, or load the store's model"
+            f"index again with {model.name}, or {way_back}"
         )
     _check_arrays(model, store, reads)
     _check_canary(model, store, reads)

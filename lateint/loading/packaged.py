@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from lateint.errors import DamagedCheckpoint, ModelError
+from lateint.loading.retired import check_not_retired
 from lateint.loading.shipped import shipped_folder
 from lateint.methods.method import JsonObject, Layout, Method
 from lateint.methods.presets import preset
@@ -163,8 +164,8 @@ PACKAGED = {
 def locate(name: str | os.PathLike[str]) -> Source:
     """Return where a model is loaded from: a folder of this name, else one that ships here, else a package, else the hub.
 
-    Raises: ModelError for a package of another version, or a name that no file can have; DamagedCheckpoint if a file has
-    another digest than expected.
+    Raises: ModelError for a checkpoint of earlier versions, a package of another version, and a name that no file can have;
+    DamagedCheckpoint if a file has another digest than expected.
     """
     try:
         is_folder = Path(name).is_dir()
@@ -174,6 +175,7 @@ def locate(name: str | os.PathLike[str]) -> Source:
         return Path(name)
     if (full := shipped_folder(str(name))) is not None and (full / "config.json").is_file():  # a delta is no base
         return full
+    check_not_retired(str(name))
     if (found := PACKAGED.get(str(name))) is None:
         return str(name)
     try:

@@ -1,4 +1,4 @@
-"""Shipped checkpoints: each loads over its base, ranks the answer first, and scores equally with and without a store."""
+"""Shipped checkpoints: each loads without a base, ranks the answer first, and scores equally with and without a store."""
 
 import functools
 from dataclasses import replace
@@ -7,10 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from lateint.errors import InputError
+from lateint.errors import InputError, ModelError, StoreMismatch
 from lateint.indexing.build import build_store
+from lateint.indexing.compatibility import check_model
 from lateint.indexing.store import recorded_model
+from lateint.loading import packaged
 from lateint.loading.load import base_of, load_model
+from lateint.loading.retired import RETIRED
 from lateint.loading.shipped import CHECKPOINTS, DEFAULT
 from lateint.ranking.ranker import Ranker
 from tests.support import engine
@@ -22,8 +25,7 @@ TEXTS = [
     "A heap keeps the smallest item of a list in front.",
     "Sort names, by length; then alphabetically!",
 ]
-BASE = "all-MiniLM-L6-v2"
-ORDINARY_QUESTION = "which data structure returns the smallest element of a collection quickly"
+ORDINARY_QUESTION = "how do I find the smallest item of a list"
 ORDINARY = [
     "A heap keeps the smallest item of a list in front.",
     "Sort a list by the length of its items.",
@@ -49,23 +51,49 @@ def test_an_answer_comes_first_and_a_store_changes_no_score(name, tmp_path):
 
 def test_the_default_goes_by_its_own_name_so_that_its_stores_stay_its_own(tmp_path):
     model = load_model()
-    assert DEFAULT in NAMES and model.name == DEFAULT == "latent" and base_of("default") == base_of(DEFAULT) == BASE
+    assert DEFAULT in NAMES and model.name == DEFAULT == "latent" == base_of("default") == base_of(DEFAULT)
     with build_store(model, TEXTS, tmp_path / "s") as store:
         assert store.manifest.model["name"] == DEFAULT
         assert store.get(["1"])[0]["states"].shape[1] == 6
 
 
-def test_a_store_of_the_default_that_was_finds_its_model(tmp_path):
-    with build_store(loaded("evidence"), TEXTS, tmp_path / "s") as store:
-        manifest = replace(store.manifest, model=store.manifest.model | {"name": "default"})
-        found = recorded_model(SimpleNamespace(path=store.path, manifest=manifest))
-        assert found.name == "evidence" and Ranker(found, store).rank(QUESTION, ["0", "1"])[0].doc_id == "1"
-
-
 @pytest.mark.parametrize("name", NAMES)
-def test_it_is_a_small_delta_with_a_card_that_names_it(name):
-    assert (CHECKPOINTS / name / "lateint.safetensors").stat().st_size < 15 * 2**20
+def test_it_needs_no_base_and_no_package_and_has_a_card_that_names_it(name, monkeypatch):
+    def found(package):
+        raise AssertionError(f"looks for the package {package}")
+
+    monkeypatch.setattr(packaged, "distribution", found)
+    monkeypatch.setattr("transformers.utils.hub.is_offline_mode", lambda: True)
+    assert load_model(name).method == loaded(name).method
     assert f"`{name}`" in (CHECKPOINTS / name / "README.md").read_text(encoding="utf-8")
+
+
+def test_all_that_ships_fits_a_wheel_of_90_megabytes():
+    size = sum(file.stat().st_size for file in CHECKPOINTS.rglob("*") if file.is_file())
+    assert size < 85e6  # int8 weights hardly shrink in an archive
+
+
+@pytest.mark.parametrize("kept", [each for each in RETIRED if each.name not in NAMES], ids=lambda kept: kept.name)
+def test_a_checkpoint_that_no_longer_ships_names_its_recipe_and_digest(kept):
+    with pytest.raises(ModelError, match=rf"{kept.name}.*{kept.tensors[:12]}.*lateint train --recipe {kept.recipe}\b"):
+        load_model(kept.name)
+
+
+@pytest.mark.parametrize("kept", RETIRED, ids=lambda kept: kept.name)
+def test_a_store_of_a_checkpoint_that_no_longer_ships_names_its_recipe_and_digest(kept, tmp_path):
+    with build_store(loaded(DEFAULT), TEXTS, tmp_path / "s") as store:
+        altered = store.manifest.fingerprint | {"states.weights": kept.weights}
+        manifest = replace(store.manifest, fingerprint=altered, model=store.manifest.model | {"name": kept.name})
+        before = SimpleNamespace(path=store.path, manifest=manifest)
+        with pytest.raises((ModelError, StoreMismatch), match=rf"{kept.tensors[:12]}.*--recipe {kept.recipe}\b"):
+            check_model(recorded_model(before), before)
+
+
+def test_a_store_from_when_default_meant_another_checkpoint_names_that_one(tmp_path):
+    with build_store(loaded(DEFAULT), TEXTS, tmp_path / "s") as store:
+        manifest = replace(store.manifest, model=store.manifest.model | {"name": "default"})
+        with pytest.raises(ModelError, match=r"'evidence'.*--recipe evidence"):
+            recorded_model(SimpleNamespace(path=store.path, manifest=manifest))
 
 
 @pytest.mark.parametrize("name", NAMES)
