@@ -71,10 +71,10 @@ class Cascade:
         return Ranking(hits[:top_k], combine_timings(timings, clock))
 
     def warm_up(self, query: str, doc_ids: Iterable[str]) -> dict[str, Cost]:
-        """Load every kernel, and measure the heads of the first ranker as `Ranker.warm_up` does."""
+        """Prepare every store, and measure the heads of the first ranker as `Ranker.warm_up` does."""
         for ranker, _ in self.then:
             if ranker.store is not None:
-                ranker.store.load_kernels()
+                ranker.store.prepare()
         return self.first.warm_up(query, doc_ids)
 
 

@@ -56,13 +56,13 @@ class LadderScorer:
         return self.rungs[self.model.method.head.name]
 
     def warm_up(self, query: str, ids: Sequence[str]) -> dict[str, Cost]:
-        """Load every kernel and measure the cost of each head on up to 128 documents of the store.
+        """Prepare the store, and measure the cost of each head on up to 128 of its documents.
 
         Raises: InputError for fewer than two documents.
         """
         if len(ids) < 2:
             raise InputError(f"warming up on {len(ids)} documents; expected at least 2, better {_MANY} or more")
-        self.own.store.load_kernels()
+        self.own.store.prepare()
         large = list(ids[:_MANY])
         small = large[: min(_FEW, len(large) // 2)]
         state = self.model.query(query)

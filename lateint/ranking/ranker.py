@@ -141,8 +141,10 @@ class Ranker:
         raise InputError("explain takes one document: give either doc_id, an id of the store, or text=")
 
     def warm_up(self, query: str, doc_ids: Iterable[str]) -> dict[str, Cost]:
-        """Load every kernel, and measure the cost of each head on some documents of the store; `budget_ms` needs it.
+        """Load every kernel, check the id index, and measure the cost of each head on some documents; `budget_ms` needs it.
 
+        Without it, the first rankings do the first two, which then take longer; after a commit of a writer, the first one with
+        an id that the store lacks checks the index again, unless `store.prepare()` has done it.
         Returns: by head, milliseconds per call and per candidate. Raises: InputError without a store or documents.
         """
         return self._ladder_scorer().warm_up(query, as_strings(doc_ids, "doc_ids"))

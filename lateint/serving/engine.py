@@ -65,12 +65,21 @@ class Engine:
         found: list[float] = values.tolist()
         return found
 
+    @property
+    def stores(self) -> list[Store]:
+        """All stores, that of the first ranker first."""
+        steps = () if self.cascade is None else self.cascade.then
+        return [self.store, *(ranker.store for ranker, _ in steps if ranker.store is not None)]
+
+    def prepare(self) -> None:
+        """Prepare all stores after a change. Raises: DamagedStore, StoreMismatch."""
+        for store in self.stores:
+            store.prepare()
+
     def close(self) -> None:
         """Close all stores."""
-        self.store.close()
-        for ranker, _ in self.cascade.then if self.cascade is not None else ():
-            if ranker.store is not None:
-                ranker.store.close()
+        for store in self.stores:
+            store.close()
 
 
 def load_engine(options: ServeOptions) -> Engine:
@@ -125,7 +134,7 @@ def _warmed_up(ranker: Ranker | Cascade, store: Store) -> dict[str, Cost]:
         ids = list(dict.fromkeys(entry_id.rpartition("#")[0] for entry_id in ids))
     costs: dict[str, Cost] = {}
     if len(ids) < 2:
-        store.load_kernels()
+        store.prepare()
     else:
         costs = ranker.warm_up(_QUERY, ids)
     if ids:

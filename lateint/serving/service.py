@@ -44,6 +44,8 @@ class RerankService:
         lane = EncodingLane(self.pool, self.cache, options.max_tokens)
         self._ranker = RequestRanker(self.pool, QueryGatherer(self.pool, options.gather_ms), lane)
         self._reopening: asyncio.Task[None] | None = None
+        self._preparing: asyncio.Task[None] | None = None
+        self._prepared: str | None = None  # content digest of the store that was prepared last
         self._next_attempt = 0.0
         self._failure: Failure | None = None
         self.draining = False
@@ -66,6 +68,8 @@ class RerankService:
         """Wait for work that has started, and close everything."""
         self.draining = True
         await asyncio.to_thread(self.pool.close)
+        if self._preparing is not None:
+            await self._preparing
         self.engine.close()
         if self.cache is not None:
             self.cache.close()
@@ -82,6 +86,7 @@ class RerankService:
                 reason = f"no answer within {self.options.timeout_ms} ms; try again in 1 s, or send fewer candidates"
                 raise Refused(Failure(503, "deadline", reason, retry_after=1)) from error
             self.admission.took(answer.timing_ms["total"])
+            self._prepare(answer.store_digest)
             return replace(answer, overload=admitted.overload)
 
     async def check(self) -> None:
@@ -90,9 +95,20 @@ class RerankService:
         with suppress(StoreMismatch, StoreNotFound):
             await asyncio.to_thread(engine.store.check)
             if held:
+                self._prepare(None)
                 return
         with suppress(Refused):
             await self._reopen(engine)
+
+    def _prepare(self, digest: str | None) -> None:
+        """Prepare the store in the background if it may have changed, so that no request waits for a check of its id index.
+
+        `digest`: that of its content as a request has read it; None if nobody has.
+        """
+        idle = self._preparing is None or self._preparing.done()
+        if idle and (digest is None or digest != self._prepared):
+            self._prepared = digest
+            self._preparing = asyncio.create_task(_prepared(self.engine))
 
     async def _follow(self, request: RerankRequest, budget_ms: float | None) -> RerankAnswer:
         """Rank; if the path holds another store now, open that one and rank again."""
@@ -130,3 +146,8 @@ class RerankService:
         log.warning("the store was replaced; its new content is served")
         seconds = self.options.timeout_ms / 1e3 + 1.0  # until no request can read the old one
         asyncio.get_running_loop().call_later(seconds, stale.close)
+
+
+async def _prepared(engine: Engine) -> None:
+    with suppress(LateintError):  # a request that reads what is damaged or gone is told so
+        await asyncio.to_thread(engine.prepare)

@@ -33,6 +33,7 @@ _ROOM = 1 << 30  # bytes that a file may grow before its readers map it anew
 
 _registry: dict[tuple[int, int], Environment] = {}
 _forgotten: list[list[tuple[Environment, Location]]] = []  # of stores that were never closed
+_checked_by_parent: dict[tuple[int, int], int] = {}  # by file, the last transaction whose index was sound before a fork
 
 
 @dataclass(slots=True, eq=False)
@@ -285,6 +286,7 @@ def _reserve_lock(location: Location) -> None:
 def _register(location: Location, env: Any, databases: dict[str, Any], *, write: bool) -> Environment:
     status = location.data.stat()
     environment = Environment(env, (status.st_dev, status.st_ino), location, write, databases)
+    environment.index_checked = _checked_by_parent.pop(environment.key, -1)
     _registry[environment.key] = environment
     return environment
 
@@ -313,6 +315,7 @@ def _drop_inherited() -> None:
             never_free(environment.env)
         else:
             environment.env.close()
+    _checked_by_parent.update({key: environment.index_checked for key, environment in _registry.items()})
     _registry.clear()
 
 

@@ -118,10 +118,15 @@ def _find(snapshots: Sequence[Snapshot], wanted: Sequence[bytes]) -> tuple[list[
         waiting = [] if len(positions) == len(waiting) else np.setdiff1d(waiting, positions, assume_unique=True).tolist()
         found.extend(of_shard)
     if waiting:
-        for snapshot in snapshots:
-            with lmdb_errors(snapshot.location):
-                snapshot.check_index()
+        check_indexes(snapshots)
     return found, sorted(waiting)
+
+
+def check_indexes(snapshots: Sequence[Snapshot]) -> None:
+    """Tell missing documents from damaged indexes, once per commit. Raises: DamagedStore."""
+    for snapshot in snapshots:
+        with lmdb_errors(snapshot.location):
+            snapshot.check_index()
 
 
 def _find_batch(

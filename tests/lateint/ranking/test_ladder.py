@@ -12,6 +12,7 @@ from lateint.loading.load import load_model
 from lateint.methods.presets import preset
 from lateint.methods.registry import part
 from lateint.ranking import ladder_scorer
+from lateint.ranking.cascade import Cascade
 from lateint.ranking.ladder import Cost, merge_levels
 from lateint.ranking.ladder_scorer import models_by_head
 from lateint.ranking.ranker import Ranker
@@ -20,6 +21,7 @@ from lateint_store.kernels import dispatch as loading
 from lateint_store.kernels.blocks import decode_all
 from lateint_store.kernels.compiled import compiled
 from lateint_store.kernels.scaled import scale_nibbles
+from lateint_store.shards.snapshot import Snapshot
 
 LENGTHS = {"query_max_length": 24, "doc_max_length": 48}
 TEXTS = tiny.texts(40, seed=3)
@@ -157,6 +159,33 @@ def test_warming_up_loads_the_kernels_that_decode_and_moves_no_score(tmp_path, m
         known = [list(compiled(kernel).signatures) for kernel in (decode_all, scale_nibbles)]
         assert pairs(ranker.rank(QUERY, IDS)) == before
         assert [compiled(kernel).signatures for kernel in (decode_all, scale_nibbles)] == known != [[], []]
+
+
+@pytest.fixture
+def index_checks(monkeypatch):
+    """The databases of the store that are read from end to end from here on."""
+    read, entries = [], Snapshot.entries
+    monkeypatch.setattr(Snapshot, "entries", lambda self, database: read.append(database) or entries(self, database))
+    return read
+
+
+def test_the_first_absent_id_after_warming_up_or_preparing_scans_no_index(tmp_path, index_checks):
+    model = blocks()
+    with lateint.build_store(model, TEXTS, tmp_path / "s") as store, lateint.open_store(tmp_path / "s") as reader:
+        ranker, then = Ranker(model, reader), [(Ranker(model, reader), 5)]
+        for warm_up in (ranker.warm_up, Cascade(ranker, *then).warm_up, lambda *_: reader.prepare()):
+            store.delete([next(store.ids())])
+            ids = list(reader.ids())
+            ranker.rank(QUERY, ids)
+            index_checks.clear()
+            warm_up(QUERY, ids)
+            assert index_checks == ["ids"]
+            assert len(ranker.rank(QUERY, ["gone", *ids], missing="skip")) == len(ids)
+            assert index_checks == ["ids"]
+        store.delete([next(store.ids())])
+        index_checks.clear()
+        ranker.rank(QUERY, ["gone", *reader.ids()], missing="skip")
+        assert "ids" in index_checks, "without preparing, the ranking pays"
 
 
 def test_a_budget_between_decides_how_deep_each_rung_goes(ranker, monkeypatch):

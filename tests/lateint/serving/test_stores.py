@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import threading
 from contextlib import suppress
 
 import pytest
@@ -14,6 +15,7 @@ from lateint.ranking.cascade import Cascade
 from lateint.ranking.ranker import Ranker
 from lateint.serving.engine import Engine, make_engine
 from lateint.serving.options import ServeOptions
+from lateint_store.shards.snapshot import Snapshot
 from tests.support import engine as small
 from tests.support.engine import DOCUMENTS, IDS, QUERY, scores
 from tests.support.serving import ask, scored, serving
@@ -63,6 +65,33 @@ def test_documents_that_another_writer_adds_and_deletes_are_followed(folder):
     (before, absent, added, deleted), _ = talk(engine, body([IDS[0]]), body(["new"]), change, body(["new"]), body([IDS[0]]))
     assert [response.status_code for response in (before, absent, added, deleted)] == [200, 404, 200, 404]
     assert before.json()["store_digest"] != added.json()["store_digest"] == engine.store.content_digest()
+    engine.close()
+
+
+def test_after_a_commit_the_service_checks_the_id_index_beside_the_requests(folder, monkeypatch):
+    scanning, entries = [], Snapshot.entries
+
+    def noted(snapshot, database):
+        if database == "ids":
+            scanning.append(threading.current_thread().name)
+        return entries(snapshot, database)
+
+    async def run():
+        async with serving(engine) as here:
+            for asked in (lambda: here.client.post("/v2/rerank", json=body(IDS[1:4])), lambda: here.client.get("/ready")):
+                with open_store(folder, write=True) as store:
+                    store.delete([next(store.ids())])
+                    scanning.clear()
+                await asked()
+                await here.service._preparing
+                assert scanning and not any(name.startswith("scorer") for name in scanning)
+                scanning.clear()
+                assert (await here.client.post("/v2/rerank", json=body(["gone"]))).status_code == 404
+                assert not scanning
+
+    engine = opened(folder)
+    monkeypatch.setattr(Snapshot, "entries", noted)
+    asyncio.run(run())
     engine.close()
 
 

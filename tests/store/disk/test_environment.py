@@ -14,6 +14,7 @@ from lateint_store.disk.activity import active
 from lateint_store.disk.location import Location
 from lateint_store.disk.locking import WriterLock
 from lateint_store.errors import StoreError
+from lateint_store.shards.snapshot import Snapshot
 from tests.support.stores import build, contents, entries, entry, run_child
 
 
@@ -69,6 +70,22 @@ def test_a_child_reads_and_does_not_write_the_store_that_its_parent_writes(path)
         assert in_child(child) == 0
         store.add(entries([100]))
         assert len(store) == 61
+
+
+def test_a_forked_child_takes_over_which_index_its_parent_has_checked(path, monkeypatch):
+    with open_store(path) as store:
+        assert "gone" not in store
+        scans, entries_of = [], Snapshot.entries
+        monkeypatch.setattr(Snapshot, "entries", lambda self, name: scans.append(name) or entries_of(self, name))
+        assert in_child(lambda: "gone" not in store and not scans) == 0
+
+        def after_a_commit():
+            with open_store(path, write=True) as writer:
+                writer.delete(["doc7"])
+                scans.clear()
+            return "gone" not in store and "ids" in scans
+
+        assert in_child(after_a_commit) == 0
 
 
 def test_the_writers_lock_does_not_live_on_in_a_forked_child(path):
