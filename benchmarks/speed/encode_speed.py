@@ -26,7 +26,7 @@ import torch
 import lateint
 import lateint.indexing.build
 import lateint.model.model
-import lateint_store.store
+import lateint_store.store.store
 from benchmarks import _harness
 from benchmarks._harness import BASE, wall_and_processor
 from lateint.backbone.tokenizer import TokenBatch, pad_batch
@@ -41,8 +41,8 @@ PHASES: dict[str, tuple[Any, str]] = {
     "layers": (lateint.model.model, "states_after"),
     "pool": (lateint.model.model.Model, "_kept"),
     "vector": (lateint.model.model.Model, "_vectors"),
-    "codecs": (lateint_store.store, "encode_entries"),
-    "write": (lateint_store.store, "append_window"),
+    "codecs": (lateint_store.store.store, "encode_entries"),
+    "write": (lateint_store.store.store, "append_window"),
 }
 
 

@@ -184,6 +184,52 @@ def merge(path: str, shards: tuple[str, ...]) -> None:
         echo(f"{len(store)} documents in {path}", err=True)
 
 
+@command.command("set")
+@click.argument("path")
+@click.argument("members", nargs=-1, required=True)
+@click.option("--extend", is_flag=True, help="Add the stores to a set that is published at PATH.")
+def publish(path: str, members: tuple[str, ...], extend: bool) -> None:
+    """Publish stores of one model as a set at PATH, which opens as one store; they stay where they are.
+
+    `info`, `verify`, `add`, `delete`, `compact`, `seal`, and every command with --store, take the set as they take a store.
+
+    \b
+    Example:
+      lateint store set whole shard-0 shard-1
+      lateint rank --store whole --queries queries.tsv --candidates top1000.trec --output mine.trec
+    """
+    from lateint.indexing.store import open_store
+    from lateint_store import create_set, extend_set
+
+    (extend_set if extend else create_set)(path, members)
+    with open_store(path) as store:
+        echo(f"{len(store)} {_entries(store)} in {path}, a set of {len(store.info()['members'])} stores", err=True)
+
+
+@command.command()
+@click.argument("path")
+@click.option("--by-id", required=True, type=click.IntRange(1, 65536), metavar="N", help="Number of members.")
+@click.option("--output", required=True, type=click.Path(), help="Folder of the set; the store does not change.")
+def split(path: str, by_id: int, output: str) -> None:
+    """Copy a store into a set of N stores by ranges of the id hash, so that the store which holds a document can be computed.
+
+    To continue after an interruption, repeat the command. `lateint_store.owner_of(doc_id, N)` is the number of the member.
+
+    \b
+    Example:
+      lateint store split my-store --by-id 4 --output my-set
+    """
+    from lateint.indexing.store import open_store
+    from lateint_store import split as split_store
+
+    with open_store(path) as store:
+        chunked = store.chunks is not None
+    split_store(path, output, by_id, by="document" if chunked else "id")
+    with open_store(output) as made:
+        sizes = " ".join(str(member["documents"]) for member in made.info()["members"])
+        echo(f"{len(made)} {_entries(made)} in {output}, by member: {sizes}", err=True)
+
+
 @command.command()
 @click.argument("path")
 @click.option("--codecs", required=True, metavar="SPEC", help='New codecs, e.g. "states=drive:bits=4;vector=int8".')

@@ -6,15 +6,17 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import lateint_store
-from lateint.errors import DuplicateDocument, InputError, MissingDocument, StoreMismatch
+from lateint.errors import DuplicateDocument, InputError, MissingDocument, StoreError, StoreMismatch
 from lateint.indexing.chunks import Chunks, chunk_id
 from lateint.indexing.source_digest import SourceDigest, committed
 from lateint.indexing.view import DocumentView, entry_ids, recorded_chunks
 from lateint_store import Entry
 from lateint_store.arguments import as_list, check_kind
+from lateint_store.disk.locking import WriterLock
 from lateint_store.format.state import ADDING, DELETING, AddProgress
 from lateint_store.writing.notes import deletion, was_last
 
@@ -106,21 +108,32 @@ class Store(lateint_store.Store):
         from lateint.model.model import check_is_model
 
         texts = _texts(added)
-        ids = [document.id for document in texts]
         model = recorded_model(self) if model is None else model
         check_is_model(model)
         check_model(model, self)
         with self._changing():
-            whole = AddProgress(len(texts), SourceDigest().extended(texts).value).to_bytes()
-            if again and was_last(self._shards, whole):
+            if again and self.has_added(texts):
                 return
-            done = committed(texts, self._note(ADDING))
-            held = self.held(ids[:done])
-            if known := self.held(ids) - held:
-                raise DuplicateDocument(f"{self.path} already holds {sorted(known)[:3]!r}; delete them first")
-            self._add_texts(model, texts, done, [place for place, doc_id in enumerate(ids) if doc_id not in held])
+            done, held = self.begun(texts)
+            self._add_texts(model, texts, done, [place for place, document in enumerate(texts) if document.id not in held])
             if texts and not partial:
-                self._end_add(whole)
+                self._end_add(_whole(texts))
+
+    def has_added(self, texts: Sequence[Document]) -> bool:
+        """Return True if an `add` of these documents was the last change of the store."""
+        return was_last(self._shards, _whole(texts))
+
+    def begun(self, texts: Sequence[Document]) -> tuple[int, set[str]]:
+        """Return how many of these documents an interrupted `add` has committed, and which of them are still there.
+
+        Raises: DuplicateDocument for one that the store holds from elsewhere.
+        """
+        ids = [document.id for document in texts]
+        done = committed(texts, self._note(ADDING))
+        held = self.held(ids[:done])
+        if known := self.held(ids) - held:
+            raise DuplicateDocument(f"{self.path} already holds {sorted(known)[:3]!r}; delete them first")
+        return done, held
 
     def _add_texts(self, model: Model, texts: Sequence[Document], done: int, places: Sequence[int]) -> None:
         """Add the texts at `places`; an earlier call has committed the first `done` texts, but some were deleted since."""
@@ -133,6 +146,58 @@ class Store(lateint_store.Store):
             digest, end = digest.extended(texts[end:behind]), behind
             entries = encode_window(model, [texts[place] for place in window], window[0], self.chunks).entries
             self._add_window(entries, AddProgress(end, digest.value).to_bytes())
+
+
+class DocumentStoreSet(lateint_store.StoreSet, Store):
+    """An open set of stores, as `lateint_store.StoreSet`, with chunked documents, and `add` for texts."""
+
+    kind = Store
+
+    def __init__(self, path: Path, lock: WriterLock | None = None) -> None:
+        super().__init__(path, lock)
+        if self.chunks is not None and self.split == "id":
+            self.close()
+            raise StoreError(f"{path} holds the chunks of a document in several members; split the store again, by document")
+
+    def add(
+        self, documents: Iterable[Document | Entry], model: Model | None = None, *, partial: bool = False, again: bool = False
+    ) -> None:
+        """Add documents to the members that own them, or to the last one that is not sealed, as `Store.add`.
+
+        If a call was interrupted, the same call continues it in each member. Raises: SealedStore and DuplicateDocument before
+        anything changes; as `Store.add`.
+        """
+        self._check_writable()
+        added = as_list(documents, "documents", "Documents or Entries")
+        if all(isinstance(document, Entry) for document in added):
+            lateint_store.StoreSet.add(self, [document for document in added if isinstance(document, Entry)])
+            return
+        texts = _texts(added)
+        model = recorded_model(self) if model is None else model
+        with self._changing():
+            groups = [
+                (cast(Store, store), [texts[place] for place in places])
+                for store, places in self._receivers([self.first_id(document.id) for document in texts])
+            ]
+            waiting = [(store, chosen) for store, chosen in groups if not store.has_added(chosen)]
+            if not again and not waiting:
+                waiting = groups
+            self._refuse_known([document.id for _, chosen in waiting for document in chosen], waiting)
+            for store, chosen in waiting:
+                store.add(chosen, model, partial=partial)
+
+    def _refuse_known(self, ids: Sequence[str], groups: Sequence[tuple[Store, Sequence[Document]]]) -> None:
+        """Refuse documents that a member holds, unless an interrupted `add` brought them. Raises: DuplicateDocument."""
+        known = self.held(ids)
+        for store, chosen in groups:
+            known -= store.begun(chosen)[1]
+        if known:
+            raise DuplicateDocument(f"{self.path} already holds {sorted(known)[:3]!r}; delete them first")
+
+
+def _whole(texts: Sequence[Document]) -> bytes:
+    """Return the note of a finished `add`."""
+    return AddProgress(len(texts), SourceDigest().extended(texts).value).to_bytes()
 
 
 def _texts(added: Sequence[Document | Entry]) -> list[Document]:
@@ -150,11 +215,12 @@ def _texts(added: Sequence[Document | Entry]) -> list[Document]:
 
 
 def open_store(path: str | os.PathLike[str], *, write: bool = False) -> Store:
-    """Open a store, and check sizes, counts and digests. Needs neither torch nor a model.
+    """Open a store, or a set of stores as one, and check sizes, counts and digests. Needs neither torch nor a model.
 
-    Raises: StoreNotFound, DamagedStore, StoreError, and with `write` SealedStore and StoreLocked.
+    Raises: StoreNotFound, DamagedStore, StoreError, and with `write` SealedStore and StoreLocked; for a set whose members do
+    not belong together, StoreMismatch and DuplicateDocument.
     """
-    opened: Store = lateint_store.open_store(path, write=write, kind=Store)
+    opened: Store = lateint_store.open_store(path, write=write, kind=Store, kind_of_set=DocumentStoreSet)
     return opened
 
 

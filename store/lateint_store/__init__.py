@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from lateint_store.codecs.pipeline import Pipeline
     from lateint_store.codecs.syntax import format_codecs, parse_codecs
     from lateint_store.derive.merge import merge
+    from lateint_store.derive.publish import create_set, extend_set
     from lateint_store.derive.recode import RecodingLoss as Loss
     from lateint_store.derive.recode import recode
+    from lateint_store.derive.split import split
     from lateint_store.format.manifest import Manifest
+    from lateint_store.format.set_manifest import owner_of
     from lateint_store.format.state import SourceProgress as Progress
     from lateint_store.opening import create_store, open_store
     from lateint_store.ragged import Payloads, Ragged
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from lateint_store.reading.verify import Problem, Report, verify_store
     from lateint_store.reading.view import View
     from lateint_store.spec import ArraySpec
-    from lateint_store.store import Store
+    from lateint_store.store import Store, StoreSet
     from lateint_store.writing.entry import Entry
 
 __all__ = [
@@ -39,15 +42,20 @@ __all__ = [
     "Ragged",
     "Report",
     "Store",
+    "StoreSet",
     "View",
+    "create_set",
     "create_store",
+    "extend_set",
     "format_codecs",
     "known_codecs",
     "merge",
     "open_store",
+    "owner_of",
     "parse_codecs",
     "part",
     "recode",
+    "split",
     "verify_store",
 ]
 
@@ -65,14 +73,19 @@ _WHERE = {
     "Ragged": "ragged",
     "Report": "reading.verify",
     "Store": "store",
+    "StoreSet": "store",
     "View": "reading.view",
+    "create_set": "derive.publish",
     "create_store": "opening",
+    "extend_set": "derive.publish",
     "format_codecs": "codecs.syntax",
     "known_codecs": "codecs.codec",
     "merge": "derive.merge",
     "open_store": "opening",
+    "owner_of": "format.set_manifest",
     "parse_codecs": "codecs.syntax",
     "recode": "derive.recode",
+    "split": "derive.split",
     "verify_store": "reading.verify",
 }
 

@@ -13,7 +13,7 @@ LateintError                     exit code 1
 │   ├── StoreFull                (OSError) no space left, on disk or in the map
 │   ├── CodecError               bytes that the codec did not write; a store adds the location and raises DamagedStore
 │   └── DamagedStore             bytes differ from what was written
-├── StoreMismatch                exit code 3: store and model do not belong together, or a path holds another store now
+├── StoreMismatch                exit code 3: store and model, or stores, do not belong together; a path holds another store now
 ├── ModelError                   a checkpoint that cannot be loaded or does not fit the method
 │   └── DamagedCheckpoint        bytes of a checkpoint differ from what was written
 ├── TrainingError                a training run that diverged: its loss is not finite
@@ -103,7 +103,7 @@ class DamagedStore(StoreError):
 class StoreMismatch(LateintError):
     """A store and a model that do not belong together: the message names both and both digests.
 
-    Also: the folder of an open store holds another store now.
+    Also: the folder of an open store holds another store now; stores of a set do not belong together.
     """
 
     exit_code = 3

@@ -17,9 +17,12 @@ from lateint_store.disk.locking import WriterLock
 from lateint_store.errors import SealedStore, StoreError, StoreMismatch
 from lateint_store.format import manifest as manifests
 from lateint_store.format.manifest import Manifest, read_manifest, write_manifest
+from lateint_store.format.set_manifest import read_set
 from lateint_store.format.state import State
+from lateint_store.format.versions import library_versions
 from lateint_store.shards.shards import create_shard, remove_leftovers, with_shards
-from lateint_store.store import Store, library_versions
+from lateint_store.shards.together import differences, identity_difference
+from lateint_store.store import Store, StoreSet
 
 S = TypeVar("S", bound=Store)
 
@@ -69,21 +72,30 @@ def create_store(
         raise
 
 
-def open_store(path: str | os.PathLike[str], *, write: bool = False, kind: type[S] = Store) -> S:  # type: ignore[assignment]
-    """Open a store. Checks sizes, counts and digests; needs no model.
+def open_store(
+    path: str | os.PathLike[str],
+    *,
+    write: bool = False,
+    kind: type[S] = Store,  # type: ignore[assignment]
+    kind_of_set: type[StoreSet] = StoreSet,
+) -> S:
+    """Open a store, or a set of stores as one. Checks sizes, counts and digests; needs no model.
 
-    Raises: StoreNotFound, DamagedStore, StoreError; with `write`, also SealedStore and StoreLocked.
+    `kind`: class of the result for a store; `kind_of_set`: for a set, derived from `kind` as well.
+    Raises: StoreNotFound, DamagedStore, StoreError; with `write`, also SealedStore and StoreLocked; for a set, what
+    `create_set` raises if its members do not belong together any more.
     """
     folder = as_path(path)
     check_kind(write, "write", bool, "True or False")
-    manifest = read_manifest(folder)
+    is_set = read_set(folder) is not None
+    chosen: type[S] = kind_of_set if is_set else kind  # type: ignore[assignment]
     if not write:
-        return kind(folder)
-    if manifest.sealed:
+        return chosen(folder)
+    if not is_set and read_manifest(folder).sealed:
         raise SealedStore(f"store {folder} is sealed and cannot change; build another one")
     lock = WriterLock(folder)
     try:
-        return kind(folder, lock)
+        return chosen(folder, lock)
     except BaseException:
         lock.release()
         raise
@@ -92,9 +104,12 @@ def open_store(path: str | os.PathLike[str], *, write: bool = False, kind: type[
 def finish_sealing(path: str | os.PathLike[str]) -> bool:
     """Remove what a `seal` that was killed at its end left in a sealed store. Returns: False if the store is not sealed.
 
+    A set is sealed once its manifest has the content digests of all members.
     Raises: StoreNotFound, DamagedStore, StoreError, StoreLocked.
     """
     folder = as_path(path)
+    if (about := read_set(folder)) is not None:
+        return all([finish_sealing(folder / member.path) and member.content_digest for member in about.members])
     manifest = read_manifest(folder)
     if manifest.sealed and sum(1 for _ in folder.iterdir()) > len(manifest.shards) + 2:  # manifest and lock
         lock = WriterLock(folder)
@@ -168,23 +183,3 @@ def _continue(folder: Path, wanted: Manifest, kind: type[S]) -> S:
         store.close()
         raise
     return store
-
-
-def identity_difference(there: Manifest, wanted: Manifest) -> str:
-    """Describe the first difference in codecs, window or shard; empty if there is none."""
-    mine, theirs = wanted.identity(), there.identity()
-    return next((f"{name} {theirs[name]} there, {mine[name]} here" for name in mine if mine[name] != theirs[name]), "")
-
-
-def differences(there: Manifest, wanted: Manifest) -> str:
-    """Describe how two fingerprints differ: models, and differing entries cut to 12 characters; empty if they are equal."""
-    mine, theirs = wanted.plain("fingerprint"), there.plain("fingerprint")
-    parts = [
-        f"{name} {str(theirs.get(name))[:12]} there, {str(mine.get(name))[:12]} here"
-        for name in sorted(set(mine) | set(theirs))
-        if mine.get(name) != theirs.get(name)
-    ]
-    if not parts:
-        return ""
-    models = [str(manifest.model.get("name", dict(manifest.model))) for manifest in (there, wanted)]
-    return f"model {models[0]} there, {models[1]} here; " + "; ".join(parts)

@@ -6,7 +6,7 @@ import resource
 import sys
 from pathlib import Path
 
-from lateint_store import create_store, merge, open_store, parse_codecs, recode
+from lateint_store import create_set, create_store, merge, open_store, parse_codecs, recode, split
 from lateint_store.errors import LateintError
 from tests.support.stores import ABOUT, WINDOW, build, contents, fill, specs
 
@@ -57,6 +57,14 @@ def verb_seal(path):
 
 def verb_merge(path, *parts):
     return summary(merge([Path(part) for part in parts], path))
+
+
+def verb_publish(path, *members):
+    create_set(path, members)
+
+
+def verb_split(path, source, members, by="id"):
+    split(source, path, int(members), by=by)
 
 
 def verb_recode(path, source, codecs):

@@ -12,9 +12,10 @@ from lateint_store.disk.killpoints import point
 from lateint_store.format import manifest as manifests
 from lateint_store.format.manifest import Manifest, write_manifest
 from lateint_store.format.state import State
+from lateint_store.format.versions import library_versions
 from lateint_store.opening import claim_folder
 from lateint_store.shards.shards import clean_up, with_shards
-from lateint_store.store import Store, library_versions
+from lateint_store.store import Store
 from lateint_store.writing.rewrite import StoredWindow, rewrite
 
 

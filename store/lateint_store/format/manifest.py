@@ -17,7 +17,7 @@ from lateint_store.disk.files import open_regular, replace_file
 from lateint_store.errors import DamagedStore, InputError, LateintError, SpecError, StoreError, StoreNotFound
 
 MANIFEST_FILE = "manifest.json"
-FORMAT = "lateint store"
+FORMAT, SET_FORMAT = "lateint store", "lateint store set"
 FORMAT_VERSION = 1
 WINDOW = 512
 DOCUMENTS_PER_SHARD = 1_000_000
@@ -27,6 +27,11 @@ MAX_FILE_BYTES = 64 << 20
 SHARD_NAME = "shard-{:04d}"
 MAX_BYTES, MAX_MAP = 1 << 62, 1 << 46  # a process has 2**47 bytes of address space
 _UUID = re.compile("[0-9a-f]{32}")
+
+
+def is_uuid(value: object) -> bool:
+    """True for 32 hexadecimal digits."""
+    return isinstance(value, str) and _UUID.fullmatch(value) is not None
 
 
 def is_shard_name(name: object) -> bool:
@@ -97,7 +102,7 @@ class Manifest:
 
     def _check_types(self) -> None:
         """Check the values that only a file can have wrong. Raises: InputError."""
-        if not isinstance(self.uuid, str) or not _UUID.fullmatch(self.uuid):
+        if not is_uuid(self.uuid):
             raise InputError(f"uuid {self.uuid!r}; expected 32 hexadecimal digits")
         for name in ("model", "fingerprint", "head", "versions", "canary"):
             held = getattr(self, name)
@@ -162,29 +167,43 @@ def _check_whole(name: str, value: object, least: int, most: int) -> None:
 
 def write_manifest(store: Path, manifest: Manifest) -> None:
     """Replace the manifest of a store atomically; a sealed one is read-only. Raises: InputError if JSON cannot hold it."""
-    data = manifest.to_json()
     try:
-        text = _canonical(data | {"digest": _digest(data)})
+        write_description(store, manifest.to_json(), 0o444 if manifest.sealed else 0o644)
     except (TypeError, ValueError) as error:
         raise InputError(f"a store's model, fingerprint, head and canary must be JSON: {error}") from error
-    replace_file(store / MANIFEST_FILE, text.encode(), 0o444 if manifest.sealed else 0o644)
+
+
+def write_description(folder: Path, data: Mapping[str, Any], mode: int = 0o644) -> None:
+    """Replace the manifest of a store or a set atomically. Raises: TypeError, ValueError if JSON cannot hold it."""
+    replace_file(folder / MANIFEST_FILE, _canonical({**data, "digest": _digest(data)}).encode(), mode)
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Read the manifest of a store or a set and compare its digest. Raises: StoreNotFound, DamagedStore."""
+    try:
+        text = _read_bounded(folder / MANIFEST_FILE)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise StoreNotFound(f"no store at {folder}: {folder / MANIFEST_FILE} does not exist") from error
+    except OSError as error:
+        raise StoreError(f"cannot read {folder / MANIFEST_FILE}: {error.strerror}") from error
+    try:
+        data: dict[str, Any] = json.loads(text)
+        if data.pop("digest") != _digest(data):
+            raise ValueError("its digest does not match")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DamagedStore(str(folder), f"{MANIFEST_FILE}: {error}") from error
+    return data
 
 
 def read_manifest(store: Path) -> Manifest:
     """Read and check the manifest of a store.
 
-    Raises: StoreNotFound; DamagedStore; StoreError for a format version or a codec that this reader does not know.
+    Raises: StoreNotFound; DamagedStore; StoreError for a set, and a format version or a codec that this reader does not know.
     """
+    data = read_description(store)
+    if data.get("format") == SET_FORMAT:
+        raise StoreError(f"{store} is a set of stores, and this works on a single store: name one of its members")
     try:
-        text = _read_bounded(store / MANIFEST_FILE)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise StoreNotFound(f"no store at {store}: {store / MANIFEST_FILE} does not exist") from error
-    except OSError as error:
-        raise StoreError(f"cannot read {store / MANIFEST_FILE}: {error.strerror}") from error
-    try:
-        data = json.loads(text)
-        if data.pop("digest") != _digest(data):
-            raise ValueError("its digest does not match")
         if data["format"] != FORMAT or data["min_reader_version"] > FORMAT_VERSION:
             raise StoreError(
                 f"store {store} has format {data['format']!r}, version {data['format_version']}, which needs a reader of "

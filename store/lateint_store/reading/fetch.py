@@ -6,6 +6,7 @@ that names the check that failed, or finds the right document if two ids share t
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -104,22 +105,38 @@ class Records:
 def _find(snapshots: Sequence[Snapshot], wanted: Sequence[bytes]) -> tuple[list[Records], list[int]]:
     """The records of all ids that exist, and the sorted indices of the other ids. Raises: DamagedStore."""
     found: list[Records] = []
-    waiting, prefixes = list(range(len(wanted))), [] if len(wanted) < MANY else id_prefixes(wanted)
+    routed = snapshots[0].owned is not None
+    waiting, prefixes = list(range(len(wanted))), id_prefixes(wanted) if len(wanted) >= MANY or routed else []
     if prefixes:
         waiting = np.frombuffer(b"".join(prefixes), f"S{PREFIX_SIZE}").argsort().tolist()
+    hashes = [int.from_bytes(prefixes[index], "big") for index in waiting] if routed else []
     for snapshot in snapshots:
+        first, behind = snapshot.owned or (0, 0)
+        mine = waiting[bisect_left(hashes, first) : bisect_left(hashes, behind)] if routed else waiting
+        if not mine and (found or snapshot is not snapshots[-1]):
+            continue
         with lmdb_errors(snapshot.location):
-            of_shard, doubtful = [], waiting
-            if prefixes:
-                sound, doubtful = _find_batch(snapshot, wanted, prefixes, waiting)
+            of_shard, doubtful = [], mine
+            if len(wanted) >= MANY:
+                sound, doubtful = _find_batch(snapshot, wanted, prefixes, mine)
                 of_shard.append(sound)
             of_shard.append(find_singly(snapshot, wanted, doubtful))
-        positions = np.concatenate([records.positions for records in of_shard])
-        waiting = [] if len(positions) == len(waiting) else np.setdiff1d(waiting, positions, assume_unique=True).tolist()
         found.extend(of_shard)
+        if not routed:
+            waiting = _without(waiting, of_shard)
+    waiting = _without(waiting, found) if routed else waiting
     if waiting:
         check_indexes(snapshots)
     return found, sorted(waiting)
+
+
+def _without(waiting: list[int], found: Sequence[Records]) -> list[int]:
+    """The indices that none of these records has."""
+    positions = np.concatenate([records.positions for records in found])
+    if len(positions) == len(waiting):
+        return []
+    rest: list[int] = np.setdiff1d(waiting, positions, assume_unique=True).tolist()
+    return rest
 
 
 def check_indexes(snapshots: Sequence[Snapshot]) -> None:

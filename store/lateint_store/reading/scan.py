@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -23,26 +25,56 @@ def scan(shards: Shards, columns: Mapping[str, int], *, stable: bool = False) ->
     """Yield the live documents in order of their ordinals, with only the arrays of `columns` (name -> number).
 
     They are the documents that exist when the first page is read; one deleted meanwhile may or may not appear, and none
-    appears twice. A page is one transaction: whole blocks, up to 4,096 documents or 16 MiB.
+    appears twice. A page is one transaction: whole blocks, up to 4,096 documents or 16 MiB. A set is read member by member.
     Raises: DamagedStore; StoreError if a compaction renumbers the documents between two pages, and with `stable` if any
     are deleted.
     """
     check_kind(stable, "stable", bool, "True or False")
-    before: list[Path] = []
-    gone: list[int] = []
-    start, end = 0, None
-    while end is None or start < end:
+    marks = _marks(shards)
+    for member, mark in zip(shards.members, marks, strict=True):
+        yield from _scan_store(member, columns, mark, stable)
+    if stable and len(marks) > 1:
+        for before, now in zip(marks, _marks(shards), strict=False):
+            _check_same(before, now, stable)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A store as it was: its shard folders, the digests of their deleted documents, the ordinal behind its last document."""
+
+    path: Path
+    folders: list[Path]
+    deleted: list[int]
+    end: int
+
+
+def _marks(shards: Shards) -> list[_Mark]:
+    """The marks of each member of a set, or of the one store."""
+    with shards.reading() as snapshots:
+        return [_mark(list(held)) for _, held in groupby(snapshots, key=lambda snapshot: snapshot.location.store)]
+
+
+def _mark(snapshots: Sequence[Snapshot]) -> _Mark:
+    states = [snapshot.state() for snapshot in snapshots]
+    folders = [snapshot.location.folder for snapshot in snapshots]
+    return _Mark(snapshots[0].location.store, folders, [state.deleted for state in states], states[-1].end)
+
+
+def _check_same(before: _Mark, now: _Mark, stable: bool) -> None:
+    """Raise StoreError if a store was rewritten since, or with `stable` if documents were deleted."""
+    if now.folders[: len(before.folders)] != before.folders:
+        raise StoreError(f"store {before.path} was compacted or sealed while it was scanned; scan it again")
+    if stable and now.deleted[: len(before.deleted)] != before.deleted:
+        raise StoreError(f"documents of store {before.path} were deleted while it was scanned; scan it again")
+
+
+def _scan_store(shards: Shards, columns: Mapping[str, int], before: _Mark, stable: bool) -> Iterator[Fetched]:
+    start = 0
+    while start < before.end:
         page = _Page(columns)
         with shards.reading() as snapshots:
-            folders = [snapshot.location.folder for snapshot in snapshots]
-            if folders[: len(before)] != before:
-                raise StoreError(f"store {shards.path} was compacted or sealed while it was scanned; scan it again")
-            deleted = [snapshot.state().deleted for snapshot in snapshots] if stable else []
-            if deleted[: len(gone)] != gone:
-                raise StoreError(f"documents of store {shards.path} were deleted while it was scanned; scan it again")
-            end = snapshots[-1].state().end if end is None else end
-            start = _fill(page, snapshots, start, end)
-        before, gone = folders, deleted
+            _check_same(before, _mark(snapshots), stable)
+            start = _fill(page, snapshots, start, before.end)
         if page.ids:
             yield page.fetched()
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from lateint_store.arguments import as_path
 from lateint_store.disk import lmdb_pages as pages
 from lateint_store.disk.environment import acquire, reading, release
 from lateint_store.disk.location import Location, lmdb_errors
-from lateint_store.errors import CodecError, DamagedStore, InputError, StoreError, StoreMismatch
+from lateint_store.errors import CodecError, DamagedStore, InputError, LateintError, StoreError, StoreMismatch
 from lateint_store.format.block import Block, BlockError
 from lateint_store.format.content_digest import Content, document_digest, joined_digest
 from lateint_store.format.index import entries_digest, make_entry
 from lateint_store.format.manifest import Manifest, read_manifest
+from lateint_store.format.set_manifest import SetManifest, read_set
 from lateint_store.format.state import State
+from lateint_store.shards.set_shards import SetShards
 from lateint_store.shards.shards import block_format, locate
 from lateint_store.shards.snapshot import Snapshot
 from lateint_store.spec import check_finite
@@ -64,12 +68,22 @@ def verify_store(path: str | os.PathLike[str], uuid: str | None = None) -> Repor
     folder = as_path(path)
     report = Report(str(folder))
     try:
+        about = read_set(folder)
+        if about is not None:
+            _refuse_other(folder, uuid, about.uuid)
+            _verify_set(folder, about, report)
+            return report
         manifest = read_manifest(folder)
     except DamagedStore as error:
         report.add(error)
         return report
-    if uuid not in (None, manifest.uuid):
-        raise StoreMismatch(f"{path} holds another store now [{manifest.uuid[:12]}] than the one that was opened [{uuid:.12}]")
+    _refuse_other(folder, uuid, manifest.uuid)
+    _verify_single(folder, manifest, report)
+    return report
+
+
+def _verify_single(folder: Path, manifest: Manifest, report: Report) -> None:
+    """Check the shards of one store."""
     contents: list[Content] = []
     expected = 0
     for number in range(len(manifest.shards)):
@@ -82,7 +96,48 @@ def verify_store(path: str | os.PathLike[str], uuid: str | None = None) -> Repor
         expected = state.end
     if report.ok and manifest.content_digest not in (None, joined_digest(contents)):
         report.problems.append(Problem("the content digest has changed since the store was sealed"))
-    return report
+
+
+def _refuse_other(folder: Path, opened: str | None, there: str) -> None:
+    if opened not in (None, there):
+        raise StoreMismatch(f"{folder} holds another store now [{there[:12]}] than the one that was opened [{opened:.12}]")
+
+
+def _verify_set(folder: Path, about: SetManifest, report: Report) -> None:
+    """Check each member, then whether they belong together; problems begin with the path of the member."""
+    for member in about.members:
+        try:
+            found = Report(str(folder / member.path))
+            _verify_single(folder / member.path, read_manifest(folder / member.path), found)
+        except DamagedStore as error:
+            found.add(error)
+        except LateintError as error:
+            report.problems.append(Problem(f"member {member.path}: {error}"))
+            continue
+        report.documents += found.documents
+        report.blocks += found.blocks
+        report.problems += [replace(problem, reason=f"member {member.path}: {problem.reason}") for problem in found.problems]
+    if not report.ok:
+        return
+    try:
+        with closing(SetShards(folder)) as shards, shards.reading() as snapshots:
+            numbers = {member.path: number for number, member in enumerate(shards.members)}
+            for snapshot in snapshots if about.split == "document" else ():
+                _check_owned(snapshot, about, numbers[snapshot.location.store], report)
+    except LateintError as error:
+        report.problems.append(Problem(str(error)))
+
+
+def _check_owned(snapshot: Snapshot, about: SetManifest, number: int, report: Report) -> None:
+    """Find the live documents that another member owns."""
+    gone = set(snapshot.deleted().tolist())
+    for block in snapshot.blocks():
+        ordinals = [at for at in range(block.first, block.first + block.count) if at not in gone]
+        ids = [block.record_header(ordinal).doc_id for ordinal in ordinals]
+        for ordinal, doc_id, owner in zip(ordinals, ids, about.owners(ids), strict=True):
+            if owner != number:
+                reason = f"member {about.members[number].path}: member {about.members[owner].path} owns this document"
+                report.problems.append(Problem(reason, snapshot.location.shard, ordinal, doc_id.decode()))
 
 
 def verify_shard(manifest: Manifest, location: Location, report: Report) -> State | None:

@@ -50,8 +50,12 @@ class View:
                     self.manifest.specs[name].decode(payload, int(fetched.rows[index]))
                 except CodecError as error:
                     ordinal, doc_id = int(fetched.ordinals[index]), fetched.ids[index]
-                    shard = next(s for s in reversed(self._snapshots) if s.state().first <= ordinal)
-                    raise shard.location.damaged(f"array {name!r}: {error}", ordinal, doc_id) from error
+                    raise self._holder(doc_id, ordinal).location.damaged(f"array {name!r}: {error}", ordinal, doc_id) from error
+
+    def _holder(self, doc_id: str, ordinal: int) -> Snapshot:
+        """The shard that holds a document; the one that has its ordinal if the document was deleted since."""
+        holders = (s for s in self._snapshots if ordinal in s.ordinals(doc_id.encode()))
+        return next(holders, None) or next(s for s in reversed(self._snapshots) if s.state().first <= ordinal)
 
 
 def decode(manifest: Manifest, fetched: Fetched, coded: Collection[str]) -> dict[str, Ragged]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -62,17 +62,22 @@ class Shards:
         self.refresh()
         weakref.finalize(self, forget, self._open).atexit = False
 
+    @property
+    def members(self) -> Sequence[Shards]:
+        """The stores that these are the shards of: this one, or those of a set."""
+        return (self,)
+
     @contextmanager
     def reading(self) -> Iterator[list[Snapshot]]:
         """Open one short read transaction on every shard, all of them before the first read."""
-        with self._held() as shards, reading(shards) as transactions:
+        with self.held() as shards, reading(shards) as transactions:
             opened = zip(shards, transactions, strict=True)
             yield [Snapshot(environment, location, self.format, transaction) for (environment, location), transaction in opened]
 
     @contextmanager
     def writing(self, number: int) -> Iterator[Snapshot]:
         """Open a write transaction on a shard: committed at the end of the `with` block, undone by an exception."""
-        with self._held() as shards:
+        with self.held() as shards:
             self.writer().folder()
             environment, location = shards[number]
             with writing(environment, location, self.format) as snapshot:
@@ -94,7 +99,7 @@ class Shards:
 
     def check(self) -> None:
         """Raise StoreMismatch if the path holds another store than the one that was opened, StoreNotFound if it holds none."""
-        with self._held():
+        with self.held():
             pass
 
     def close(self) -> None:
@@ -111,7 +116,8 @@ class Shards:
             self.lock = None
 
     @contextmanager
-    def _held(self) -> Iterator[list[tuple[Environment, Location]]]:
+    def held(self) -> Iterator[list[tuple[Environment, Location]]]:
+        """Keep the shards that there are now open."""
         with exclusive():
             if self._closed:
                 raise StoreError(f"store {self.path} is closed")

@@ -38,6 +38,7 @@ class Snapshot:
         self._ids = transaction.cursor(databases["ids"])
         self._blocks = transaction.cursor(databases["blocks"])
         self._block: Block | None = None
+        self.owned: tuple[int, int] | None = None  # of a set that is split by id: the range of the id hash in this shard
 
     def state(self) -> State:
         """The state record. Raises: DamagedStore."""
@@ -164,6 +165,10 @@ class Snapshot:
         rows = cursor.getmulti([INDEX_KEY], dupdata=True, dupfixed_bytes=index.ENTRY_SIZE, keyfixed=True)
         table = np.frombuffer(rows, np.uint8).reshape(-1, len(INDEX_KEY) + index.ENTRY_SIZE)
         return table[:, len(INDEX_KEY) :].tobytes()
+
+    def outer_entries(self) -> list[bytes]:
+        """The first and the last entry of the id index; none if it is empty."""
+        return [bytes(self._ids.value()) for move in (self._ids.first, self._ids.last) if move()]
 
     def deleted(self) -> npt.NDArray[np.int64]:
         """Ordinals of deleted documents, sorted. Raises: DamagedStore if their digest does not match."""

@@ -72,13 +72,50 @@ def test_add_delete_compact_and_seal(call, tmp_path):
         assert code == 1 and "sealed" in err
 
 
-def test_shards_merge_to_the_content_of_the_whole(call, tmp_path, store):
-    corpus = TOY / "collection.tsv"
+@pytest.fixture
+def shards(call, tmp_path):
     for i in range(2):
         given = ["--shard", f"{i}/2", "--map-size", 1 << 24]
-        assert call("index", "--corpus", corpus, "--store", tmp_path / str(i), *given, *model())[0] == 0
-    code, _, err = call("store", "merge", tmp_path / "all", tmp_path / "1", tmp_path / "0")
+        assert call("index", "--corpus", TOY / "collection.tsv", "--store", tmp_path / str(i), *given, *model())[0] == 0
+    return [tmp_path / "0", tmp_path / "1"]
+
+
+def test_shards_merge_to_the_content_of_the_whole(call, tmp_path, store, shards):
+    code, _, err = call("store", "merge", tmp_path / "all", *shards[::-1])
     assert code == 0 and f"{DOCUMENTS} documents" in err
     assert read_manifest(tmp_path / "all").map_size == 1 << 24
     assert info(call, tmp_path / "all")["content_digest"] == info(call, store)["content_digest"]
-    assert call("store", "merge", tmp_path / "half", tmp_path / "0")[0] == 1
+    assert call("store", "merge", tmp_path / "half", shards[0])[0] == 1
+
+
+def test_a_set_of_shards_and_a_split_store_are_stores_to_every_verb(call, tmp_path, store, shards):
+    code, _, err = call("store", "set", tmp_path / "set", *shards)
+    assert code == 0 and f"{DOCUMENTS} documents in {tmp_path / 'set'}, a set of 2 stores" in err
+    code, _, err = call("store", "split", store, "--by-id", 3, "--output", tmp_path / "split")
+    assert code == 0 and f"{DOCUMENTS} documents in {tmp_path / 'split'}, by member: " in err
+    given = ["--queries", TOY / "queries.tsv", "--candidates", TOY / "run.trec"]
+    runs = {}
+    for path in (store, tmp_path / "set", tmp_path / "split"):
+        assert call("rank", "--store", path, *given, "--output", tmp_path / "run")[0] == 0
+        runs[path] = (tmp_path / "run").read_bytes()
+    assert len(set(runs.values())) == 1
+    code, out, _ = call("store", "info", tmp_path / "set")
+    assert code == 0 and f"documents            {DOCUMENTS}\n" in out and "../0" in out
+    assert call("store", "verify", tmp_path / "set")[0] == 0
+    path = tmp_path / "split"
+    assert "0 documents deleted" not in call("store", "delete", path, "3", "4")[2]
+    (tmp_path / "new.tsv").write_text("n1\tbread and yeast\nn2\train\n")
+    for new in (2, 0):
+        code, _, err = call("store", "add", path, "--corpus", tmp_path / "new.tsv")
+        assert code == 0 and f"{DOCUMENTS} documents in {path}, {new} of them new" in err
+    assert call("store", "compact", path)[0] == 0 and call("store", "seal", path)[0] == 0 and info(call, path)["sealed"]
+    assert call("store", "seal", path)[0] == 0 and "sealed" in call("store", "delete", path, "5")[2]
+    for verb in (
+        ["set", path, shards[0]],
+        ["set", tmp_path / "x", shards[0], store],
+        ["recode", path, "--codecs", "states=int8"],
+    ):
+        code, _, err = call("store", *verb, *(["--output", tmp_path / "y"] if verb[0] == "recode" else []))
+        assert code == 1 and "lateint: " in err
+    code, _, err = call("store", "set", "--extend", tmp_path / "set", path)
+    assert code == 1 and "single store" in err

@@ -15,6 +15,7 @@ from lateint.ranking.cascade import Cascade
 from lateint.ranking.ranker import Ranker
 from lateint.serving.engine import Engine, make_engine
 from lateint.serving.options import ServeOptions
+from lateint_store import split
 from lateint_store.shards.snapshot import Snapshot
 from tests.support import engine as small
 from tests.support.engine import DOCUMENTS, IDS, QUERY, scores
@@ -93,6 +94,27 @@ def test_after_a_commit_the_service_checks_the_id_index_beside_the_requests(fold
     monkeypatch.setattr(Snapshot, "entries", noted)
     asyncio.run(run())
     engine.close()
+
+
+def test_a_set_of_stores_is_served_and_followed_like_a_store(folder, tmp_path):
+    split(folder, tmp_path / "set", 2)
+
+    def change():
+        with open_store(tmp_path / "set", write=True) as store:
+            store.delete([IDS[0]])
+
+    def replace():
+        (tmp_path / "set").rename(tmp_path / "old")
+        split(folder, tmp_path / "set", 3)
+
+    engine = opened(tmp_path / "set")
+    expected = scores(Ranker(small.model(), open_store(folder)).rank(QUERY, IDS[:4]))
+    (first, gone, back), service = talk(engine, body(IDS[:4]), change, body([IDS[0]]), replace, body(IDS[:4]))
+    for found in (first, back):
+        assert {IDS[index]: score for index, score in scored(found)} == expected
+    assert gone.status_code == 404 and service.ready
+    assert back.json()["store_digest"] == service.engine.store.content_digest() != first.json()["store_digest"]
+    service.engine.close()
 
 
 def test_a_store_that_takes_the_place_of_the_served_one_is_opened(folder):

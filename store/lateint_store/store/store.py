@@ -10,10 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import lmdb
 import numpy as np
 import numpy.typing as npt
-import zstandard
 
 from lateint_store.arguments import as_count, as_list, check_kind, check_text
 from lateint_store.disk.activity import inside_transaction
@@ -24,6 +22,7 @@ from lateint_store.format.content_digest import joined_digest
 from lateint_store.format.manifest import FORMAT_VERSION, Manifest
 from lateint_store.format.record_kernels import load_record_kernels
 from lateint_store.format.state import ADDING, DELETING, SourceProgress, State
+from lateint_store.format.versions import library_versions
 from lateint_store.kernels.dispatch import load_numba
 from lateint_store.ragged import Ragged
 from lateint_store.reading.fetch import Fetched, check_indexes
@@ -55,10 +54,16 @@ class Store:
         self.path = path
         self._run = 0
         self._turn = threading.RLock()
-        self._shards = Shards(path, lock)
+        self._shards = self._open(lock)
         if lock is not None:
-            remove_leftovers(lock, self.manifest)
-            self._check_index()
+            self._begin_writing(lock)
+
+    def _open(self, lock: WriterLock | None) -> Shards:
+        return Shards(self.path, lock)
+
+    def _begin_writing(self, lock: WriterLock) -> None:
+        remove_leftovers(lock, self.manifest)
+        self._check_index()
 
     # Description
 
@@ -185,6 +190,10 @@ class Store:
         """
         return scan(self._shards, columns(self.path, self.manifest, arrays), stable=stable)
 
+    def held(self, ids: Iterable[str]) -> set[str]:
+        """The ids of the documents that the store holds."""
+        return set(self.fetch(ids, arrays=(), missing="skip").ids)
+
     def rows(self, ids: Iterable[str]) -> npt.NDArray[np.int64]:
         """Number of tokens of each document, int64 [len(ids)]; decodes nothing. Raises: MissingDocument."""
         return self.fetch(ids, arrays=()).rows
@@ -268,7 +277,7 @@ class Store:
             note = deletion(ids)
             if again and was_last(self._shards, note):
                 return
-            held = set(self.fetch(ids, arrays=(), missing="skip").ids) if note == self._note(DELETING) else None
+            held = self.held(ids) if note == self._note(DELETING) else None
             self._delete([doc_id for doc_id in ids if held is None or doc_id in held], note)
 
     def compact(self) -> None:
@@ -386,13 +395,3 @@ def _reopen(kind: type[Store], path: str, uuid: str) -> Store:
         store.close()
         raise StoreMismatch(f"store {path} is not the one that was pickled: {uuid[:12]} was replaced; pickle the new one")
     return store
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of the libraries whose formats a store contains."""
-    return {
-        "lmdb": ".".join(map(str, lmdb.version())),
-        "py-lmdb": lmdb.__version__,
-        "zstd": ".".join(map(str, zstandard.ZSTD_VERSION)),
-        "numpy": np.__version__,
-    }

@@ -1,0 +1,71 @@
+"""Whether stores belong together: they were made by one model with the same codecs, and no document is in two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lateint_store.errors import DuplicateDocument, StoreMismatch
+from lateint_store.format import index
+from lateint_store.format.manifest import Manifest
+from lateint_store.shards.snapshot import Snapshot
+
+
+def identity_difference(there: Manifest, wanted: Manifest) -> str:
+    """Describe the first difference in codecs, window or shard; empty if there is none."""
+    mine, theirs = wanted.identity(), there.identity()
+    return next((f"{name} {theirs[name]} there, {mine[name]} here" for name in mine if mine[name] != theirs[name]), "")
+
+
+def differences(there: Manifest, wanted: Manifest) -> str:
+    """Describe how two fingerprints differ: models, and differing entries cut to 12 characters; empty if they are equal."""
+    mine, theirs = wanted.plain("fingerprint"), there.plain("fingerprint")
+    parts = [
+        f"{name} {str(theirs.get(name))[:12]} there, {str(mine.get(name))[:12]} here"
+        for name in sorted(set(mine) | set(theirs))
+        if mine.get(name) != theirs.get(name)
+    ]
+    if not parts:
+        return ""
+    models = [str(manifest.model.get("name", dict(manifest.model))) for manifest in (there, wanted)]
+    return f"model {models[0]} there, {models[1]} here; " + "; ".join(parts)
+
+
+def check_one_model(one: tuple[Path, Manifest], other: tuple[Path, Manifest]) -> None:
+    """Refuse two stores whose states were made differently. Raises: StoreMismatch."""
+    if difference := differences(one[1], other[1]):
+        reason = _one_is_older(one, other) or difference
+        raise StoreMismatch(f"stores {one[0]} and {other[0]} do not belong together: {reason}")
+
+
+def _one_is_older(one: tuple[Path, Manifest], other: tuple[Path, Manifest]) -> str:
+    """Say what to do if one fingerprint has facts that the other lacks, and all that both have are equal; else empty."""
+    few, many = sorted((one, other), key=lambda part: len(part[1].fingerprint))
+    facts, all_facts = few[1].plain("fingerprint"), many[1].plain("fingerprint")
+    added = sorted(set(all_facts) - set(facts))
+    if facts != {name: fact for name, fact in all_facts.items() if name in facts} or few[1].arrays != many[1].arrays:
+        return ""
+    return (
+        f"{few[0]} was begun by an earlier version, which did not record {', '.join(added)}; all facts that both record are "
+        f"equal. Index this shard again into another folder with the command that made it, and use that one"
+    )
+
+
+def check_distinct(stores: Sequence[tuple[Path, Snapshot]]) -> None:
+    """Refuse an id that two stores hold; compares digests of ids first. Raises: DuplicateDocument."""
+    entries = [snapshot.entries("ids") for _, snapshot in stores]
+    owners = np.repeat(np.arange(len(stores)), [len(run) // index.ENTRY_SIZE for run in entries])
+    table = np.frombuffer(b"".join(entries), np.uint8).reshape(-1, index.ENTRY_SIZE)
+    prefixes = np.zeros((len(table), 8), np.uint8)
+    prefixes[:, : index.PREFIX_SIZE] = table[:, : index.PREFIX_SIZE]
+    keys = prefixes.view("<u8")[:, 0]
+    order = np.argsort(keys, kind="stable")
+    for first in np.flatnonzero(keys[order[1:]] == keys[order[:-1]]):
+        twins = order[first], order[first + 1]
+        found = [(stores[owners[twin]], index.entry_ordinal(table[twin].tobytes())) for twin in twins]
+        ids = [store[1].record_header(ordinal).doc_id for store, ordinal in found]
+        if ids[0] == ids[1]:
+            places = " and in ".join(str(store[0]) for store, _ in found)
+            raise DuplicateDocument(f"document {ids[0].decode()!r} is in store {places}")
