@@ -1,4 +1,4 @@
-"""Reads a corpus for the command line."""
+"""Reads a corpus for the command line; `lateint corpus` plans its windows, or writes it in blocks that can be planned."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import click
 from lateint.cli.options import add_options, gathered
 
 if TYPE_CHECKING:
+    from lateint.indexing.windows import PlannedDocuments
     from lateint.model.document import Document
+    from lateint_eval.formats.records import Doc
 
 C = TypeVar("C", bound=Callable[..., object])
 
@@ -35,6 +37,7 @@ class Corpus:
     def __init__(self, corpus: str, documents: int | None, allow_eof: bool) -> None:
         self.path, self.expected, self.allow_eof = corpus, documents, allow_eof
         self.read = 0  # documents that were read so far
+        self._planned: PlannedDocuments | None = None
 
     @property
     def can_reread(self) -> bool:
@@ -44,11 +47,14 @@ class Corpus:
 
         return is_irds(self.path) or can_reread(self.path)
 
-    def open(self) -> Iterable[Document]:
+    def open(self, plan: str | None = None) -> Iterable[Document]:
         """Read the first document, and return all, to be read once, or again if that is possible.
 
-        Raises: InputError for a path that holds no document.
+        `plan`: a file of `lateint corpus windows`; then they are read window by window.
+        Raises: InputError for a path that holds no document, and for a plan that does not fit it.
         """
+        if plan is not None:
+            return self._plan(plan)
         documents = self._documents()
         whole = chain([next(documents)], documents)
         return _Rereadable(whole, self._documents) if self.can_reread else whole
@@ -58,6 +64,31 @@ class Corpus:
         for document in read_documents(self.path, whole=doubtful):
             self.read += 1
             yield document
+
+    @property
+    def window(self) -> int | None:
+        """The number of documents of a planned window; None without a plan."""
+        return None if self._planned is None else self._planned.plan.size
+
+    def _plan(self, path: str) -> PlannedDocuments:
+        """Return the documents of a corpus whose windows were planned in the file `path`, to be read window by window.
+
+        Raises: InputError if the file is no plan, the corpus has another size, or --documents another number.
+        """
+        from lateint.errors import InputError
+        from lateint.indexing.windows import PlannedDocuments, Window, WindowPlan
+        from lateint_eval.formats.windows import WindowStart, read_window, seekable_file
+
+        plan, file = WindowPlan.load(path), seekable_file(self.path)
+        if self.expected not in (None, plan.documents):
+            raise InputError(f"{path} plans {plan.documents} documents; expected {self.expected} (--documents)")
+
+        def read(window: Window) -> list[Document]:
+            start = WindowStart(window.offset, window.skip, window.line)
+            return as_documents(read_window(file, plan.layout, start, window.documents))
+
+        self.read, self._planned = plan.documents, PlannedDocuments(plan, file, read)
+        return self._planned
 
     @property
     def is_complete(self) -> bool:
@@ -81,10 +112,14 @@ class Corpus:
 
     def is_larger_than(self, number: int) -> bool:
         """True if the corpus has more documents; False if finding out would use them up."""
+        if self._planned is not None:
+            return len(self._planned) > number
         return self.can_reread and sum(1 for _ in islice(read_documents(self.path), number + 1)) > number
 
     def count(self) -> int | None:
         """Count the documents, to estimate the time left; None if a second pass is impossible or too slow."""
+        if self._planned is not None:
+            return len(self._planned)
         if self.expected is not None or not self.can_reread or self.path.startswith("irds:"):
             return self.expected
         return sum(1 for _ in read_documents(self.path))
@@ -132,8 +167,66 @@ def _find_repeated(path: str) -> str:
 
 def read_documents(path: str, *, whole: bool = False) -> Iterator[Document]:
     """Yield the documents of a corpus in any format; `whole` refuses a last line without a line end."""
-    from lateint.model.document import Document
     from lateint_eval.formats import read_corpus
 
     for doc in read_corpus(path, whole=whole):
-        yield Document(doc.id, doc.text, doc.title)
+        yield from as_documents([doc])
+
+
+def as_documents(docs: Iterable[Doc]) -> list[Document]:
+    """Return what the readers give as documents to encode."""
+    from lateint.model.document import Document
+
+    return [Document(doc.id, doc.text, doc.title) for doc in docs]
+
+
+@click.group("corpus")
+def command() -> None:
+    """Plan a corpus for many machines."""
+
+
+@command.command()
+@click.argument("corpus")
+@click.option("--output", required=True, metavar="FILE", help="Plan to write.")
+@click.option("--window", type=click.IntRange(min=1), default=512, show_default=True, help="Documents of one commit.")
+def windows(corpus: str, output: str, window: int) -> None:
+    """Read a corpus once, and write where each of its windows begins: `lateint index --windows` then reads only its own.
+
+    The corpus is a plain file, or one that is compressed in blocks; others are told to be written in blocks first.
+
+    \b
+    Example:
+      lateint corpus windows collection.tsv --output collection.windows
+      lateint index --corpus collection.tsv --windows collection.windows --store shard-0 --shard 0/8
+    """
+    from lateint.cli.printing import echo
+    from lateint.indexing.windows import plan_windows
+    from lateint_eval.formats.windows import corpus_windows, seekable_file
+
+    found = (
+        (layout, (start.offset, start.skip, start.line), as_documents(docs))
+        for layout, start, docs in corpus_windows(corpus, window)
+    )
+    plan = plan_windows(seekable_file(corpus), window, found)
+    plan.save(output)
+    echo(f"{plan.documents} documents in {len(plan.windows)} windows of {corpus}, planned in {output}", err=True)
+
+
+@command.command()
+@click.argument("corpus")
+@click.option("--output", required=True, metavar="FILE", help="File to write, named .jsonl.zst.")
+@click.option("--block", type=click.IntRange(min=1), default=512, show_default=True, help="Documents of a block.")
+def split(corpus: str, output: str, block: int) -> None:
+    """Write any corpus as JSON lines in compressed blocks, so that reading can begin at each of them.
+
+    \b
+    Example:
+      lateint corpus split collection.tsv.gz --output collection.jsonl.zst
+      lateint corpus windows collection.jsonl.zst --output collection.windows
+    """
+    from lateint.cli.printing import echo
+    from lateint_eval.formats import read_corpus
+    from lateint_eval.formats.blocks import write_blocks
+
+    total = write_blocks(output, read_corpus(corpus, whole=not Corpus(corpus, None, False).can_reread), block)
+    echo(f"{total} documents in {output}, {block} in each block", err=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,7 @@ from lateint_store.arguments import as_path
 if TYPE_CHECKING:
     from lateint.indexing.chunks import Chunks
     from lateint.indexing.progress import BuildProgress, Reporter
+    from lateint.indexing.store import Store
     from lateint.model.model import Model
 
 _LARGE = 100_000  # documents; a larger corpus is encoded only after its plan was shown
@@ -28,6 +30,7 @@ _LARGE = 100_000  # documents; a larger corpus is encoded only after its plan wa
 @click.option(
     "--shard", metavar="I/N", help="Encode every N-th window from window I on; `lateint store merge` joins the stores."
 )
+@click.option("--windows", metavar="FILE", help="Plan of `lateint corpus windows`: a shard reads only its own part.")
 @click.option(
     "--map-size", type=click.IntRange(1 << 20), metavar="BYTES",
     help="Address space to write a shard of a new store, and the most that it can hold. Default: 64 GiB.",
@@ -44,17 +47,17 @@ def command(
     store: str,
     codecs: str | None,
     shard: str | None,
+    windows: str | None,
     map_size: int | None,
     progress: bool | None,
     yes: bool,
 ) -> None:
     """Run the document layers once over a corpus and store their outputs.
 
-    To continue after an interruption, repeat the command: it starts at the last committed window. With --chunk-tokens
-    each chunk of a document becomes an entry, prefixed with the title; `lateint rank` combines their scores.
+    To continue after an interruption, repeat the command. With --chunk-tokens each chunk of a document becomes an entry,
+    prefixed with the title; `lateint rank` combines their scores.
 
-    A pipe must say how it ends (--documents or --allow-eof), because it also ends where its command fails; without, the
-    documents are stored and the exit code is 1.
+    A pipe must say how it ends (--documents or --allow-eof), as it also ends where its command fails; else the exit code is 1.
 
     \b
     Example:
@@ -65,18 +68,23 @@ def command(
     from lateint_store import parse_codecs
 
     pipelines, part = None if codecs is None else parse_codecs(codecs), parse_shard(shard)
-    chunks, documents = cutting.make(), corpus.open()
-    model = choice.load()
+    chunks, documents, model = cutting.make(), corpus.open(windows), choice.load()
     if not yes:
         _confirm(model, corpus, store, codecs, chunks)
     seen: list[BuildProgress] = []
-    with _reporter(progress, corpus, seen) as report, corpus.explained_duplicates():
-        from lateint.indexing.build import build_store
+    from lateint.indexing.build import build_store
 
-        with build_store(model, documents, store, pipelines, report, chunks=chunks, shard=part, map_size=map_size) as built:
-            total = len(built)
+    build = partial(build_store, chunks=chunks, shard=part, window=corpus.window, map_size=map_size)
+    with _reporter(progress, corpus, seen) as report, corpus.explained_duplicates():
+        total = _entries(build(model, documents, store, pipelines, report))
     echo("\n".join(_summary(f"in {store}", total, seen, chunks, model)), err=True)
     corpus.check_end()
+
+
+def _entries(built: Store) -> int:
+    """Close a finished store, and return how many entries it has."""
+    with built:
+        return len(built)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ VERBS = {
     "train": "Train a method on ranking lists, sentence pairs or texts.",
     "plan": "Estimate bytes, hours and milliseconds before a corpus is encoded.",
     "index": "Encode a corpus into a store.",
+    "corpus": "Plan a corpus for many machines: windows, split.",
     "rank": "Rank the candidates of queries.",
     "serve": "Rerank over HTTP, for the clients of Cohere, Jina, vLLM and text-embeddings-inference.",
     "retrieve": "Find the documents of a store whose vectors are nearest to queries.",

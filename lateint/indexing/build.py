@@ -122,7 +122,7 @@ def _tokenise(store: Store, model: Model, window: SourceWindow) -> TokenisedWind
 
 def _commit(store: Store, source: SourceWindow, window: EncodedWindow) -> BuildProgress:
     """Commit the entries of a window and the source position behind it."""
-    position = source.start + len(source.documents)
+    position = source.end
     try:
         write = store.replace_last_window if source.replaces else store.append
         write(window.entries, source_end=position, source_digest=source.digest)

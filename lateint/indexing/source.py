@@ -15,6 +15,7 @@ from itertools import count, islice
 from lateint.errors import StoreMismatch
 from lateint.indexing.source_digest import SourceDigest, is_former
 from lateint.indexing.store import Store
+from lateint.indexing.windows import PlannedDocuments
 from lateint.model.document import Document, as_document
 
 
@@ -23,7 +24,8 @@ class SourceWindow:
     """Consecutive documents of a source, and the running digest up to the last.
 
     `start`: index of the first; `mine`: False if another shard encodes them; `again`: how many at the start are in the store
-    already, as its last window, and `replaces`: True if these documents replace that window.
+    already, as its last window, and `replaces`: True if these documents replace that window; `skipped`: how many documents
+    behind them, of other shards, were not read.
     """
 
     documents: list[Document]
@@ -32,6 +34,12 @@ class SourceWindow:
     mine: bool
     again: int = 0
     replaces: bool = False
+    skipped: int = 0
+
+    @property
+    def end(self) -> int:
+        """Index of the document behind the window."""
+        return self.start + len(self.documents) + self.skipped
 
 
 def source_windows(store: Store, documents: Iterable[Document | str]) -> Iterator[SourceWindow]:
@@ -39,6 +47,9 @@ def source_windows(store: Store, documents: Iterable[Document | str]) -> Iterato
 
     Raises: StoreMismatch if the source does not begin with the documents that the store was built from.
     """
+    if isinstance(documents, PlannedDocuments):
+        yield from _planned_windows(store, documents)
+        return
     stream, size = map(as_document, documents, count()), store.manifest.window
     position, digest, again = _skip(store, stream, documents)
     replaces = bool(again) and _is_mine(store, position)
@@ -50,6 +61,49 @@ def source_windows(store: Store, documents: Iterable[Document | str]) -> Iterato
         digest = digest.extended(batch)
         yield SourceWindow(batch, position, digest.value, _is_mine(store, position), len(again), replaces)
         position, again, replaces = position + len(batch), [], False
+
+
+def _planned_windows(store: Store, source: PlannedDocuments) -> Iterator[SourceWindow]:
+    """Yield the windows of this shard that the store does not hold, then, without reading them, the end of the others."""
+    plan, position = source.plan, store.progress.source_position
+    again = _check_planned(store, source)
+    unfinished = position // plan.size if position < plan.documents else len(plan.windows)
+    for number in range(unfinished, len(plan.windows)):
+        start, window = number * plan.size, plan.windows[number]
+        if not _is_mine(store, start):
+            again = []
+            continue
+        documents, kept = source.window(number), len(again)
+        if kept and not _is_last_window(store, again):
+            yield SourceWindow(documents[kept:], start + kept, window.digest, True)
+        elif len(documents) > kept:
+            yield SourceWindow(documents, start, window.digest, True, kept, bool(kept))
+        again, position = [], start + len(documents)
+    if position < plan.documents:
+        yield SourceWindow([], position, plan.windows[-1].digest, False, skipped=plan.documents - position)
+
+
+def _check_planned(store: Store, source: PlannedDocuments) -> list[Document]:
+    """Check that the store was built from the beginning of a planned source.
+
+    Returns: documents of a window that had not ended. Raises: StoreMismatch.
+    """
+    done, plan = store.progress, source.plan
+    number, inside = divmod(done.source_position, plan.size)
+    if plan.size != store.manifest.window:
+        raise StoreMismatch(f"{store.path} has windows of {store.manifest.window} documents, the plan of {plan.size}")
+    found, known = list[Document](), done.source_position <= plan.documents
+    if known and inside and done.source_position < plan.documents:
+        found = source.window(number)[:inside]
+        known = plan.digest_before(number).extended(found).value == done.source_digest
+    elif known:
+        known = plan.digest_before(number + (inside > 0)).value == done.source_digest
+    if not known:
+        raise StoreMismatch(
+            f"the first {done.source_position} documents of {source.file} are not those that {store.path} was built from; "
+            "use another path, or build on without the plan if an earlier version began the store"
+        )
+    return found
 
 
 def _is_mine(store: Store, position: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lateint_eval.formats.beir import beir_file
@@ -34,14 +34,14 @@ def _documents(path: str | Path, whole: bool) -> Iterator[Doc]:
         path = beir_file(path, "corpus.jsonl")
     source = source_name(path)
     head, lines = first_line(path, whole=whole)
-    if is_json(path, head):
-        for number, raw in lines:
-            record = parse_record(raw, source, number)
-            yield Doc(record.id("_id", "id"), record.text("title", ""), record.text("text"), number)
-        return
-    read = _document_fields if head.count(b"\t") == 3 else _passage_fields
+    parse = PARSERS[layout_of(path, head)]
     for number, raw in lines:
-        yield Doc(*read(raw, source, number), number)
+        yield parse(raw, source, number)
+
+
+def layout_of(path: str | Path, head: bytes) -> str:
+    """Return the name of a corpus's layout, one of `PARSERS`, recognised by its name and first line."""
+    return "json" if is_json(path, head) else "documents" if head.count(b"\t") == 3 else "passages"
 
 
 def is_json(path: str | Path, head: bytes) -> bool:
@@ -52,17 +52,26 @@ def is_json(path: str | Path, head: bytes) -> bool:
     return not name.endswith((".tsv", ".tab")) and head.lstrip().startswith(b"{")
 
 
-def _passage_fields(raw: bytes, source: str, number: int) -> tuple[str, str, str]:
+def _json_doc(raw: bytes, source: str, number: int) -> Doc:
+    record = parse_record(raw, source, number)
+    return Doc(record.id("_id", "id"), record.text("title", ""), record.text("text"), number)
+
+
+def _passage(raw: bytes, source: str, number: int) -> Doc:
     doc_id, text = two_fields(raw, source, number, "pid<TAB>text (or 4 in every line: docid<TAB>url<TAB>title<TAB>body)")
-    return doc_id, "", text
+    return Doc(doc_id, "", text, number)
 
 
-def _document_fields(raw: bytes, source: str, number: int) -> tuple[str, str, str]:
+def _document(raw: bytes, source: str, number: int) -> Doc:
     fields = decode(raw, source, number).split("\t")
     if len(fields) != 4:
         expected = "docid<TAB>url<TAB>title<TAB>body, as in the first line"
         raise FormatError(source, number, f"{len(fields)} tab-separated fields; expected 4: {expected}")
-    return checked_id(fields[0], source, number, "the id"), fields[2], fields[3]
+    return Doc(checked_id(fields[0], source, number, "the id"), fields[2], fields[3], number)
+
+
+PARSERS: dict[str, Callable[[bytes, str, int], Doc]] = {"json": _json_doc, "documents": _document, "passages": _passage}
+"""By layout, what reads a document from a line without its end; takes the name of the source and the line number as well."""
 
 
 def two_fields(raw: bytes, source: str, number: int, expected: str) -> tuple[str, str]:

@@ -66,10 +66,10 @@ def raw_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
             raise FormatError(source, number + 1, f"cannot read further: {error}; is the file cut short?") from error
 
 
-def numbered(stream: Stream, source: str) -> Iterator[tuple[int, bytes]]:
+def numbered(stream: Stream, source: str, first: int = 1) -> Iterator[tuple[int, bytes]]:
     """Yield the numbered lines of an open stream. Raises: FormatError for a line above the limit."""
     limit = _line_limit
-    for number, line in enumerate(iter(lambda: stream.readline(limit + 1), b""), start=1):
+    for number, line in enumerate(iter(lambda: stream.readline(limit + 1), b""), start=first):
         if len(line) > limit:
             reason = f"more than {limit / 2**20:g} MiB; is it text? `lateint --line-limit MIB` allows longer lines"
             raise FormatError(source, number, reason)
@@ -85,11 +85,16 @@ def read_lines(path: str | Path, *, whole: bool = False) -> Iterator[tuple[int, 
         if whole and not raw.endswith(b"\n"):
             reason = "the input ends inside this line, without a line end; did the command that writes it fail?"
             raise FormatError(source_name(path), number, reason)
-        line = raw.rstrip(b"\r\n")
-        if number == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-        if line.strip(b" "):
+        if line := stripped(number, raw):
             yield number, line
+
+
+def stripped(number: int, raw: bytes) -> bytes:
+    """Return a line without its end and a leading byte order mark; empty for a blank line."""
+    line = raw.rstrip(b"\r\n")
+    if number == 1:
+        line = line.removeprefix(b"\xef\xbb\xbf")
+    return line if line.strip(b" ") else b""
 
 
 def first_line(path: str | Path, *, whole: bool = False) -> tuple[bytes, Iterator[tuple[int, bytes]]]:

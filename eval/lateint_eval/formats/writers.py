@@ -19,9 +19,14 @@ def write_corpus(path: str | Path, docs: Iterable[Doc], layout: FileLayout) -> N
     with replacing(path) as write:
         for doc in docs:
             if layout == "beir":
-                write(_json_line({"_id": doc.id, "title": doc.title, "text": doc.text}))
+                write(corpus_line(doc))
             else:
                 write(_tab_line(doc.id, doc.full_text))
+
+
+def corpus_line(doc: Doc) -> str:
+    """Return a document as a line of `corpus.jsonl`."""
+    return _json_line({"_id": doc.id, "title": doc.title, "text": doc.text})
 
 
 def write_queries(path: str | Path, queries: Mapping[str, str], layout: FileLayout) -> None:

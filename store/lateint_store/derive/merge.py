@@ -14,7 +14,7 @@ from lateint_store.derive.new_store import write_store
 from lateint_store.errors import InputError, StoreError
 from lateint_store.format.state import State
 from lateint_store.shards.shards import Shards
-from lateint_store.shards.together import check_distinct, check_one_model, identity_difference
+from lateint_store.shards.together import check_all_there, check_distinct, check_finished, check_one_model, identity_difference
 from lateint_store.store import Store
 from lateint_store.writing.rewrite import live_windows
 
@@ -29,7 +29,7 @@ def merge(paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) 
         parts = _in_order([stack.enter_context(closing(Shards(as_path(path)))) for path in as_list(paths, "paths", "paths")])
         snapshots = [stack.enter_context(part.reading()) for part in parts]
         states = [part_snapshots[-1].state() for part_snapshots in snapshots]
-        _check_finished(parts, states)
+        check_finished([(part.path, state.progress) for part, state in zip(parts, states, strict=True)])
         check_distinct([(part.path, snapshot) for part, mine in zip(parts, snapshots, strict=True) for snapshot in mine])
         sources = [
             chain.from_iterable(live_windows(snapshot, part.manifest) for snapshot in mine)
@@ -50,25 +50,8 @@ def _in_order(parts: Sequence[Shards]) -> list[Shards]:
         check_one_model((parts[0].path, first), (part.path, part.manifest))
         if difference := identity_difference(replace(first, shard=None), replace(part.manifest, shard=None)):
             raise StoreError(f"stores {parts[0].path} and {part.path} do not belong together: {difference}")
-    numbers = [part.manifest.shard or (0, 1) for part in parts]
-    total = numbers[0][1]
-    if sorted(numbers) != [(number, total) for number in range(total)]:
-        given = ", ".join(f"{number}/{count}" for number, count in sorted(numbers))
-        raise StoreError(f"merge needs each of the shards 0/{total} to {total - 1}/{total} once, got {given}")
+    check_all_there("merge", [part.manifest.shard or (0, 1) for part in parts])
     return sorted(parts, key=lambda part: part.manifest.shard or (0, 1))
-
-
-def _check_finished(parts: Sequence[Shards], states: Sequence[State]) -> None:
-    """Raise StoreError unless all shards have read the same source to the same position."""
-    first = states[0].progress
-    for part, state in zip(parts, states, strict=True):
-        progress = state.progress
-        if (progress.source_position, progress.source_digest) != (first.source_position, first.source_digest):
-            raise StoreError(
-                f"{parts[0].path} has read {first.source_position} documents of its source (digest "
-                f"{first.source_digest[:12]}), {part.path} {progress.source_position} (digest "
-                f"{progress.source_digest[:12]}): one is not finished, or their sources differ"
-            )
 
 
 def _joined(states: Sequence[State]) -> State:

@@ -17,6 +17,7 @@ from lateint_store.format.manifest import MANIFEST_FILE, is_shard_name
 from lateint_store.format.set_manifest import Member, SetManifest, read_set, write_set
 from lateint_store.shards.set_shards import check_members
 from lateint_store.shards.shards import Shards
+from lateint_store.shards.together import check_all_there, check_finished
 
 
 def create_set(path: str | os.PathLike[str], members: Sequence[str | os.PathLike[str]]) -> None:
@@ -25,13 +26,15 @@ def create_set(path: str | os.PathLike[str], members: Sequence[str | os.PathLike
     The stores stay where they are. The manifest of the set has their paths, relative to its folder, their uuids, and the
     content digests of those that are sealed. It appears as a whole, or not at all.
     Raises: StoreMismatch for stores of different models, chunks or codecs; DuplicateDocument for an id that two of them hold;
-    InputError for a store that is given twice; StoreError if something is published at `path` already. Cost: that of opening
+    InputError for a store that is given twice; StoreError if shards of a build are missing, unfinished or of another source,
+    and if something is published at `path` already. Cost: that of opening
     the stores, and 12 bytes of memory per document.
     """
     folder = as_path(path)
     places = [as_path(member, "members") for member in as_list(members, "members", "paths of stores")]
     if not places:
         raise InputError("a set needs at least one store")
+    _refuse_published(folder)
     with ExitStack() as stack:
         opened = [stack.enter_context(closing(Shards(place))) for place in places]
         about = check_together(folder, opened)
@@ -64,10 +67,24 @@ def check_together(folder: Path, members: Sequence[Shards], split: str | None = 
     listed = [Member(os.path.relpath(shards.path.resolve(), base), shards.manifest.uuid) for shards in members]
     about = SetManifest(uuid=uuid4().hex, members=tuple(listed), split=split)
     check_members(about, members)
+    _check_build(members)
     pinned = [
         replace(member, content_digest=shards.manifest.content_digest) for member, shards in zip(listed, members, strict=True)
     ]
     return replace(about, members=tuple(pinned))
+
+
+def _check_build(members: Sequence[Shards]) -> None:
+    """Check that the shards of a build are all there and finished. Raises: StoreError."""
+    shards = [member for member in members if member.manifest.shard is not None]
+    if not shards:
+        return
+    check_all_there("a set", [member.manifest.shard or (0, 1) for member in shards])
+    progress = []
+    for member in shards:
+        with member.reading() as snapshots:
+            progress.append((member.path, snapshots[-1].state().progress))
+    check_finished(progress)
 
 
 @contextmanager

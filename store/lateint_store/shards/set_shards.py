@@ -96,7 +96,7 @@ class SetShards(Shards):
         return opened
 
     def _open_member(self, member: Member) -> Shards:
-        place = self.path / member.path
+        place = (self.path / member.path).resolve()
         try:
             shards = Shards(place)
         except StoreNotFound as error:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lateint_store.errors import DuplicateDocument, StoreMismatch
+from lateint_store.errors import DuplicateDocument, StoreError, StoreMismatch
 from lateint_store.format import index
 from lateint_store.format.manifest import Manifest
+from lateint_store.format.state import SourceProgress
 from lateint_store.shards.snapshot import Snapshot
 
 
@@ -51,6 +52,26 @@ def _one_is_older(one: tuple[Path, Manifest], other: tuple[Path, Manifest]) -> s
         f"{few[0]} was begun by an earlier version, which did not record {', '.join(added)}; all facts that both record are "
         f"equal. Index this shard again into another folder with the command that made it, and use that one"
     )
+
+
+def check_all_there(work: str, shards: Sequence[tuple[int, int]]) -> None:
+    """Refuse shards i/n of a build of which one is missing or there twice; `work` needs them. Raises: StoreError."""
+    total = shards[0][1]
+    if sorted(shards) != [(number, total) for number in range(total)]:
+        given = ", ".join(f"{number}/{count}" for number, count in sorted(shards))
+        raise StoreError(f"{work} needs each of the shards 0/{total} to {total - 1}/{total} once, got {given}")
+
+
+def check_finished(shards: Sequence[tuple[Path, SourceProgress]]) -> None:
+    """Refuse shards that have not read the same source to the same position. Raises: StoreError."""
+    one, first = shards[0]
+    for path, progress in shards:
+        if (progress.source_position, progress.source_digest) != (first.source_position, first.source_digest):
+            raise StoreError(
+                f"{one} has read {first.source_position} documents of its source (digest {first.source_digest[:12]}), {path} "
+                f"{progress.source_position} (digest {progress.source_digest[:12]}): one is not finished, or their sources "
+                "differ"
+            )
 
 
 def check_distinct(stores: Sequence[tuple[Path, Snapshot]]) -> None:

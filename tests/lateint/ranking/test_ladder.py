@@ -169,7 +169,8 @@ def index_checks(monkeypatch):
     return read
 
 
-def test_the_first_absent_id_after_warming_up_or_preparing_scans_no_index(tmp_path, index_checks):
+def test_the_first_absent_id_after_warming_up_or_preparing_scans_no_index(tmp_path, index_checks, monkeypatch):
+    monkeypatch.setattr(ladder_scorer, "_REPEATS", 1)
     model = blocks()
     with lateint.build_store(model, TEXTS, tmp_path / "s") as store, lateint.open_store(tmp_path / "s") as reader:
         ranker, then = Ranker(model, reader), [(Ranker(model, reader), 5)]

@@ -15,7 +15,10 @@ from tests.support.engine import CHUNKS, DOCUMENTS, IDS, LONG, QUERY
 from tests.support.retrieving import RICH
 
 LONG_IDS = [document.id for document in LONG]
-CASES = {"whole": (DOCUMENTS, IDS, {"window": 8}), "chunks": (LONG, LONG_IDS, {"window": 4, "chunks": CHUNKS})}
+CASES = {
+    "whole": (DOCUMENTS[:24], IDS[:24], {"window": 4}),
+    "chunks": (LONG[:12], LONG_IDS[:12], {"window": 2, "chunks": CHUNKS}),
+}
 
 
 @pytest.fixture(scope="module", params=list(CASES))
@@ -24,9 +27,9 @@ def stores(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sets")
     documents, ids, options = CASES[request.param]
     model = engine.model(RICH)
-    parts = [folder / f"part{number}" for number in range(3)]
+    parts = [folder / f"part{number}" for number in range(2)]
     for number, part in enumerate(parts):
-        build_store(model, documents, part, shard=(number, 3), **options).close()
+        build_store(model, documents, part, shard=(number, 2), **options).close()
     merge(parts, folder / "merged").close()
     create_set(folder / "shards", parts)
     split(folder / "merged", folder / "split", 3, by="document" if "chunks" in options else "id")
@@ -88,16 +91,18 @@ def test_the_owner_of_a_document_is_computed_also_where_it_is_cut_into_chunks(st
             assert member.held(ids) == {doc_id for doc_id in ids if owner_of(doc_id, 3) == number} != set()
 
 
-def test_a_set_takes_and_gives_up_documents_at_their_owners(stores, tmp_path):
-    model, merged, _, ids = stores
-    split(merged.path, tmp_path / "set", 3, by="id" if merged.chunks is None else "document")
-    new = [Document(f"n#{number}", document.text) for number, document in enumerate(DOCUMENTS[:16])]
+def test_a_set_takes_and_gives_up_documents_at_their_owners(tmp_path):
+    model, ids = engine.model(RICH), LONG_IDS[:6]
+    with build_store(model, LONG[:6], tmp_path / "whole", chunks=CHUNKS) as whole:
+        entries = len(whole)
+    split(tmp_path / "whole", tmp_path / "set", 3, by="document")
+    new = [Document(f"n#{number}", document.text) for number, document in enumerate(DOCUMENTS[:12])]
     with open_store(tmp_path / "set", write=True) as store:
         for refused in ([*new, Document(ids[0], "x")], [*new, new[0]]):
             with pytest.raises(DuplicateDocument):
                 store.add(refused, model)
-        assert len(store) == len(merged)
-        store.add(new[:9], model, partial=True)
+        assert len(store) == entries
+        store.add(new[:7], model, partial=True)
         store.add(new, model)
         store.add(new, model, again=True)
         with pytest.raises(DuplicateDocument, match="already holds"):

@@ -79,7 +79,7 @@ def test_after_a_commit_the_service_checks_the_id_index_beside_the_requests(fold
 
     async def run():
         async with serving(engine) as here:
-            for asked in (lambda: here.client.post("/v2/rerank", json=body(IDS[1:4])), lambda: here.client.get("/ready")):
+            for asked in (lambda: here.client.post("/v2/rerank", json=body(IDS[3:5])), lambda: here.client.get("/ready")):
                 with open_store(folder, write=True) as store:
                     store.delete([next(store.ids())])
                     scanning.clear()
