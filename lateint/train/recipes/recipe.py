@@ -28,5 +28,6 @@ class Recipe:
         """Plain data, for model cards and results."""
         names = ("name", "base", "shares", "steps", "spans", "precision", "weights", "seed")
         teacher = self.teacher.to_json() if isinstance(self.teacher, Method) else self.teacher
-        facts = {name: getattr(self, name) for name in names} | {"teacher": teacher, "method": self.method.to_json()}
-        return facts | ({"partners": [list(each) for each in self.partners]} if self.partners else {})
+        facts: dict[str, object] = {name: getattr(self, name) for name in names}
+        facts |= {"partners": [list(each) for each in self.partners]} if self.partners else {}
+        return facts | {"teacher": teacher, "method": self.method.to_json()}

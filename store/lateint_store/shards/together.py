@@ -85,7 +85,7 @@ def check_distinct(stores: Sequence[tuple[Path, Snapshot]]) -> None:
     order = np.argsort(keys, kind="stable")
     for first in np.flatnonzero(keys[order[1:]] == keys[order[:-1]]):
         twins = order[first], order[first + 1]
-        found = [(stores[owners[twin]], index.entry_ordinal(table[twin].tobytes())) for twin in twins]
+        found = [(stores[int(owners[twin])], index.entry_ordinal(table[twin].tobytes())) for twin in twins]
         ids = [store[1].record_header(ordinal).doc_id for store, ordinal in found]
         if ids[0] == ids[1]:
             places = " and in ".join(str(store[0]) for store, _ in found)
