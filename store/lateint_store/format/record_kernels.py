@@ -24,18 +24,23 @@ _CRC_AT, _TABLE, _BEHIND, _MOST = BLOCK_HEADER.size, TABLE_START, DIGEST_SIZE, M
 _ONES = np.uint32(0xFFFFFFFF)
 
 
-class Memory:
-    """One read-only uint8 array that spans several pieces of memory, from the first byte to the last.
+class _Interface:
+    """Memory as numpy takes it over. It must not hold the array made of it: no collector frees a cycle with an array in it."""
+
+    def __init__(self, first: int, size: int) -> None:
+        self.__array_interface__ = {"shape": (size,), "typestr": "|u1", "data": (first, True), "version": 3}
+
+
+def spanned(starts: Numbers, sizes: Numbers) -> tuple[npt.NDArray[np.uint8], int]:
+    """One read-only array that spans several pieces of memory, from the first byte to the last, and its address.
 
     The memory between the pieces may be unmapped: read the pieces only, and only as long as they are valid.
     """
-
-    def __init__(self, starts: Numbers, sizes: Numbers) -> None:
-        starts, ends = starts[sizes > 0], (starts + sizes)[sizes > 0]
-        self.first = int(starts.min()) if len(starts) else 0
-        size = int(ends.max()) - self.first if len(ends) else 0
-        self.__array_interface__ = {"shape": (size,), "typestr": "|u1", "data": (self.first, True), "version": 3}
-        self.array = np.asarray(self) if size else np.frombuffer(b"", np.uint8)
+    starts, ends = starts[sizes > 0], (starts + sizes)[sizes > 0]
+    if not len(starts):
+        return np.frombuffer(b"", np.uint8), 0
+    first = int(starts.min())
+    return np.asarray(_Interface(first, int(ends.max()) - first)), first
 
 
 def starts_of(views: Sequence[Buffer]) -> Numbers:
@@ -58,14 +63,14 @@ def check_headers(
     `ids`: all ids joined, and the end of each.
     """
     (addresses, sizes, keys), k, arrays = blocks, len(ordinals), format.arrays
-    memory = Memory(addresses, sizes)
+    memory, first = spanned(addresses, sizes)
     rows, edges = np.zeros(k, np.int64), np.zeros((k, arrays + 1), np.int64)
     checksums, sound = np.zeros((k, arrays), np.uint32), np.zeros(k, np.bool_)
     bound = (int.from_bytes(format.uuid, "little", signed=True), format.seed, format.record_header.size)
-    placed = (addresses - memory.first, sizes, keys)
+    placed = (addresses - first, sizes, keys)
     wanted = (owners, ordinals, np.frombuffer(ids[0], np.uint8), ids[1])
     found = (rows, edges, checksums, sound)
-    compiled(read_headers)(memory.array, crc_tables(), np.array(bound, np.int64), placed, wanted, found)
+    compiled(read_headers)(memory, crc_tables(), np.array(bound, np.int64), placed, wanted, found)
     return rows, edges, checksums, sound
 
 
@@ -73,10 +78,10 @@ def copy_checked(
     addresses: Numbers, sizes: Numbers, checksums: npt.NDArray[np.uint32]
 ) -> tuple[npt.NDArray[np.uint8], Numbers, Flags]:
     """Copy k pieces of memory into one array: the array, offsets int64 [k + 1], and whether each checksum matches."""
-    memory, offsets = Memory(addresses, sizes), np.zeros(len(sizes) + 1, np.int64)
+    (memory, first), offsets = spanned(addresses, sizes), np.zeros(len(sizes) + 1, np.int64)
     np.cumsum(sizes, out=offsets[1:])
     out, same = np.empty(int(offsets[-1]), np.uint8), np.zeros(len(sizes), np.bool_)
-    compiled(copy_all)(memory.array, crc_tables(), addresses - memory.first, offsets, checksums, (out, same))
+    compiled(copy_all)(memory, crc_tables(), addresses - first, offsets, checksums, (out, same))
     return out, offsets, same
 
 

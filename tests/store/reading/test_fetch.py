@@ -10,6 +10,7 @@ from lateint_store.errors import DamagedStore
 from lateint_store.kernels import dispatch
 from lateint_store.reading import fetch as fetching
 from tests.campaign.layout import block_structure, records
+from tests.support.leaks import left_behind
 from tests.support.stores import build, entries, entry
 
 TOGETHER, ONE_BY_ONE = 0, 1 << 60
@@ -49,6 +50,12 @@ def test_many_at_once_are_what_each_is_by_itself(path, monkeypatch, arrays):
             assert len(expected[0]) + len(expected[1]) == size and set(expected[1]).isdisjoint(expected[0])
     if arrays == ("vector",):
         assert len(set(expected[0])) < len(expected[0]) and expected[1], "some stood twice, some were not there"
+
+
+def test_reading_leaves_no_object_behind(path):
+    ids = [f"doc{number}" for number in range(60)]
+    with open_store(path) as store:
+        assert left_behind(lambda: store.fetch(ids, missing="skip")) < 2
 
 
 def test_ids_whose_digests_begin_alike_are_told_apart_among_many(tmp_path, monkeypatch):
