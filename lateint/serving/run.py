@@ -37,11 +37,12 @@ def serve(options: ServeOptions, tell: Callable[[str], None]) -> int:
         if forks:
             os.environ[_SHARED] = open_until_end.enter_context(tempfile.TemporaryDirectory(prefix="lateint-metrics-"))
         from lateint.serving.metrics import forget_worker
-        from lateint.serving.server import serve_here
+        from lateint.serving.server import BACKLOG, serve_here
         from lateint.serving.workers import Workers
 
         shares = options.device in (None, "cpu")  # what a graphics processor holds cannot be shared by forking
         engine = load_engine(options) if shares or not forks else None
+        listener.listen(BACKLOG)  # before the address is told: who connects at once waits, and is not refused
         host, port = listener.getsockname()[:2]
         tell(f"serving {shown_name(options.store)} on http://{f'[{host}]' if ':' in host else host}:{port}")
         if keys is None and not options.is_loopback:

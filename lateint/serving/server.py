@@ -20,7 +20,8 @@ from lateint.serving.keys import ApiKeys
 from lateint.serving.options import MIB, ServeOptions
 from lateint.serving.service import RerankService
 
-_BACKLOG = 2048
+BACKLOG = 2048
+"""Connections that wait to be accepted."""
 _HEADER_BYTES = 32 << 10
 _HEAD_SECONDS = 20.0
 _KEEP_ALIVE_SECONDS = 75  # longer than the pools of clients keep an idle connection
@@ -99,7 +100,7 @@ async def _serve(options: ServeOptions, engine: Engine, keys: ApiKeys | None, li
         log_level="error",  # a warning a malformed request would let any client fill the log
         access_log=False,
         server_header=False,
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=options.timeout_ms // 1000 + 5,  # a client that reads nothing does not hold up the end
         h11_max_incomplete_event_size=_HEADER_BYTES,
