@@ -50,7 +50,8 @@ def serve(options: ServeOptions, tell: Callable[[str], None]) -> int:
         if not forks:
             return serve_here(options, engine, keys, listener)
         tell(f"{options.workers} workers, each forked {'after' if shares else 'before'} loading the model")
-        return Workers(lambda: serve_here(options, engine, keys, listener), forget_worker).run(options.workers)
+        # Closed here at the end, the address refuses connections as soon as the workers close it too.
+        return Workers(lambda: serve_here(options, engine, keys, listener), forget_worker, listener.close).run(options.workers)
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

@@ -22,9 +22,12 @@ _SIGNAL_AT_END_OF_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 class Workers:
     """Children that run one function. Use it from the main thread, before any other thread is started."""
 
-    def __init__(self, work: Callable[[], int], after: Callable[[int], object]) -> None:
-        """Args: `work`, what each child runs; `after`, called in the parent with the id of each child that has ended."""
-        self._work, self._after, self._parent = work, after, os.getpid()
+    def __init__(self, work: Callable[[], int], after: Callable[[int], object], at_stop: Callable[[], object]) -> None:
+        """Args: `work`, what each child runs.
+
+        Called in the parent: `after`, with the id of each child that has ended; `at_stop`, when the first signal comes.
+        """
+        self._work, self._after, self._at_stop, self._parent = work, after, at_stop, os.getpid()
         self._started: dict[int, float] = {}
         self._signal: int | None = None
         self._refused = 0
@@ -100,6 +103,7 @@ class Workers:
     def _stop(self, sig: int, frame: FrameType | None) -> None:
         """Tell all children to finish."""
         self._signal = self._signal or sig
+        self._at_stop()
         for pid in list(self._started):
             with suppress(ProcessLookupError):  # it has ended just now
                 os.kill(pid, signal.SIGTERM)

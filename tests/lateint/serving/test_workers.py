@@ -22,7 +22,7 @@ def work(lines, refuse):
         signal.pause()
         return 0
 
-    sys.exit(Workers(wait, after=int).run(2))
+    sys.exit(Workers(wait, after=int, at_stop=int).run(2))
 
 
 @pytest.fixture
