@@ -47,7 +47,7 @@ def _read_config(context: click.Context, _: click.Parameter, path: str | None) -
 @click.option("--api-key-file", type=click.Path(), help="File with one key a line; clients send one as a bearer token.")
 @click.option("--id-prefix", metavar="TEXT", help="Texts that begin with this are ids, e.g. id: for clients without ids.")
 @click.option("--cache", type=click.Path(), help="Folder that keeps encoded texts for later requests.")
-@click.option("--cache-mib", type=click.IntRange(min=1), metavar="N", help=_TEXT_MIB)
+@click.option("--cache-mib", type=click.IntRange(min=4), metavar="N", help=_TEXT_MIB)
 @click.option("--max-documents", type=click.IntRange(min=1), metavar="N", help="Candidates of a request.  [default: 10000]")
 @click.option("--max-texts", type=click.IntRange(min=1), metavar="N", help="Texts among them.  [default: 1000]")
 @click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="Tokens encoded for a request.  [default: 500000]")

@@ -12,6 +12,7 @@ log = logging.getLogger("lateint.serve")
 _PATH = re.compile(r"(?<![\w.:/])(?:/[^\s/'\",;:]+){2,}/?")  # an absolute path of at least two names
 _NAMED = 10  # ids that a message names
 _SHOWN = 60  # characters of each
+_LONGEST = 1_000  # characters of a message, which may quote what the client sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,10 @@ class Failure:
     message: str
     ids: tuple[str, ...] = ()
     retry_after: int | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.message) > _LONGEST:
+            object.__setattr__(self, "message", self.message[:_LONGEST] + "...")
 
 
 class Refused(Exception):
@@ -75,7 +80,7 @@ def failure_of(error: Exception) -> Failure:
         ids = () if error.doc_id is None else (error.doc_id,)
         return Failure(503, "damaged", f"{known} cannot be read: its bytes in the store are damaged; leave it out", ids)
     if isinstance(error, StoreMismatch):
-        return Failure(503, "unavailable", "the store was replaced by one that does not belong to the served model")
+        return Failure(503, "unavailable", "the store, or a document in it, does not belong to the served model")
     if isinstance(error, StoreNotFound):
         return Failure(503, "unavailable", "the store is gone; put it back at its place")
     if isinstance(error, StoreError | OSError):

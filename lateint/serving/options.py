@@ -10,11 +10,13 @@ from dataclasses import dataclass, fields
 
 from lateint_store.arguments import as_count, as_path, check_kind
 from lateint_store.errors import InputError
+from lateint_store.format.manifest import MAX_MAP
 
 ENVIRONMENT = "LATEINT_SERVE_"
 """What the names of environment variables of the service begin with."""
 MIB = 1 << 20
-_LEAST = {"port": 0, "cache_mib": 1, "drain_ms": 0, "gather_ms": 0}  # all other numbers are at least 1
+_LEAST = {"port": 0, "cache_mib": 4, "drain_ms": 0, "gather_ms": 0}  # all other numbers are at least 1
+_MOST = {"port": 65_535, "cache_mib": MAX_MAP // MIB}  # all others are at most 2**31
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +58,7 @@ class ServeOptions:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type in ("int", "int | None") and value is not None:
-                most = 65_535 if field.name == "port" else 1 << 31
-                as_count(value, field.name, least=_LEAST.get(field.name, 1), most=most)
+                as_count(value, field.name, least=_LEAST.get(field.name, 1), most=_MOST.get(field.name, 1 << 31))
         if self.id_prefix == "":
             raise InputError("id_prefix is empty, so every text would be an id; expected a prefix such as 'id:'")
 

@@ -78,6 +78,14 @@ def test_hostile_json_is_refused(engine, case):
     assert found.code == "invalid_request"
 
 
+def test_a_message_quotes_no_more_than_a_part_of_what_was_sent(engine):
+    long = "a" * 100_000
+    sent = [{"query": QUERY, "documents": ["a"], **own} for own in ({"missing": long}, {"ladder": [[long, 1]]})]
+    sent[1]["documents"] = [{"id": IDS[0]}]
+    for response in ask(engine, *sent):
+        assert response.status_code == 400 and len(response.content) < 1_200
+
+
 def test_bad_fields_are_refused(engine):
     fields = [{"query": QUERY, "documents": [{"id": IDS[0]}], **own} for own, _, _ in FIELDS.values()]
     for case, response in zip(FIELDS, ask(engine, *fields), strict=True):

@@ -76,7 +76,14 @@ def test_an_absent_file_and_an_unknown_variable_are_refused(tmp_path):
 
 def test_a_value_out_of_range_is_refused_in_the_file_too(call, tmp_path):
     assert call("serve", "--config", config(tmp_path, 'store = "s"\nport = 70000'))[0] == 2
-    for wrong in ({"port": 70_000}, {"workers": 0}, {"max_documents": -1}, {"id_prefix": ""}):
+    for wrong in (
+        {"port": 70_000},
+        {"workers": 0},
+        {"max_documents": -1},
+        {"id_prefix": ""},
+        {"cache_mib": 3},
+        {"cache_mib": 1 << 30},
+    ):
         with pytest.raises(InputError):
             ServeOptions(store="s", **wrong)
 
