@@ -123,10 +123,13 @@ class _Routes:
     async def ready(self, _: Request) -> Response:
         """Requests are welcome: 200, else 503 and why not."""
         service = self._service
-        await service.check()
-        if service.ready:
+        try:
+            await service.check()
+            reason = "the service is stopping" if service.draining else service.problem
+        except Exception as error:  # a store that cannot be read
+            reason = _refusal(error).message
+        if reason is None:
             return self._answer(_encode({"status": "ready"}))
-        reason = "the service is stopping" if service.draining else service.problem
         return self._answer(_encode({"status": "not ready", "reason": reason}), 503)
 
     async def info(self, request: Request) -> Response:
@@ -155,7 +158,7 @@ class _Routes:
         metrics.waiting.set(service.pool.waiting)
         metrics.ready.set(service.ready)
         for name, value in ({} if service.cache is None else service.cache.statistics()).items():
-            metrics.cache.labels(name).set(float(str(value)))
+            metrics.cache.labels(name).set(value)
         return metrics.text()
 
     async def not_routed(self, request: Request, error: Exception) -> Response:

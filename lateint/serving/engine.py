@@ -18,9 +18,10 @@ from lateint.model.model import Model
 from lateint.ranking.cascade import Cascade, CascadeStep
 from lateint.ranking.ladder import Cost
 from lateint.ranking.ranker import Ranker
+from lateint.serving.caching import CachingRanker
 from lateint.serving.options import ServeOptions
 from lateint_store.arguments import parse_count
-from lateint_store.errors import InputError
+from lateint_store.errors import InputError, StoreMismatch, StoreNotFound
 
 _WARM_UP = 128  # documents that costs are measured on
 _QUERY = "what is a warm up query for"
@@ -42,6 +43,11 @@ class Engine:
     def model(self) -> Model:
         """The model of the first ranker."""
         return self.ranker.model
+
+    @property
+    def rankers(self) -> list[Ranker]:
+        """The first ranker, and those of the cascade."""
+        return [self.ranker, *(ranker for ranker, _ in (() if self.cascade is None else self.cascade.then))]
 
     @property
     def last_model(self) -> Model:
@@ -68,13 +74,21 @@ class Engine:
     @property
     def stores(self) -> list[Store]:
         """All stores, that of the first ranker first."""
-        steps = () if self.cascade is None else self.cascade.then
-        return [self.store, *(ranker.store for ranker, _ in steps if ranker.store is not None)]
+        return [self.store, *(ranker.store for ranker in self.rankers[1:] if ranker.store is not None)]
 
     def prepare(self) -> None:
         """Prepare all stores after a change. Raises: DamagedStore, StoreMismatch."""
         for store in self.stores:
             store.prepare()
+
+    def is_current(self) -> bool:
+        """Return whether every store is still the one at its path."""
+        try:
+            for store in self.stores:
+                store.check()
+        except (StoreMismatch, StoreNotFound):
+            return False
+        return True
 
     def close(self) -> None:
         """Close all stores."""
@@ -101,7 +115,7 @@ def make_engine(model: Model, store: Store, options: ServeOptions, steps: Sequen
     Raises: StoreMismatch, InputError, and what opening the further stores raises.
     """
     torch.set_num_threads(1)
-    ranker = Ranker(model, store, aggregate=options.aggregate)
+    ranker = CachingRanker(model, store, aggregate=options.aggregate)
     if steps is None:
         steps = [_step(text, options) for text in options.then]
     cascade = Cascade(ranker, *steps) if steps else None
@@ -113,7 +127,7 @@ def reopened(engine: Engine, options: ServeOptions) -> Engine:
     steps: list[CascadeStep] = []
     for ranker, depth in engine.cascade.then if engine.cascade is not None else ():
         assert ranker.store is not None
-        steps.append((Ranker(ranker.model, open_store(ranker.store.path)), depth))
+        steps.append((CachingRanker(ranker.model, open_store(ranker.store.path)), depth))
     return make_engine(engine.model, open_store(options.store), options, steps)
 
 
@@ -124,7 +138,7 @@ def _step(text: str, options: ServeOptions) -> CascadeStep:
     if not colon or number is None:
         raise InputError(f"then {text!r}: expected STORE:DEPTH, e.g. teacher-store:10")
     store = open_store(path)
-    return Ranker(recorded_model(store, device=options.device, dtype=options.dtype, threads=1), store), number
+    return CachingRanker(recorded_model(store, device=options.device, dtype=options.dtype, threads=1), store), number
 
 
 def _warmed_up(ranker: Ranker | Cascade, store: Store) -> dict[str, Cost]:

@@ -13,7 +13,7 @@ from lateint import __version__
 from lateint.indexing.fingerprint import head_digest
 from lateint.model.digests import digest_json
 from lateint.model.model import Model
-from lateint.serving.encoding import Cache
+from lateint.serving.caches import TextCaches
 from lateint.serving.engine import shown_name
 from lateint.serving.failures import without_paths
 from lateint.serving.requests import Limits
@@ -147,7 +147,7 @@ def _limits(limits: Limits, requests: int, timeout_ms: int) -> LimitsInfo:
     )
 
 
-def _cache(cache: Cache) -> CacheInfo:
+def _cache(cache: TextCaches) -> CacheInfo:
     """Describe the cache, without the path that its problem may name."""
     problem = None if cache.problem is None else without_paths(cache.problem)
-    return CacheInfo(problem, {name: int(str(number)) for name, number in cache.statistics().items()})
+    return CacheInfo(problem, cache.statistics())

@@ -13,6 +13,7 @@ from lateint.model.document import Document
 from lateint.ranking.aggregate import score_documents
 from lateint.ranking.ladder import merge_levels
 from lateint.results import Explanation, Ranking, Timing
+from lateint.serving.caching import limited
 from lateint.serving.encoding import EncodingLane, ReadyTexts
 from lateint.serving.engine import Engine
 from lateint.serving.failures import invalid, unknown_ids
@@ -64,7 +65,9 @@ class RequestRanker:
         started = time.perf_counter()
         budget = min(filter(None, (request.budget_ms, budget_ms)), default=None)
         if engine.cascade is not None:
-            return await self._pool.run(_answer_by_cascade, engine, request, budget, started)
+            given = any(text is not None for text in request.texts)
+            run = self._pool.run_in_background if given else self._pool.run
+            return await run(_answer_by_cascade, engine, request, budget, started, self._lane.most_tokens)
         state = None if self._gatherer.idle else await self._gatherer.state(engine.model, request.query)
         found = await self._pool.run(_rank_ids, engine, request, state, budget, started)
         if isinstance(found, RerankAnswer):
@@ -186,7 +189,9 @@ def _merged(engine: Engine, ranking: Ranking, by_text: Mapping[str, float]) -> t
     )
 
 
-def _answer_by_cascade(engine: Engine, request: RerankRequest, budget: float | None, started: float) -> RerankAnswer:
+def _answer_by_cascade(
+    engine: Engine, request: RerankRequest, budget: float | None, started: float, most_tokens: int
+) -> RerankAnswer:
     """Rank with `Cascade.rank`; texts without an id get one that no store has."""
     assert engine.cascade is not None
     if request.explain:
@@ -195,19 +200,21 @@ def _answer_by_cascade(engine: Engine, request: RerankRequest, budget: float | N
     held = engine.store.held(ids)
     texts, prefix = _texts_to_encode(request, dict.fromkeys(held, 0.0)), f"text-{uuid4().hex}-"
     documents = [Document(f"{prefix}{number}", text) for number, text in enumerate(texts)]
-    ranking = engine.cascade.rank(
-        request.query,
-        [doc_id for doc_id in ids if doc_id in held] + [document.id for document in documents],
-        documents=documents or None,
-        missing="encode" if documents else "skip",
-        ladder=request.ladder,
-        budget_ms=budget,
-    )
+    with limited(not request.whole, most_tokens) as encodings:
+        ranking = engine.cascade.rank(
+            request.query,
+            [doc_id for doc_id in ids if doc_id in held] + [document.id for document in documents],
+            documents=documents or None,
+            missing="encode" if documents else "skip",
+            ladder=request.ladder,
+            budget_ms=budget,
+        )
+    reused = encodings.documents[0] if encodings.documents else 0  # by the first ranker, which scores all of them
     by_id = {hit.doc_id: hit.score for hit in ranking}
     by_text = {document.text: by_id.pop(document.id) for document in documents}
     timing = ranking.timing
     _check_whole(request, bool(timing.cut_queries), timing.cut_documents)
-    usage = Usage(len(by_id), 0, len(texts), timing.cut_documents)
+    usage = Usage(len(by_id), reused, len(texts) - reused, timing.cut_documents, encodings.tokens)
     return _assemble(engine, request, _Scores(by_id, by_text, engine.store.content_digest(), timing, usage), started)
 
 

@@ -5,25 +5,22 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Callable
 from types import FrameType
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lateint.serving.app import create_app
-from lateint.serving.encoding import Cache
+from lateint.serving.caches import OpenCache
 from lateint.serving.engine import Engine, load_engine
 from lateint.serving.failures import log
 from lateint.serving.keys import ApiKeys
 from lateint.serving.options import MIB, ServeOptions
+from lateint.serving.protocol import ImpatientProtocol
 from lateint.serving.service import RerankService
 
 BACKLOG = 2048
 """Connections that wait to be accepted."""
 _HEADER_BYTES = 32 << 10
-_HEAD_SECONDS = 20.0
 _KEEP_ALIVE_SECONDS = 75  # longer than the pools of clients keep an idle connection
 
 
@@ -50,36 +47,6 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
-class ImpatientProtocol(H11Protocol):
-    """A connection that is closed if the head of a request does not arrive within 20 s of its first byte, or of its opening."""
-
-    _late: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn says so too
-        """Wait for the first request."""
-        super().connection_made(transport)
-        self._expect_head()
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes; as long as they are the head of a request, time runs."""
-        super().data_received(data)
-        if self.conn.their_state is h11.IDLE:
-            self._expect_head()
-        elif self._late is not None:
-            self._late.cancel()
-            self._late = None
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
-        super().connection_lost(exc)
-        if self._late is not None:
-            self._late.cancel()
-
-    def _expect_head(self) -> None:
-        if self._late is None:
-            self._late = self.loop.call_later(_HEAD_SECONDS, self.transport.close)
-
-
 def serve_here(options: ServeOptions, engine: Engine | None, keys: ApiKeys | None, listener: socket.socket) -> int:
     """Serve in this process until a signal comes; load first if there is no engine.
 
@@ -89,7 +56,7 @@ def serve_here(options: ServeOptions, engine: Engine | None, keys: ApiKeys | Non
 
 
 async def _serve(options: ServeOptions, engine: Engine, keys: ApiKeys | None, listener: socket.socket) -> int:
-    service = RerankService(options, engine, keys, _cache_opener(options, engine))
+    service = RerankService(options, engine, keys, _cache_opener(options))
     config = uvicorn.Config(
         create_app(service),
         http=ImpatientProtocol,
@@ -111,11 +78,11 @@ async def _serve(options: ServeOptions, engine: Engine, keys: ApiKeys | None, li
     return 130 if server.stopped_by == signal.SIGINT else 0
 
 
-def _cache_opener(options: ServeOptions, engine: Engine) -> Callable[[], Cache] | None:
-    """Return what opens the text cache in the process that serves; None without one."""
+def _cache_opener(options: ServeOptions) -> OpenCache | None:
+    """Return what opens a text cache in the process that serves; None without one."""
     folder = options.cache
     if folder is None:
         return None
     from lateint.serving.text_cache import TextCache
 
-    return lambda: TextCache.open(folder, engine.model, options.cache_mib * MIB, through=engine.ranker.through)
+    return lambda ranker: TextCache.open(folder, ranker.model, options.cache_mib * MIB, through=ranker.through)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
 from lateint.errors import LateintError, StoreMismatch, StoreNotFound
 from lateint.serving.admission import Admission
-from lateint.serving.encoding import Cache, EncodingLane
+from lateint.serving.caches import OpenCache, TextCaches
+from lateint.serving.encoding import EncodingLane
 from lateint.serving.engine import Engine, reopened
 from lateint.serving.failures import Failure, Refused, failure_of, log
 from lateint.serving.gathering import QueryGatherer
@@ -28,20 +28,20 @@ _REOPEN_SECONDS = 1.0  # between two attempts to follow a store that was replace
 class RerankService:
     """Ranks requests. Make it in the process, and `close` it in the process, that serves; threads start with it.
 
-    Args: `engine`, warmed up; `open_cache`, what opens the text cache, None for none.
+    Args: `engine`, warmed up; `open_cache`, what opens a text cache, None for none.
     """
 
     def __init__(
-        self, options: ServeOptions, engine: Engine, keys: ApiKeys | None = None, open_cache: Callable[[], Cache] | None = None
+        self, options: ServeOptions, engine: Engine, keys: ApiKeys | None = None, open_cache: OpenCache | None = None
     ) -> None:
         self.options, self.engine, self.keys = options, engine, keys
         self.limits = Limits.of(options)
         self.metrics = ServiceMetrics()
-        self.cache = None if open_cache is None else open_cache()
+        self.cache = None if open_cache is None else TextCaches(open_cache, engine)
         share = processors() / options.workers
         self.pool = ScorerPool(options.scorers or math.ceil(share) + 1)
         self.admission = Admission(options.max_requests, options.latency_ms, share)
-        lane = EncodingLane(self.pool, self.cache, options.max_tokens)
+        lane = EncodingLane(self.pool, options.max_tokens)
         self._ranker = RequestRanker(self.pool, QueryGatherer(self.pool, options.gather_ms), lane)
         self._reopening: asyncio.Task[None] | None = None
         self._preparing: asyncio.Task[None] | None = None
@@ -92,11 +92,9 @@ class RerankService:
     async def check(self) -> None:
         """See whether the store is still at its path, and open the one that is there now if it is not."""
         engine, held = self.engine, self._failure is None
-        with suppress(StoreMismatch, StoreNotFound):
-            await asyncio.to_thread(engine.store.check)
-            if held:
-                self._prepare(None)
-                return
+        if held and await asyncio.to_thread(engine.is_current):
+            self._prepare(None)
+            return
         with suppress(Refused):
             await self._reopen(engine)
 
@@ -114,8 +112,11 @@ class RerankService:
         """Rank; if the path holds another store now, open that one and rank again."""
         engine = self.engine
         if self._failure is None:
-            with suppress(StoreMismatch, StoreNotFound):
+            try:
                 return await self._ranker.answer(engine, request, budget_ms)
+            except (StoreMismatch, StoreNotFound):
+                if await asyncio.to_thread(engine.is_current):  # one document is foreign: no reason to open the store again
+                    raise
         await self._reopen(engine)
         return await self._ranker.answer(self.engine, request, budget_ms)
 
@@ -134,9 +135,15 @@ class RerankService:
         if self._failure is not None:
             raise Refused(self._failure)
 
+    def _reopened(self, stale: Engine) -> Engine:
+        engine = reopened(stale, self.options)
+        if self.cache is not None:
+            self.cache.give(engine)
+        return engine
+
     async def _open_again(self, stale: Engine) -> None:
         try:
-            self.engine = await self.pool.run(reopened, stale, self.options)
+            self.engine = await self.pool.run(self._reopened, stale)
         except LateintError as error:
             self._failure = failure_of(error)
             self._next_attempt = time.monotonic() + _REOPEN_SECONDS

@@ -26,6 +26,8 @@ async def serving(engine, keys=None, open_cache=None, **options):
         await asyncio.to_thread(service.pool.close)
         if service.cache is not None:
             service.cache.close()
+            for ranker in engine.rankers:
+                ranker.cache = None
 
 
 def ask(engine, *bodies, path="/v2/rerank", headers=None, keys=None, open_cache=None, **options):

@@ -17,8 +17,8 @@ def test_ranking_leaves_no_object_behind(engine):
 
 
 def test_answers_leave_no_object_behind(engine, tmp_path):
-    def cache():
-        return TextCache.open(tmp_path / "cache", engine.model, 4 << 20, through=engine.ranker.through)
+    def cache(ranker):
+        return TextCache.open(tmp_path / "cache", ranker.model, 4 << 20, through=ranker.through)
 
     async def main():
         async with serving(engine, open_cache=cache) as here:

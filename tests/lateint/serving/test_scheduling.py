@@ -180,7 +180,7 @@ def test_texts_of_several_requests_are_encoded_together(pool, engine):
         return encode(rows)
 
     async def main():
-        lane = EncodingLane(pool, None, 10_000)
+        lane = EncodingLane(pool, 10_000)
         gate = threading.Event()
         blocked = [asyncio.create_task(pool.run(gate.wait)) for _ in range(2)]
         waiting = [asyncio.create_task(lane.encode(engine.ranker, [text, "bread"])) for text in TEXTS]
@@ -204,7 +204,7 @@ def test_a_large_request_does_not_hold_up_a_small_one(pool, engine):
     order = []
 
     async def main():
-        lane = EncodingLane(pool, None, 10**6)
+        lane = EncodingLane(pool, 10**6)
 
         async def ask(name, texts):
             order.append((await lane.encode(engine.ranker, texts)) and name)
@@ -219,7 +219,7 @@ def test_a_large_request_does_not_hold_up_a_small_one(pool, engine):
 
 def run_alone(pool, engine, texts):
     async def main():
-        return await EncodingLane(pool, None, 10_000).encode(engine.ranker, texts)
+        return await EncodingLane(pool, 10_000).encode(engine.ranker, texts)
 
     return run(main())
 
@@ -246,7 +246,7 @@ class KeptTexts:
 def test_texts_are_encoded_once_if_there_is_a_cache(engine):
     cache = KeptTexts()
     sent = [{"query": QUERY, "documents": texts, "raw_scores": True} for texts in (TEXTS[:2], TEXTS, TEXTS)]
-    first, second, third = ask(engine, *sent, open_cache=lambda: cache)
+    first, second, third = ask(engine, *sent, open_cache=lambda _: cache)
     usage = [
         (found.json()["usage"]["reused_documents"], found.json()["usage"]["encoded_documents"])
         for found in (first, second, third)
@@ -261,7 +261,7 @@ def test_a_cache_that_is_off_is_not_asked(engine):
     cache = KeptTexts()
     cache.problem, cache.get = "no space", None
     sent = {"query": QUERY, "documents": TEXTS}
-    assert ask(engine, sent, open_cache=lambda: cache).json()["usage"]["encoded_documents"] == 3
+    assert ask(engine, sent, open_cache=lambda _: cache).json()["usage"]["encoded_documents"] == 3
 
 
 def admission(at_work, latency_ms=100):

@@ -5,17 +5,18 @@ import shutil
 import threading
 from contextlib import suppress
 
+import numpy as np
 import pytest
 
 from lateint.errors import DamagedStore
-from lateint.indexing.build import build_store
-from lateint.indexing.store import open_store
+from lateint.indexing.build import build_store, store_layout
+from lateint.indexing.store import Store, open_store
 from lateint.model.document import Document
 from lateint.ranking.cascade import Cascade
 from lateint.ranking.ranker import Ranker
 from lateint.serving.engine import Engine, make_engine
 from lateint.serving.options import ServeOptions
-from lateint_store import split
+from lateint_store import Entry, create_store, split
 from lateint_store.shards.snapshot import Snapshot
 from tests.support import engine as small
 from tests.support.engine import DOCUMENTS, IDS, QUERY, scores
@@ -220,6 +221,28 @@ def test_a_cascade_is_that_of_the_library(folder, tmp_path):
         assert ask(engine, body(["nowhere"])).status_code == 404
         assert ask(engine, body(ids, explain=True)).status_code == 400
         first.close()
+
+
+def test_a_document_that_the_model_did_not_write_fails_its_request_and_opens_no_store_again(tmp_path):
+    through, about = store_layout(small.model(), None, None)
+    wrong = Entry("odd", {"states": np.ones((49, 32), np.float32)})  # more rows than a text has
+    with create_store(tmp_path / "store", through, kind=Store, **about) as store:
+        store.append([wrong], 1, "x")
+    opened_again = open_store(tmp_path / "store")
+    engine = Engine(Ranker(small.model(), opened_again), opened_again, None, {})
+    (refused, again), service = talk(engine, body(["odd"]), body(["odd"]))
+    assert (refused.status_code, again.status_code) == (503, 503) and "does not belong" in refused.json()["message"]
+    assert service.engine is engine and service.ready, "anybody could have the store opened at every request"
+
+
+def test_a_store_that_cannot_be_read_is_unready_and_names_no_path(folder):
+    async def run():
+        async with serving(opened(folder)) as here:
+            (folder / "manifest.json").write_text("{")
+            return [await here.client.get("/ready"), await here.client.post("/v2/rerank", json=body(IDS[:2]))]
+
+    for response in asyncio.run(run()):
+        assert response.status_code == 503 and str(folder.parent) not in response.text
 
 
 @pytest.mark.parametrize("documents", [0, 1])
