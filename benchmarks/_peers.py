@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from abc import ABC, abstractmethod
 from asyncio import Semaphore
 from collections.abc import Sequence
@@ -152,7 +153,11 @@ def serve_cross_encoder(backbone: str, texts: Sequence[str], question: str, laye
         listener.listen()
         address.send(f"http://127.0.0.1:{listener.getsockname()[1]}")
         config = uvicorn.Config(app, http="h11", loop="asyncio", ws="none", log_config=None, access_log=False)
-        uvicorn.Server(config).run(sockets=[listener])
+        server = uvicorn.Server(config)
+        # uvicorn raises the signal that stopped it once more, which would end the process without its clean-up: the semaphore
+        # of tqdm would be left over, with a warning of the one that started this process.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        server.run(sockets=[listener])
 
 
 def _checkpoint(backbone: str, folder: Path) -> str:

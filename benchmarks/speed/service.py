@@ -75,7 +75,7 @@ def serve_store(options: Mapping[str, Any], lines: Connection) -> None:
 
 @contextmanager
 def serving(start: Start, target: Callable[..., object], *arguments: object) -> Iterator[str]:
-    """The address of a server that a process runs."""
+    """The address of a server that a process runs. Raises: SystemExit if it does not end in order when it is told to."""
     lines, send = multiprocessing.Pipe(duplex=False)
     process = start(target, *arguments, send)
     send.close()
@@ -84,6 +84,8 @@ def serving(start: Start, target: Callable[..., object], *arguments: object) -> 
     finally:
         process.terminate()
         process.join()
+    if process.exitcode != 0:
+        raise SystemExit(f"{target.__name__} ended with {process.exitcode}")
 
 
 class Bodies:
