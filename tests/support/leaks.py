@@ -4,7 +4,7 @@ import gc
 import sys
 
 
-def left_behind(call, calls=25, rounds=4):
+def left_behind(call, calls=12, rounds=3):
     """Python's memory blocks that each call leaves allocated: the least of several rounds.
 
     Caches fill in the first rounds, so a few blocks are no leak; one object that is kept takes several in every call.

@@ -346,7 +346,7 @@ def test_more_requests_than_are_accepted_are_refused_and_told_when_to_come_again
 
 def test_a_deadline_that_passes_is_told(engine):
     async def main():
-        async with serving(engine, timeout_ms=50) as here:
+        async with serving(engine, timeout_ms=400) as here:
             gate = threading.Event()
             blocked = [asyncio.create_task(here.service.pool.run(gate.wait)) for _ in range(here.service.pool.threads)]
             await asyncio.sleep(0)  # they start now
