@@ -73,12 +73,12 @@ async def kill_worker(process, seen):
     seen.fault("a killed worker was not replaced")
 
 
-async def sampled(process, work, every):
+async def sampled(process, work, every, seen):
     """Sample the parent and its workers while something runs; returns samples by process id."""
-    taken, began, running = {}, time.monotonic(), asyncio.ensure_future(work())
+    taken, running = {}, asyncio.ensure_future(work())
     while not running.done():
         for pid in (process.pid, *workers(process)):
-            samples.take(pid, time.monotonic() - began, taken)
+            samples.take(pid, seen.requests, taken)
         await asyncio.wait([running], timeout=every)
     await running
     return taken
@@ -97,7 +97,7 @@ async def load(process, address, options, seen):
         phases["hostile"] = lambda: asyncio.gather(
             *(clients.ask(address, clients.wrong, next(rngs), seen, share) for _ in range(AT_ONCE))
         )
-    taken = {name: await sampled(process, work, max(0.5, options.minutes / 4)) for name, work in phases.items()}
+    taken = {name: await sampled(process, work, max(0.5, options.minutes / 4), seen) for name, work in phases.items()}
     alive = {process.pid, *workers(process)}
     await kill_worker(process, seen)
     seen.may_break(float("inf"))
@@ -114,7 +114,10 @@ def report(process, taken, seen, options):
     """Print one table; returns the result."""
     rows = {}
     columns = [("RssAnon", 10), ("growth", 9), ("before", 9), ("noise", 8), ("files", 7), ("sockets", 9)]
-    print(f"{'phase and process':<20}" + "".join(f"{name:>{width}}" for name, width in columns), "  (MiB in the last third)")
+    print(
+        f"{'phase and process':<20}" + "".join(f"{name:>{width}}" for name, width in columns),
+        "  (last third of answers)",
+    )
     for name, phase in taken.items():
         for number, (pid, each) in enumerate(phase.items()):
             found, who = samples.growth(each), f"{name} parent" if pid == process.pid else f"{name} worker {number}"

@@ -1,4 +1,4 @@
-"""Memory, open files and sockets of processes over time, and whether they grow."""
+"""Memory, open files and sockets of processes while they answer, and whether they grow."""
 
 import os
 from contextlib import suppress
@@ -14,9 +14,9 @@ LASTING = 0.5  # of the growth before: caches that fill slow down, a leak goes o
 
 @dataclass
 class Samples:
-    """Seconds, MiB of RssAnon, open files and open sockets of one process."""
+    """Answers that all clients had by then, MiB of RssAnon, open files and open sockets of one process."""
 
-    seconds: list[float] = field(default_factory=list)
+    answers: list[float] = field(default_factory=list)
     mib: list[float] = field(default_factory=list)
     files: list[int] = field(default_factory=list)
     sockets: list[int] = field(default_factory=list)
@@ -24,7 +24,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Growth:
-    """How a process grew in the last third of its samples; `mib_before`: in the third before; `hours`: of one third.
+    """How a process grew in the last third of all answers; `mib_before`: in the third before; `answers`: of one third.
 
     `noise_mib`: growth up to this is no leak. `files`, `sockets`: by how many they grew from the second third to the last.
     """
@@ -33,7 +33,7 @@ class Growth:
     mib_before: float
     noise_mib: float
     mib_at_end: float
-    hours: float
+    answers: float
     files: float
     sockets: float
 
@@ -41,10 +41,10 @@ class Growth:
         """What grew more than it should. `connections`: those of all clients, which may all have moved to one process."""
         found = []
         if self.mib > self.noise_mib and self.mib > LASTING * self.mib_before:
-            rate, noise = self.mib / self.hours, self.noise_mib / self.hours
+            rate, noise = (1e4 * mib / self.answers for mib in (self.mib, self.noise_mib))
             found.append(
                 f"RssAnon grew by {self.mib:.1f} MiB after {self.mib_before:.1f} MiB in the time before, above the noise of "
-                f"{self.noise_mib:.1f} MiB: {rate:.0f} MiB an hour, where less than {noise:.0f} would not be seen"
+                f"{self.noise_mib:.1f} MiB: {rate:.1f} MiB in 10,000 answers, where less than {noise:.1f} would not be seen"
             )
         if self.files > 0:
             found.append(f"open files grew by {self.files:.0f}")
@@ -53,7 +53,7 @@ class Growth:
         return found
 
 
-def take(pid, second, into):
+def take(pid, answers, into):
     """Add a sample of a process; one that has ended gets none."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
@@ -66,20 +66,21 @@ def take(pid, second, into):
         with suppress(OSError):  # it is closed now
             targets.append(os.readlink(descriptor))
     samples, sockets = into.setdefault(pid, Samples()), sum(target.startswith("socket:") for target in targets)
-    samples.seconds.append(second)
+    samples.answers.append(answers)
     samples.mib.append(kib / 1024)
     samples.files.append(len(targets) - sockets)
     samples.sockets.append(sockets)
 
 
 def growth(samples):
-    """Judge the last third of the samples of a process by the third before; the first are of one that fills its caches.
+    """Judge the last third of all answers by the third before; in the first, a process fills its caches.
 
-    Each line is the median of the slopes of all pairs, so that single high samples do not bend it (Theil and Sen). The noise
-    is the spread of the samples around the last line.
+    By answers and not by time, as a machine with other work answers now more, now fewer in a second. Each line is the median
+    of the slopes of all pairs, so that single high samples do not bend it (Theil and Sen). The noise is the spread of the
+    samples around the last line.
     """
-    x, y, files, sockets = (np.array(each, float) for each in (samples.seconds, samples.mib, samples.files, samples.sockets))
-    first, second = len(x) // 3, 2 * len(x) // 3
+    x, y, files, sockets = (np.array(each, float) for each in (samples.answers, samples.mib, samples.files, samples.sockets))
+    first, second = np.searchsorted(x, x[0] + (x[-1] - x[0]) * np.array([1, 2]) / 3)
     before, last = slice(first, second), slice(second, None)
     span = float(x[-1] - x[second])
     slope = _slope(x[last], y[last])
@@ -90,7 +91,7 @@ def growth(samples):
         mib_before=_slope(x[before], y[before]) * span,
         noise_mib=FLOOR_MIB + DEVIATIONS * spread,
         mib_at_end=float(np.median(y[last])),
-        hours=span / 3600,
+        answers=span,
         files=float(np.median(files[last]) - np.median(files[before])),
         sockets=float(np.median(sockets[last]) - np.median(sockets[before])),
     )
@@ -98,4 +99,5 @@ def growth(samples):
 
 def _slope(x, y):
     left, right = np.triu_indices(len(x), 1)
-    return float(np.median((y[right] - y[left]) / (x[right] - x[left])))
+    apart = x[right] > x[left]
+    return float(np.median((y[right] - y[left])[apart] / (x[right] - x[left])[apart])) if apart.any() else 0.0
