@@ -16,8 +16,8 @@ _VOCABULARY = 1 << 16  # what two bytes can name
 def words_held(coded: Ragged, token_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return whether each document holds each token id: bool [n, q].
 
-    Args: `coded`, n documents of uint8 rows that start with a token id, low byte first; `token_ids` [q], each below 65,536.
-    Raises: ModelError for rows that hold no id. Cost: one look-up per row for each 64 ids.
+    Args: `coded`, n documents of uint8 rows that start with a token id, low byte first; `token_ids` [q], of which no document
+    holds those of 65,536 or more. Raises: ModelError for rows that hold no id. Cost: one look-up per row for each 64 ids.
     """
     rows = coded.values.reshape(-1, coded.values.shape[-1])
     if rows.dtype != np.uint8 or rows.shape[1] < 2:
@@ -25,9 +25,9 @@ def words_held(coded: Ragged, token_ids: NDArray[np.int64]) -> NDArray[np.bool_]
     held = np.zeros((len(coded), len(token_ids)), np.bool_)
     for start in range(0, len(token_ids), _BITS):
         ids = token_ids[start : start + _BITS]
-        places = np.arange(len(ids), dtype=np.uint64)
+        places, known = np.arange(len(ids), dtype=np.uint64), ids < _VOCABULARY
         asked = np.zeros(_VOCABULARY, np.uint64)
-        np.bitwise_or.at(asked, ids, np.uint64(1) << places)
+        np.bitwise_or.at(asked, ids[known], np.uint64(1) << places[known])
         found = np.zeros(len(coded), np.uint64)
         (compiled(gather) if compiles() else gather_in_numpy)(rows, coded.offsets, asked, found)
         held[:, start : start + _BITS] = found[:, None] >> places & np.uint64(1) != 0

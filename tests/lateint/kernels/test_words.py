@@ -23,6 +23,7 @@ def test_equals_a_loop_over_documents_and_ids(monkeypatch, compiles, lengths, as
     held = coded(lengths)
     ids = np.random.default_rng(1).integers(0, 512, asked)
     ids[-1] = ids[0]  # a word that the query repeats
+    ids[asked // 2] += (asked > 1) << 16  # an id that two bytes cannot hold, whose low bytes are those of another
     found = words_held(held, ids)
     assert found.shape == (len(lengths), asked) and found.dtype == bool
     for document in range(len(lengths)):
