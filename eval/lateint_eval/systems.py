@@ -1,4 +1,4 @@
-"""The systems compared in tables: first stage, base cosine, full model, cached model, and a cascade behind it."""
+"""The systems compared in tables: a first stage, a model over its store, and a cascade of two."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from lateint_eval.measures.metrics import Evaluation, evaluate
 
 if TYPE_CHECKING:
     from lateint.indexing.store import Store
-    from lateint.model.document import Document
     from lateint.model.model import Model
     from lateint.results import Ranking
 
@@ -87,14 +86,6 @@ def cascaded(model: Model, store: Store, second: Model, tokens: Store, depth: in
     cascade = Cascade(Ranker(model, store), (Ranker(second, tokens), depth))
     size = sum(each.info()["bytes"] / max(1, len(each)) for each in (store, tokens))
     return System("cascade", lambda query, ids: _pairs(cascade.rank(query, ids)), size)
-
-
-def full(model: Model, documents: Mapping[str, Document]) -> System:
-    """Return a system that recomputes document states from text for every pair, without codecs."""
-    from lateint.ranking.ranker import Ranker
-
-    ranker = Ranker(model.without_codecs())
-    return System("full", lambda query, ids: _pairs(ranker.rank(query, documents=[documents[i] for i in ids])))
 
 
 def _pairs(ranking: Ranking) -> Scored:

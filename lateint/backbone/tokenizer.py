@@ -167,15 +167,17 @@ class TextEncoder:
             raise InputError(f"prefix {layout.prefix!r} of a layout does not end in white space; expected e.g. {words + ' '!r}")
         return len(self._ids([words])[0])
 
-    def text_mask(self, row: Sequence[int], layout: Layout) -> Tensor:
-        """Return which tokens of a row are text: bool [t], False for special tokens, the marker, the prefix and the fill."""
-        special, end = self.templates[layout.template], len(row)
+    def text_masks(self, rows: Sequence[Sequence[int]], layout: Layout) -> Tensor:
+        """Return which tokens of rows of equal length are text: bool [n, t], not special tokens, marker, prefix and fill."""
+        special, fill = self.templates[layout.template], self.token_id(layout.fill) if layout.fill else None
         start = len(special.before) + bool(layout.marker) + self._prefix_tokens(layout)
-        fill = self.token_id(layout.fill) if layout.fill else None
-        while end > start and row[end - 1] == fill:
-            end -= 1
-        indices = torch.arange(len(row), device="cpu")
-        return (indices >= start) & (indices < end - len(special.after))
+        masks = torch.zeros(len(rows), len(rows[0]), dtype=torch.bool, device="cpu")
+        for mask, row in zip(masks, rows, strict=True):
+            end = len(row)
+            while end > start and row[end - 1] == fill:
+                end -= 1
+            mask[start : end - len(special.after)] = True
+        return masks
 
     def attended(self, rows: Sequence[Sequence[int]], layout: Layout) -> Tensor | None:
         """Return which tokens of rows of equal length are attended to: bool [n, t], False for fill; None if all are."""

@@ -27,7 +27,7 @@ def words_of_query(texts: TextEncoder, text: str, layout: Layout) -> list[Word]:
     (row,) = texts.tokens([text], layout)
     with clear_panics():
         encoding = texts.raw.encode(text, add_special_tokens=False)
-    start = int(texts.text_mask(row, layout).int().argmax())
+    start = int(texts.text_masks([row], layout)[0].int().argmax())
     numbers, offsets, firsts, found = encoding.word_ids, encoding.offsets, dict[str | int, int](), list[Word]()
     inside = 0  # text tokens so far; special tokens follow where the text ends, or was cut
     for index, token_id in enumerate(row):

@@ -158,9 +158,9 @@ class Evidence(QuantizedHead):
         shares = TokenShares.of(similarity, factor, counted, cosine=self.log_cosine.exp() * cosine)
         if same is None:
             return shares
-        places = self._bonus(query, same) * factor  # the first row that is the word has its share
-        held = [(i, int(same[:, i].int().argmax())) for i in same.any(dim=0).nonzero()[:, 0].tolist()]
-        return shares + TokenShares(tuple((i, row, float(places[row, i])) for i, row in held), {})
+        gains = self._bonus(query, same) * factor
+        first = [(i, int(same[:, i].int().argmax())) for i in same.any(dim=0).nonzero()[:, 0].tolist()]  # row of the word
+        return shares + TokenShares(tuple((i, row, float(gains[row, i])) for i, row in first), {})
 
     def _sum(self, query: Query, cosines: Tensor, similarity: Tensor) -> Tensor:
         evidence = weighted_mean(similarity, self.weight(query.rows.states[0])[:, 0], self._counted(query))

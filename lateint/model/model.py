@@ -197,7 +197,7 @@ class Model(nn.Module):
             own_tower = after = states_after(tower, block, {method.query_depth, *self.vector_depths})
         every = own_tower[method.query_depth]
         vectors = None if self.vector_pool is None else self._vectors(after, block.ids)
-        texts = [self.texts.text_mask(row, method.query).to(self.device) for row in rows]
+        texts = self.texts.text_masks(rows, method.query).to(self.device)
         masks: Sequence[Tensor | None] = [None] * len(rows) if every.mask is None else torch.split(every.mask, 1)
         own = (TokenStates(every.states[i : i + 1], every.positions[i : i + 1], mask) for i, mask in enumerate(masks))
         return [

@@ -58,10 +58,10 @@ class Live:
             values, real = arrays[name]
             arrays[name] = straight_through(values, real, pipeline), real
         if self.quantizer is not None:
-            directions, real = arrays["states"]
+            (directions, real), ids = arrays["states"], self.model.document_ids(rows)
             vectors = None if self.quantizer.vector_width is None else beside_tokens(arrays["vector"][0])
-            arrays["states"] = self.quantizer.straight_through(directions, self.model.document_ids(rows), vectors), real
-            arrays.setdefault("token_ids", (self.model.document_ids(rows)[:, : directions.shape[1]], real))
+            arrays["states"] = self.quantizer.straight_through(directions, ids, vectors), real
+            arrays.setdefault("token_ids", (ids, real))
         mask = next((m for name, (_, m) in arrays.items() if name != "vector"), None)
         return Candidates(mask=mask, **{name: values for name, (values, _) in arrays.items()})
 

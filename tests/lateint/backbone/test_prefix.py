@@ -55,7 +55,7 @@ def test_words_of_the_prefix_are_no_words_of_the_query():
     layout = prefixed().query
     rows = texts().tokens(["bread and flour"], layout)
     assert rows == texts().tokens([PREFIX + "bread and flour"], replace(layout, prefix=""))
-    assert texts().text_mask(rows[0], layout).tolist() == [False] * (1 + WORDS) + [True] * 3 + [False]
+    assert texts().text_masks(rows, layout)[0].tolist() == [False] * (1 + WORDS) + [True] * 3 + [False]
 
 
 def test_a_long_text_is_cut_behind_the_prefix_and_says_so():
