@@ -23,7 +23,8 @@ _BATCH = 16
 def initialise(model: Model, sets: Sequence[TrainingSource], seed: int = 0) -> dict[str, float]:
     """Fit every part of a model that can be fitted without labels, and rebuild the head on a compressor that was fitted.
 
-    Every source gives as many documents and queries, if it has them. Parts that were taken, trained, from a checkpoint stay as they are.
+    Every source gives as many documents and queries, if it has them. Parts that were taken, trained, from a checkpoint stay as
+    they are.
     Returns: the quality of each fitted part, by name (share of squared length kept; factor of lengths).
     """
     data = _Samples(model, sets, seed)
