@@ -45,8 +45,8 @@ class TextCaches:
         """Sums of hits, misses and evicted; entries and bytes of the folder."""
         found: dict[str, int] = {}
         for cache in self._caches.values():
-            for name, value in cache.statistics().items():
-                number, before = int(str(value)), found.get(name, 0)
+            for name, number in cache.statistics().items():
+                before = found.get(name, 0)
                 found[name] = max(before, number) if name in _OF_THE_FOLDER else before + number
         return found
 

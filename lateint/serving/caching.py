@@ -39,8 +39,8 @@ class Cache(Protocol):
         """Keep the arrays that the model computed for these texts."""
         ...
 
-    def statistics(self) -> Mapping[str, object]:
-        """Return hits, misses, entries, bytes and evicted."""
+    def statistics(self) -> Mapping[str, int]:
+        """Return counts and sizes by name, as `TextCache.statistics` does."""
         ...
 
     def close(self) -> None:

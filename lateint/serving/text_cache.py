@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TypedDict
 
 from lateint.errors import DamagedStore, InputError, StoreError
 from lateint.model.model import Model, check_is_model
@@ -28,20 +27,6 @@ _MOST_MOVES = 1 << 12  # of them that one put writes: 0.2 s
 _RECORD_BYTES = 128  # of a record beside its arrays, at most, for one array; eight more for each other
 
 Step = Callable[[CacheEditor], None]
-
-
-class CacheStatistics(TypedDict):
-    """`hits`, `misses`, `evicted`, `refused`: texts, of this process; `entries`, `bytes` on disk: of the whole folder.
-
-    `refused`: texts that `put` did not keep: too large, or no page was free because a stopped process holds old ones.
-    """
-
-    hits: int
-    misses: int
-    entries: int
-    bytes: int
-    evicted: int
-    refused: int
 
 
 @dataclass(slots=True)
@@ -183,8 +168,12 @@ class TextCache:
         if folder is not None:
             folder.close()
 
-    def statistics(self) -> CacheStatistics:
-        """Return counts of this process, and the size of the folder; sizes are 0 if the cache is off."""
+    def statistics(self) -> dict[str, int]:
+        """Return counts of texts in this process, and the size of the whole folder; sizes are 0 if the cache is off.
+
+        `hits`, `misses`, `evicted`; `refused`: texts that `put` did not keep, as they were too large or no page was free
+        because a stopped process holds old ones; `entries`, and `bytes` on disk.
+        """
         uses, folder, entries, size = self._here(), self._folder, 0, 0
         if folder is not None:
             try:
