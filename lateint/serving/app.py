@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from lateint.serving.bodies import decode_body, read_body
+from lateint.serving.bodies import BodyReader, decode_body
 from lateint.serving.engine import shown_name
 from lateint.serving.failures import Failure, Refused, failure_of, log
 from lateint.serving.info import service_info
@@ -61,6 +61,7 @@ def create_app(service: RerankService) -> Starlette:
 class _Routes:
     def __init__(self, service: RerankService) -> None:
         self._service = service
+        self._bodies = BodyReader(service.limits.body)
         self._openapi = _encode(openapi())
 
     def reranked(self, shapes: Sequence[Shape]) -> Handler:
@@ -83,7 +84,7 @@ class _Routes:
         """Answer a request; `shapes` is reduced to the one of the body as soon as that is known."""
         service = self._service
         self._authorise(request)
-        body = decode_body(await read_body(request, service.limits.body))
+        body = decode_body(await self._bodies.read(request))
         shapes[:] = [_shape_of(body, shapes)]
         shape = shapes[0]
         wanted = shape.read(body)

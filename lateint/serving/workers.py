@@ -15,7 +15,9 @@ from lateint.serving.failures import log
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SHORT_LIFE = 5.0  # seconds: a worker that ends sooner is started again after a pause
-_PAUSE = 1.0
+_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds; each short life in a row doubles the pause
+_POLL = 0.05  # seconds between two looks while a child is due
+_FAILURES = 5  # short lives in a row that ended by an error, after which the service gives up
 _SIGNAL_AT_END_OF_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
 
@@ -29,24 +31,28 @@ class Workers:
         """
         self._work, self._after, self._at_stop, self._parent = work, after, at_stop, os.getpid()
         self._started: dict[int, float] = {}
+        self._due: list[float] = []  # when to start another child, one entry for each that has ended
         self._signal: int | None = None
-        self._refused = 0
+        self._code = 0
+        self._short_lives = self._failures = 0  # in a row
 
     def run(self, count: int) -> int:
         """Keep `count` children until a signal comes, then let them finish.
 
-        Returns: 0, or 130 after an interruption, or the exit code of a child that cannot serve this model and store.
+        Returns: 0, or 130 after an interruption; 3 if this model cannot serve this store; 1 if children fail as soon as they
+        start, five times in a row.
         """
         held = {sig: signal.signal(sig, self._stop) for sig in _SIGNALS}
         try:
             for _ in range(count):
                 self._start()
-            while self._started:
+            while self._started or self._due:
                 self._reap()
+                self._start_due()
         finally:
             for sig, handler in held.items():
                 signal.signal(sig, handler)
-        return self._refused or (130 if self._signal == signal.SIGINT else 0)
+        return self._code or (130 if self._signal == signal.SIGINT else 0)
 
     def _start(self) -> None:
         """Fork a child. Signals wait meanwhile, so that none reaches a child with the handlers of its parent."""
@@ -79,26 +85,50 @@ class Workers:
             os._exit(code)
 
     def _reap(self) -> None:
-        """Wait for a child to end, and start another unless the service stops."""
+        """Wait for a child to end, or a moment only while another is due; plan another unless the service stops."""
         try:
-            pid, status = os.waitpid(-1, 0)
+            pid, status = os.waitpid(-1, os.WNOHANG if self._due else 0)
         except ChildProcessError:
             self._started.clear()
-            return
+            pid = status = 0
+        if not pid:
+            time.sleep(_POLL)
         born = self._started.pop(pid, None)
         if born is None:
             return
         self._after(pid)
         if self._signal is not None:
             return
-        if os.waitstatus_to_exitcode(status) == StoreMismatch.exit_code:
-            self._refused = StoreMismatch.exit_code
-            self._stop(signal.SIGTERM, None)
+        code = os.waitstatus_to_exitcode(status)
+        if code == StoreMismatch.exit_code:
+            self._give_up(code)
             return
-        log.error("worker %s ended with %s; another one starts", pid, os.waitstatus_to_exitcode(status))
-        if time.monotonic() - born < _SHORT_LIFE:
-            time.sleep(_PAUSE)
-        self._start()
+        pause = self._pause(time.monotonic() - born, failed=code > 0)
+        if self._failures >= _FAILURES:
+            log.error("worker %s ended with %s, as the %s before it; the service stops", pid, code, _FAILURES - 1)
+            self._give_up(1)
+            return
+        log.error("worker %s ended with %s; another one starts", pid, code)
+        self._due.append(time.monotonic() + pause)
+
+    def _start_due(self) -> None:
+        """Start the children whose pause is over; none once the service stops."""
+        now = time.monotonic()
+        due, self._due = self._due, [moment for moment in self._due if moment > now and self._signal is None]
+        for _ in range(len(due) - len(self._due)):
+            self._start()
+
+    def _pause(self, lived: float, *, failed: bool) -> float:
+        """Count short lives in a row; return the seconds to wait before the next one. A killed worker has not failed."""
+        short = lived < _SHORT_LIFE
+        self._short_lives = self._short_lives + 1 if short else 0
+        self._failures = self._failures + 1 if short and failed else 0
+        return min(_LONGEST_PAUSE, _PAUSE * 2 ** (self._short_lives - 1)) if short else 0.0
+
+    def _give_up(self, code: int) -> None:
+        """End with this exit code."""
+        self._code = code
+        self._stop(signal.SIGTERM, None)
 
     def _stop(self, sig: int, frame: FrameType | None) -> None:
         """Tell all children to finish."""

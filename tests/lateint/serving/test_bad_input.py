@@ -147,6 +147,39 @@ def test_a_body_that_never_ends_is_cut(engine):
     assert sent <= (1 << 20) + (1 << 17)
 
 
+def test_bodies_that_arrive_slowly_are_bounded_in_sum():
+    import asyncio
+
+    from lateint.serving.bodies import BodyReader
+    from lateint.serving.failures import Refused
+
+    class Slow:
+        """A client that sends 900 bytes of a body, and waits."""
+
+        def __init__(self, go_on):
+            self.headers, self._go_on = {}, go_on
+
+        async def stream(self):
+            yield b"x" * 900
+            await self._go_on.wait()
+            yield b"x" * 100
+
+    async def run():
+        reader, go_on = BodyReader(1_000), asyncio.Event()
+        slow = [asyncio.create_task(reader.read(Slow(go_on))) for _ in range(35)]
+        await asyncio.sleep(0)
+        with pytest.raises(Refused, match="other clients still send hold 31500 bytes") as refused:
+            await reader.read(Slow(go_on))
+        go_on.set()
+        bodies = await asyncio.gather(*slow)
+        assert reader.held == 0 and {len(body) for body in bodies} == {1_000}
+        assert len(await reader.read(Slow(go_on))) == 1_000
+        return refused.value.failure
+
+    failure = asyncio.run(run())
+    assert (failure.status, failure.retry_after) == (429, 1)
+
+
 def test_more_tokens_than_a_request_may_encode_are_refused(engine):
     body = {"query": QUERY, "documents": ["bread " * 40] * 2 + ["stone " * 40]}
     check(ask(engine, body, max_tokens=60), 413, "tokens to encode; expected at most 60", CohereV2Error)
