@@ -13,7 +13,16 @@ from torch import Tensor, nn
 from lateint.backbone.layer import Layer, TokenStates
 from lateint.errors import InputError, ModelError
 
-_NOT_FAMILIES = {"base", "layer", "precision", "seeding", "split", "tokenizer", "wordpieces"}  # modules without an adapter
+_NOT_FAMILIES = {
+    "base",
+    "layer",
+    "precision",
+    "reduced",
+    "seeding",
+    "split",
+    "tokenizer",
+    "wordpieces",
+}  # modules without an adapter
 
 TransformersModel = Any
 """A model of transformers. Its modules and its configuration differ by family and have no common type."""

@@ -46,6 +46,28 @@ class TokenStates:
         return TokenStates(self.states.expand(n, -1, -1), self.positions.expand(n, -1), mask)
 
 
+class FusedSlice(nn.Module):
+    """The query, key or value map of a fused query-key-value map. It shares the fused weights."""
+
+    def __init__(self, fused: nn.Linear, index: int) -> None:
+        super().__init__()
+        self.fused, self.index = fused, index
+
+    @property
+    def weight(self) -> Tensor:
+        """The weights of this map [h, h], a view."""
+        return self.fused.weight.chunk(3)[self.index]
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The bias of this map [h], a view; None if the fused map has none."""
+        return None if self.fused.bias is None else self.fused.bias.chunk(3)[self.index]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map states [..., h] to queries, keys or values [..., h]."""
+        return F.linear(x, self.weight, self.bias)
+
+
 class Attention(nn.Module):
     """Multi-head attention of rows to a context, with residual and norm.
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lateint.backbone.base import Backbone
-from lateint.backbone.layer import Attention, FeedForward, Layer
+from lateint.backbone.layer import Attention, FeedForward, FusedSlice, Layer
 
 if TYPE_CHECKING:
     from transformers.models.modernbert.modeling_modernbert import ModernBertEncoderLayer
@@ -21,20 +20,6 @@ def _tables(rotary: nn.Module, layer_type: str, positions: Tensor) -> tuple[Tens
     like = torch.empty(0, dtype=torch.float32, device=positions.device)  # transformers reads only its device and dtype
     cos, sin = rotary(like, positions, layer_type)
     return cos, sin
-
-
-class FusedSlice(nn.Module):
-    """The query, key or value map of a fused query-key-value map. It shares the fused weights."""
-
-    def __init__(self, fused: nn.Linear, index: int) -> None:
-        super().__init__()
-        self.fused, self.index = fused, index
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map states [..., h] to queries, keys or values [..., h]."""
-        weight = self.fused.weight.chunk(3)[self.index]
-        bias = None if self.fused.bias is None else self.fused.bias.chunk(3)[self.index]
-        return F.linear(x, weight, bias)
 
 
 class ModernBert(Backbone):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 import click
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 C = TypeVar("C", bound=Callable[..., object])
 
+PRECISION = "What layers compute in: auto (default; bfloat16 for queries where it is faster), float32, bfloat16 or int8."
 _STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 _CHUNKS = (
@@ -39,7 +40,17 @@ _MODEL = (
         "--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), help="Type of the weights. Default: float32."
     ),
     click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads of torch."),
+    click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "int8"]), help=PRECISION),
 )
+
+
+class LoadingOptions(TypedDict):
+    """What `load_model` and `recorded_model` both take."""
+
+    device: str | None
+    dtype: str | None
+    threads: int | None
+    precision: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,7 @@ class ModelChoice:
     device: str | None
     dtype: str | None
     threads: int | None
+    precision: str | None
 
     def load(self) -> Model:
         """Load the named model; the default checkpoint if none is named."""
@@ -68,10 +80,12 @@ class ModelChoice:
             compressor=self.compressor,
             query_max_length=self.query_max_length,
             doc_max_length=self.doc_max_length,
-            device=self.device,
-            dtype=self.dtype,
-            threads=self.threads,
+            **self.loading(),
         )
+
+    def loading(self) -> LoadingOptions:
+        """How to load a model, whichever it is: arguments of `load_model` and `recorded_model`."""
+        return {"device": self.device, "dtype": self.dtype, "threads": self.threads, "precision": self.precision}
 
     def load_for(self, store: Store) -> Model:
         """Load the model for a store: the model named here, else the one that the store records."""
@@ -83,7 +97,7 @@ class ModelChoice:
             if getattr(self, name) is not None:
                 option = "--" + name.replace("_", "-")
                 raise click.UsageError(f"{option} belongs to --model or --method; a store records its own")
-        model: Model = recorded_model(store, device=self.device, dtype=self.dtype, threads=self.threads)
+        model: Model = recorded_model(store, **self.loading())
         return model
 
 

@@ -235,5 +235,5 @@ def _steps(choice: ModelChoice, then: Sequence[str], opened: ExitStack) -> Itera
         if not colon or number is None:
             raise click.UsageError(f"--then {text!r}: expected STORE:DEPTH, e.g. teacher-store:10")
         store = opened.enter_context(open_store(path))
-        model = recorded_model(store, device=choice.device, dtype=choice.dtype, threads=choice.threads)
+        model = recorded_model(store, **choice.loading())
         yield Ranker(model, store), number

@@ -6,6 +6,7 @@ import os
 
 import click
 
+from lateint.cli.options import PRECISION
 from lateint.cli.printing import echo
 
 _TEXT_MIB = "MiB that the cache may take on disk.  [default: 1024]"
@@ -29,6 +30,7 @@ def _read_config(context: click.Context, _: click.Parameter, path: str | None) -
 @click.option(
     "--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), help="Type of the weights. Default: that of the store."
 )
+@click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "int8"]), help=PRECISION)
 @click.option(
     "--then",
     multiple=True,

@@ -24,8 +24,8 @@ LONG = ".long"  # suffix of the canary of one text at full length, which stores 
 _CANARY_ROWS, _CANARY_NUMBERS = 8, 4
 _TOKENS_OF_PROBES = 12  # in any tokenizer at least
 _TOLERANCE = {"float32": 1e-4, "float64": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
-"""Largest allowed difference of a canary number, relative to the largest number of its array. Other thread counts, BLAS
-libraries and batch shapes change the numbers slightly."""
+"""By dtype of the weights, or precision of the layers: largest allowed difference of a canary number, relative to the
+largest number of its array. Other thread counts, BLAS libraries and batch shapes change the numbers slightly."""
 
 
 class ModelRecord(TypedDict):
@@ -153,12 +153,15 @@ def _numbers(recorded: object) -> Array:
 def _check_canary(model: Model, store: Store, arrays: Sequence[str]) -> None:
     stored = store.manifest.canary or {}
     now = canary(model)
-    limit = _TOLERANCE[str(next(model.parameters()).dtype).removeprefix("torch.")]
+    recorded = str(store.manifest.fingerprint.get("precision", "float32"))
+    kinds = {str(next(model.parameters()).dtype).removeprefix("torch."), model.document_precision, recorded}
+    limit = max(_TOLERANCE.get(kind, 0.0) for kind in kinds)
     for name in (*arrays, *(name + LONG for name in arrays if name + LONG in stored)):
         expected, found = _numbers(stored.get(name)), np.array(now.get(name, []))
         same = expected.shape == found.shape  # `not (... <= ...)` below also rejects NaN
         if not (same and np.abs(expected - found).max() <= limit * np.abs(expected).max()):
             raise StoreMismatch(
                 f"{store.path}: {model.name} no longer computes the {name.removesuffix(LONG)} that it computed when the store "
-                "was built, though its weights are equal; torch, transformers or the machine changed: index again"
+                f"was built, in precision {recorded} (now {model.document_precision}), though its weights are equal; torch, "
+                "transformers or the machine changed: index again"
             )

@@ -12,8 +12,8 @@ from lateint.model.digests import digest_json, digest_tensors
 from lateint.model.document import Document
 from lateint.model.model import Model
 
-ADDED = frozenset({"token_rules", "states.configuration", "states.compressor", "vector.configuration"})
-"""Facts that stores of earlier versions do not hold. Such a store is judged by the facts that it holds."""
+ADDED = frozenset({"token_rules", "states.configuration", "states.compressor", "vector.configuration", "precision"})
+"""Facts that stores of earlier versions, or of float32, do not hold. Such a store is judged by the facts that it holds."""
 
 
 def changed(recorded: Mapping[str, object], computed: Mapping[str, str]) -> list[str]:
@@ -41,6 +41,8 @@ def fingerprint(model: Model) -> dict[str, str]:
         "token_rules": model.texts.rules,
         "tokenizer": digest_json([tokens, model.texts.pad, model.texts.raw.get_vocab()]),
     }
+    if model.document_precision != "float32":
+        facts["precision"] = model.document_precision
     with ThreadPoolExecutor() as pool:  # hashing releases the GIL
         digests = pool.map(digest_tensors, [_weights_of(model, array) for array in model.arrays])
         facts |= {f"{array}.weights": digest for array, digest in zip(model.arrays, digests, strict=True)}

@@ -230,8 +230,9 @@ def recorded_model(
     device: str | None = None,
     dtype: str | torch.dtype | None = None,
     threads: int | None = None,
+    precision: str | None = None,
 ) -> Model:
-    """Load the model that a store was built with, by its recorded name; `dtype` defaults to the recorded one.
+    """Load the model that a store was built with, by its recorded name; `dtype` and `precision` default to the recorded ones.
 
     `Ranker` and `add` check that the weights behind that name are still the same.
     Raises: StoreMismatch if the store records no model; ModelError if the model is not found.
@@ -259,4 +260,13 @@ def recorded_model(
         doc_max_length=method.document.max_length,
         dtype=dtype or store.manifest.fingerprint.get("dtype"),
         threads=threads,
+        precision=precision or _recorded_precision(store),
     )
+
+
+def _recorded_precision(store: lateint_store.Store) -> str | None:
+    """The precision in which documents were encoded, if this processor has it too; None otherwise."""
+    from lateint.backbone.reduced import PRECISIONS, has_units
+
+    recorded = store.manifest.fingerprint.get("precision")
+    return next((name for name in PRECISIONS if name == recorded and has_units(name)), None)

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lateint.backbone.base import Backbone
+from lateint.backbone.reduced import resolve_precision
 from lateint.backbone.tokenizer import TextEncoder
 from lateint.errors import DamagedCheckpoint, InputError, ModelError
 from lateint.loading.config import Config, check_file, described, read_config
@@ -49,6 +50,7 @@ def load_model(
     compressor: str | Part | None = None,
     dtype: str | torch.dtype | None = None,
     threads: int | None = None,
+    precision: str | None = None,
 ) -> Model:
     """Load a model for indexing and ranking.
 
@@ -59,7 +61,10 @@ def load_model(
     another method over a lateint checkpoint uses its encoder and all other weights that fit, and initialises the rest);
     `offline_layers` replaces the method's L, `query_max_length` and `doc_max_length` its lengths in tokens, `compressor` its
     compressor: a part, text such as "bottleneck:width=128" (untrained weights), or "none"; `device`, a torch device; `dtype` of
-    the weights (default float32; logits are always float32); `threads`, the torch threads of this process.
+    the weights (default float32; logits are always float32); `threads`, the torch threads of this process; `precision` of the
+    layers on a processor with float32 weights: "auto" (default) is bfloat16 for queries where the processor has units for it,
+    and float32 otherwise; "bfloat16" is for documents too, "int8" for queries alone, "float32" for neither. A processor without
+    the units runs float32, with a warning.
     Raises: ModelError, DamagedCheckpoint, InputError; MissingExtra without onnx.
     """
     as_path(name_or_path, "name_or_path", "the name of a model, or the path of its folder")
@@ -67,17 +72,26 @@ def load_model(
     overrides = MethodOverrides(offline_layers, query_max_length, doc_max_length, compressor)
     _set_threads(threads)
     _check_device(device)
+    reduced = resolve_precision(precision, chosen, device)
+    model = _loaded(name_or_path, wanted, overrides, chosen)
+    model.precision = reduced
+    return model.to(device) if device is not None else model
+
+
+def _loaded(
+    name_or_path: str | os.PathLike[str], method: Method | None, overrides: MethodOverrides, dtype: torch.dtype
+) -> Model:
+    """Find a model by its name, and load it from what is there. Raises: as `load_model`."""
     name, packaged = shipped(name_or_path)
     folder = packaged or locate(name)
     if isinstance(folder, Path) and (folder / CONFIG).exists():
         as_saved = replace(overrides, offline_layers=None, compressor=None)
-        model, source = _load_checkpoint(folder, name, as_saved, chosen)
-        if wanted is not None or offline_layers is not None or compressor is not None:
-            model = rebase(model, source, wanted, overrides)
-    else:
-        model = Model(*pretrained(folder, wanted or intended_method(name), overrides, chosen), name).to(chosen)
-        model.activation = classifier_activation(model.backbone)
-    return model.to(device) if device is not None else model
+        model, source = _load_checkpoint(folder, name, as_saved, dtype)
+        changed = method is not None or overrides.offline_layers is not None or overrides.compressor is not None
+        return rebase(model, source, method, overrides) if changed else model
+    model = Model(*pretrained(folder, method or intended_method(name), overrides, dtype), name).to(dtype)
+    model.activation = classifier_activation(model.backbone)
+    return model
 
 
 _forked = False  # True in a child that was forked from a process in which torch had several threads

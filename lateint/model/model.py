@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
 from lateint.backbone.layer import TokenStates
+from lateint.backbone.reduced import Precision, fastest
 from lateint.backbone.seeding import seeded
 from lateint.backbone.split import document_start, states_after
 from lateint.backbone.tokenizer import TextEncoder, TokenBatch, TokenisedTexts
@@ -31,6 +32,7 @@ from lateint.model.activation import IDENTITY, Sigmoid
 from lateint.model.document import Document
 from lateint.model.resolve import check_context, check_side, check_vector, resolve
 from lateint.model.saving import save
+from lateint.model.towers import Towers
 from lateint.pools.base import Pool
 from lateint_store.arguments import check_kind, check_text
 
@@ -62,15 +64,17 @@ class Model(nn.Module):
     checkpoints keep it.
     `carried` names the parts and weights that were taken, trained, from a checkpoint of another method, see
     `loading/transfer.py`.
+    `precision` is what the layers of the towers compute in; "auto" is the fastest for queries, and float32 for documents.
     """
 
     checkpoint = False
     activation: str | Sigmoid = IDENTITY
     carried: frozenset[str] = frozenset()
+    precision: Precision | Literal["auto"] = "auto"
 
     def __init__(self, backbone: Backbone, texts: TextEncoder, method: Method, name: str) -> None:
         super().__init__()
-        self.name, self.texts = name, texts
+        self.name, self.texts, self._towers = name, texts, Towers()
         self.method = resolve(method, backbone, texts)
         self.backbone = backbone
         with seeded(PRIVATE_SEED):
@@ -101,6 +105,28 @@ class Model(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
+
+    @property
+    def query_precision(self) -> Precision:
+        """What the layers of a query compute in. Float32 stands for the dtype of the weights."""
+        if self.precision == "float32" or not self._is_plain:
+            return "float32"
+        return fastest(self.backbone.width) if self.precision == "auto" else self.precision
+
+    @property
+    def document_precision(self) -> Precision:
+        """What the layers of a document compute in; bfloat16 only if it was asked for, and never int8: what is stored lasts."""
+        return "bfloat16" if self.precision == "bfloat16" and self._is_plain else "float32"
+
+    @property
+    def _is_plain(self) -> bool:
+        """True for float32 weights on a processor, which a lower precision can replace."""
+        weight = next(self.parameters())
+        return weight.dtype == torch.float32 and weight.device.type == "cpu"
+
+    def _tower(self, backbone: Backbone, precision: Precision, depth: int) -> Backbone:
+        """Return an encoder in a precision; as it is where gradients are wanted."""
+        return backbone if torch.is_grad_enabled() else self._towers.get(backbone, precision, depth)
 
     @property
     def arrays(self) -> tuple[str, ...]:
@@ -189,11 +215,15 @@ class Model(nn.Module):
         method = self.method
         block = self.texts.batch(rows, method.query)
         block = replace(block, mask=self.texts.attended(rows, method.query)).to(self.device)
-        tower = self.backbone if self.query_backbone is None else self.query_backbone
+        original = self.backbone if self.query_backbone is None else self.query_backbone
+        deepest = max(method.query_depth, *self.vector_depths) if self.vector_depths else method.query_depth
         if method.towers == "copied":
+            tower = self._tower(original, self.query_precision, method.query_depth)
             own_tower = states_after(tower, block, {method.query_depth})
-            after = states_after(self.backbone, block, self.vector_depths) if self.vector_depths else {}
+            tower = self._tower(self.backbone, self.query_precision, deepest)
+            after = states_after(tower, block, self.vector_depths) if self.vector_depths else {}
         else:
+            tower = self._tower(original, self.query_precision, deepest)
             own_tower = after = states_after(tower, block, {method.query_depth, *self.vector_depths})
         every = own_tower[method.query_depth]
         vectors = None if self.vector_pool is None else self._vectors(after, block.ids)
@@ -251,7 +281,8 @@ class Model(nn.Module):
         out: dict[str, tuple[Tensor, Tensor | None]] = {}
         if set(arrays) == {"token_ids"}:
             return {"token_ids": (block.ids, block.mask)}
-        after = states_after(self.backbone, block, {method.depth, *self.vector_depths})
+        depths = {method.depth, *self.vector_depths}
+        after = states_after(self._tower(self.backbone, self.document_precision, max(depths)), block, depths)
         if "states" in arrays:
             kept, side = self._kept(after[method.depth], block)
             codes = kept.states if self.compressor is None else self.compressor.compress(kept.states, side)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from lateint.errors import InputError
 from lateint.indexing.codecs import pipelines
 from lateint.indexing.fingerprint import fingerprint
-from lateint.indexing.model_match import ModelParts
+from lateint.indexing.model_match import watch_stored
+from lateint.model.changes import Watched
 from lateint.model.digests import digest_json
 from lateint.model.model import Model
 from lateint.serving.cache_records import CachedRecords
@@ -32,12 +33,12 @@ class CacheBinding:
     secret: bytes
     through: Mapping[str, Pipeline]
     format: BlockFormat
-    parts: ModelParts
+    parts: Watched
 
     @classmethod
     def of(cls, model: Model, through: Mapping[str, Pipeline] | None) -> CacheBinding:
         """Compute the state fingerprint, as stores record it. Cost: hashes the weights, about 1 GB/s."""
-        parts = ModelParts(model)  # before the digest: what changes during it is noticed by the next call
+        parts = watch_stored(model)  # before the digest: what changes during it is noticed by the next call
         chosen = pipelines(model) if through is None else through
         if lacking := sorted(set(model.arrays) - set(chosen)):
             raise InputError(

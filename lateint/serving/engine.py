@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,10 +104,15 @@ def load_engine(options: ServeOptions) -> Engine:
     """
     store = open_store(options.store)
     if options.model is None:
-        model = recorded_model(store, device=options.device, dtype=options.dtype, threads=1)
+        model = recorded_model(store, **_loading(options))
     else:
-        model = load_model(options.model, device=options.device, dtype=options.dtype, threads=1)
+        model = load_model(options.model, **_loading(options))
     return make_engine(model, store, options)
+
+
+def _loading(options: ServeOptions) -> dict[str, Any]:
+    """How to load a model, whichever it is; on one torch thread, as requests run side by side."""
+    return {"device": options.device, "dtype": options.dtype, "precision": options.precision, "threads": 1}
 
 
 def make_engine(model: Model, store: Store, options: ServeOptions, steps: Sequence[CascadeStep] | None = None) -> Engine:
@@ -138,7 +144,7 @@ def _step(text: str, options: ServeOptions) -> CascadeStep:
     if not colon or number is None:
         raise InputError(f"then {text!r}: expected STORE:DEPTH, e.g. teacher-store:10")
     store = open_store(path)
-    return CachingRanker(recorded_model(store, device=options.device, dtype=options.dtype, threads=1), store), number
+    return CachingRanker(recorded_model(store, **_loading(options)), store), number
 
 
 def _warmed_up(ranker: Ranker | Cascade, store: Store) -> dict[str, Cost]:

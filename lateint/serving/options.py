@@ -34,6 +34,7 @@ class ServeOptions:
     model: str | None = None
     device: str | None = None
     dtype: str | None = None
+    precision: str | None = None
     then: tuple[str, ...] = ()
     aggregate: str | None = None
     host: str = "127.0.0.1"

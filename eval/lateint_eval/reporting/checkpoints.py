@@ -52,7 +52,9 @@ def load(folder: Path) -> Checkpoint:
     """Load a checkpoint. Raises: ModelError, DamagedCheckpoint."""
     from lateint.loading.load import load_model
 
-    return Checkpoint(folder.name, folder, load_model(folder))
+    return Checkpoint(
+        folder.name, folder, load_model(folder, precision="float32")
+    )  # stored results do not depend on the processor
 
 
 def settings(model: Model) -> Json:
