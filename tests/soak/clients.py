@@ -15,6 +15,7 @@ from tests.support.engine import IDS, QUERIES
 
 GRACE_SECONDS = 5.0  # after a kill, in which connections may break
 BROKEN = (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+REQUESTS_OF_A_CONNECTION = 50
 SHOWN = 20
 
 
@@ -64,24 +65,37 @@ def wrong(rng):
 
 
 async def ask(address, make, rng, seen, most=None):
-    """Send requests one after the other, and check every answer. `most`: how many, None for no end."""
-    async with httpx.AsyncClient(base_url=address, timeout=60) as client:
-        while not seen.stop and most != 0:
-            path, data = make(rng)
-            try:
-                response = await client.post(path, content=data)
-            except httpx.TransportError as error:
-                seen.broken[type(error).__name__] += 1
-                if time.monotonic() > seen.breaks_until or not isinstance(error, BROKEN):
-                    seen.fault(f"{type(error).__name__} for {path} {data[:300]!r}")
-                await asyncio.sleep(0.05)
-                continue
-            seen.statuses[response.status_code] += 1
-            most = None if most is None else most - 1
-            try:
-                hostile.check(path, response.status_code, response.content)
-            except ValueError as error:
-                seen.fault(f"{error} for {path} {data[:300]!r}")
+    """Send requests one after the other, and check every answer. `most`: how many, None for no end.
+
+    A new connection now and then, which any worker may accept: otherwise one of them gets most of the requests.
+    """
+    while not seen.stop and most != 0:
+        count = REQUESTS_OF_A_CONNECTION if most is None else min(most, REQUESTS_OF_A_CONNECTION)
+        async with httpx.AsyncClient(base_url=address, timeout=60) as client:
+            for _ in range(count):
+                if seen.stop:
+                    return
+                await _ask_once(client, *make(rng), seen)
+        most = None if most is None else most - count
+
+
+async def _ask_once(client, path, data, seen):
+    """Send a request until it is answered, and check the answer."""
+    while not seen.stop:
+        try:
+            response = await client.post(path, content=data)
+        except httpx.TransportError as error:
+            seen.broken[type(error).__name__] += 1
+            if time.monotonic() > seen.breaks_until or not isinstance(error, BROKEN):
+                seen.fault(f"{type(error).__name__} for {path} {data[:300]!r}")
+            await asyncio.sleep(0.05)
+            continue
+        seen.statuses[response.status_code] += 1
+        try:
+            hostile.check(path, response.status_code, response.content)
+        except ValueError as error:
+            seen.fault(f"{error} for {path} {data[:300]!r}")
+        return
 
 
 async def send_heads(address, rng, seen):
