@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass
@@ -20,8 +21,10 @@ from lateint.cli.rank_input import RankInput
 from lateint_store.arguments import parse_count
 
 if TYPE_CHECKING:
+    from lateint.cli.rank_input import Ranked
     from lateint.indexing.store import Store
     from lateint.model.document import Document
+    from lateint.ranking.cascade import Cascade
     from lateint.ranking.ranker import Missing, Ranker
     from lateint.results import Ranking, Timing
     from lateint_eval.formats import CandidateList
@@ -180,7 +183,6 @@ def _rank_all(
     choice: ModelChoice, cutting: ChunkChoice, request: RankRequest, layout: str, ranked: _RankedQueries
 ) -> Iterator[tuple[str, list[tuple[str, float]]]]:
     """Yield the ranking of each query, by its id; count it in `ranked`, which explains its best hits."""
-    from lateint.errors import InputError, MissingDocument
     from lateint.indexing.store import open_store
     from lateint.ranking.cascade import Cascade
     from lateint.ranking.ranker import Ranker
@@ -195,24 +197,59 @@ def _rank_all(
         model = choice.load() if store is None else choice.load_for(store)
         first = Ranker(model, store, chunks=chunks, aggregate=request.aggregate)
         ranker = Cascade(first, *_steps(choice, request.then, opened)) if request.then else first
-        for number, (query, entry, documents) in enumerate(checked):
-            if number == 0 and store is not None and request.budget_ms is not None:
-                ranker.warm_up(query, _some_ids(store, entry))
-            try:
-                ranking = ranker.rank(
-                    query,
-                    None if store is None else entry.doc_ids,
-                    documents=documents,
-                    top_k=request.top_k,
-                    missing=request.missing,
-                    ladder=request.ladder,
-                    budget_ms=request.budget_ms,
-                )
-            except (InputError, MissingDocument) as error:
-                raise type(error)(f"query {entry.query_id!r}: {error}") from error
+        if store is not None and request.budget_ms is not None:
+            first_query, entry, documents = next(checked)
+            ranker.warm_up(first_query, _some_ids(store, entry))
+            checked = chain([(first_query, entry, documents)], checked)
+        for (query, entry, documents), ranking in _rankings(ranker, store is not None, checked, request):
             ranked.explain(first, query, entry, documents, ranking)
             ranked.add(first, entry, documents, ranking)
             yield entry.query_id, [(hit.doc_id, hit.score) for hit in ranking]
+
+
+def _rankings(
+    ranker: Ranker | Cascade, stored: bool, asked: Iterator[Ranked], request: RankRequest
+) -> Iterator[tuple[Ranked, Ranking]]:
+    """Yield each query with its ranking: many at once where all candidates are stored, else one after the other.
+
+    Raises: InputError, MissingDocument with the query's id.
+    """
+    from lateint.errors import InputError, MissingDocument
+    from lateint.ranking.ranker import Ranker
+
+    given: deque[Ranked] = deque()  # queries that are not ranked yet
+
+    def noted() -> Iterator[Ranked]:
+        for each in asked:
+            given.append(each)
+            yield each
+
+    if isinstance(ranker, Ranker) and stored and request.missing != "encode" and request.budget_ms is None:
+        pairs = ((query, entry.doc_ids) for query, entry, _ in noted())
+        rankings = ranker.rank_many(pairs, top_k=request.top_k, missing=request.missing, ladder=request.ladder)
+    else:
+        rankings = (_rank_one(ranker, stored, each, request) for each in noted())
+    while True:
+        try:
+            ranking = next(rankings)
+        except StopIteration:
+            return
+        except (InputError, MissingDocument) as error:
+            raise type(error)(f"query {given[0][1].query_id!r}: {error}") from error
+        yield given.popleft(), ranking
+
+
+def _rank_one(ranker: Ranker | Cascade, stored: bool, asked: Ranked, request: RankRequest) -> Ranking:
+    query, entry, documents = asked
+    return ranker.rank(
+        query,
+        entry.doc_ids if stored else None,
+        documents=documents,
+        top_k=request.top_k,
+        missing=request.missing,
+        ladder=request.ladder,
+        budget_ms=request.budget_ms,
+    )
 
 
 def _some_ids(store: Store, entry: CandidateList) -> list[str]:

@@ -61,7 +61,8 @@ def load_model(
     another method over a lateint checkpoint uses its encoder and all other weights that fit, and initialises the rest);
     `offline_layers` replaces the method's L, `query_max_length` and `doc_max_length` its lengths in tokens, `compressor` its
     compressor: a part, text such as "bottleneck:width=128" (untrained weights), or "none"; `device`, a torch device; `dtype` of
-    the weights (default float32; logits are always float32); `threads`, the torch threads of this process; `precision` of the
+    the weights (default float32; logits are always float32); `threads`, the torch threads of this process (default: those
+    it has, but one for a short query and for codes); `precision` of the
     layers on a processor with float32 weights: "auto" (default) is bfloat16 for queries where the processor has units for it,
     and float32 otherwise; "bfloat16" is for documents too, "int8" for queries alone, "float32" for neither. A processor without
     the units runs float32, with a warning.
@@ -74,7 +75,7 @@ def load_model(
     _check_device(device)
     reduced = resolve_precision(precision, chosen, device)
     model = _loaded(name_or_path, wanted, overrides, chosen)
-    model.precision = reduced
+    model.precision, model.threads = reduced, threads
     return model.to(device) if device is not None else model
 
 

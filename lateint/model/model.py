@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lateint.backbone.base import Backbone
 from lateint.backbone.layer import TokenStates
-from lateint.backbone.reduced import Precision, fastest
+from lateint.backbone.reduced import Precision
 from lateint.backbone.seeding import seeded
 from lateint.backbone.split import document_start, states_after
 from lateint.backbone.tokenizer import TextEncoder, TokenBatch, TokenisedTexts
@@ -32,12 +32,14 @@ from lateint.model.activation import IDENTITY, Sigmoid
 from lateint.model.document import Document
 from lateint.model.resolve import check_context, check_side, check_vector, resolve
 from lateint.model.saving import save
-from lateint.model.towers import Towers
+from lateint.model.threads import one_thread
+from lateint.model.towers import Towers, document_precision, query_precision
 from lateint.pools.base import Pool
 from lateint_store.arguments import check_kind, check_text
 
 PRIVATE_SEED = 20_040_714  # fresh parameters are drawn from this seed, so they are equal in every process
 QUERIES_AT_ONCE = 128
+_SHORT = 64  # tokens of a query that runs on one torch thread
 
 
 _WITHOUT_MODES = {  # these compute the same in both modes, and a fresh one, put into a model, is in training mode
@@ -65,12 +67,14 @@ class Model(nn.Module):
     `carried` names the parts and weights that were taken, trained, from a checkpoint of another method, see
     `loading/transfer.py`.
     `precision` is what the layers of the towers compute in; "auto" is the fastest for queries, and float32 for documents.
+    `threads` are torch's where a caller asked for a number; None lets short work run on one, see `model/threads.py`.
     """
 
     checkpoint = False
     activation: str | Sigmoid = IDENTITY
     carried: frozenset[str] = frozenset()
     precision: Precision | Literal["auto"] = "auto"
+    threads: int | None = None
 
     def __init__(self, backbone: Backbone, texts: TextEncoder, method: Method, name: str) -> None:
         super().__init__()
@@ -109,20 +113,12 @@ class Model(nn.Module):
     @property
     def query_precision(self) -> Precision:
         """What the layers of a query compute in. Float32 stands for the dtype of the weights."""
-        if self.precision == "float32" or not self._is_plain:
-            return "float32"
-        return fastest(self.backbone.width) if self.precision == "auto" else self.precision
+        return query_precision(self.precision, self.backbone)
 
     @property
     def document_precision(self) -> Precision:
         """What the layers of a document compute in; bfloat16 only if it was asked for, and never int8: what is stored lasts."""
-        return "bfloat16" if self.precision == "bfloat16" and self._is_plain else "float32"
-
-    @property
-    def _is_plain(self) -> bool:
-        """True for float32 weights on a processor, which a lower precision can replace."""
-        weight = next(self.parameters())
-        return weight.dtype == torch.float32 and weight.device.type == "cpu"
+        return document_precision(self.precision, self.backbone)
 
     def _tower(self, backbone: Backbone, precision: Precision, depth: int) -> Backbone:
         """Return an encoder in a precision; as it is where gradients are wanted."""
@@ -173,7 +169,8 @@ class Model(nn.Module):
         """
         self._check_mode()
         tokens, cut = self._tokenise_query(text)
-        return replace(self.query_from_tokens(tokens), cut=cut)
+        with one_thread(self.threads is None and len(tokens) <= _SHORT):
+            return replace(self.query_from_tokens(tokens), cut=cut)
 
     def query_tokens(self, text: str) -> list[int]:
         """Tokenise a query in its layout. Raises: InputError if it has no token of its own."""

@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
+
+import torch
 
 from lateint.backbone.base import Backbone
-from lateint.backbone.reduced import Precision, reduced
+from lateint.backbone.reduced import Precision, fastest, reduced
 from lateint.model.changes import Watched
+
+Wanted = Precision | Literal["auto"]
+
+
+def query_precision(wanted: Wanted, backbone: Backbone) -> Precision:
+    """Return what the layers of a query compute in."""
+    if wanted == "float32" or not _is_plain(backbone):
+        return "float32"
+    return fastest(backbone.width) if wanted == "auto" else wanted
+
+
+def document_precision(wanted: Wanted, backbone: Backbone) -> Precision:
+    """Return what the layers of a document compute in."""
+    return "bfloat16" if wanted == "bfloat16" and _is_plain(backbone) else "float32"
+
+
+def _is_plain(backbone: Backbone) -> bool:
+    """True for float32 weights on a processor, which a lower precision can replace."""
+    weight = backbone.word_embeddings
+    return weight.dtype == torch.float32 and weight.device.type == "cpu"
 
 
 class Towers:

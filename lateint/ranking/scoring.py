@@ -15,6 +15,7 @@ from lateint.heads.base import QuantizedHead, TokenShares
 from lateint.heads.inputs import QuantizedRows, Query, RotatedRows, SummedRows, is_raw_bytes
 from lateint.model.batching import batches
 from lateint.model.model import Model
+from lateint.model.threads import one_thread
 from lateint_store import Pipeline, Ragged
 from lateint_store.codecs.codec import make_codec
 from lateint_store.codecs.rotated import Rotated
@@ -40,7 +41,7 @@ def score_quantized(
     Raises: ModelError for a score that is not finite, because it cannot be ranked.
     """
     head, quantized = _quantized(model, rows, codecs)
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread(model.threads is None):
         scores = head.score_quantized(query, quantized).numpy()
     return check_scores(model, scores)
 
