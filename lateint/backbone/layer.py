@@ -74,9 +74,12 @@ class Attention(nn.Module):
     Post-norm: norm(x + out(attend(x))). Pre-norm: x + out(attend(norm(x))), with the same norm applied to the context.
     """
 
+    together: nn.Module | None  # queries, keys and values of rows that attend to themselves, in one map
+
     def __init__(self, query: nn.Module, key: nn.Module, value: nn.Module, output: nn.Module, norm: nn.Module) -> None:
         super().__init__()
         self.query, self.key, self.value, self.output, self.norm = query, key, value, output, norm
+        self.register_module("together", None)
         self.heads = 1
         self.pre_norm = False
         self.rotary: Rotary | None = None
@@ -118,12 +121,14 @@ class Attention(nn.Module):
         """Return queries [n, heads, t, h / heads], keys and values [n, heads, m, h / heads], rotated if rotary."""
         x, y = rows.states, context.states
         own = self.norm(x) if self.pre_norm else x
-        if self.cached:
-            keys, values = y.chunk(2, dim=-1)
+        if self.together is not None and y is x:
+            queries, keys, values = self.together(own).chunk(3, dim=-1)
+        elif self.cached:
+            queries, (keys, values) = self.query(own), y.chunk(2, dim=-1)
         else:
             other = own if y is x else (self.norm(y) if self.pre_norm else y)
-            keys, values = self.key(other), self.value(other)
-        q, k, v = self.per_head(self.query(own)), self.per_head(keys), self.per_head(values)
+            queries, keys, values = self.query(own), self.key(other), self.value(other)
+        q, k, v = self.per_head(queries), self.per_head(keys), self.per_head(values)
         if self.rotary is not None:
             q, k = _rotate(q, *self.rotary(rows.positions)), _rotate(k, *self.rotary(context.positions))
         return q, k, v
