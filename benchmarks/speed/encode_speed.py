@@ -1,8 +1,8 @@
 """Does building a store take longer than the layers alone? `build_store`, everything included, against a bare BertModel.
 
 Numerator: `build_store` of the texts into a new store: model digest, tokenisation, layers, codecs, commits.
-Denominator: transformers' BertModel cut to the layers that a document runs, float32, over the same texts, already tokenised,
-sorted by length over the whole corpus and padded, at its best of several batch sizes; its outputs are dropped.
+Denominator: the model's encoder as transformers runs it, cut to the layers that a document runs, float32, over the same texts,
+already tokenised, sorted by length over the whole corpus and padded, at its best batch size; its outputs are dropped.
 Both alternate on the same threads. The printed ratio is one of throughputs: 0.95 means that a build takes 1.05 times as long.
 It is given for wall-clock time and for processor time; other work on the machine disturbs processor time less, but overlapping
 phases do not shorten it. Then each method is built once more on one thread, and its processor time is split by phase.
@@ -11,6 +11,7 @@ Texts: passages of the standard library's documentation.
 
 from __future__ import annotations
 
+import copy
 import os
 import tempfile
 import time
@@ -28,9 +29,8 @@ import lateint.indexing.build
 import lateint.model.model
 import lateint_store.store.store
 from benchmarks import _harness
-from benchmarks._harness import BASE, wall_and_processor
+from benchmarks._harness import wall_and_processor
 from lateint.backbone.tokenizer import TokenBatch, pad_batch
-from lateint.loading.packaged import locate
 from lateint.model.batching import by_length
 
 BUDGETS = (512, 1_024, 2_048, 4_096, 8_192)  # padded tokens in a batch of the peer
@@ -46,13 +46,10 @@ PHASES: dict[str, tuple[Any, str]] = {
 }
 
 
-def bare(layers: int) -> Any:
-    """The peer: the first layers of the base as transformers runs them."""
-    from transformers import BertModel
-
-    peer: Any = BertModel.from_pretrained(str(locate(BASE)), add_pooling_layer=False)
-    peer.eval()
-    peer.encoder.layer = peer.encoder.layer[:layers]
+def bare(model: lateint.Model, layers: int) -> Any:
+    """The peer: the first layers of the model's encoder as transformers runs them, in float32."""
+    peer: Any = copy.deepcopy(model.backbone.bare).eval()
+    peer.pooler, peer.encoder.layer = None, peer.encoder.layer[:layers]
     return peer
 
 
@@ -115,7 +112,7 @@ def measure(models: dict[str, lateint.Model], documents: Sequence[lateint.Docume
     """Alternate between the builds and the peers with as many layers; one row a method."""
     layers = {name: max([model.method.depth, *model.vector_depths]) for name, model in models.items()}
     rows = {name: model.document_tokens(documents) for name, model in models.items()}
-    peers = {name: bare(layers[name]) for name in models}
+    peers = {name: bare(model, layers[name]) for name, model in models.items()}
     budgets = {name: best_budget(peers[name], rows[name]) for name in models}
     batches = {name: list(padded(rows[name], budgets[name])) for name in models}
     for model in models.values():
@@ -157,9 +154,12 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=2_000)
     parser.add_argument("--pairs", type=int, default=5, help="alternating pairs of peer and build; medians are printed")
     parser.add_argument("--methods", nargs="*", default=["latent", "colbert", "prettr", "mice"])
+    parser.add_argument("--precision", default="float32", help="of the builds; the bare layers always run in float32")
     options = parser.parse_args()
     documents = _harness.library_documents(options.documents)
     models = {name: _harness.load(name) for name in options.methods}
+    for model in models.values():
+        model.precision = options.precision
     rows = measure(models, documents, options.pairs)
     for name, row in rows.items():
         print_row(name, row)
@@ -168,10 +168,11 @@ def main() -> None:
         "denominator": "the bare forward of the same layers, float32, tokenised and length-sorted before, best batch size",
         "command": "python -m benchmarks.speed.encode_speed",
         "threads": torch.get_num_threads(),
+        "precision": options.precision,
         "pairs": options.pairs,
         "methods": rows,
     }
-    _harness.save("encode_speed", result)
+    _harness.save("encode_speed" if options.precision == "float32" else f"encode_speed_{options.precision}", result)
 
 
 if __name__ == "__main__":
