@@ -1,6 +1,7 @@
 """Load the service for a long time: real and hostile requests, killed workers, and SIGTERM at the end.
 
-Two workers over a tiny model, with a text cache so small that it evicts, and the defaults that anybody gets. Fails on a 5xx,
+Two workers over a tiny model. Caches are so small that they evict: that of texts, and oneDNN's of kernels by batch shape, which
+otherwise fills for the whole half hour and looks like a leak. All else is as anybody gets it. Fails on a 5xx,
 on an answer that is not valid in its shape, on a connection that breaks although no worker was killed, on memory (RssAnon),
 open files or sockets that grow in the parent or in a worker (`samples.py` says how that is judged), on a killed worker that is
 not replaced, and on an end that is not in order. Requests come from a seeded generator.
@@ -32,6 +33,7 @@ from tests.support.retrieving import RICH
 WORKERS, AT_ONCE = 2, 8
 LOADING = [clients.real] * 3 + [clients.wrong]  # what the clients send that run all the time
 CONNECTIONS = len(LOADING) + 2 + AT_ONCE  # of all clients at once
+KERNELS = "64"  # that oneDNN keeps
 START_SECONDS, SETTLE_SECONDS = 600.0, 3.0  # at most until it serves; before the first kill
 
 
@@ -44,7 +46,8 @@ def start(folder):
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     with open(folder / "log", "w") as log:
         command = [sys.executable, "-m", "lateint", "serve", *words]
-        process = subprocess.Popen(command, cwd=folder, env=python_environment(), stderr=log)
+        environment = python_environment() | {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": KERNELS}
+        process = subprocess.Popen(command, cwd=folder, env=environment, stderr=log)
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and process.poll() is None:
         address = re.search(r"http://\S+(?=\n)", (folder / "log").read_text())
