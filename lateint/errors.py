@@ -2,6 +2,7 @@
 
 from lateint_store.errors import (
     DamagedCheckpoint,
+    DamagedPublication,
     DamagedStore,
     DuplicateDocument,
     FormatError,
@@ -10,6 +11,9 @@ from lateint_store.errors import (
     MissingDocument,
     MissingExtra,
     ModelError,
+    RemoteDenied,
+    RemoteError,
+    RemoteUnreachable,
     SealedStore,
     SpecError,
     StoreError,
@@ -22,6 +26,7 @@ from lateint_store.errors import (
 
 __all__ = [
     "DamagedCheckpoint",
+    "DamagedPublication",
     "DamagedStore",
     "DuplicateDocument",
     "FormatError",
@@ -30,6 +35,9 @@ __all__ = [
     "MissingDocument",
     "MissingExtra",
     "ModelError",
+    "RemoteDenied",
+    "RemoteError",
+    "RemoteUnreachable",
     "SealedStore",
     "SpecError",
     "StoreError",

@@ -25,6 +25,7 @@ _MOST_THREADS = 4096
 # Everything that moves a cursor, colours, renames a window or reorders text: C0 and C1 controls except tab and line end,
 # Unicode's line separators, direction marks and overrides, and surrogates, which no encoding holds.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_URL = re.compile("[A-Za-z][A-Za-z0-9+.-]*://")
 _SHOWN = 60  # characters of a value in a message
 _DIGITS = 18  # of a number in a text: it fits into 64 bits, and Python reads no number of some thousand digits
 
@@ -119,6 +120,8 @@ def as_path(path: str | os.PathLike[str], name: str = "path", expected: str = "t
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
     if not isinstance(text, str) or not text:
         raise InputError(f"{name} is {shown(path)}; expected {expected}, as str or Path")
+    if is_url(text):
+        raise InputError(f"{name} is {shown(text)}, a URL; expected {expected}: `lateint store fetch URL FOLDER` makes one of it")
     try:
         text.encode()
         os.lstat(text)
@@ -128,6 +131,11 @@ def as_path(path: str | os.PathLike[str], name: str = "path", expected: str = "t
         if error.errno == errno.ENAMETOOLONG:
             raise InputError(f"{name} is {shown(text)}, which is too long for a file; expected {expected}") from error
     return Path(path)
+
+
+def is_url(value: object) -> bool:
+    """True for a text that begins with a scheme and `://`."""
+    return isinstance(value, str) and _URL.match(value) is not None
 
 
 def check_kind(value: object, name: str, kind: type | UnionType, expected: str) -> None:

@@ -12,7 +12,11 @@ LateintError                     exit code 1
 │   ├── SealedStore              a sealed store cannot change
 │   ├── StoreFull                (OSError) no space left, on disk or in the map
 │   ├── CodecError               bytes that the codec did not write; a store adds the location and raises DamagedStore
-│   └── DamagedStore             bytes differ from what was written
+│   ├── DamagedStore             bytes differ from what was written
+│   │   └── DamagedPublication   objects of a published store are missing, or differ from what was published
+│   └── RemoteError              object storage refused a request
+│       ├── RemoteDenied         credentials or rights are missing
+│       └── RemoteUnreachable    it cannot be reached
 ├── StoreMismatch                exit code 3: store and model, or stores, do not belong together; a path holds another store now
 ├── ModelError                   a checkpoint that cannot be loaded or does not fit the method
 │   └── DamagedCheckpoint        bytes of a checkpoint differ from what was written
@@ -98,6 +102,30 @@ class DamagedStore(StoreError):
         where = "".join(f", {name} {value}" for name, value in places if value is not None)
         super().__init__(f"damaged store {store}{where}: {reason}; run `lateint store verify {store}` to list all damage")
         self.store, self.reason, self.shard, self.ordinal, self.doc_id = store, reason, shard, ordinal, doc_id
+
+
+class DamagedPublication(DamagedStore):
+    """Objects of a published store are missing, or differ from what was published. `store`: its URL."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        StoreError.__init__(
+            self,
+            f"damaged publication {url}: {reason}; delete the damaged object and publish the store again from an intact copy: "
+            f"`lateint store publish STORE {url}` uploads what is missing",
+        )
+        self.store, self.reason, self.shard, self.ordinal, self.doc_id = url, reason, None, None, None
+
+
+class RemoteError(StoreError):
+    """Object storage refused a request; the message names the URL and the next step."""
+
+
+class RemoteDenied(RemoteError):
+    """Credentials or rights for object storage are missing."""
+
+
+class RemoteUnreachable(RemoteError):
+    """Object storage cannot be reached."""
 
 
 class StoreMismatch(LateintError):

@@ -47,6 +47,13 @@ class Content:
             return Content(document, doc_id, 0)
         return Content(self.first, doc_id, (self.inner + link(self.last, document)) % MODULUS)
 
+    def joined(self, following: Content) -> Content:
+        """The content of these documents and those that follow; `joined_digest` is the same for parts and for their join."""
+        if self.first is None or following.first is None:
+            return following if self.first is None else self
+        inner = self.inner + link(self.last, following.first) + following.inner
+        return Content(self.first, following.last, inner % MODULUS)
+
     def to_json(self) -> dict[str, Any]:
         """JSON form."""
         return {"first": self.first.hex() if self.first else None, "last": self.last, "inner": f"{self.inner:064x}"}
