@@ -24,7 +24,7 @@ EVERYTHING = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))]
 FILE_LINES, MEDIAN_LINES, FUNCTION_LINES, PARAMETERS = 400, 120, 40, 6
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 HEAVY = {"torch", "transformers", "tokenizers", "numba", "scipy", "bm25s", "Stemmer", "ir_measures", "ir_datasets", "usearch"}
-HEAVY |= {"accelerate", "matplotlib", "onnx", "onnxruntime"}
+HEAVY |= {"accelerate", "matplotlib", "onnx", "onnxruntime", "obstore"}
 SERVER = {"starlette", "uvicorn", "msgspec", "prometheus_client"}
 ENGINE = ("compressors", "heads", "pools", "train/losses")
 NOT_PARTS = {"base", "inputs", "codec", "pipeline", "syntax"}  # what parts of a folder share
@@ -130,6 +130,12 @@ def test_the_service_alone_knows_its_libraries():
     assert users == {"lateint/cli/serve.py", "benchmarks/_peers.py", "benchmarks/speed/service.py"}
     command = PACKAGES["lateint"] / "cli" / "serve.py"
     assert not [name for name in imports(command, at_import=True) if name.startswith("lateint.serving")]
+
+
+def test_one_file_alone_knows_the_library_of_object_storage():
+    objects = "store/lateint_store/remote/objects.py"
+    assert importers(SOURCES, {"obstore"}) == {objects: ["obstore"]}
+    assert not importers([ROOT / objects], {"obstore"}, at_import=True)
 
 
 def test_importing_the_packages_takes_no_torch():

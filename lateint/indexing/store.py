@@ -214,13 +214,17 @@ def _texts(added: Sequence[Document | Entry]) -> list[Document]:
     return texts
 
 
-def open_store(path: str | os.PathLike[str], *, write: bool = False) -> Store:
+def open_store(
+    path: str | os.PathLike[str], *, write: bool = False, cache: str | os.PathLike[str] | None = None
+) -> Store:
     """Open a store, or a set of stores as one, and check sizes, counts and digests. Needs neither torch nor a model.
 
+    `path`: a folder, or the URL of a published store, such as s3://bucket/path/name (extra `remote`). It is fetched into the
+    folder `cache` of local copies unless it is there; default: `$LATEINT_STORE_CACHE`, else the user's cache folder.
     Raises: StoreNotFound, DamagedStore, StoreError, and with `write` SealedStore and StoreLocked; for a set whose members do
-    not belong together, StoreMismatch and DuplicateDocument.
+    not belong together, StoreMismatch and DuplicateDocument; for a URL, what `lateint_store.fetch_store` raises.
     """
-    opened: Store = lateint_store.open_store(path, write=write, kind=Store, kind_of_set=DocumentStoreSet)
+    opened: Store = lateint_store.open_store(path, write=write, cache=cache, kind=Store, kind_of_set=DocumentStoreSet)
     return opened
 
 

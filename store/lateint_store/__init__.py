@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from lateint_store.reading.fetch import Fetched
     from lateint_store.reading.verify import Problem, Report, verify_store
     from lateint_store.reading.view import View
+    from lateint_store.remote.fetch import fetch_store
+    from lateint_store.remote.publication import Publication
+    from lateint_store.remote.publish import Published, publish_store, read_publication
+    from lateint_store.remote.publish_set import publish_set
     from lateint_store.spec import ArraySpec
     from lateint_store.store import Store, StoreSet
     from lateint_store.writing.entry import Entry
@@ -39,6 +43,8 @@ __all__ = [
     "Pipeline",
     "Problem",
     "Progress",
+    "Publication",
+    "Published",
     "Ragged",
     "Report",
     "Store",
@@ -47,6 +53,7 @@ __all__ = [
     "create_set",
     "create_store",
     "extend_set",
+    "fetch_store",
     "format_codecs",
     "known_codecs",
     "merge",
@@ -54,6 +61,9 @@ __all__ = [
     "owner_of",
     "parse_codecs",
     "part",
+    "publish_set",
+    "publish_store",
+    "read_publication",
     "recode",
     "split",
     "verify_store",
@@ -70,6 +80,8 @@ _WHERE = {
     "Pipeline": "codecs.pipeline",
     "Problem": "reading.verify",
     "Progress": "format.state:SourceProgress",
+    "Publication": "remote.publication",
+    "Published": "remote.publish",
     "Ragged": "ragged",
     "Report": "reading.verify",
     "Store": "store",
@@ -78,12 +90,16 @@ _WHERE = {
     "create_set": "derive.publish",
     "create_store": "opening",
     "extend_set": "derive.publish",
+    "fetch_store": "remote.fetch",
     "format_codecs": "codecs.syntax",
     "known_codecs": "codecs.codec",
     "merge": "derive.merge",
     "open_store": "opening",
     "owner_of": "format.set_manifest",
     "parse_codecs": "codecs.syntax",
+    "publish_set": "remote.publish_set",
+    "publish_store": "remote.publish",
+    "read_publication": "remote.publish",
     "recode": "derive.recode",
     "split": "derive.split",
     "verify_store": "reading.verify",

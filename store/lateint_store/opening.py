@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 from uuid import uuid4
 
-from lateint_store.arguments import as_path, check_kind
+from lateint_store.arguments import as_path, check_kind, is_url
 from lateint_store.codecs.pipeline import Pipeline
 from lateint_store.disk import locking
 from lateint_store.disk.environment import release
@@ -76,16 +76,18 @@ def open_store(
     path: str | os.PathLike[str],
     *,
     write: bool = False,
+    cache: str | os.PathLike[str] | None = None,
     kind: type[S] = Store,  # type: ignore[assignment]
     kind_of_set: type[StoreSet] = StoreSet,
 ) -> S:
     """Open a store, or a set of stores as one. Checks sizes, counts and digests; needs no model.
 
-    `kind`: class of the result for a store; `kind_of_set`: for a set, derived from `kind` as well.
+    `path`: a folder, or the URL of a published store, which is then fetched into the folder `cache` of local copies unless it
+    is there (default: `$LATEINT_STORE_CACHE`, else the user's cache folder). `kind`: class of the result for a store; `kind_of_set`: for a set, derived from `kind` as well.
     Raises: StoreNotFound, DamagedStore, StoreError; with `write`, also SealedStore and StoreLocked; for a set, what
-    `create_set` raises if its members do not belong together any more.
+    `create_set` raises if its members do not belong together any more; for a URL, what `fetch_store` raises.
     """
-    folder = as_path(path)
+    folder = _fetched(path, cache, write) if is_url(path) else as_path(path)
     check_kind(write, "write", bool, "True or False")
     is_set = read_set(folder) is not None
     chosen: type[S] = kind_of_set if is_set else kind  # type: ignore[assignment]
@@ -99,6 +101,15 @@ def open_store(
     except BaseException:
         lock.release()
         raise
+
+
+def _fetched(url: object, cache: str | os.PathLike[str] | None, write: bool) -> Path:
+    """The local copy of a published store. Raises: SealedStore for writing; as `fetch_store`."""
+    from lateint_store.remote.local_copies import local_copy
+
+    if write:
+        raise SealedStore(f"store {url} is published and cannot change; build another one, and publish it at another URL")
+    return local_copy(str(url), cache)
 
 
 def finish_sealing(path: str | os.PathLike[str]) -> bool:

@@ -30,6 +30,11 @@ POINTS = (
     "publish.before_clean",
     "publish.after_clean",
     "derived.done",
+    "remote.uploaded",
+    "remote.before_publish",
+    "remote.fetched_part",
+    "remote.fetched_file",
+    "remote.before_rename",
 )
 
 _wanted, _left = "", 1  # the armed point, and how many more passes of it

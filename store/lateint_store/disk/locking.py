@@ -122,6 +122,31 @@ def share_lock(store: Path) -> int:
     return descriptor
 
 
+@contextmanager
+def waiting_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of a file for the length of the block; wait while another process or thread holds it. Raises: StoreError.
+
+    The block may remove the file: whoever waits then locks the new one.
+    """
+    while True:
+        with disk_errors(path, "lock"):
+            descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if path.exists() and os.path.samestat(os.fstat(descriptor), path.lstat()):
+                    break
+            except FileNotFoundError:
+                pass  # removed between the two looks
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _advice(descriptor: int) -> str:
     """Say what to do about a locked file. In a notebook its holder is often the same cell, run before."""
     wanted = os.fstat(descriptor)

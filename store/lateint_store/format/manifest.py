@@ -186,12 +186,17 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise StoreNotFound(f"no store at {folder}: {folder / MANIFEST_FILE} does not exist") from error
     except OSError as error:
         raise StoreError(f"cannot read {folder / MANIFEST_FILE}: {error.strerror}") from error
+    return parse_description(text, str(folder))
+
+
+def parse_description(text: bytes, store: str) -> dict[str, Any]:
+    """Read the bytes of a manifest and compare its digest. Raises: DamagedStore naming `store`."""
     try:
         data: dict[str, Any] = json.loads(text)
         if data.pop("digest") != _digest(data):
             raise ValueError("its digest does not match")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DamagedStore(str(folder), f"{MANIFEST_FILE}: {error}") from error
+        raise DamagedStore(store, f"{MANIFEST_FILE}: {error}") from error
     return data
 
 
@@ -200,7 +205,11 @@ def read_manifest(store: Path) -> Manifest:
 
     Raises: StoreNotFound; DamagedStore; StoreError for a set, and a format version or a codec that this reader does not know.
     """
-    data = read_description(store)
+    return parse_manifest(read_description(store), store)
+
+
+def parse_manifest(data: dict[str, Any], store: Path | str) -> Manifest:
+    """Check the content of a manifest. Raises: as `read_manifest`."""
     if data.get("format") == SET_FORMAT:
         raise StoreError(f"{store} is a set of stores, and this works on a single store: name one of its members")
     try:

@@ -16,7 +16,7 @@ from lateint_store.format.index import PREFIX_SIZE
 from lateint_store.format.set_manifest import Member, SetManifest, read_set
 from lateint_store.shards.shards import Shards
 from lateint_store.shards.snapshot import Snapshot
-from lateint_store.shards.together import check_distinct, check_one_model
+from lateint_store.shards.together import check_distinct, check_one_layout
 
 _HASHES = 1 << 8 * PREFIX_SIZE
 
@@ -122,13 +122,7 @@ def check_members(about: SetManifest, members: Sequence[Shards]) -> None:
     """
     first = members[0]
     for member in members[1:]:
-        check_one_model((first.path, first.manifest), (member.path, member.manifest))
-        codecs = [str(shards.manifest.identity()["codecs"]) for shards in (first, member)]
-        if codecs[0] != codecs[1]:
-            raise StoreMismatch(
-                f"stores {first.path} and {member.path} do not belong together: codecs {codecs[0]} there, {codecs[1]} here; "
-                f"recode one of them (`lateint store recode`)"
-            )
+        check_one_layout((first.path, first.manifest), (member.path, member.manifest))
     with _snapshots(members, about) as snapshots:
         if about.split == "id":
             for snapshot in snapshots:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,9 @@ from lateint_store.format import index
 from lateint_store.format.manifest import Manifest
 from lateint_store.format.state import SourceProgress
 from lateint_store.shards.snapshot import Snapshot
+
+Named = Path | str
+"""A store in a message: its folder, or its URL."""
 
 
 def identity_difference(there: Manifest, wanted: Manifest) -> str:
@@ -34,14 +37,25 @@ def differences(there: Manifest, wanted: Manifest) -> str:
     return f"model {models[0]} there, {models[1]} here; " + "; ".join(parts)
 
 
-def check_one_model(one: tuple[Path, Manifest], other: tuple[Path, Manifest]) -> None:
+def check_one_layout(one: tuple[Named, Manifest], other: tuple[Named, Manifest]) -> None:
+    """Refuse two stores that cannot open as one: of different models or codecs. Raises: StoreMismatch."""
+    check_one_model(one, other)
+    codecs = [str(manifest.identity()["codecs"]) for _, manifest in (one, other)]
+    if codecs[0] != codecs[1]:
+        raise StoreMismatch(
+            f"stores {one[0]} and {other[0]} do not belong together: codecs {codecs[0]} there, {codecs[1]} here; "
+            f"recode one of them (`lateint store recode`)"
+        )
+
+
+def check_one_model(one: tuple[Named, Manifest], other: tuple[Named, Manifest]) -> None:
     """Refuse two stores whose states were made differently. Raises: StoreMismatch."""
     if difference := differences(one[1], other[1]):
         reason = _one_is_older(one, other) or difference
         raise StoreMismatch(f"stores {one[0]} and {other[0]} do not belong together: {reason}")
 
 
-def _one_is_older(one: tuple[Path, Manifest], other: tuple[Path, Manifest]) -> str:
+def _one_is_older(one: tuple[Named, Manifest], other: tuple[Named, Manifest]) -> str:
     """Say what to do if one fingerprint has facts that the other lacks, and all that both have are equal; else empty."""
     few, many = sorted((one, other), key=lambda part: len(part[1].fingerprint))
     facts, all_facts = few[1].plain("fingerprint"), many[1].plain("fingerprint")
@@ -62,7 +76,7 @@ def check_all_there(work: str, shards: Sequence[tuple[int, int]]) -> None:
         raise StoreError(f"{work} needs each of the shards 0/{total} to {total - 1}/{total} once, got {given}")
 
 
-def check_finished(shards: Sequence[tuple[Path, SourceProgress]]) -> None:
+def check_finished(shards: Sequence[tuple[Named, SourceProgress]]) -> None:
     """Refuse shards that have not read the same source to the same position. Raises: StoreError."""
     one, first = shards[0]
     for path, progress in shards:
@@ -76,17 +90,27 @@ def check_finished(shards: Sequence[tuple[Path, SourceProgress]]) -> None:
 
 def check_distinct(stores: Sequence[tuple[Path, Snapshot]]) -> None:
     """Refuse an id that two stores hold; compares digests of ids first. Raises: DuplicateDocument."""
-    entries = [snapshot.entries("ids") for _, snapshot in stores]
-    owners = np.repeat(np.arange(len(stores)), [len(run) // index.ENTRY_SIZE for run in entries])
-    table = np.frombuffer(b"".join(entries), np.uint8).reshape(-1, index.ENTRY_SIZE)
+    for twins in alike_entries([snapshot.entries("ids") for _, snapshot in stores]):
+        found = [(stores[number], ordinal) for number, ordinal in twins]
+        ids = [store[1].record_header(ordinal).doc_id for store, ordinal in found]
+        if ids[0] == ids[1]:
+            places = " and in ".join(str(store[0]) for store, _ in found)
+            raise DuplicateDocument(f"document {ids[0].decode()!r} is in store {places}")
+
+
+def alike_entries(indexes: Sequence[bytes]) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Yield pairs of entries of id indexes whose digests are equal, each as (number of the index, ordinal).
+
+    Nearly always they are of one id. Cost: 12 bytes of memory per document, and a sort.
+    """
+    owners = np.repeat(np.arange(len(indexes)), [len(run) // index.ENTRY_SIZE for run in indexes])
+    table = np.frombuffer(b"".join(indexes), np.uint8).reshape(-1, index.ENTRY_SIZE)
     prefixes = np.zeros((len(table), 8), np.uint8)
     prefixes[:, : index.PREFIX_SIZE] = table[:, : index.PREFIX_SIZE]
     keys = prefixes.view("<u8")[:, 0]
     order = np.argsort(keys, kind="stable")
     for first in np.flatnonzero(keys[order[1:]] == keys[order[:-1]]):
-        twins = order[first], order[first + 1]
-        found = [(stores[int(owners[twin])], index.entry_ordinal(table[twin].tobytes())) for twin in twins]
-        ids = [store[1].record_header(ordinal).doc_id for store, ordinal in found]
-        if ids[0] == ids[1]:
-            places = " and in ".join(str(store[0]) for store, _ in found)
-            raise DuplicateDocument(f"document {ids[0].decode()!r} is in store {places}")
+        one, other = (
+            (int(owners[twin]), index.entry_ordinal(table[twin].tobytes())) for twin in (order[first], order[first + 1])
+        )
+        yield one, other
