@@ -30,7 +30,7 @@ VERBS = {
     "eval": "Evaluate runs against relevance judgements.",
     "eval-pairs": "Score sentence pairs and measure them against labels.",
     "study": "Measure quality, bytes and milliseconds of many settings.",
-    "store": "Manage a store: info, verify, add, delete, compact, seal, recode, merge, set, split.",
+    "store": "Manage a store: info, verify, add, delete, compact, seal, recode, merge, set, split, publish, fetch.",
 }
 
 

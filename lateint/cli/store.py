@@ -56,14 +56,19 @@ def _short(value: object) -> str:
 @click.argument("path")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: documents and blocks that were read, and all problems.")
 def verify(path: str, as_json: bool) -> int:
-    """Read every byte of a store and list all damage; exit code 1 if there is any.
+    """Read every byte of a store, or of the local copy of a published one, and list all damage; exit code 1 if there is any.
 
     \b
     Example:
       lateint store verify my-store
     """
     from lateint_store import verify_store
+    from lateint_store.arguments import is_url
 
+    if is_url(path):
+        from lateint_store.remote.local_copies import local_copy
+
+        path = str(local_copy(path))
     report = verify_store(path)
     if as_json:
         echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
@@ -204,6 +209,46 @@ def publish(path: str, members: tuple[str, ...], extend: bool) -> None:
     (extend_set if extend else create_set)(path, members)
     with open_store(path) as store:
         echo(f"{len(store)} {_entries(store)} in {path}, a set of {len(store.info()['members'])} stores", err=True)
+
+
+@command.command("publish")
+@click.argument("path")
+@click.argument("url")
+def upload(path: str, url: str) -> None:
+    """Publish a sealed store, or a set of sealed stores, at URL, from where every command with --store can read it.
+
+    URL names a folder of objects: s3://bucket/path/name, file:///folder/name, or what else obstore reads. To continue after an
+    interruption, repeat the command. What is published once is never overwritten. Needs the extra `remote`.
+
+    \b
+    Example:
+      lateint store publish my-store s3://bucket/stores/my-store
+    """
+    from lateint_store import publish_store
+
+    done = publish_store(path, url)
+    state = "published at" if done.created else "is published already at"
+    echo(f"{done.publication.kind} [{done.publication.content_digest[:12]}] {state} {done.url}", err=True)
+    echo(f"{done.publication.documents} entries, {done.uploaded:,} bytes sent, {done.kept:,} were there", err=True)
+
+
+@command.command()
+@click.argument("url")
+@click.argument("path")
+def fetch(url: str, path: str) -> None:
+    """Fetch a published store or set to the folder PATH, and check every byte.
+
+    To continue after an interruption, repeat the command. Needs the extra `remote`.
+
+    \b
+    Example:
+      lateint store fetch s3://bucket/stores/my-store my-store
+    """
+    from lateint.indexing.store import open_store
+    from lateint_store import fetch_store
+
+    with open_store(fetch_store(url, path)) as store:
+        echo(f"{len(store)} {_entries(store)} in {path} [{store.content_digest()[:12]}]", err=True)
 
 
 @command.command()

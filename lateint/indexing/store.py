@@ -214,9 +214,7 @@ def _texts(added: Sequence[Document | Entry]) -> list[Document]:
     return texts
 
 
-def open_store(
-    path: str | os.PathLike[str], *, write: bool = False, cache: str | os.PathLike[str] | None = None
-) -> Store:
+def open_store(path: str | os.PathLike[str], *, write: bool = False, cache: str | os.PathLike[str] | None = None) -> Store:
     """Open a store, or a set of stores as one, and check sizes, counts and digests. Needs neither torch nor a model.
 
     `path`: a folder, or the URL of a published store, such as s3://bucket/path/name (extra `remote`). It is fetched into the

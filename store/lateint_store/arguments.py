@@ -121,7 +121,9 @@ def as_path(path: str | os.PathLike[str], name: str = "path", expected: str = "t
     if not isinstance(text, str) or not text:
         raise InputError(f"{name} is {shown(path)}; expected {expected}, as str or Path")
     if is_url(text):
-        raise InputError(f"{name} is {shown(text)}, a URL; expected {expected}: `lateint store fetch URL FOLDER` makes one of it")
+        raise InputError(
+            f"{name} is {shown(text)}, a URL; expected {expected}: `lateint store fetch URL FOLDER` makes one of it"
+        )
     try:
         text.encode()
         os.lstat(text)

@@ -83,9 +83,11 @@ def open_store(
     """Open a store, or a set of stores as one. Checks sizes, counts and digests; needs no model.
 
     `path`: a folder, or the URL of a published store, which is then fetched into the folder `cache` of local copies unless it
-    is there (default: `$LATEINT_STORE_CACHE`, else the user's cache folder). `kind`: class of the result for a store; `kind_of_set`: for a set, derived from `kind` as well.
+    is there (default: `$LATEINT_STORE_CACHE`, else the user's cache folder). `kind`: class of the result for a store;
+    `kind_of_set`: for a set, derived from `kind` as well.
     Raises: StoreNotFound, DamagedStore, StoreError; with `write`, also SealedStore and StoreLocked; for a set, what
-    `create_set` raises if its members do not belong together any more; for a URL, what `fetch_store` raises.
+    `create_set` raises if its members do not belong together any more; for a URL, what
+    `fetch_store` raises.
     """
     folder = _fetched(path, cache, write) if is_url(path) else as_path(path)
     check_kind(write, "write", bool, "True or False")

@@ -63,8 +63,15 @@ def _holds(target: Path, publication: Publication) -> bool:
     """True if a folder holds the published store. Raises: StoreError if something else is there."""
     if not target.exists():
         return False
-    if (target / MANIFEST_FILE).exists() and read_description(target).get("uuid") == publication.uuid:
-        return True
+    if (target / MANIFEST_FILE).exists():
+        data = read_description(target)
+        held: object = data.get("content_digest")
+        wanted: object = publication.content_digest
+        if publication.kind == "set":
+            held = [(member["uuid"], member["content_digest"]) for member in data.get("members", ())]
+            wanted = [(member.uuid, member.content_digest) for member in publication.members]
+        if (data.get("uuid"), held) == (publication.uuid, wanted):
+            return True
     raise StoreError(f"{target} exists, and it is not the published store [{publication.uuid[:12]}]; choose another folder")
 
 
@@ -72,8 +79,10 @@ def _check_space(folder: Path, publication: Publication) -> None:
     """Raise StoreFull if the files of a store cannot fit."""
     there = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     free = shutil.disk_usage(folder).free
-    if publication.bytes - there > free:
-        raise StoreFull(f"no space for {folder}: {publication.bytes - there:,} bytes to fetch, {free:,} free; free some and run it again")
+    if publication.total_bytes - there > free:
+        raise StoreFull(
+            f"no space for {folder}: {publication.total_bytes - there:,} bytes to fetch, {free:,} free; free some and run it again"
+        )
 
 
 def _fetch_into(place: ObjectFolder, publication: Publication, folder: Path, member_folder: MemberFolder | None) -> None:
@@ -153,11 +162,11 @@ def _check_size(place: ObjectFolder, file: RemoteFile) -> None:
 def _download(place: ObjectFolder, file: RemoteFile, part: Path) -> RunningDigests:
     """Write the rest of a file behind what is there of it; return the digests of all of it."""
     digests = read_digests(part) if part.exists() else RunningDigests()
-    if digests.bytes > file.bytes:
+    if digests.count > file.bytes:
         part.unlink()
         digests = RunningDigests()
     with disk_errors(part, "write"), part.open("ab") as written:
-        for data in _ranges(place, file, digests.bytes):
+        for data in _ranges(place, file, digests.count):
             written.write(data)
             written.flush()
             digests.update(data)

@@ -15,15 +15,15 @@ from lateint_store.remote.publication import RemoteFile
 
 @dataclass(slots=True)
 class RunningDigests:
-    """Both digests of the bytes so far: `sha256` names an object, `file` is what the manifest of a sealed store records."""
+    """Both digests of the bytes so far, `count` of them: `sha256` names an object, `file` is what the manifest of a sealed store records."""
 
-    bytes: int = 0
+    count: int = 0
     sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
     file: hashlib.blake2b = field(default_factory=lambda: hashlib.blake2b(digest_size=32))
 
     def update(self, data: bytes) -> None:
         """Add bytes."""
-        self.bytes += len(data)
+        self.count += len(data)
         self.sha256.update(data)
         self.file.update(data)
 

@@ -33,10 +33,11 @@ RETRIES = 8
 _MOST_PARTS = 9_000  # S3 takes 10,000
 _REASON = 400  # characters of a library's message
 
+_NO_BUCKET = r"NoSuchBucket|ContainerNotFound|bucket does not exist"
 # What the messages of obstore say, in this order; it has no type or code for these.
 _MEANINGS = (
     (r"os error (28|122|27)\b|507 Insufficient|StorageFull|QuotaExceeded", StoreFull),
-    (r"NoSuchBucket|ContainerNotFound|bucket does not exist", StoreNotFound),
+    (_NO_BUCKET, StoreNotFound),
     (r"os error (13|1|30)\b|AccessDenied|40[13] (Forbidden|Unauthorized)", RemoteDenied),
     (r"169\.254\.|metadata\.google|InstanceCredentials|MissingAccessKey|[Cc]redential", RemoteDenied),
     (r"error sending request|timed out|timeout|connection", RemoteUnreachable),
@@ -45,7 +46,7 @@ _STEPS: dict[type[StoreError], str] = {
     StoreFull: "there is no space left: free some and run it again; what was uploaded is kept",
     StoreNotFound: "the bucket does not exist: create it, or correct the URL",
     RemoteDenied: "no rights: set the credentials, for S3 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ask for the rights",
-    RemoteUnreachable: "the storage cannot be reached: check the network and the endpoint, for S3 AWS_ENDPOINT, and run it again",
+    RemoteUnreachable: "it cannot be reached: check the network and the endpoint, for S3 AWS_ENDPOINT, and run it again",
     RemoteError: "run it again; what was transferred is kept",
 }
 
@@ -78,7 +79,9 @@ class ObjectFolder:
             try:
                 return int(obstore.head(self._store, self._key(name))["size"])
             except FileNotFoundError as error:
-                return _absent(error)
+                if re.search(_NO_BUCKET, str(error)):
+                    raise
+                return None
 
     def read(self, name: str, most: int) -> bytes | None:
         """The bytes of an object, and no more than `most` + 1 of them; None if there is none."""
@@ -172,12 +175,6 @@ def _memory() -> ObjectStore:
     from obstore.store import MemoryStore
 
     return MemoryStore()
-
-
-def _absent(error: FileNotFoundError) -> None:
-    """Pass over an object that is not there, but not over a bucket that is not."""
-    if re.search(_MEANINGS[1][0], str(error)):
-        raise error
 
 
 def _meant(url: str, action: str, error: Exception) -> InputError | StoreError:

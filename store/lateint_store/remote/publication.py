@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from lateint_store.errors import DamagedPublication, InputError, LateintError, StoreError, StoreNotFound
@@ -82,7 +82,7 @@ class Publication:
     documents: int
     content: Content
     identity: str
-    source: SourceProgress = SourceProgress()
+    source: SourceProgress = field(default_factory=SourceProgress)
     shard: tuple[int, int] | None = None
     files: tuple[RemoteFile, ...] = ()
     index: RemoteFile | None = None
@@ -111,7 +111,7 @@ class Publication:
         return joined_digest([self.content])
 
     @property
-    def bytes(self) -> int:
+    def total_bytes(self) -> int:
         """Bytes of the files of a store; 0 for a set."""
         return sum(file.bytes for file in self.files)
 
@@ -176,7 +176,9 @@ def find_publication(place: ObjectFolder) -> Publication | None:
         if data["format"] != FORMAT:
             raise ValueError(f"format {data['format']!r:.60}; expected {FORMAT!r}")
         if data["min_reader_version"] > VERSION:
-            raise StoreError(f"{place}/{PUBLICATION_FILE} needs a reader of version {data['min_reader_version']}; install a newer one")
+            raise StoreError(
+                f"{place}/{PUBLICATION_FILE} needs a reader of version {data['min_reader_version']}; install a newer one"
+            )
         found = Publication.from_json(data)
         if given != found.digest or data != json.loads(_canonical(found.to_json())):
             raise ValueError("its digest does not match")
@@ -199,9 +201,14 @@ def required_publication(place: ObjectFolder) -> Publication:
 
 def member_publication(place: ObjectFolder, member: RemoteMember) -> Publication:
     """The publication of a member of the set at `place`. Raises: DamagedPublication if another one is there, or none."""
-    there = find_publication(place.child(member.path))
+    try:
+        there = find_publication(place.child(member.path))
+    except InputError as error:
+        raise DamagedPublication(str(place), f"member {member.path}: {error}") from error
     if there is None or there.digest != member.digest or there.kind != "store":
-        held = "nothing is published there" if there is None else f"another store [{there.content_digest[:12]}] is published there"
+        held = (
+            "nothing is published there" if there is None else f"another store [{there.content_digest[:12]}] is published there"
+        )
         raise DamagedPublication(str(place), f"member {member.path} [{member.content_digest[:12]}]: {held}")
     return there
 

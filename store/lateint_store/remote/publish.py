@@ -82,7 +82,8 @@ def _described(shards: Shards) -> SealedFolder:
     manifest = shards.manifest
     if not manifest.sealed:
         raise StoreError(
-            f"store {shards.path} is not sealed, and only what cannot change is published: run `lateint store seal {shards.path}`"
+            f"store {shards.path} is not sealed, and only what cannot change is published: "
+            f"run `lateint store seal {shards.path}`"
         )
     content = Content()
     with shards.reading() as snapshots:
@@ -90,7 +91,10 @@ def _described(shards: Shards) -> SealedFolder:
         index = b"".join(snapshot.entries("ids") for snapshot in snapshots)
     for state in states:
         content = content.joined(state.content)
-    placeholder = (RemoteFile(MANIFEST_FILE, 0, "0" * 64), *(RemoteFile(f"{s.folder}/data.mdb", s.bytes, "0" * 64) for s in manifest.shards))
+    placeholder = (
+        RemoteFile(MANIFEST_FILE, 0, "0" * 64),
+        *(RemoteFile(f"{s.folder}/data.mdb", s.bytes, "0" * 64) for s in manifest.shards),
+    )
     about = Publication(
         kind="store",
         uuid=manifest.uuid,
@@ -140,7 +144,9 @@ def _refuse_other(place: ObjectFolder, there: Publication | None, wanted: Public
         return
     described = [f"{each.kind} of {each.documents} documents [{each.content_digest[:12]}]" for each in (there, wanted)]
     if there.content_digest == wanted.content_digest:
-        described = [f"{text} with settings [{each.identity[:12]}]" for text, each in zip(described, (there, wanted), strict=True)]
+        described = [
+            f"{text} with settings [{each.identity[:12]}]" for text, each in zip(described, (there, wanted), strict=True)
+        ]
     raise StoreMismatch(
         f"{place} has a {described[0]} already, and this is a {described[1]}; nothing is overwritten: publish at another URL"
     )
@@ -148,13 +154,13 @@ def _refuse_other(place: ObjectFolder, there: Publication | None, wanted: Public
 
 def _hashed_files(store: SealedFolder) -> tuple[RemoteFile, ...]:
     """The files of a store with their digests. Raises: DamagedStore if a shard is not what was sealed."""
-    found = []
+    found: list[RemoteFile] = []
     for path in (MANIFEST_FILE, *(f"{shard.folder}/data.mdb" for shard in store.manifest.shards)):
         digests = read_digests(store.folder / path)
         number = len(found) - 1
         if number >= 0 and digests.file.hexdigest() != store.manifest.shards[number].file_digest:
             raise DamagedStore(str(store.folder), f"the bytes of {path} have changed since it was sealed", shard=number)
-        found.append(RemoteFile(path, digests.bytes, digests.sha256.hexdigest()))
+        found.append(RemoteFile(path, digests.count, digests.sha256.hexdigest()))
     return tuple(found)
 
 

@@ -58,8 +58,8 @@ def _check_together(found: Sequence[tuple[ObjectFolder, Publication]]) -> None:
     for source, publication in found:
         check_objects(source, publication)
         manifests.append((str(source), _read_manifest(source, publication)))
-    for other in manifests[1:]:
-        check_one_layout(manifests[0], other)
+    for following in manifests[1:]:
+        check_one_layout(manifests[0], following)
     shards = [(str(source), each) for source, each in found if each.shard is not None]
     if shards:
         check_all_there("a set", [each.shard or (0, 1) for _, each in shards])
