@@ -17,7 +17,7 @@ from lateint_store.format.manifest import MANIFEST_FILE, read_description, read_
 from lateint_store.format.set_manifest import Member, SetManifest, write_set
 from lateint_store.remote.local_files import RunningDigests, read_digests
 from lateint_store.remote.objects import PART, ObjectFolder
-from lateint_store.remote.publication import Publication, RemoteFile, member_publication, required_publication
+from lateint_store.remote.publication import Publication, RemoteFile, published_member, required_publication
 
 _RANGES = 4  # that are read at once, and kept in memory
 MemberFolder = Callable[[ObjectFolder, Publication, int], Path]
@@ -79,10 +79,9 @@ def _check_space(folder: Path, publication: Publication) -> None:
     """Raise StoreFull if the files of a store cannot fit."""
     there = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     free = shutil.disk_usage(folder).free
-    if publication.total_bytes - there > free:
-        raise StoreFull(
-            f"no space for {folder}: {publication.total_bytes - there:,} bytes to fetch, {free:,} free; free some and run it again"
-        )
+    wanted = publication.total_bytes - there
+    if wanted > free:
+        raise StoreFull(f"no space for {folder}: {wanted:,} bytes to fetch, {free:,} free; free some and run it again")
 
 
 def _fetch_into(place: ObjectFolder, publication: Publication, folder: Path, member_folder: MemberFolder | None) -> None:
@@ -91,7 +90,7 @@ def _fetch_into(place: ObjectFolder, publication: Publication, folder: Path, mem
         return
     members = []
     for number, member in enumerate(publication.members):
-        source, child = place.child(member.path), member_publication(place, member)
+        source, child = published_member(place, member)
         if member_folder is None:
             inside = folder / "members" / f"{number:05d}"
             fetch_published(source, child, inside)

@@ -15,7 +15,7 @@ from lateint_store.remote.publication import RemoteFile
 
 @dataclass(slots=True)
 class RunningDigests:
-    """Both digests of the bytes so far, `count` of them: `sha256` names an object, `file` is what the manifest of a sealed store records."""
+    """Two digests of `count` bytes so far: `sha256` names an object, `file` is what the manifest of a sealed store records."""
 
     count: int = 0
     sha256: hashlib._Hash = field(default_factory=hashlib.sha256)

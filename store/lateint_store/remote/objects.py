@@ -60,7 +60,7 @@ class ObjectFolder:
     """
 
     def __init__(self, location: RemoteLocation | str) -> None:
-        self.location = parse_url(location) if isinstance(location, str) else location
+        self.location = location if isinstance(location, RemoteLocation) else parse_url(location)
         with self._errors("open"):
             self._store, self._prefix = _open(self.location)
 

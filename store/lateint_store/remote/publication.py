@@ -199,18 +199,20 @@ def required_publication(place: ObjectFolder) -> Publication:
     return found
 
 
-def member_publication(place: ObjectFolder, member: RemoteMember) -> Publication:
-    """The publication of a member of the set at `place`. Raises: DamagedPublication if another one is there, or none."""
+def published_member(place: ObjectFolder, member: RemoteMember) -> tuple[ObjectFolder, Publication]:
+    """Where a member of the set at `place` is published, and as what.
+
+    Raises: DamagedPublication if another store is there, or none, or if its path leads out of the bucket.
+    """
     try:
-        there = find_publication(place.child(member.path))
+        source = place.child(member.path)
     except InputError as error:
         raise DamagedPublication(str(place), f"member {member.path}: {error}") from error
+    there = find_publication(source)
     if there is None or there.digest != member.digest or there.kind != "store":
-        held = (
-            "nothing is published there" if there is None else f"another store [{there.content_digest[:12]}] is published there"
-        )
-        raise DamagedPublication(str(place), f"member {member.path} [{member.content_digest[:12]}]: {held}")
-    return there
+        held = "nothing is published" if there is None else f"another store [{there.content_digest[:12]}] is published"
+        raise DamagedPublication(str(place), f"member {member.path} [{member.content_digest[:12]}]: {held} there")
+    return source, there
 
 
 def _plain(value: object) -> object:

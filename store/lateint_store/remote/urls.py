@@ -52,7 +52,7 @@ def parse_url(url: str) -> RemoteLocation:
         raise InputError(f"url is {shown(url)}: {error}; {_EXPECTED}") from error
     if parts.query or parts.fragment or parts.username or parts.password:
         raise InputError(f"url is {shown(url)}, with a query, a fragment or a user; {_EXPECTED}")
-    path = parts.path.strip("/")
+    path = parts.path.removeprefix("/").rstrip("/")
     segments = unquote(path).split("/")
     if not path or any(segment in ("", ".", "..") or not segment.isprintable() for segment in segments):
         raise InputError(f"url is {shown(url)}, which names no folder of objects; {_EXPECTED}")
