@@ -129,12 +129,15 @@ def make_engine(model: Model, store: Store, options: ServeOptions, steps: Sequen
 
 
 def reopened(engine: Engine, options: ServeOptions) -> Engine:
-    """Open the stores again that are at the paths now, under the loaded models. Raises: StoreMismatch, StoreNotFound."""
+    """Open the stores again that are at the paths now, under the loaded models; of a URL, its local copy.
+
+    Raises: StoreMismatch, StoreNotFound.
+    """
     steps: list[CascadeStep] = []
     for ranker, depth in engine.cascade.then if engine.cascade is not None else ():
         assert ranker.store is not None
         steps.append((CachingRanker(ranker.model, open_store(ranker.store.path)), depth))
-    return make_engine(engine.model, open_store(options.store), options, steps)
+    return make_engine(engine.model, open_store(engine.store.path), options, steps)
 
 
 def _step(text: str, options: ServeOptions) -> CascadeStep:

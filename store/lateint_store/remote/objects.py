@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,7 @@ PART = 8 << 20
 RETRIES = 8
 """How often a request that failed on the way is sent again: over about 40 seconds."""
 _MOST_PARTS = 9_000  # S3 takes 10,000
+_process = 0  # that has used obstore first
 _REASON = 400  # characters of a library's message
 
 _NO_BUCKET = r"NoSuchBucket|ContainerNotFound|bucket does not exist"
@@ -132,10 +134,12 @@ class ObjectFolder:
             with self._errors("write", name):
                 sync_file(path)
                 for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
-                    sync_folder(folder)
+                    with suppress(PermissionError):  # a folder that may be entered but not read
+                        sync_folder(folder)
 
     @contextmanager
     def _errors(self, action: str, name: str = "") -> Iterator[None]:
+        _check_process(self.location)
         try:
             yield
         except ImportError as error:
@@ -152,6 +156,20 @@ class ObjectFolder:
             raise _meant(f"{self.location}/{name}" if name else str(self.location), action, error) from error
 
 
+def _check_process(location: RemoteLocation) -> None:
+    """Refuse a process that was forked from one that used object storage: obstore's threads are not there, and it would hang.
+
+    Raises: RemoteError.
+    """
+    global _process
+    _process = _process or os.getpid()
+    if _process != os.getpid():
+        raise RemoteError(
+            f"cannot read or write {location} in this process, because it was forked from one that used object storage before; "
+            "fetch the store before the fork, or start processes by spawn or forkserver"
+        )
+
+
 def part_size(size: int) -> int:
     """Bytes of each part of an upload of `size` bytes."""
     return max(PART, -(-size // _MOST_PARTS))
@@ -164,14 +182,14 @@ def _open(location: RemoteLocation) -> tuple[ObjectStore, str]:
     if location.scheme == "file":
         return LocalStore(), location.key
     if location.scheme == "memory":
-        return _memory(), location.key
+        return _memory(), f"{location.root.partition('://')[2]}/{location.key}"
     retries: RetryConfig = {"max_retries": RETRIES, "retry_timeout": timedelta(minutes=3)}
     return from_url(str(location), retry_config=retries), ""
 
 
 @cache
 def _memory() -> ObjectStore:
-    """The objects of this process: each `memory://` URL names one of them."""
+    """The objects of this process, below `memory://`."""
     from obstore.store import MemoryStore
 
     return MemoryStore()

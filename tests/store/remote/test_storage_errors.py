@@ -1,6 +1,8 @@
 """Storage that refuses, is full, or cannot be reached: typed errors that name the URL and the next step."""
 
+import os
 import resource
+import signal
 import subprocess
 import sys
 
@@ -151,3 +153,29 @@ def test_a_missing_library_is_one_clear_error(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "obstore.store", None)
     with pytest.raises(MissingExtra, match=r"pip install 'lateint\[remote\]'"):
         open_store(f"file://{tmp_path}/x")
+
+
+def test_a_forked_process_is_refused_and_does_not_hang(stores, tmp_path):
+    url = f"file://{tmp_path}/objects"
+    publish_store(stores / "whole", url)
+    answers, written = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.alarm(30)
+            read_publication(url)
+        except RemoteError as error:
+            os.write(written, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(written)
+    with open(answers) as pipe:
+        assert "was forked from one that used object storage before; fetch the store before the fork" in pipe.read()
+    os.waitpid(child, 0)
+
+
+def test_names_of_any_characters(stores, tmp_path):
+    url = (tmp_path / "a%b#c \N{LATIN SMALL LETTER U WITH DIAERESIS}? %20" / "x").as_uri()
+    publish_store(stores / "part0", url)
+    assert (tmp_path / "a%b#c \N{LATIN SMALL LETTER U WITH DIAERESIS}? %20" / "x" / "publication.json").exists()
+    assert verify_store(fetch_store(url, tmp_path / "copy")).ok
