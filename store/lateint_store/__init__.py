@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lateint_store.reading.view import View
     from lateint_store.remote.fetch import fetch_store
     from lateint_store.remote.publication import Publication
-    from lateint_store.remote.publish import Published, publish_store, read_publication
+    from lateint_store.remote.publish import PublishResult, publish_store, read_publication
     from lateint_store.remote.publish_set import publish_set
     from lateint_store.spec import ArraySpec
     from lateint_store.store import Store, StoreSet
@@ -44,7 +44,7 @@ __all__ = [
     "Problem",
     "Progress",
     "Publication",
-    "Published",
+    "PublishResult",
     "Ragged",
     "Report",
     "Store",
@@ -81,7 +81,7 @@ _WHERE = {
     "Problem": "reading.verify",
     "Progress": "format.state:SourceProgress",
     "Publication": "remote.publication",
-    "Published": "remote.publish",
+    "PublishResult": "remote.publish",
     "Ragged": "ragged",
     "Report": "reading.verify",
     "Store": "store",

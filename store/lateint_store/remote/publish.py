@@ -32,7 +32,7 @@ from lateint_store.shards.shards import Shards
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishResult:
     """What is published at `url` now. `created`: False if the same content was published there before.
 
     `uploaded`, `kept`: bytes that were sent, and bytes that an earlier call had sent.
@@ -55,7 +55,7 @@ class SealedFolder:
     about: Publication
 
 
-def publish_store(path: str | os.PathLike[str], url: str) -> Published:
+def publish_store(path: str | os.PathLike[str], url: str) -> PublishResult:
     """Publish a sealed store, or a set whose members are all sealed, at a URL such as s3://bucket/path/name.
 
     Files that are there already are not sent again, so a call that was interrupted is repeated. Several processes may
@@ -113,12 +113,12 @@ def _index_file(index: bytes) -> RemoteFile:
     return RemoteFile(INDEX_PATH, len(index), hashlib.sha256(index).hexdigest())
 
 
-def _publish_single(store: SealedFolder, place: ObjectFolder) -> Published:
+def _publish_single(store: SealedFolder, place: ObjectFolder) -> PublishResult:
     there = find_publication(place)
     _refuse_other(place, there, store.about)
     if there is not None and not _has_bytes_of(there, store):
         check_objects(place, there)  # of another build: only that one can complete it
-        return Published(str(place), there, created=False)
+        return PublishResult(str(place), there, created=False)
     wanted = there or replace(store.about, files=_hashed_files(store))
     uploaded = sum(_upload(place, file, store) for file in _everything(wanted))
     kept = sum(file.bytes for file in _everything(wanted)) - uploaded
@@ -131,12 +131,12 @@ def _has_bytes_of(there: Publication, store: SealedFolder) -> bool:
     return there.files[0].sha256 == read_digests(store.folder / MANIFEST_FILE).sha256.hexdigest()
 
 
-def publish_once(place: ObjectFolder, wanted: Publication, absent: bool = True) -> Published:
+def publish_once(place: ObjectFolder, wanted: Publication, absent: bool = True) -> PublishResult:
     """Write a publication unless one is there. Raises: StoreMismatch if another one is."""
     created = absent and place.put_once(PUBLICATION_FILE, wanted.to_bytes())
     there = wanted if created else find_publication(place)
     _refuse_other(place, there, wanted)
-    return Published(str(place), there or wanted, created)
+    return PublishResult(str(place), there or wanted, created)
 
 
 def _refuse_other(place: ObjectFolder, there: Publication | None, wanted: Publication) -> None:
@@ -192,7 +192,7 @@ def check_objects(place: ObjectFolder, publication: Publication) -> None:
             raise DamagedPublication(str(place), f"object {file.object} ({file.path}) is {held}")
 
 
-def _publish_local_set(folder: Path, place: ObjectFolder) -> Published:
+def _publish_local_set(folder: Path, place: ObjectFolder) -> PublishResult:
     """Publish the members of a set below its URL, then the set."""
     with closing(SetShards(folder)) as shards:
         stores = [_described(member) for member in shards.members]
@@ -200,7 +200,7 @@ def _publish_local_set(folder: Path, place: ObjectFolder) -> Published:
         there = find_publication(place)
         _refuse_other(place, there, wanted)
         if there is not None and there.uuid != wanted.uuid:
-            return Published(str(place), there, created=False)
+            return PublishResult(str(place), there, created=False)
         done = [_publish_single(store, place.child(_member_path(store))) for store in stores]
         wanted = set_publication([each.publication for each in done], [_member_path(store) for store in stores], shards.about)
         sent, kept = sum(each.uploaded for each in done), sum(each.kept for each in done)

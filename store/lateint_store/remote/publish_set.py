@@ -16,12 +16,12 @@ from lateint_store.format.set_manifest import Member, SetManifest
 from lateint_store.remote.fetch import fetch_published
 from lateint_store.remote.objects import ObjectFolder
 from lateint_store.remote.publication import Publication, RemoteFile, required_publication
-from lateint_store.remote.publish import Published, check_objects, publish_once, set_publication
+from lateint_store.remote.publish import PublishResult, check_objects, publish_once, set_publication
 from lateint_store.shards.shards import Shards
 from lateint_store.shards.together import alike_entries, check_all_there, check_finished, check_one_layout
 
 
-def publish_set(url: str, members: Sequence[str]) -> Published:
+def publish_set(url: str, members: Sequence[str]) -> PublishResult:
     """Publish stores that are published in the same bucket as a set, which opens as one, in this order.
 
     The checks are those of `create_set`: one model, one way to cut chunks, the same codecs, no id in two members, and all
