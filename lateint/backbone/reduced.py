@@ -52,7 +52,7 @@ def resolve_precision(wanted: str | None, dtype: torch.dtype, device: str | None
     """
     if wanted is None or wanted == "auto":
         return "auto"
-    found = next((precision for precision in PRECISIONS if precision == wanted), None)
+    found: Precision | None = next((precision for precision in PRECISIONS if precision == wanted), None)
     if found is None:
         raise InputError(f"precision {wanted!r}; expected one of auto, {', '.join(PRECISIONS)}")
     if found == "float32":
@@ -98,7 +98,7 @@ class Int8Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map states [..., i] to float32 [..., o]."""
         codes, steps = _int8(x.reshape(-1, x.shape[-1]).float())
-        out = torch._int_mm(codes, self.codes).float() * steps * self.steps
+        out = torch._int_mm(codes, self.codes).float() * steps * self.steps  # pyright: ignore[reportPrivateImportUsage]
         return (out if self.bias is None else out + self.bias).view(*x.shape[:-1], -1)
 
 
