@@ -1,13 +1,16 @@
 """Ladders: cheap heads score all candidates, and each passes its best on to a more expensive head.
 
 This module has the data of a ladder run: its steps, its budget, the cost of a head, and how scores of several heads become
-one list. `ladder_scorer.py` runs it.
+one list; and its decisions, `climb`. Whoever has the scores runs it: `ladder_scorer.py` over one store, the router of a
+cluster over the owners of a set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 from lateint.errors import InputError
 from lateint_store.arguments import as_list, parse_count
@@ -18,6 +21,11 @@ Steps = tuple[tuple[str, int], ...]
 """Names of heads, each with the number of candidates that it passes on; the last one passes them to the model's own head."""
 Ladder = str | Sequence[tuple[str, int]]
 """A ladder as a caller writes it: `cosine:200,evidence:50`, or pairs of the same."""
+Wanted = tuple[str | None, Sequence[str]]
+"""A head, and the candidates that it is to score; no head: only say which of the candidates there are, with any score."""
+
+NO_LIMIT = 1 << 62
+_LONGEST_MS = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +104,56 @@ def merge_levels(levels: Sequence[Scored]) -> Scored:
         shift = max(0.0, level[0][1] - (merged[-1][1] - 1)) if merged and level else 0.0
         merged += [(doc_id, score - shift) for doc_id, score in level]
     return merged
+
+
+def make_plan(ladder: Ladder | None, budget_ms: float | None, names: Sequence[str], costs: Mapping[str, Cost]) -> LadderPlan:
+    """Check the arguments of a call. A budget without a ladder uses all heads, each as deep as the budget allows.
+
+    `names`: of the model's heads, its own last; `costs`: what they cost, empty before `warm_up`.
+    Raises: InputError for a ladder that this model does not have, an invalid budget, or a budget before `warm_up`.
+    """
+    steps = tuple((name, NO_LIMIT) for name in names[:-1]) if ladder is None else parse_ladder(ladder, names)
+    if budget_ms is None:
+        return LadderPlan(steps)
+    if isinstance(budget_ms, bool) or not isinstance(budget_ms, Real) or not 0 < budget_ms <= _LONGEST_MS:
+        raise InputError(f"budget_ms={budget_ms!r}; expected milliseconds above 0, or None for no limit")
+    if not costs:
+        raise InputError("budget_ms needs the measured cost of each head: call ranker.warm_up(query, doc_ids) once before")
+    return LadderPlan(steps, budget_ms)
+
+
+def affordable(rungs: Sequence[str], plan: LadderPlan, costs: Mapping[str, Cost], elapsed_ms: float) -> int:
+    """Return how many candidates the first of the remaining rungs can score in an equal share of the time left."""
+    if plan.budget_ms is None:
+        return NO_LIMIT
+    return costs[rungs[0]].most((plan.budget_ms - elapsed_ms) / len(rungs))
+
+
+def climb(
+    ids: Sequence[str], plan: LadderPlan, own: str, most: Callable[[Sequence[str]], int]
+) -> Generator[Wanted, Scored, Scored]:
+    """Run a ladder: yield the head and candidates of each rung, take their scores, and return merged scores, best first.
+
+    Every rung is decided over all candidates. What the scores lack is passed over. `own`: the model's own head, the last
+    rung; `most`: how many candidates the first of the remaining rungs can score. If that is too few for the first rung,
+    nothing is scored: candidates keep their given order.
+    """
+    names = [*(name for name, _ in plan.steps), own]
+    if most(names) < len(ids):
+        held = {doc_id for doc_id, _ in (yield None, ids)}
+        return [(doc_id, -float(i)) for i, doc_id in enumerate(doc_id for doc_id in ids if doc_id in held)]
+    ordered = _best_first((yield names[0], ids))
+    levels: list[Scored] = []
+    for number, (_, keep) in enumerate(plan.steps, 1):
+        depth = min(keep, most(names[number:]))
+        chosen = {doc_id for doc_id, _ in ordered[:depth]}
+        passed = [doc_id for doc_id in ids if doc_id in chosen]  # given order: at full depth, the batches of no ladder
+        levels.append(ordered[depth:])
+        ordered = _best_first((yield names[number], passed)) if passed else []
+        if not passed:
+            break
+    return merge_levels([*levels, ordered])
+
+
+def _best_first(scored: Scored) -> Scored:
+    return sorted(scored, key=lambda pair: (-pair[1], pair[0]))

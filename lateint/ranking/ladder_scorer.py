@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
-from numbers import Real
 
 from lateint.errors import InputError
 from lateint.heads.cosine import Cosine
@@ -15,13 +13,11 @@ from lateint.indexing.view import DocumentView
 from lateint.model.model import Model
 from lateint.ranking.aggregate import Aggregate
 from lateint.ranking.candidates import StoredScorer
-from lateint.ranking.ladder import Cost, Ladder, LadderPlan, Scored, merge_levels, parse_ladder
+from lateint.ranking.ladder import Cost, Ladder, LadderPlan, Scored, affordable, climb, make_plan
 from lateint.results import Clock, Rung
 
 _FEW, _MANY = 16, 128  # candidates of the two calls that a cost is fitted to
 _REPEATS = 3
-_NO_LIMIT = 1 << 62
-_LONGEST_MS = sys.float_info.max
 
 
 def models_by_head(model: Model) -> dict[str, Model]:
@@ -73,19 +69,8 @@ class LadderScorer:
         return dict(self.costs)
 
     def plan(self, ladder: Ladder | None, budget_ms: float | None) -> LadderPlan:
-        """Check the arguments of a call. A budget without a ladder uses all heads, each as deep as the budget allows.
-
-        Raises: InputError for a ladder that this model does not have, an invalid budget, or a budget before `warm_up`.
-        """
-        names = list(self.rungs)
-        steps = tuple((name, _NO_LIMIT) for name in names[:-1]) if ladder is None else parse_ladder(ladder, names)
-        if budget_ms is None:
-            return LadderPlan(steps)
-        if isinstance(budget_ms, bool) or not isinstance(budget_ms, Real) or not 0 < budget_ms <= _LONGEST_MS:
-            raise InputError(f"budget_ms={budget_ms!r}; expected milliseconds above 0, or None for no limit")
-        if not self.costs:
-            raise InputError("budget_ms needs the measured cost of each head: call ranker.warm_up(query, doc_ids) once before")
-        return LadderPlan(steps, budget_ms)
+        """Check the arguments of a call, as `make_plan`. Raises: InputError."""
+        return make_plan(ladder, budget_ms, list(self.rungs), self.costs)
 
     def run(self, clock: Clock, query: Query, ids: Sequence[str], plan: LadderPlan) -> tuple[Scored, Sequence[str]]:
         """Return stored candidates with merged scores, best first, and the ids that the store lacks.
@@ -93,45 +78,27 @@ class LadderScorer:
         All rungs read one snapshot of the store. If the budget is too small for the first rung, nothing is scored:
         candidates keep their given order.
         """
+        run = climb(ids, plan, self.model.method.head.name, lambda rungs: affordable(rungs, plan, self.costs, clock.elapsed_ms))
         with self.own.store.view() as view:
-            return self._run(clock, query, ids, plan, view)
-
-    def _run(
-        self, clock: Clock, query: Query, ids: Sequence[str], plan: LadderPlan, view: DocumentView
-    ) -> tuple[Scored, Sequence[str]]:
-        names = [*(name for name, _ in plan.steps), self.model.method.head.name]
-        if self._affordable(names, plan, clock) < len(ids):
-            return _unscored(ids, set(view.sizes(ids)[0]))
-        ordered, lacking = self._score(clock, query, ids, names[0], view)
-        levels: list[Scored] = []
-        for number, (_, keep) in enumerate(plan.steps, 1):
-            depth = min(keep, self._affordable(names[number:], plan, clock))
-            chosen = {doc_id for doc_id, _ in ordered[:depth]}
-            passed = [doc_id for doc_id in ids if doc_id in chosen]  # given order: at full depth, the batches of no ladder
-            levels.append(ordered[depth:])
-            ordered = self._score(clock, query, passed, names[number], view)[0] if passed else []
-            if not passed:
-                break
-        return merge_levels([*levels, ordered]), lacking
-
-    def _affordable(self, rungs: Sequence[str], plan: LadderPlan, clock: Clock) -> int:
-        """Return how many candidates the first of the remaining rungs can score in an equal share of the time left."""
-        if plan.budget_ms is None:
-            return _NO_LIMIT
-        return self.costs[rungs[0]].most((plan.budget_ms - clock.elapsed_ms) / len(rungs))
+            (name, wanted), lacking = next(run), None
+            while True:
+                scored, absent = self._score(clock, query, wanted, name, view)
+                lacking = absent if lacking is None else lacking
+                try:
+                    name, wanted = run.send(scored)
+                except StopIteration as end:
+                    return end.value, lacking
 
     def _score(
-        self, clock: Clock, query: Query, ids: Sequence[str], name: str, view: DocumentView
+        self, clock: Clock, query: Query, ids: Sequence[str], name: str | None, view: DocumentView
     ) -> tuple[Scored, Sequence[str]]:
+        if name is None:
+            held = view.sizes(ids)[0]
+            return [(doc_id, 0.0) for doc_id in held], [doc_id for doc_id in ids if doc_id not in held]
         start = time.perf_counter()
         scored, lacking = self.rungs[name].score(clock, query, ids, view)
         clock.rungs.append(Rung(name, len(scored), 1e3 * (time.perf_counter() - start)))
-        return sorted(scored, key=lambda pair: (-pair[1], pair[0])), lacking
-
-
-def _unscored(ids: Sequence[str], held: set[str]) -> tuple[Scored, Sequence[str]]:
-    known = [doc_id for doc_id in ids if doc_id in held]
-    return [(doc_id, -float(i)) for i, doc_id in enumerate(known)], [doc_id for doc_id in ids if doc_id not in held]
+        return scored, lacking
 
 
 def _best_ms(rung: StoredScorer, query: Query, ids: Sequence[str]) -> float:
