@@ -14,7 +14,7 @@ from lateint.errors import DuplicateDocument, InputError, MissingDocument, Store
 from lateint.indexing.chunks import Chunks, chunk_id
 from lateint.indexing.source_digest import SourceDigest, committed
 from lateint.indexing.view import DocumentView, entry_ids, recorded_chunks
-from lateint_store import Entry
+from lateint_store import Entry, Manifest
 from lateint_store.arguments import as_list, check_kind
 from lateint_store.disk.locking import WriterLock
 from lateint_store.format.state import ADDING, DELETING, AddProgress
@@ -239,18 +239,30 @@ def recorded_model(
     `Ranker` and `add` check that the weights behind that name are still the same.
     Raises: StoreMismatch if the store records no model; ModelError if the model is not found.
     """
+    return model_of(store.manifest, store.path, device=device, dtype=dtype, threads=threads)
+
+
+def model_of(
+    manifest: Manifest,
+    path: Path,
+    *,
+    device: str | None = None,
+    dtype: str | torch.dtype | None = None,
+    threads: int | None = None,
+) -> Model:
+    """Load the model that a manifest records, as `recorded_model`. `path`: of its store, for messages."""
     from lateint.loading.load import load_model
     from lateint.loading.shipped import FORMER_NAMES, shipped_folder
     from lateint.methods.method import Method
 
-    recorded = dict(store.manifest.model)
+    recorded = dict(manifest.model)
     name = recorded.get("name")
     if not isinstance(name, str):
-        raise StoreMismatch(f"{store.path} does not record which model made it; name one with --model or model=")
+        raise StoreMismatch(f"{path} does not record which model made it; name one with --model or model=")
     try:
         method = Method.from_json(recorded.get("method") or {})
     except InputError as error:
-        raise StoreMismatch(f"{store.path} records a method that this version does not have: {error}") from error
+        raise StoreMismatch(f"{path} records a method that this version does not have: {error}") from error
     checkpoint = bool(recorded.get("checkpoint"))
     if checkpoint:  # a store records a shipped checkpoint by its bare name, and any folder by its path
         name = FORMER_NAMES.get(name, name)
@@ -260,7 +272,7 @@ def recorded_model(
         device=device,
         query_max_length=method.query.max_length,
         doc_max_length=method.document.max_length,
-        dtype=dtype or store.manifest.fingerprint.get("dtype"),
+        dtype=dtype or manifest.fingerprint.get("dtype"),
         threads=threads,
         precision=precision or _recorded_precision(store),
     )

@@ -8,6 +8,7 @@ from typing import Literal
 
 from lateint_store.arguments import as_list, check_kind, check_text
 from lateint_store.errors import CodecError, InputError, MissingDocument
+from lateint_store.format.content_digest import Content, joined_digest
 from lateint_store.format.manifest import Manifest
 from lateint_store.ragged import Ragged
 from lateint_store.reading.fetch import Fetched, fetch_documents
@@ -41,6 +42,14 @@ class View:
         except CodecError:
             self.name_damaged(fetched)
             raise
+
+    def contents(self) -> list[Content]:
+        """The content of each shard, in order; `joined_digest` makes the digest of a store of them, or of a set."""
+        return [snapshot.state().content for snapshot in self._snapshots]
+
+    def content_digest(self) -> str:
+        """Digest of ids and arrays of the live documents, as `Store.content_digest`."""
+        return joined_digest(self.contents())
 
     def name_damaged(self, fetched: Fetched) -> None:
         """Find the document that cannot be decoded and name it. Raises: DamagedStore."""

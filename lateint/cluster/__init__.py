@@ -1,0 +1,1 @@
+"""Work on several machines. Only what connects to them imports Ray."""
