@@ -1,6 +1,7 @@
 """Re-export of the error classes, which are defined in `lateint_store.errors`."""
 
 from lateint_store.errors import (
+    ClusterError,
     DamagedCheckpoint,
     DamagedPublication,
     DamagedStore,
@@ -25,6 +26,7 @@ from lateint_store.errors import (
 )
 
 __all__ = [
+    "ClusterError",
     "DamagedCheckpoint",
     "DamagedPublication",
     "DamagedStore",

@@ -21,6 +21,7 @@ LateintError                     exit code 1
 ├── ModelError                   a checkpoint that cannot be loaded or does not fit the method
 │   └── DamagedCheckpoint        bytes of a checkpoint differ from what was written
 ├── TrainingError                a training run that diverged: its loss is not finite
+├── ClusterError                 several machines: no answer, another token or version, work that fails on every one
 └── MissingExtra (ImportError)   a missing optional dependency; names the pip command
 """
 
@@ -147,6 +148,10 @@ class DamagedCheckpoint(ModelError):
 
 class TrainingError(LateintError):
     """A training run diverged: its loss is not finite."""
+
+
+class ClusterError(LateintError):
+    """Several machines do not work together: no answer, another token or version, or work that fails on each of them."""
 
 
 class MissingExtra(LateintError, ImportError):
