@@ -19,32 +19,32 @@ _FORMS = "expected ray, ray:auto or ray://HOST[:PORT]"
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class ClusterAddress:
     """Where to work. `address`: "local" for a Ray that this process starts, "auto" for the one of this machine, HOST:PORT."""
 
     address: str
 
 
-def parse_engine(text: str) -> Engine:
+def parse_engine(text: str) -> ClusterAddress:
     """Parse `ray` (start Ray here), `ray:auto` (the Ray of this machine), or `ray://HOST[:PORT]` (the address of a head).
 
     Raises: InputError.
     """
     if text == "ray":
-        return Engine("local")
+        return ClusterAddress("local")
     if text == "ray:auto":
-        return Engine("auto")
+        return ClusterAddress("auto")
     scheme, separator, place = text.partition("://")
-    host, colon, port = place.rpartition(":") if ":" in place.rpartition("]")[2] else (place, "", str(_PORT))
+    host, _, port = place.rpartition(":") if ":" in place.rpartition("]")[2] else (place, "", str(_PORT))
     if scheme != "ray" or not separator or not host or "/" in place:
         raise InputError(f"engine {text!r}; {_FORMS}")
     if not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
         raise InputError(f"engine {text!r}: port {port!r}; expected a number from 1 to 65535")
-    return Engine(f"{host}:{int(port)}")
+    return ClusterAddress(f"{host}:{int(port)}")
 
 
 @contextmanager
-def connected(engine: str | Engine, seconds: float = CONNECT_SECONDS) -> Iterator[None]:
+def connected(engine: str | ClusterAddress, seconds: float = CONNECT_SECONDS) -> Iterator[None]:
     """Connect this process to Ray, and disconnect at the end; a Ray that was started here is stopped with it.
 
     Does nothing if this process is connected already, so that a caller with a Ray of its own may use it.
@@ -76,7 +76,7 @@ def _check_answers(address: str, seconds: float) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
     except OSError as error:
         raise ClusterError(
-            f"no Ray answers at {address} within {seconds:g} s: {error}; start one with `ray start --head`, or check the address"
+            f"no Ray answers at {address} within {seconds:g} s: {error}; start one with `ray start --head`, or check it"
         ) from error
 
 
