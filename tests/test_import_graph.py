@@ -21,7 +21,7 @@ ORDER = {
     name: rooms.split()
     for name, rooms in {
         "lateint": "errors results methods kernels backbone pools compressors heads model loading indexing ranking retrieval "
-        "train testing serving cluster cli",
+        "train testing cluster serving cli",
         "lateint_store": "errors arguments part spec ragged numerics kernels codecs disk format shards reading writing store "
         "remote opening derive",
         "lateint_eval": "formats measures datasets machine systems demo planning studies reporting adapters",

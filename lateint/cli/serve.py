@@ -25,6 +25,14 @@ def _read_config(context: click.Context, _: click.Parameter, path: str | None) -
 @click.command("serve")
 @click.option("--config", type=click.Path(), is_eager=True, callback=_read_config, help="TOML file with any of these options.")
 @click.option("--store", required=True, type=click.Path(), help="Store that holds the document states.")
+@click.option(
+    "--engine",
+    metavar="ENGINE",
+    help="Where to score: local (default), ray, ray:auto or ray://HOST[:PORT]: owners on its nodes.",
+)
+@click.option(
+    "--replicas", type=click.IntRange(min=1), metavar="N", help="With ray: owners of each member of the set.  [default: 1]"
+)
 @click.option("--model", metavar="NAME", help="Checkpoint, folder or hub name. Default: the one that the store records.")
 @click.option("--device", metavar="DEVICE", help="Device in torch's notation. Default: cpu.")
 @click.option(
@@ -71,6 +79,7 @@ def command(config: str | None, **given: object) -> int:
     Example:
       lateint serve --store my-store
       lateint serve --store my-store --host 0.0.0.0 --api-key-file keys.txt --workers 4 --id-prefix id:
+      lateint serve --store my-set --engine ray://10.0.0.1:6379 --replicas 2
       lateint serve --config serve.toml
     """
     from lateint.serving.options import ServeOptions

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lateint.cluster.messages import MemberScores, OwnerFault, OwnerReport, OwnerSetup, ScoreOrder
 from lateint.errors import InputError, LateintError, ModelError, StoreError
 from lateint.heads.inputs import Query
 from lateint.indexing.fingerprint import fingerprint, head_digest
@@ -22,7 +23,6 @@ from lateint.ranking.ladder import Cost
 from lateint.ranking.ladder_scorer import LadderScorer
 from lateint.ranking.ranker import Ranker
 from lateint.results import Clock
-from lateint.cluster.messages import MemberScores, OwnerFault, OwnerReport, OwnerSetup, ScoreOrder
 from lateint_store.format.set_manifest import read_set
 
 _QUERIES = 256  # encoded queries that are kept: each rung of a ladder asks for the same one

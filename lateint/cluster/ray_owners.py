@@ -77,7 +77,7 @@ class RayLauncher:
 
     def __init__(self, setup: OwnerSetup) -> None:
         self._setup = setup
-        self._class = ray.remote(concurrency_groups={"health": 1})(OwnerActor)
+        self._class: Any = ray.remote(concurrency_groups={"health": 1})(OwnerActor)  # type: ignore[call-overload]
 
     async def nodes(self) -> Mapping[str, int]:
         """Return the nodes that are alive and have processors. Raises: OwnerUnavailable while the head does not answer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -115,9 +115,7 @@ class Shard:
 
 @dataclass(slots=True)
 class UsualTime:
-    """How long calls of about n candidates take: a mean and a deviation for each power of two, as TCP estimates a round trip.
-
-    """
+    """How long calls of about n candidates take: mean and deviation by powers of two, as TCP estimates a round trip. Seconds."""
 
     least: float = 0.05
     most: float = 1.0

@@ -138,15 +138,18 @@ class _Attempt:
         except OwnerUnavailable as error:
             if isinstance(error, OwnerLost):
                 self._shard.give_up(replica, str(error))
-            return self._failed(replica, str(error))
+            self._failed(replica, str(error))
+            return None
         if isinstance(answer, OwnerFault):
             if answer.everywhere:
                 raise error_of(answer)
-            return self._failed(replica, answer.message)
+            self._failed(replica, answer.message)
+            return None
         if answer.content != self._content:
             self._counts.foreign += 1
             self._shard.give_up(replica, f"node {replica.owner.node:.12} holds another version of the member")
-            return self._failed(replica, f"another version of the member [{answer.content:.12}, not {self._content:.12}]")
+            self._failed(replica, f"another version of the member [{answer.content:.12}, not {self._content:.12}]")
+            return None
         self._shard.usual.add(len(self._order.ids), time.monotonic() - started)
         for late, began in self._calls.values():
             if began < started:  # asked first, and still not there

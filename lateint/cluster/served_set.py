@@ -41,7 +41,7 @@ class ServedSet:
             )
         if open_members := [member.path for member in about.members if member.content_digest is None]:
             raise InputError(
-                f"{folder} is not sealed ({open_members[0]} may change), so that machines could serve different versions of it; "
+                f"{folder} is not sealed ({open_members[0]} may change), so that machines could hold different versions; "
                 f"seal it: lateint store seal {folder}"
             )
         return cls(folder, about)
@@ -61,7 +61,8 @@ class ServedSet:
         if report.uuid != wanted.uuid:
             return f"member {report.member} [{report.uuid:.12}] is another store than the set's [{wanted.uuid:.12}]"
         if report.content != wanted.content_digest:
-            return f"member {report.member} holds other contents [{report.content:.12}] than the set's [{wanted.content_digest:.12}]"
+            there = f"member {report.member} holds other contents [{report.content:.12}]"
+            return f"{there} than the set's [{wanted.content_digest:.12}]"
         return None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lateint.serving.engine import Engine
+from lateint.serving.cluster_engine import AnyEngine
 from lateint.serving.failures import overloaded
 from lateint.serving.requests import RerankRequest
 
@@ -38,7 +38,7 @@ class Admission:
         self.at_work = 0
 
     @contextmanager
-    def enter(self, engine: Engine, request: RerankRequest) -> Iterator[Admitted]:
+    def enter(self, engine: AnyEngine, request: RerankRequest) -> Iterator[Admitted]:
         """Count a request while it is at work. Raises: Refused (429) if too many are."""
         if self.at_work >= self._most:
             seconds = min(_LONGEST_WAIT, max(1, math.ceil(self._mean_ms / 1e3)))
@@ -53,16 +53,16 @@ class Admission:
         """Learn how long a request took."""
         self._mean_ms += (ms - self._mean_ms) / 16
 
-    def budget_ms(self, engine: Engine, request: RerankRequest) -> float | None:
+    def budget_ms(self, engine: AnyEngine, request: RerankRequest) -> float | None:
         """Return the time that the load leaves for one request; None if all can be ranked in full.
 
-        With R requests at work on p processors, each may take p / R of the latency that is wanted. At least the cheapest head
+        With R requests at work on p processors (or owners, if other machines score), each may take p / R of the latency that is wanted. At least the cheapest head
         scores all candidates, so an order is never made up. A model with one head is always run in full.
         """
         costs, ids = list(engine.costs.values()), sum(doc_id is not None for doc_id in request.ids)
         if len(costs) < 2 or not ids or request.explain:
             return None
-        share = self._latency_ms * self._processors / self.at_work
+        share = self._latency_ms * (engine.scorers or self._processors) / self.at_work
         if costs[-1].call_ms + ids * costs[-1].candidate_ms <= share:
             return None
         least = len(costs) * (costs[0].call_ms + ids * costs[0].candidate_ms) * _MARGIN

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from lateint.serving.bodies import BodyReader, decode_body
+from lateint.serving.cluster_engine import ClusterEngine
 from lateint.serving.engine import shown_name
 from lateint.serving.failures import Failure, Refused, failure_of, log
 from lateint.serving.info import service_info
@@ -160,6 +161,8 @@ class _Routes:
         metrics.ready.set(service.ready)
         for name, value in ({} if service.cache is None else service.cache.statistics()).items():
             metrics.cache.labels(name).set(value)
+        if isinstance(service.engine, ClusterEngine):
+            metrics.observe_owners(service.engine.cluster)
         return metrics.text()
 
     async def not_routed(self, request: Request, error: Exception) -> Response:

@@ -8,7 +8,7 @@ from lateint.model.digests import digest_json
 from lateint.model.model import Model
 from lateint.ranking.ranker import Ranker
 from lateint.serving.caching import Cache, CachingRanker
-from lateint.serving.engine import Engine
+from lateint.serving.engine import BaseEngine
 
 OpenCache = Callable[[Ranker], Cache]
 """Opens the cache of what a ranker's model writes through the ranker's codecs."""
@@ -19,12 +19,12 @@ _OF_THE_FOLDER = ("entries", "bytes")  # the same for all caches
 class TextCaches:
     """Gives every ranker of an engine its cache, and closes those that the next engine does not use."""
 
-    def __init__(self, open_cache: OpenCache, engine: Engine) -> None:
+    def __init__(self, open_cache: OpenCache, engine: BaseEngine) -> None:
         self._open = open_cache
         self._caches: dict[tuple[Model, str], Cache] = {}
         self.give(engine)
 
-    def give(self, engine: Engine) -> None:
+    def give(self, engine: BaseEngine) -> None:
         """Set the cache of each ranker: a store that was replaced may have other codecs. Raises: as `open_cache`."""
         before, self._caches = self._caches, {}
         for ranker in engine.rankers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lateint.indexing.chunks import Chunks
 from lateint.indexing.store import Store, open_store, recorded_model
 from lateint.loading.load import load_model
 from lateint.model.activation import Sigmoid
@@ -23,22 +25,28 @@ from lateint.serving.caching import CachingRanker
 from lateint.serving.options import ServeOptions
 from lateint_store.arguments import parse_count
 from lateint_store.errors import InputError, StoreMismatch, StoreNotFound
+from lateint_store.format.manifest import Manifest
 
 _WARM_UP = 128  # documents that costs are measured on
 _QUERY = "what is a warm up query for"
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
-    """A ranker over a store, and the cascade behind it if there is one.
+class StoreFacts:
+    """What is served: where it lies, and what it holds now."""
 
-    costs: of each head, cheapest first; empty for a store of fewer than two documents, which `budget_ms` then refuses.
-    """
+    path: Path
+    documents: int
+    content_digest: str
+    manifest: Manifest
+    chunks: Chunks | None
+
+
+@dataclass(frozen=True, slots=True)
+class BaseEngine(ABC):
+    """What engines share. `ranker`: the first one; it encodes texts, and scores what no later ranker does."""
 
     ranker: Ranker
-    store: Store
-    cascade: Cascade | None
-    costs: dict[str, Cost]
 
     @property
     def model(self) -> Model:
@@ -47,18 +55,23 @@ class Engine:
 
     @property
     def rankers(self) -> list[Ranker]:
-        """The first ranker, and those of the cascade."""
-        return [self.ranker, *(ranker for ranker, _ in (() if self.cascade is None else self.cascade.then))]
+        """All rankers, the first one first."""
+        return [self.ranker]
 
     @property
     def last_model(self) -> Model:
         """The model whose scores the best results have."""
-        return self.model if self.cascade is None else self.cascade.then[-1][0].model
+        return self.rankers[-1].model
 
     @property
-    def heads(self) -> list[str]:
-        """Names of the heads, cheapest first."""
-        return list(self.costs) or [self.model.method.head.name]
+    def problem(self) -> str | None:
+        """Why the engine cannot rank all candidates now; None if it can."""
+        return None
+
+    @property
+    def scorers(self) -> float | None:
+        """How many requests can be scored at once, if other machines do it."""
+        return None
 
     def scores(self, logits: Sequence[float]) -> list[float]:
         """Map logits to numbers from 0 to 1, in float64, so that different logits stay different as long as possible.
@@ -72,10 +85,53 @@ class Engine:
         found: list[float] = values.tolist()
         return found
 
+    @abstractmethod
+    def facts(self) -> StoreFacts:
+        """Describe the store as it is now."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Prepare all stores after a change. Raises: DamagedStore, StoreMismatch."""
+
+    @abstractmethod
+    def is_current(self) -> bool:
+        """Return whether every store is still the one at its path."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close all that is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine(BaseEngine):
+    """A ranker over a store, and the cascade behind it if there is one.
+
+    costs: of each head, cheapest first; empty for a store of fewer than two documents, which `budget_ms` then refuses.
+    """
+
+    store: Store
+    cascade: Cascade | None
+    costs: dict[str, Cost]
+
+    @property
+    def rankers(self) -> list[Ranker]:
+        """The first ranker, and those of the cascade."""
+        return [self.ranker, *(ranker for ranker, _ in (() if self.cascade is None else self.cascade.then))]
+
+    @property
+    def heads(self) -> list[str]:
+        """Names of the heads, cheapest first."""
+        return list(self.costs) or [self.model.method.head.name]
+
     @property
     def stores(self) -> list[Store]:
         """All stores, that of the first ranker first."""
         return [self.store, *(ranker.store for ranker in self.rankers[1:] if ranker.store is not None)]
+
+    def facts(self) -> StoreFacts:
+        """Describe the first store."""
+        store = self.store
+        return StoreFacts(store.path, len(store), store.content_digest(), store.manifest, store.chunks)
 
     def prepare(self) -> None:
         """Prepare all stores after a change. Raises: DamagedStore, StoreMismatch."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lateint.cluster.messages import ShardFailure
 from lateint.errors import DamagedStore, InputError, MissingDocument, StoreError, StoreMismatch, StoreNotFound
 
 log = logging.getLogger("lateint.serve")
@@ -60,6 +62,14 @@ def unknown_ids(ids: list[str]) -> Refused:
             tuple(ids[:_NAMED]),
         )
     )
+
+
+def incomplete(failures: Sequence[ShardFailure]) -> Refused:
+    """Return the refusal of a request that wants all candidates ranked, while the owners of some do not answer."""
+    ids = [doc_id for failure in failures for doc_id in failure.ids]
+    shards = "; ".join(f"shard {failure.shard}: {without_paths(failure.reason)}" for failure in failures)
+    reason = f"{len(ids)} of the documents cannot be scored now ({shards}); try again, or send partial='allow'"
+    return Refused(Failure(503, "partial", reason, tuple(ids[:_NAMED]), retry_after=1))
 
 
 def overloaded(message: str, retry_after: int) -> Refused:

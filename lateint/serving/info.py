@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import lru_cache
 
 import msgspec
@@ -14,6 +15,7 @@ from lateint.indexing.fingerprint import head_digest
 from lateint.model.digests import digest_json
 from lateint.model.model import Model
 from lateint.serving.caches import TextCaches
+from lateint.serving.cluster_engine import AnyEngine, ClusterEngine, cascade_of
 from lateint.serving.engine import shown_name
 from lateint.serving.failures import without_paths
 from lateint.serving.requests import Limits
@@ -40,6 +42,18 @@ class StoreInfo(msgspec.Struct):
     content_digest: str
     uuid: str
     chunks: str | None
+
+
+class ShardInfo(msgspec.Struct):
+    """A member of the served set, and its owners. `problem`: why fewer are ready than wanted; `lost`: those given up so far."""
+
+    shard: int
+    member: str
+    documents: int
+    wanted: int
+    ready: int
+    lost: int
+    problem: str | None
 
 
 class LimitsInfo(msgspec.Struct):
@@ -70,6 +84,7 @@ class ServiceInfo(msgspec.Struct):
     model: ModelInfo
     then: list[str]
     store: StoreInfo
+    shards: list[ShardInfo] | None
     heads: list[str]
     score: str
     id_prefix: str | None
@@ -88,19 +103,20 @@ class ServiceInfo(msgspec.Struct):
 def service_info(service: RerankService) -> ServiceInfo:
     """Describe a service. Cost: reads the states of the store. Raises: as `Store.info`."""
     engine, options, model = service.engine, service.options, service.engine.model
-    store, most = engine.store, model.method.document.max_length
+    facts, most, cascade = engine.facts(), model.method.document.max_length, cascade_of(engine)
     return ServiceInfo(
         ready=service.ready,
-        problem=service.problem,
-        model=_model(model, digest_json(dict(store.manifest.fingerprint))),
-        then=[] if engine.cascade is None else [shown_name(ranker.model.name) for ranker, _ in engine.cascade.then],
+        problem=None if service.problem is None else without_paths(service.problem),
+        model=_model(model, digest_json(dict(facts.manifest.fingerprint))),
+        then=[] if cascade is None else [shown_name(ranker.model.name) for ranker, _ in cascade.then],
         store=StoreInfo(
-            shown_name(str(store.path)),
-            len(store),
-            store.content_digest(),
-            store.manifest.uuid,
-            None if store.chunks is None else str(store.chunks),
+            shown_name(str(facts.path)),
+            facts.documents,
+            facts.content_digest,
+            facts.manifest.uuid,
+            None if facts.chunks is None else str(facts.chunks),
         ),
+        shards=_shards(engine),
         heads=engine.heads,
         score="sigmoid of the logit; the logit with raw_scores",
         id_prefix=options.id_prefix,
@@ -132,6 +148,16 @@ def _model(model: Model, state_digest: str) -> ModelInfo:
 def _head_digest(model: Model) -> str:
     """Hash the head's weights, which no request changes, once."""
     return head_digest(model)
+
+
+def _shards(engine: AnyEngine) -> list[ShardInfo] | None:
+    """Describe the shards of a set that owners score; None if this process scores."""
+    if not isinstance(engine, ClusterEngine):
+        return None
+    shards = [ShardInfo(**asdict(shard)) for shard in engine.cluster.health()]
+    for shard in shards:
+        shard.problem = None if shard.problem is None else without_paths(shard.problem)
+    return shards
 
 
 def _limits(limits: Limits, requests: int, timeout_ms: int) -> LimitsInfo:

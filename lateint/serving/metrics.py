@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from lateint.cluster.ranker import ClusterRanker
 from lateint.serving.requests import RerankAnswer
 
 _PREFIX = "lateint_serve_"
@@ -34,6 +36,20 @@ class ServiceMetrics:
         self.cache = Gauge(
             _PREFIX + "text_cache", "Statistics of the text cache", ["what"], registry=registry, multiprocess_mode="livemax"
         )
+        self.shards = Gauge(
+            _PREFIX + "shard_replicas",
+            "Owners of each shard",
+            ["shard", "state"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.router = Gauge(
+            _PREFIX + "router",
+            "What the router did beside plain calls",
+            ["what"],
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
 
     def add(self, shape: str, found: RerankAnswer) -> None:
         """Count a ranked request."""
@@ -47,6 +63,14 @@ class ServiceMetrics:
         self.candidates.labels("encoded").inc(usage.encoded_documents)
         if found.overload is not None:
             self.limited.inc()
+
+    def observe_owners(self, cluster: ClusterRanker) -> None:
+        """Take the numbers of the owners as they are now."""
+        for shard in cluster.health():
+            for state, count in (("wanted", shard.wanted), ("ready", shard.ready), ("lost", shard.lost)):
+                self.shards.labels(str(shard.shard), state).set(count)
+        for what, count in asdict(cluster.router.counts).items():
+            self.router.labels(what).set(count)
 
     def text(self) -> bytes:
         """Return all numbers in Prometheus' text format."""

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
+from lateint.cluster.connection import parse_engine
 from lateint_store.arguments import as_count, as_path, check_kind
 from lateint_store.errors import InputError
 from lateint_store.format.manifest import MAX_MAP
@@ -27,10 +28,13 @@ class ServeOptions:
     that are encoded; max_requests: requests that are accepted at once, in each worker; timeout_ms: longest time for an
     answer; latency_ms: what an answer should take under load, which decides how deep requests are ranked then; gather_ms:
     how long a query waits for others while queries run; drain_ms: time between unready and refusing connections at the end.
+    engine: `local`, or the Ray whose nodes score, as `parse_engine` reads it; replicas: owners of each member of the set there.
     scorers: threads that rank, None for the worker's share of the processors and one more.
     """
 
     store: str
+    engine: str = "local"
+    replicas: int = 1
     model: str | None = None
     device: str | None = None
     dtype: str | None = None
@@ -62,6 +66,30 @@ class ServeOptions:
                 as_count(value, field.name, least=_LEAST.get(field.name, 1), most=_MOST.get(field.name, 1 << 31))
         if self.id_prefix == "":
             raise InputError("id_prefix is empty, so every text would be an id; expected a prefix such as 'id:'")
+        self._check_engine()
+
+    def _check_engine(self) -> None:
+        """Refuse options that do not belong together. Raises: InputError."""
+        if not self.is_cluster:
+            if self.replicas != 1:
+                raise InputError(f"replicas={self.replicas} needs engine='ray': this process alone scores with 'local'")
+            return
+        parse_engine(self.engine)
+        if self.workers != 1:
+            raise InputError(
+                f"workers={self.workers} with engine={self.engine!r}; expected 1: the owners score, one process routes"
+            )
+        if self.then:
+            raise InputError(
+                f"then={self.then[0]!r} with engine={self.engine!r}: owners serve one set; run a cascade with 'local'"
+            )
+        if self.device not in (None, "cpu"):
+            raise InputError(f"device={self.device!r} with engine={self.engine!r}; expected cpu: owners score on processors")
+
+    @property
+    def is_cluster(self) -> bool:
+        """True if owners on other machines score."""
+        return self.engine != "local"
 
     @property
     def is_loopback(self) -> bool:

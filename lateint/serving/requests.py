@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from lateint.cluster.messages import ShardFailure
 from lateint.ranking.checks import Missing
 from lateint.ranking.ladder import Ladder
 from lateint.results import Explanation
@@ -40,7 +41,8 @@ class RerankRequest:
     """One request. Candidate i has an id, a text, or both (then the text serves if the store lacks the id).
 
     `missing` decides about ids that the store lacks: `error` and `skip` as in `Ranker.rank`; `encode`, the default, uses
-    their texts, and fails for those without one. `id_prefix`: what texts that are ids began with. `whole`: refuse texts that
+    their texts, and fails for those without one. `id_prefix`: what texts that are ids began with. `partial`: answer
+    also if owners of some candidates do not. `whole`: refuse texts that
     would be cut instead of cutting them.
     """
 
@@ -55,6 +57,7 @@ class RerankRequest:
     explain: bool = False
     return_documents: bool = False
     id_prefix: str | None = None
+    partial: bool = True
     whole: bool = False
 
     def sent_text(self, index: int) -> str | None:
@@ -118,7 +121,7 @@ class RerankAnswer:
 
     results: (index of the candidate, score to send), best first. timing_ms: milliseconds by phase. rungs: (head, candidates,
     milliseconds) of a ladder run. partial: True if a candidate is left out, or no head has scored the stored candidates.
-    overload: what was done because of other requests. explanations: by index.
+    overload: what was done because of other requests. explanations: by index. failures: shards of a set without an answer.
     """
 
     results: Sequence[tuple[int, float]]
@@ -129,3 +132,4 @@ class RerankAnswer:
     partial: bool = False
     overload: dict[str, float] | None = None
     explanations: dict[int, Explanation] = field(default_factory=dict)
+    failures: Sequence[ShardFailure] = ()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
+from lateint.cluster.messages import ShardFailure
+from lateint.cluster.set_ranking import SetRanking
 from lateint.errors import InputError
 from lateint.heads.inputs import Query
 from lateint.model.document import Document
@@ -14,9 +16,10 @@ from lateint.ranking.aggregate import score_documents
 from lateint.ranking.ladder import merge_levels
 from lateint.results import Explanation, Ranking, Timing
 from lateint.serving.caching import limited
+from lateint.serving.cluster_engine import AnyEngine, ClusterEngine
 from lateint.serving.encoding import EncodingLane, ReadyTexts
 from lateint.serving.engine import Engine
-from lateint.serving.failures import invalid, unknown_ids
+from lateint.serving.failures import incomplete, invalid, unknown_ids
 from lateint.serving.gathering import QueryGatherer
 from lateint.serving.pool import ScorerPool
 from lateint.serving.requests import RerankAnswer, RerankRequest, Usage
@@ -34,6 +37,7 @@ class _Stored:
     digest: str
     query_ms: float
     unscored: bool
+    failures: Sequence[ShardFailure] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class _Scores:
     encode_ms: float = 0.0
     compute_ms: float = 0.0
     unscored: bool = False
+    failures: Sequence[ShardFailure] = ()
 
 
 class RequestRanker:
@@ -56,7 +61,7 @@ class RequestRanker:
     def __init__(self, pool: ScorerPool, gatherer: QueryGatherer, lane: EncodingLane) -> None:
         self._pool, self._gatherer, self._lane = pool, gatherer, lane
 
-    async def answer(self, engine: Engine, request: RerankRequest, budget_ms: float | None = None) -> RerankAnswer:
+    async def answer(self, engine: AnyEngine, request: RerankRequest, budget_ms: float | None = None) -> RerankAnswer:
         """Rank the candidates of a request. `budget_ms`: what the load of the service allows, beside the request's own.
 
         A request that comes while nothing runs takes one job of the pool, its query included; a job costs a change of threads.
@@ -64,18 +69,48 @@ class RequestRanker:
         """
         started = time.perf_counter()
         budget = min(filter(None, (request.budget_ms, budget_ms)), default=None)
+        if isinstance(engine, ClusterEngine):
+            return await self._by_owners(engine, request, budget, started)
         if engine.cascade is not None:
             given = any(text is not None for text in request.texts)
             run = self._pool.run_in_background if given else self._pool.run
             return await run(_answer_by_cascade, engine, request, budget, started, self._lane.most_tokens)
         state = None if self._gatherer.idle else await self._gatherer.state(engine.model, request.query)
         found = await self._pool.run(_rank_ids, engine, request, state, budget, started)
-        if isinstance(found, RerankAnswer):
-            return found
+        return found if isinstance(found, RerankAnswer) else await self._encode((engine, request, started), found)
+
+    async def _by_owners(
+        self, engine: ClusterEngine, request: RerankRequest, budget: float | None, started: float
+    ) -> RerankAnswer:
+        """Rank the ids by the owners of a set, and texts here."""
+        if request.explain:
+            raise InputError("explain reads stored states, which owners keep; ask a service that holds the store itself")
+        ids, ranking = distinct(request.ids), None
+        _check_choices(request, ids)
+        if ids:
+            ranking = await engine.rank(request.query, ids, request.ladder, budget)
+            if _is_unscored(ranking, budget) and budget != request.budget_ms:  # the load alone never leaves the given order
+                ranking = await engine.rank(request.query, ids, [(engine.heads[0], 1)], None)
+        failures = () if ranking is None else ranking.failures
+        if failures and not request.partial:
+            raise incomplete(failures)
+        by_id = _by_id(ranking)
+        lost = [doc_id for failure in failures for doc_id in failure.ids]
+        texts = _texts_to_encode(request, by_id | dict.fromkeys(lost, 0.0))
+        if ranking is None or texts:
+            state = await self._gatherer.state(engine.model, request.query)
+            stored = _Stored(state, ranking, texts, engine.cluster.digest, 0.0, _is_unscored(ranking, budget), failures)
+            return await self._encode((engine, request, started), stored)
+        _check_whole(request, bool(ranking.timing.cut_queries), 0)
+        return await self._pool.run(_of_owners, engine, request, ranking, _is_unscored(ranking, budget), started)
+
+    async def _encode(self, about: tuple[AnyEngine, RerankRequest, float], found: _Stored) -> RerankAnswer:
+        """Encode the texts of a request, and rank them with its stored candidates."""
+        engine, request, _ = about
         encoding = time.perf_counter()
         ready = await self._lane.encode(engine.ranker, found.texts, reuse=not request.whole)
         encode_ms = 1e3 * (time.perf_counter() - encoding)
-        return await self._pool.run_in_background(_with_texts, (engine, request, started), found, ready, encode_ms)
+        return await self._pool.run_in_background(_with_texts, about, found, ready, encode_ms)
 
 
 def distinct(values: Iterable[str | None]) -> list[str]:
@@ -92,12 +127,11 @@ def _rank_ids(
         state = engine.model.query(request.query)
     query_ms = 1e3 * (time.perf_counter() - clock)
     ids, digest, ranking = distinct(request.ids), engine.store.content_digest(), None
+    _check_choices(request, ids)
     if ids:
         ranking = engine.ranker.rank(state, ids, missing="skip", ladder=request.ladder, budget_ms=budget)
         if _is_unscored(ranking, budget) and budget != request.budget_ms:  # the load alone never leaves the given order
             ranking = engine.ranker.rank(state, ids, missing="skip", ladder=[(engine.heads[0], 1)])
-    elif request.ladder is not None or request.budget_ms is not None:
-        raise invalid("ladder and budget_ms choose among documents of the store; give their ids, or leave both out")
     by_id = _by_id(ranking)
     texts = _texts_to_encode(request, by_id)
     if texts:
@@ -108,8 +142,18 @@ def _rank_ids(
     return _assemble(engine, request, scores, started)
 
 
+def _of_owners(
+    engine: ClusterEngine, request: RerankRequest, ranking: SetRanking, unscored: bool, started: float
+) -> RerankAnswer:
+    """Return the answer to a request for ids alone."""
+    by_id = _by_id(ranking)
+    usage = Usage(len(by_id), tokens=ranking.tokens)
+    scores = _Scores(by_id, {}, ranking.store_digest, ranking.timing, usage, unscored=unscored, failures=ranking.failures)
+    return _assemble(engine, request, scores, started)
+
+
 def _with_texts(
-    about: tuple[Engine, RerankRequest, float], stored: _Stored, ready: ReadyTexts, encode_ms: float
+    about: tuple[AnyEngine, RerankRequest, float], stored: _Stored, ready: ReadyTexts, encode_ms: float
 ) -> RerankAnswer:
     """Score the encoded texts with the model's own head, and rank them with the stored candidates."""
     engine, request, started = about
@@ -135,8 +179,15 @@ def _with_texts(
         encode_ms,
         stored.query_ms + 1e3 * (time.perf_counter() - clock),
         stored.unscored,
+        stored.failures,
     )
     return _assemble(engine, request, scores, started)
+
+
+def _check_choices(request: RerankRequest, ids: Sequence[str]) -> None:
+    """Refuse a choice among stored documents if there are none. Raises: Refused."""
+    if not ids and (request.ladder is not None or request.budget_ms is not None):
+        raise invalid("ladder and budget_ms choose among documents of the store; give their ids, or leave both out")
 
 
 def _by_id(ranking: Ranking | None) -> dict[str, float]:
@@ -176,7 +227,7 @@ def _is_unscored(ranking: Ranking | None, budget: float | None) -> bool:
     return budget is not None and ranking is not None and len(ranking) > 0 and not ranking.timing.rungs
 
 
-def _merged(engine: Engine, ranking: Ranking, by_text: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+def _merged(engine: AnyEngine, ranking: Ranking, by_text: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
     """Put texts, which the model's own head has scored, among the candidates that reached it in a ladder run."""
     last, own = ranking.timing.rungs[-1], engine.model.method.head.name
     reached = last.candidates if last.head == own else 0
@@ -218,7 +269,7 @@ def _answer_by_cascade(
     return _assemble(engine, request, _Scores(by_id, by_text, engine.store.content_digest(), timing, usage), started)
 
 
-def _assemble(engine: Engine, request: RerankRequest, scores: _Scores, started: float) -> RerankAnswer:
+def _assemble(engine: AnyEngine, request: RerankRequest, scores: _Scores, started: float) -> RerankAnswer:
     """Give every candidate its score, sort on raw scores, and turn those of the best into what is sent."""
     raw: list[tuple[float, str, int]] = []
     by_id, by_text = scores.by_id, scores.by_text
@@ -241,10 +292,11 @@ def _assemble(engine: Engine, request: RerankRequest, scores: _Scores, started: 
         store_digest=scores.digest,
         partial=scores.unscored or len(raw) < len(request.ids),
         explanations=explained,
+        failures=scores.failures,
     )
 
 
-def _explanation(engine: Engine, request: RerankRequest, index: int, held: Mapping[str, float]) -> Explanation:
+def _explanation(engine: AnyEngine, request: RerankRequest, index: int, held: Mapping[str, float]) -> Explanation:
     """Explain one result; a text has the index of the candidate as its id. Raises: InputError for a head that cannot."""
     doc_id, text = request.ids[index], request.texts[index]
     if doc_id is not None and doc_id in held:

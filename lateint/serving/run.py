@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from lateint.errors import InputError, MissingExtra
+from lateint.serving.cluster_engine import AnyEngine, load_cluster_engine
 from lateint.serving.engine import load_engine, shown_name
 from lateint.serving.failures import log
 from lateint.serving.keys import ApiKeys
@@ -41,7 +42,11 @@ def serve(options: ServeOptions, tell: Callable[[str], None]) -> int:
         from lateint.serving.workers import Workers
 
         shares = options.device in (None, "cpu")  # what a graphics processor holds cannot be shared by forking
-        engine = load_engine(options) if shares or not forks else None
+        engine: AnyEngine | None = None
+        if options.is_cluster:
+            engine = load_cluster_engine(options, tell)
+        elif shares or not forks:
+            engine = load_engine(options)
         listener.listen(BACKLOG)  # before the address is told: who connects at once waits, and is not refused
         host, port = listener.getsockname()[:2]
         tell(f"serving {shown_name(options.store)} on http://{f'[{host}]' if ':' in host else host}:{port}")

@@ -11,7 +11,8 @@ import uvicorn
 
 from lateint.serving.app import create_app
 from lateint.serving.caches import OpenCache
-from lateint.serving.engine import Engine, load_engine
+from lateint.serving.cluster_engine import AnyEngine
+from lateint.serving.engine import load_engine
 from lateint.serving.failures import log
 from lateint.serving.keys import ApiKeys
 from lateint.serving.options import MIB, ServeOptions
@@ -47,7 +48,7 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
-def serve_here(options: ServeOptions, engine: Engine | None, keys: ApiKeys | None, listener: socket.socket) -> int:
+def serve_here(options: ServeOptions, engine: AnyEngine | None, keys: ApiKeys | None, listener: socket.socket) -> int:
     """Serve in this process until a signal comes; load first if there is no engine.
 
     Returns: 0, or 130 if it was interrupted. Raises: what `load_engine` raises.
@@ -55,7 +56,7 @@ def serve_here(options: ServeOptions, engine: Engine | None, keys: ApiKeys | Non
     return asyncio.run(_serve(options, load_engine(options) if engine is None else engine, keys, listener))
 
 
-async def _serve(options: ServeOptions, engine: Engine, keys: ApiKeys | None, listener: socket.socket) -> int:
+async def _serve(options: ServeOptions, engine: AnyEngine, keys: ApiKeys | None, listener: socket.socket) -> int:
     service = RerankService(options, engine, keys, _cache_opener(options))
     config = uvicorn.Config(
         create_app(service),

@@ -11,6 +11,7 @@ from dataclasses import replace
 from lateint.errors import LateintError, StoreMismatch, StoreNotFound
 from lateint.serving.admission import Admission
 from lateint.serving.caches import OpenCache, TextCaches
+from lateint.serving.cluster_engine import AnyEngine
 from lateint.serving.encoding import EncodingLane
 from lateint.serving.engine import Engine, reopened
 from lateint.serving.failures import Failure, Refused, failure_of, log
@@ -32,7 +33,7 @@ class RerankService:
     """
 
     def __init__(
-        self, options: ServeOptions, engine: Engine, keys: ApiKeys | None = None, open_cache: OpenCache | None = None
+        self, options: ServeOptions, engine: AnyEngine, keys: ApiKeys | None = None, open_cache: OpenCache | None = None
     ) -> None:
         self.options, self.engine, self.keys = options, engine, keys
         self.limits = Limits.of(options)
@@ -52,13 +53,13 @@ class RerankService:
 
     @property
     def problem(self) -> str | None:
-        """Why no request can be ranked now; None if they can."""
-        return None if self._failure is None else self._failure.message
+        """Why requests cannot be ranked in full now; None if they can."""
+        return self.engine.problem if self._failure is None else self._failure.message
 
     @property
     def ready(self) -> bool:
         """True if requests are welcome."""
-        return self._failure is None and not self.draining
+        return self.problem is None and not self.draining
 
     def drain(self) -> None:
         """Become unready; requests are still answered."""
@@ -120,7 +121,7 @@ class RerankService:
         await self._reopen(engine)
         return await self._ranker.answer(self.engine, request, budget_ms)
 
-    async def _reopen(self, stale: Engine) -> None:
+    async def _reopen(self, stale: AnyEngine) -> None:
         """Replace an engine whose store is no longer at its path. Raises: Refused.
 
         It is done once for all requests that wait, and goes on if their time is over.
@@ -135,13 +136,14 @@ class RerankService:
         if self._failure is not None:
             raise Refused(self._failure)
 
-    def _reopened(self, stale: Engine) -> Engine:
+    def _reopened(self, stale: AnyEngine) -> Engine:
+        assert isinstance(stale, Engine)  # a set that owners serve is never stale
         engine = reopened(stale, self.options)
         if self.cache is not None:
             self.cache.give(engine)
         return engine
 
-    async def _open_again(self, stale: Engine) -> None:
+    async def _open_again(self, stale: AnyEngine) -> None:
         try:
             self.engine = await self.pool.run(self._reopened, stale)
         except LateintError as error:
@@ -155,6 +157,6 @@ class RerankService:
         asyncio.get_running_loop().call_later(seconds, stale.close)
 
 
-async def _prepared(engine: Engine) -> None:
+async def _prepared(engine: AnyEngine) -> None:
     with suppress(LateintError):  # a request that reads what is damaged or gone is told so
         await asyncio.to_thread(engine.prepare)

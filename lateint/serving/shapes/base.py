@@ -8,7 +8,7 @@ from typing import Literal, TypedDict
 
 import msgspec
 
-from lateint.serving.failures import Failure, invalid
+from lateint.serving.failures import Failure, invalid, without_paths
 from lateint.serving.requests import RerankAnswer, RerankRequest
 
 
@@ -35,6 +35,7 @@ class Body(msgspec.Struct, kw_only=True):
     ladder: str | list[tuple[str, int]] | None = None
     budget_ms: float | None = None
     explain: bool | None = None
+    partial: Literal["allow", "error"] | None = None
 
 
 class UsageFields(msgspec.Struct):
@@ -63,6 +64,14 @@ class OverloadFields(msgspec.Struct):
     budget_ms: float
 
 
+class ShardFields(msgspec.Struct):
+    """A shard of the served set that gave no scores: the candidates that it owns, and why."""
+
+    shard: int
+    ids: list[str]
+    reason: str
+
+
 class Extras(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Fields that the service adds to an answer."""
 
@@ -72,6 +81,7 @@ class Extras(msgspec.Struct, kw_only=True, omit_defaults=True):
     rungs: list[RungFields] = []
     partial: bool = False
     overload: OverloadFields | None = None
+    failures: list[ShardFields] = []
 
 
 class AnswerContext(msgspec.Struct):
@@ -108,6 +118,7 @@ class Shape(ABC):
             budget_ms=body.budget_ms,
             raw_scores=bool(body.raw_scores),
             explain=bool(body.explain),
+            partial=body.partial != "error",
             return_documents=self.returns_documents(body),
             id_prefix=self._prefix,
             whole=body.truncate is False,
@@ -151,6 +162,7 @@ class ExtraFields(TypedDict):
     rungs: list[RungFields]
     partial: bool
     overload: OverloadFields | None
+    failures: list[ShardFields]
 
 
 def extras(found: RerankAnswer) -> ExtraFields:
@@ -170,4 +182,5 @@ def extras(found: RerankAnswer) -> ExtraFields:
         "rungs": [RungFields(*rung) for rung in found.rungs],
         "partial": found.partial,
         "overload": None if load is None else OverloadFields(int(load["requests"]), load["budget_ms"]),
+        "failures": [ShardFields(lost.shard, list(lost.ids), without_paths(lost.reason)) for lost in found.failures],
     }
