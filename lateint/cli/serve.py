@@ -28,7 +28,7 @@ def _read_config(context: click.Context, _: click.Parameter, path: str | None) -
 @click.option(
     "--engine",
     metavar="ENGINE",
-    help="Where to score: local (default), ray, ray:auto or ray://HOST[:PORT]: owners on its nodes.",
+    help="Who scores: local (default), or owners on the nodes of ray, ray:auto or ray://HOST[:PORT].",
 )
 @click.option(
     "--replicas", type=click.IntRange(min=1), metavar="N", help="With ray: owners of each member of the set.  [default: 1]"

@@ -34,10 +34,11 @@ class Launcher(Protocol):
 
 @dataclass(slots=True)
 class _Block:
-    """A node where a member could not be opened: not to be tried before `until`."""
+    """A node where a member could not be opened: not to be tried before `until`. `sure`: it said why, and will say so again."""
 
     until: float
     pause: float
+    sure: bool
 
 
 class Placement:
@@ -92,7 +93,9 @@ class Placement:
         """True if a shard has no replica, none starts, and it could not be opened on any node there is room on."""
         if shard.replicas or any(starting is shard for starting, _ in self._starting.values()):
             return False
-        return bool(self.nodes) and all((shard.number, node) in self._blocks for node in self.nodes)
+        return bool(self.nodes) and all(
+            (block := self._blocks.get((shard.number, node))) is not None and block.sure for node in self.nodes
+        )
 
     async def _ping(self, shard: Shard, replica: Replica) -> None:
         try:
@@ -132,6 +135,7 @@ class Placement:
     async def _start(self, shard: Shard, node: str) -> None:
         """Start an owner; it is ready once it has opened what is served, and nothing else."""
         owner: Owner | None = None
+        report: OwnerReport | OwnerFault | None = None
         try:
             owner = await asyncio.to_thread(self._launcher.launch, shard.number, node)
             report = await asyncio.wait_for(owner.open(), _START_SECONDS)
@@ -152,15 +156,15 @@ class Placement:
             shard.problem = None
         else:
             shard.problem = f"node {node:.12}: {problem}"
-            self._block(shard, node)
+            self._block(shard, node, sure=report is not None)
             if owner is not None:
                 owner.stop()
         self.changed.set()
 
-    def _block(self, shard: Shard, node: str) -> None:
+    def _block(self, shard: Shard, node: str, sure: bool) -> None:
         before = self._blocks.get((shard.number, node))
         pause = _FIRST_PAUSE if before is None else min(_LONGEST_PAUSE, 2 * before.pause)
-        self._blocks[shard.number, node] = _Block(time.monotonic() + pause, pause)
+        self._blocks[shard.number, node] = _Block(time.monotonic() + pause, pause, sure)
 
     def _stop_all(self) -> None:
         for task in self._starting:

@@ -115,7 +115,7 @@ class Shard:
 
 @dataclass(slots=True)
 class UsualTime:
-    """How long calls of about n candidates take: mean and deviation by powers of two, as TCP estimates a round trip. Seconds."""
+    """How long calls of about n candidates take: mean and deviation by powers of two, as TCP does. Seconds."""
 
     least: float = 0.05
     most: float = 1.0

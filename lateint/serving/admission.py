@@ -56,8 +56,8 @@ class Admission:
     def budget_ms(self, engine: AnyEngine, request: RerankRequest) -> float | None:
         """Return the time that the load leaves for one request; None if all can be ranked in full.
 
-        With R requests at work on p processors (or owners, if other machines score), each may take p / R of the latency that is wanted. At least the cheapest head
-        scores all candidates, so an order is never made up. A model with one head is always run in full.
+        With R requests at work on p processors, or on p owners, each may take p / R of the latency that is wanted. At least
+        the cheapest head scores all candidates, so an order is never made up. A model with one head is always run in full.
         """
         costs, ids = list(engine.costs.values()), sum(doc_id is not None for doc_id in request.ids)
         if len(costs) < 2 or not ids or request.explain:
