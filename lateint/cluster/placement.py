@@ -125,7 +125,9 @@ class Placement:
                 if node not in per_shard[shard] and used[node] < room and not self._is_blocked(shard, node, now)
             ]
             if free:
-                return shard, min(free, key=lambda node: (used[node], -self.nodes[node], node))
+                place = {node: number for number, node in enumerate(sorted(self.nodes))}
+                turn = {node: (place[node] - shard.number) % len(place) for node in free}  # so that equal nodes fill in turns
+                return shard, min(free, key=lambda node: (used[node], turn[node]))
         return None
 
     def _is_blocked(self, shard: Shard, node: str, now: float) -> bool:

@@ -62,10 +62,21 @@ class Replica:
         """Ask others first for a while."""
         self.avoided_until = max(self.avoided_until, time.monotonic() + seconds)
 
-    async def score(self, order: ScoreOrder) -> MemberScores | OwnerFault:
-        """Score candidates; ends at once when the replica is given up. Raises: OwnerUnavailable."""
+    def begin(self, order: ScoreOrder) -> asyncio.Task[MemberScores | OwnerFault]:
+        """Score candidates in a task, which counts from now on, and ends at once when the replica is given up.
+
+        The task raises OwnerUnavailable.
+        """
         self.running += 1
         self.asked += 1
+        task = asyncio.create_task(self._score(order))
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, _: object) -> None:
+        self.running -= 1
+
+    async def _score(self, order: ScoreOrder) -> MemberScores | OwnerFault:
         call = asyncio.ensure_future(self.owner.score(order))
         try:
             await asyncio.wait((call, self.lost), return_when=asyncio.FIRST_COMPLETED)
@@ -73,7 +84,6 @@ class Replica:
                 raise OwnerLost(self.lost.result())
             return call.result()
         finally:
-            self.running -= 1
             call.cancel()
 
 

@@ -127,7 +127,7 @@ class _Attempt:
         if replica is None:
             return False
         self._tried.append(replica)
-        self._calls[asyncio.create_task(replica.score(self._order))] = replica, time.monotonic()
+        self._calls[replica.begin(self._order)] = replica, time.monotonic()
         return True
 
     def _outcome(self, call: asyncio.Task[MemberScores | OwnerFault]) -> MemberScores | None:
@@ -171,6 +171,7 @@ class _Attempt:
 def error_of(fault: OwnerFault) -> LateintError:
     """Return the error that an owner has described."""
     kind = getattr(lateint.errors, fault.kind, None)
-    if not isinstance(kind, type) or not issubclass(kind, LateintError) or kind.__init__ is not LateintError.__init__:
-        kind = StoreError  # one whose making needs more than a message
-    return kind(fault.message)
+    if not isinstance(kind, type) or not issubclass(kind, LateintError):
+        return StoreError(fault.message)
+    own = [base for base in kind.__mro__ if base.__module__ == LateintError.__module__]
+    return StoreError(fault.message) if any("__init__" in vars(base) for base in own) else kind(fault.message)

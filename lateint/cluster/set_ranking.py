@@ -66,9 +66,7 @@ class SetRun:
                 head, wanted = run.send(scored)
             except StopIteration as end:
                 merged: Scored = end.value
-                lost = {
-                    doc_id for failure in self._failures.values() for doc_id in failure.ids
-                }  # in a later round than the first
+                lost = {doc_id for failure in self._failures.values() for doc_id in failure.ids}  # a later round lost some
                 return [pair for pair in merged if pair[0] not in lost]
 
     async def _round(self, head: str | None, ids: Sequence[str]) -> Scored:
