@@ -6,7 +6,7 @@ from contextlib import contextmanager
 SETTINGS = {
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "1000",
-    "RAY_health_check_failure_threshold": "10",  # 2 find a dead node in 1.6 s, but take a starved one of a busy machine for dead
+    "RAY_health_check_failure_threshold": "10",  # with 2, a starved node of a busy machine is taken for dead
     "RAY_worker_niceness": "0",  # Ray's 15 starves its workers where anything else runs
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",

@@ -1,5 +1,7 @@
 """Owners on real nodes of Ray: what a caller gets while a replica, then a node is killed, and when a node has another model."""
 
+import shutil
+import sys
 import threading
 import time
 
@@ -115,8 +117,8 @@ def test_a_killed_replica_and_then_a_killed_node_cost_no_id(made, cluster, nodes
         until(lambda: full(cluster, ready=1))
         load.more(100)
     with capsys.disabled():
-        print(f"\n{len(load.found)} calls, {load.lost()} ids lost; {cluster.router.counts}")
-        print(f"worst call: replica killed {1e3 * worst[0]:.0f} ms, node killed {1e3 * worst[1]:.0f} ms")
+        sys.stdout.write(f"\n{len(load.found)} calls, {load.lost()} ids lost; {cluster.router.counts}\n")
+        sys.stdout.write(f"worst call: replica killed {1e3 * worst[0]:.0f} ms, node killed {1e3 * worst[1]:.0f} ms\n")
     assert not load.errors and load.lost() == 0 and len(load.found) > 2 * CALLS
     assert all(engine.order(found) == expected for found in load.found)
     assert {found.store_digest for found in load.found} == {cluster.digest}
@@ -137,8 +139,6 @@ def test_a_node_that_joins_takes_the_missing_replicas_and_never_with_another_mod
 
 
 def changed_head_of(source, target):
-    import shutil
-
     shutil.copytree(source, target)
     changed_head(target)
 
