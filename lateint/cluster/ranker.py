@@ -19,7 +19,6 @@ from lateint.cluster.router import Router
 from lateint.cluster.served_set import ServedSet, ShardHealth, set_costs, set_digest
 from lateint.cluster.set_ranking import SetRanking, SetRun
 from lateint.errors import InputError, LateintError, MissingDocument, StoreError
-from lateint.indexing.chunks import Chunks
 from lateint.indexing.store import model_of
 from lateint.indexing.view import recorded_chunks
 from lateint.loading.load import load_model
@@ -44,6 +43,8 @@ class ClusterRanker:
 
     Args: `launcher`, what starts owners; `setup`, the set and the model; `replicas`, owners of each member, which never
     share a node; `tell`, told what the user should know.
+    Attributes: `digest`, of the set's content; `documents`, how many it has; `heads` and `costs`, cheapest first; `manifest`,
+    of its members under the uuid of the set; `chunks`, how its documents were cut.
     Raises: StoreNotFound; InputError for a store that is no sealed set split by id; StoreError if a member could be opened
     nowhere; ModelError. It waits until every shard has a ready replica. Cost: loads the model here, too.
     """
@@ -73,23 +74,14 @@ class ClusterRanker:
         self.documents = sum(report.documents for report in reports)
         self.costs: dict[str, Cost] = set_costs(reports, _HOP_MS)
         self.heads = list(reports[0].heads)
+        self.manifest = replace(Manifest.from_json(reports[0].manifest), uuid=self.set.about.uuid)
+        self.chunks = recorded_chunks(self.set.path, self.manifest)
 
     @property
     def model(self) -> Model:
         """The model that the set was made by; owners have the same one."""
         assert self._model is not None  # loaded before any shard is ready
         return self._model
-
-    @property
-    def manifest(self) -> Manifest:
-        """The settings of the members, under the uuid of the set."""
-        first = next(iter(self._reports.values()))
-        return replace(Manifest.from_json(first.manifest), uuid=self.set.about.uuid)
-
-    @property
-    def chunks(self) -> Chunks | None:
-        """How documents were cut into entries; None if each entry is a whole document."""
-        return recorded_chunks(self.set.path, self.manifest)
 
     @property
     def problem(self) -> str | None:
