@@ -20,7 +20,7 @@ from tests.support.owning import changed_head, sealed_set  # noqa: E402
 from tests.support.ray_nodes import add_node, ray_nodes  # noqa: E402
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.filterwarnings("default")]
-CALLS, CPUS, PATIENCE = 500, 2, 300.0
+CALLS, CPUS, PATIENCE = 500, 2, 600.0
 
 
 @pytest.fixture(scope="module")
@@ -125,17 +125,19 @@ def test_a_killed_replica_and_then_a_killed_node_cost_no_id(made, cluster, nodes
 
 
 def test_a_node_that_joins_takes_the_missing_replicas_and_never_with_another_model(made, cluster, nodes):
-    model, kept = made.folder / "model", made.folder / "kept"
+    model, kept, before = made.folder / "model", made.folder / "kept", cluster.shards[0].ready
+    for shard in cluster.shards:
+        shard.wanted = before + 1
     model.rename(kept)
     changed_head_of(kept, model)
     add_node(nodes[0], CPUS)
     until(lambda: all("another head" in (shard.problem or "") for shard in cluster.health()))
-    assert full(cluster, ready=1) and not cluster.rank(QUERY, IDS).failures
+    assert full(cluster, ready=before) and not cluster.rank(QUERY, IDS).failures
     for file in model.iterdir():
         file.unlink()
     model.rmdir()
     kept.rename(model)
-    until(lambda: full(cluster))
+    until(lambda: full(cluster, ready=before + 1))
 
 
 def changed_head_of(source, target):
