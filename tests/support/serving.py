@@ -16,7 +16,7 @@ SHAPES = {"/v2/rerank": "documents", "/v1/rerank": "documents", "/rerank": "docu
 @asynccontextmanager
 async def serving(engine, keys=None, open_cache=None, **options):
     """A service over an engine, which stays open, and a client of it."""
-    service = RerankService(ServeOptions(store=str(engine.store.path), **options), engine, keys, open_cache)
+    service = RerankService(ServeOptions(store=str(engine.facts().path), **options), engine, keys, open_cache)
     app = create_app(service)
     transport = httpx.ASGITransport(app)
     try:
