@@ -24,8 +24,9 @@ EVERYTHING = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))]
 FILE_LINES, MEDIAN_LINES, FUNCTION_LINES, PARAMETERS = 400, 120, 40, 6
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 HEAVY = {"torch", "transformers", "tokenizers", "numba", "scipy", "bm25s", "Stemmer", "ir_measures", "ir_datasets", "usearch"}
-HEAVY |= {"accelerate", "matplotlib", "onnx", "onnxruntime", "obstore", "ray"}
+HEAVY |= {"accelerate", "matplotlib", "onnx", "onnxruntime", "obstore"}
 SERVER = {"starlette", "uvicorn", "msgspec", "prometheus_client"}
+CLUSTER = {"ray"}
 ENGINE = ("compressors", "heads", "pools", "train/losses")
 NOT_PARTS = {"base", "inputs", "codec", "pipeline", "syntax"}  # what parts of a folder share
 
@@ -138,11 +139,21 @@ def test_one_file_alone_knows_the_library_of_object_storage():
     assert not importers([ROOT / objects], {"obstore"}, at_import=True)
 
 
+def test_the_cluster_alone_knows_ray():
+    """Modules whose whole subject is Ray import it at once; all others load them, and it, when they connect."""
+    cluster = PACKAGES["lateint"] / "cluster"
+    assert not importers([file for file in SOURCES if cluster not in file.parents], CLUSTER)
+    at_once = set(importers(SOURCES, CLUSTER, at_import=True))
+    assert at_once == {"lateint/cluster/ray_owners.py"}
+    names = {file.removesuffix(".py").replace("/", ".") for file in at_once}
+    assert not [place(file) for file in SOURCES if place(file) not in at_once and names & imports(file, at_import=True)]
+
+
 def test_importing_the_packages_takes_no_torch():
     code = (
         f"import sys; sys.path[:0] = {[str(folder.parent) for folder in PACKAGES.values()]!r}\n"
         "import lateint, lateint.cli.main, lateint_store, lateint_eval\n"
-        f"print(sorted({HEAVY | SERVER!r} & set(sys.modules)))"
+        f"print(sorted({HEAVY | SERVER | CLUSTER!r} & set(sys.modules)))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
