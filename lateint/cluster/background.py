@@ -19,6 +19,11 @@ class BackgroundLoop:
         self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
 
+    @property
+    def closed(self) -> bool:
+        """True after `close`."""
+        return self._loop.is_closed()
+
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine on the loop; its result comes as a future, whose cancelling cancels it."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)

@@ -64,7 +64,7 @@ class ClusterRanker:
         self.router = Router(self.shards, self.set.contents(), self.owners)
         self._loop = BackgroundLoop("lateint-router")
         try:
-            self._loop.submit(self._placement.run())
+            self._running = self._loop.submit(self._placement.run())
             self._wait_until_ready()
         except BaseException:
             self._loop.close()
@@ -139,6 +139,8 @@ class ClusterRanker:
         top_k: int | None = None,
     ) -> Future[SetRanking]:
         """Begin a ranking of distinct ids, which ends within about `seconds`. Raises: InputError for a ladder or a budget."""
+        if self._loop.closed:
+            raise StoreError(f"the ranker over {self.set.path} is closed")
         own = self.model.method.head.name
         plan = None if ladder is None and budget_ms is None else make_plan(ladder, budget_ms, self.heads, self.costs)
         run = SetRun(self.router, own, self.costs, query, time.monotonic() + seconds)
@@ -189,6 +191,8 @@ class ClusterRanker:
             waited = time.monotonic() - started
             if self._error is not None:
                 raise self._error
+            if self._running.done():
+                self._running.result()
             if lost := [shard for shard in self.shards if self._placement.hopeless(shard)]:
                 about = self.set.about.members[lost[0].number].path
                 raise StoreError(f"member {about} of {self.set.path} can be opened on no node; {lost[0].problem}")

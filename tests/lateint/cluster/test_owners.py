@@ -157,6 +157,8 @@ def test_fewer_nodes_than_replicas_is_said_and_goes_on(made):
     with over(made, replicas=3, nodes=("a", "b"), tell=told.append) as cluster:
         assert any("3 replicas are wanted, but there are 2 nodes" in line for line in told)
         assert [shard.wanted for shard in cluster.health()] == [3, 3] and cluster.problem is None
+    with pytest.raises(StoreError, match="is closed"):
+        cluster.rank(QUERY, IDS)
 
 
 def test_without_nodes_the_start_fails(made, monkeypatch):
