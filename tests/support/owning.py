@@ -109,6 +109,7 @@ def changed_head(folder):
 
     model = load_model(folder, threads=1)
     with torch.no_grad():
-        for parameter in model.head.parameters():
-            parameter.add_(0.25)
+        for name, parameter in model.named_parameters():
+            if "classifier" in name:  # above all that is stored
+                parameter.add_(0.25)
     model.save_pretrained(folder)
