@@ -23,6 +23,7 @@ class OwnerSetup:
     model: str | None = None
     device: str | None = None
     dtype: str | None = None
+    precision: str | None = None
     aggregate: str | None = None
 
 

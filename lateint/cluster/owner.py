@@ -153,5 +153,5 @@ def _open_member(setup: OwnerSetup, member: int) -> Store:
 
 def _load(setup: OwnerSetup, store: Store) -> Model:
     if setup.model is None:
-        return recorded_model(store, device=setup.device, dtype=setup.dtype, threads=1)
-    return load_model(setup.model, device=setup.device, dtype=setup.dtype, threads=1)
+        return recorded_model(store, device=setup.device, dtype=setup.dtype, precision=setup.precision, threads=1)
+    return load_model(setup.model, device=setup.device, dtype=setup.dtype, precision=setup.precision, threads=1)

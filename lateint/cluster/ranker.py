@@ -181,8 +181,8 @@ class ClusterRanker:
     def _load(self, manifest: Manifest) -> Model:
         setup = self._setup
         if setup.model is not None:
-            return load_model(setup.model, device=setup.device, dtype=setup.dtype, threads=1)
-        return model_of(manifest, self.set.path, device=setup.device, dtype=setup.dtype, threads=1)
+            return load_model(setup.model, device=setup.device, dtype=setup.dtype, precision=setup.precision, threads=1)
+        return model_of(manifest, self.set.path, device=setup.device, dtype=setup.dtype, precision=setup.precision, threads=1)
 
     def _wait_until_ready(self) -> None:
         """Wait for a ready replica of every shard. Raises: StoreError; ModelError, if the router cannot load the model."""

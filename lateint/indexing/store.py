@@ -239,7 +239,7 @@ def recorded_model(
     `Ranker` and `add` check that the weights behind that name are still the same.
     Raises: StoreMismatch if the store records no model; ModelError if the model is not found.
     """
-    return model_of(store.manifest, store.path, device=device, dtype=dtype, threads=threads)
+    return model_of(store.manifest, store.path, device=device, dtype=dtype, threads=threads, precision=precision)
 
 
 def model_of(
@@ -249,6 +249,7 @@ def model_of(
     device: str | None = None,
     dtype: str | torch.dtype | None = None,
     threads: int | None = None,
+    precision: str | None = None,
 ) -> Model:
     """Load the model that a manifest records, as `recorded_model`. `path`: of its store, for messages."""
     from lateint.loading.load import load_model
@@ -274,13 +275,13 @@ def model_of(
         doc_max_length=method.document.max_length,
         dtype=dtype or manifest.fingerprint.get("dtype"),
         threads=threads,
-        precision=precision or _recorded_precision(store),
+        precision=precision or _recorded_precision(manifest),
     )
 
 
-def _recorded_precision(store: lateint_store.Store) -> str | None:
+def _recorded_precision(manifest: Manifest) -> str | None:
     """The precision in which documents were encoded, if this processor has it too; None otherwise."""
     from lateint.backbone.reduced import PRECISIONS, has_units
 
-    recorded = store.manifest.fingerprint.get("precision")
+    recorded = manifest.fingerprint.get("precision")
     return next((name for name in PRECISIONS if name == recorded and has_units(name)), None)

@@ -98,7 +98,9 @@ def load_cluster_engine(options: ServeOptions, tell: Callable[[str], object]) ->
 
 def owner_setup(options: ServeOptions) -> OwnerSetup:
     """Return what owners are started with."""
-    return OwnerSetup(store=options.store, model=options.model, dtype=options.dtype, aggregate=options.aggregate)
+    return OwnerSetup(
+        store=options.store, model=options.model, dtype=options.dtype, precision=options.precision, aggregate=options.aggregate
+    )
 
 
 def make_cluster_engine(cluster: ClusterRanker, options: ServeOptions) -> ClusterEngine:
