@@ -2,10 +2,14 @@
 
 import gc
 import os
+import secrets
 import sys
 from types import SimpleNamespace
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads both when it is imported
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 gc.disable()  # nothing that is imported or collected becomes garbage
 
 

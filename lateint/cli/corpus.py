@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain, islice
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -12,7 +14,7 @@ import click
 from lateint.cli.options import add_options, gathered
 
 if TYPE_CHECKING:
-    from lateint.indexing.windows import PlannedDocuments
+    from lateint.indexing.windows import PlannedDocuments, Window, WindowPlan
     from lateint.model.document import Document
     from lateint_eval.formats.records import Doc
 
@@ -75,19 +77,22 @@ class Corpus:
 
         Raises: InputError if the file is no plan, the corpus has another size, or --documents another number.
         """
-        from lateint.errors import InputError
-        from lateint.indexing.windows import PlannedDocuments, Window, WindowPlan
-        from lateint_eval.formats.windows import WindowStart, read_window, seekable_file
+        from lateint.indexing.windows import WindowPlan
 
-        plan, file = WindowPlan.load(path), seekable_file(self.path)
+        return self.planned(WindowPlan.load(path), path)
+
+    def planned(self, plan: WindowPlan, path: str) -> PlannedDocuments:
+        """Return the documents by a plan, which the file `path` has. Raises: as `open`."""
+        from lateint.errors import InputError
+        from lateint.indexing.windows import PlannedDocuments
+        from lateint_eval.formats.windows import seekable_file
+
+        file = seekable_file(self.path)
         if self.expected not in (None, plan.documents):
             raise InputError(f"{path} plans {plan.documents} documents; expected {self.expected} (--documents)")
 
-        def read(window: Window) -> list[Document]:
-            start = WindowStart(window.offset, window.skip, window.line)
-            return as_documents(read_window(file, plan.layout, start, window.documents))
-
-        self.read, self._planned = plan.documents, PlannedDocuments(plan, file, read)
+        self.read = plan.documents
+        self._planned = PlannedDocuments(plan, file, partial(read_planned, file, plan.layout))
         return self._planned
 
     @property
@@ -180,6 +185,26 @@ def as_documents(docs: Iterable[Doc]) -> list[Document]:
     return [Document(doc.id, doc.text, doc.title) for doc in docs]
 
 
+def read_planned(file: Path, layout: str, window: Window) -> list[Document]:
+    """Read the documents of one planned window."""
+    from lateint_eval.formats.windows import WindowStart, read_window
+
+    start = WindowStart(window.offset, window.skip, window.line)
+    return as_documents(read_window(file, layout, start, window.documents))
+
+
+def make_plan(corpus: str, window: int) -> WindowPlan:
+    """Read a corpus once to find its windows. Raises: InputError for one that cannot be read from a place within."""
+    from lateint.indexing.windows import plan_windows
+    from lateint_eval.formats.windows import corpus_windows, seekable_file
+
+    found = (
+        (layout, (start.offset, start.skip, start.line), as_documents(docs))
+        for layout, start, docs in corpus_windows(corpus, window)
+    )
+    return plan_windows(seekable_file(corpus), window, found)
+
+
 @click.group("corpus")
 def command() -> None:
     """Plan a corpus for many machines."""
@@ -200,14 +225,8 @@ def windows(corpus: str, output: str, window: int) -> None:
       lateint index --corpus collection.tsv --windows collection.windows --store shard-0 --shard 0/8
     """
     from lateint.cli.printing import echo
-    from lateint.indexing.windows import plan_windows
-    from lateint_eval.formats.windows import corpus_windows, seekable_file
 
-    found = (
-        (layout, (start.offset, start.skip, start.line), as_documents(docs))
-        for layout, start, docs in corpus_windows(corpus, window)
-    )
-    plan = plan_windows(seekable_file(corpus), window, found)
+    plan = make_plan(corpus, window)
     plan.save(output)
     echo(f"{plan.documents} documents in {len(plan.windows)} windows of {corpus}, planned in {output}", err=True)
 

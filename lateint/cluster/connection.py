@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from lateint.errors import ClusterError, InputError, MissingExtra
 CONNECT_SECONDS = 10.0
 """How long `connected` waits for an address to answer before it raises."""
 _PORT = 6379  # of a head that `ray start --head` starts
+_START = "start one with `ray start --head`, or check the address"
 _FORMS = "expected ray, ray:auto or ray://HOST[:PORT]"
 
 
@@ -49,7 +51,7 @@ def connected(engine: str | ClusterAddress, seconds: float = CONNECT_SECONDS) ->
 
     Does nothing if this process is connected already, so that a caller with a Ray of its own may use it.
     Raises: MissingExtra; InputError for an engine of another form; ClusterError if no Ray answers within `seconds`, if it
-    wants another token, or runs another version of Ray or Python. Cost: 0.1 s at an address, about 10 s to start Ray here.
+    wants another token, or runs another version of Ray or Python. Cost: 1 to 2 s at an address, about 10 s to start Ray here.
     """
     wanted = parse_engine(engine) if isinstance(engine, str) else engine
     if find_spec("ray") is None:
@@ -70,46 +72,44 @@ def connected(engine: str | ClusterAddress, seconds: float = CONNECT_SECONDS) ->
 
 
 def _check_answers(address: str, seconds: float) -> None:
-    """Check that something listens at the address: Ray itself retries for two minutes, then ends the process."""
+    """Ask the head for its health, in a process of its own: Ray retries for two minutes, then ends the process that asks.
+
+    Raises: ClusterError.
+    """
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
+        asked = subprocess.run(command, capture_output=True, timeout=seconds, check=False)
+        said = asked.stderr + asked.stdout
+        if asked.returncode == 0:
+            return
+    except subprocess.TimeoutExpired as error:
+        said = error.stderr or b""
     except OSError as error:
+        raise ClusterError(f"no Ray answers at {address}: {error}; {_START}") from error
+    if b"InvalidAuthToken" in said or b"Unauthenticated" in said:
         raise ClusterError(
-            f"no Ray answers at {address} within {seconds:g} s: {error}; start one with `ray start --head`, or check it"
-        ) from error
+            f"Ray at {address} refuses the token of this process; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH (or "
+            "RAY_AUTH_TOKEN) as on its head"
+        )
+    raise ClusterError(f"no Ray answers at {address} within {seconds:g} s; {_START}")
 
 
 def _join(address: str) -> None:
     """Call `ray.init`, and make its failures typed ones. Raises: ClusterError."""
     import ray
 
+    dashboard = False if address == "local" else None
     try:
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            configure_logging=False,
-            include_dashboard=False if address == "local" else None,
-        )
+        ray.init(address=address, log_to_driver=False, configure_logging=False, include_dashboard=dashboard)
     except ConnectionError as error:
+        place = "on this machine" if address == "auto" else f"at {address}"
+        raise ClusterError(f"no Ray answers {place}: {error}; {_START}") from error
+    except RuntimeError as error:
+        if "version mismatch" not in str(error).lower():
+            raise
+        reason = " ".join(str(error).split())
         raise ClusterError(
-            f"no Ray runs on this machine: {error}; start one with `ray start --head`, or use --engine ray"
+            f"Ray at {address} and this process differ: {reason}; install equal versions on all machines"
         ) from error
-    except SystemExit as error:  # what Ray's client does when the head stays silent
-        raise ClusterError(f"Ray at {address} does not answer; check the address, and that both have the same token") from error
-    except Exception as error:
-        raise _explained(address, error) from error
-
-
-def _explained(address: str, error: Exception) -> ClusterError:
-    """Name the reason of a failed connection: another token, another version, or what Ray said."""
-    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    lowered = str(error).lower()
-    if "version mismatch" in lowered:
-        python = ".".join(map(str, sys.version_info[:3]))
-        return ClusterError(f"Ray at {address} runs another version than this Python {python}: {' '.join(str(error).split())}")
-    if "token" in lowered or "unauthenticated" in lowered:
-        return ClusterError(
-            f"Ray at {address} refuses this token: {reason}; set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH as on its head"
-        )
-    return ClusterError(f"cannot connect to Ray at {address}: {reason}")

@@ -45,6 +45,11 @@ class WindowPlan:
     windows: tuple[Window, ...]
 
     @property
+    def content(self) -> str:
+        """Digest of all windows and their texts: 32 hex digits."""
+        return _digest(self._json())
+
+    @property
     def documents(self) -> int:
         """Number of documents."""
         return sum(window.documents for window in self.windows)
@@ -89,13 +94,28 @@ def plan_windows(file: Path, size: int, found: Iterable[tuple[str, tuple[int, in
 
 
 class PlannedDocuments:
-    """The documents of a planned corpus, in order or window by window. `read` returns those of a window as they are now."""
+    """The documents of a planned corpus, in order or window by window. `read` returns those of a window as they are now.
+
+    Pickled, if `read` can be, to be read on another machine.
+    """
 
     def __init__(self, plan: WindowPlan, file: Path, read: Callable[[Window], Sequence[Document]]) -> None:
-        """Raises: InputError if the file has another size than when it was planned."""
+        """Raises: as `check`."""
         self.plan, self.file, self._read = plan, file, read
-        if (size := file.stat().st_size) != plan.bytes:
-            raise InputError(f"{file} has {size} bytes, and had {plan.bytes} when its windows were planned; {_AGAIN}")
+        self.check()
+
+    def check(self) -> None:
+        """Check that the file is there. Raises: InputError if not, or if it has another size than when it was planned."""
+        try:
+            size = self.file.stat().st_size
+        except OSError as error:
+            raise InputError(f"cannot read {self.file}: {error.strerror}; every machine needs it at this path") from error
+        if size != self.plan.bytes:
+            raise InputError(f"{self.file} has {size} bytes, and had {self.plan.bytes} when its windows were planned; {_AGAIN}")
+
+    def shard_size(self, shard: int, shards: int) -> int:
+        """Return the number of documents of shard i/n."""
+        return sum(window.documents for window in self.plan.windows[shard::shards])
 
     def __len__(self) -> int:
         return self.plan.documents
