@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lateint.cli.corpus import Corpus, corpus_options
+from lateint.cli.index_on_ray import EngineChoice, SetRequest, build_on_ray, engine_options
 from lateint.cli.options import ChunkChoice, ModelChoice, chunk_options, model_options, parse_shard
 from lateint.cli.printing import echo
 from lateint_store.arguments import as_path
@@ -35,6 +36,7 @@ _LARGE = 100_000  # documents; a larger corpus is encoded only after its plan wa
     "--map-size", type=click.IntRange(1 << 20), metavar="BYTES",
     help="Address space to write a shard of a new store, and the most that it can hold. Default: 64 GiB.",
 )  # fmt: skip
+@engine_options
 @click.option("--progress/--no-progress", default=None, help="Show progress. Default: at a terminal.")
 @click.option("--yes", is_flag=True, help=f"Encode a corpus above {_LARGE:,} documents without showing its plan first.")
 @corpus_options
@@ -44,6 +46,7 @@ def command(
     choice: ModelChoice,
     cutting: ChunkChoice,
     corpus: Corpus,
+    engine: EngineChoice,
     store: str,
     codecs: str | None,
     shard: str | None,
@@ -64,9 +67,15 @@ def command(
       lateint index --corpus collection.tsv --store my-store
       lateint index --model all-MiniLM-L6-v2 --method mice --corpus beir-folder --store mice-store
       lateint index --corpus msmarco-docs.tsv.gz --store docs --chunk-tokens 256 --chunk-overlap 64
+      lateint index --corpus /shared/collection.tsv --store /shared/my-set --engine ray://head:6379 --shards 64
     """
     from lateint_store import parse_codecs
 
+    engine.check(shard)
+    if engine.engine is not None:
+        chosen = None if codecs is None else parse_codecs(codecs)
+        build_on_ray(choice, cutting, engine, SetRequest(corpus, store, windows, chosen, map_size, progress))
+        return
     pipelines, part = None if codecs is None else parse_codecs(codecs), parse_shard(shard)
     chunks, documents, model = cutting.make(), corpus.open(windows), choice.load()
     if not yes:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lateint.cluster.build_job import BuildJob, begin, identity_of
@@ -47,6 +46,7 @@ class Workers:
     """How a build is spread. engine: as `connected` takes it. workers: processes; None for as many as the cluster can hold.
 
     gpus: graphics processors of each, which may be a part of one. scratch: folder of each machine for unfinished shards.
+    load: how workers load the model, such as on a GPU, if not as the process that calls `build_set`.
     """
 
     engine: str = "ray"
@@ -54,6 +54,7 @@ class Workers:
     gpus: float = 0.0
     cpus: int = 1
     scratch: str | os.PathLike[str] | None = None
+    load: Callable[[], Model] | None = None
 
 
 def build_set(
@@ -70,7 +71,7 @@ def build_set(
 ) -> Store:
     """Build `shards` stores on a Ray cluster, and publish them at `path` as a set. The same call after a failure continues.
 
-    Args: `load` loads the model, on each machine, with one torch thread (`functools.partial(load_model, name, threads=1)`);
+    Args: `load` loads the model, here and on each machine, with one torch thread (`partial(load_model, name, threads=1)`);
     `documents`, the corpus by its plan, at one path on all machines; `path`, a folder that all machines share; `report`, called
     several times a second with a `SetProgress`; the rest as `build_store`.
     Returns: the set, open for reading; its members are sealed. Merged, they have the content digest of one build.
@@ -85,7 +86,7 @@ def build_set(
         codecs=codecs, chunks=chunks, map_size=map_size, scratch=scratch,
     )  # fmt: skip
     documents.check()
-    job = replace(job, identity=identity_of(job, load()))
+    job = replace(job, identity=identity_of(job, load()), load=spread.load or load)
     if not begin(job):
         _build_missing(job, spread, report)
         create_set(job.out, [job.place(shard) for shard in range(job.shards)])

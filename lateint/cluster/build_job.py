@@ -77,7 +77,7 @@ def states_of(fingerprint: object) -> str:
 
 
 def identity_of(job: BuildJob, model: Model) -> dict[str, object]:
-    """Return what a folder must have been begun with to be continued. Raises: InputError for codecs or chunks that do not fit."""
+    """Return what a folder must have been begun with to be continued. Raises: as `store_layout`."""
     pipelines, about = store_layout(model, job.codecs, job.chunks)
     return {
         "shards": job.shards,
@@ -94,9 +94,8 @@ def begin(job: BuildJob) -> bool:
     Raises: StoreError if it holds anything else; StoreMismatch if it was begun with another model, corpus or number of shards.
     """
     file = job.out / JOB_FILE
+    refuse_other(job.out)
     if not file.exists():
-        if job.out.exists() and (there := sorted(path.name for path in job.out.iterdir() if path.name != PLAN_FILE)):
-            raise StoreError(f"{job.out} holds {there[0]!r} already, and no build of a set; choose another folder")
         with disk_errors(job.out, "create"):
             make_folder(job.out)
         replace_file(file, json.dumps({"format": _FORMAT, "version": 1, **job.identity}).encode())
@@ -105,6 +104,14 @@ def begin(job: BuildJob) -> bool:
         shown = "; ".join(f"{name} {_shown(begun.get(name))} there, {_shown(job.identity[name])} here" for name in differing)
         raise StoreMismatch(f"{job.out} was begun as another set: {shown}; choose another folder, or repeat the first command")
     return (job.out / MANIFEST_FILE).exists()
+
+
+def refuse_other(out: Path) -> None:
+    """Refuse a folder that holds something else than a set that was begun. Raises: StoreError."""
+    if not out.exists() or (out / JOB_FILE).exists():
+        return
+    if there := sorted(path.name for path in out.iterdir() if path.name != PLAN_FILE) if out.is_dir() else [out.name]:
+        raise StoreError(f"{out} holds {there[0]!r} already, and no build of a set; choose another folder")
 
 
 def _read(file: Path) -> dict[str, object]:

@@ -101,7 +101,7 @@ class PlannedDocuments:
 
     def __init__(self, plan: WindowPlan, file: Path, read: Callable[[Window], Sequence[Document]]) -> None:
         """Raises: as `check`."""
-        self.plan, self.file, self._read = plan, file, read
+        self.plan, self.file, self.read = plan, file, read
         self.check()
 
     def check(self) -> None:
@@ -128,7 +128,7 @@ class PlannedDocuments:
         """Return the documents of one window. Raises: InputError if they are not those that were planned."""
         window = self.plan.windows[number]
         try:
-            found = list(self._read(window))
+            found = list(self.read(window))
         except InputError as error:
             raise self._changed(number, str(error)) from error
         if len(found) != window.documents or self.plan.digest_before(number).extended(found).value != window.digest:
