@@ -113,10 +113,11 @@ def _crew(job: BuildJob, spread: Workers) -> Iterator[Callable[..., Iterator[tup
     with connected(spread.engine):
         from lateint.cluster.crew import Crew
 
-        yield Crew(ShardWorker, (job,), _needs(spread)).run
+        yield Crew(ShardWorker, (job,), needs_of(spread)).run
 
 
-def _needs(spread: Workers) -> Needs:
+def needs_of(spread: Workers) -> Needs:
+    """Return what each worker takes of a machine. Raises: InputError."""
     from lateint.cluster.crew import Needs
 
     workers = None if spread.workers is None else as_count(spread.workers, "workers")

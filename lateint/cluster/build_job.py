@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,11 +18,13 @@ from lateint.indexing.windows import PlannedDocuments
 from lateint.methods.registry import Part
 from lateint.model.digests import digest_json
 from lateint.model.model import Model
+from lateint_store import format_codecs
 from lateint_store.disk.files import disk_errors, make_folder, read_regular, replace_file
 from lateint_store.format.manifest import MANIFEST_FILE, read_manifest
 
 JOB_FILE, PLAN_FILE = "build.json", "corpus.windows"
 _FORMAT = "lateint set build"
+_DIGEST = re.compile("[0-9a-f]{32,}")
 _MEMBER = "member-{:04d}"
 
 
@@ -83,7 +86,7 @@ def identity_of(job: BuildJob, model: Model) -> dict[str, object]:
         "shards": job.shards,
         "corpus": job.documents.plan.content,
         "states": states_of(about["fingerprint"]),
-        "codecs": {name: str(pipeline) for name, pipeline in pipelines.items()},
+        "codecs": format_codecs({name: pipeline.parts for name, pipeline in pipelines.items()}),
         "chunks": None if job.chunks is None else str(job.chunks),
     }
 
@@ -125,4 +128,4 @@ def _read(file: Path) -> dict[str, object]:
 
 
 def _shown(value: object) -> str:
-    return str(value)[:12]
+    return str(value)[:60] if isinstance(value, str) and not _DIGEST.fullmatch(value) else str(value)[:12]

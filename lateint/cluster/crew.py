@@ -28,8 +28,8 @@ class Worker(Protocol):
         """Load what all pieces of work need."""
         ...
 
-    def work(self, piece: int) -> object:
-        """Do a piece of work. Returns: its result, or a Fault."""
+    def work(self, piece: int, *inputs: object) -> object:
+        """Do a piece of work, with what `Crew.inputs` gives for it. Returns: its result, or a Fault."""
         ...
 
     def progress(self) -> int:
@@ -61,11 +61,12 @@ class _Seat:
 
 @dataclass(slots=True)
 class Crew:
-    """Actors that work through a queue. `make` is the class of the workers, `arguments` go to each."""
+    """Actors that work through a queue. `make`: class of the workers; `arguments` go to each; `inputs` to the work of a piece."""
 
-    make: type[Worker]
+    make: Callable[..., Worker]
     arguments: tuple[object, ...]
     needs: Needs
+    inputs: Callable[[int], object] | None = None
     _seats: list[_Seat] = field(default_factory=list)
 
     def run(self, queue: WorkQueue, begin: WorkQueue, tick: Callable[[int, int], None]) -> Iterator[tuple[int, object]]:
@@ -101,21 +102,16 @@ class Crew:
         if seat.call is not None or time.monotonic() < seat.not_before:
             return
         if seat.actor is None:
-            seat.actor = (
-                ray.remote(self.make)
-                .options(
-                    num_cpus=self.needs.cpus,
-                    num_gpus=self.needs.gpus,
-                    max_restarts=0,
-                    max_task_retries=0,
-                    concurrency_groups={"progress": 1},
-                )
-                .remote(*self.arguments)
-            )
+            seat.actor = self._class().remote(*self.arguments)
             seat.call = seat.actor.start.remote()
         elif (piece := queue.take()) is not None:
             seat.piece, seat.at, seat.asked = piece, 0, None
-            seat.call = seat.actor.work.remote(piece)
+            seat.call = seat.actor.work.remote(piece, *(() if self.inputs is None else (self.inputs(piece),)))
+
+    def _class(self) -> Any:
+        """The class of the actors. Ray neither restarts one nor repeats a call."""
+        options = {"num_cpus": self.needs.cpus, "num_gpus": self.needs.gpus, "max_restarts": 0, "max_task_retries": 0}
+        return ray.remote(concurrency_groups={"progress": 1}, **options)(self.make)
 
     def _answered(self, seat: _Seat, queue: WorkQueue, begin: WorkQueue) -> Iterator[tuple[int, object]]:
         """Take the answer of a call, or bury the worker that cannot give one."""

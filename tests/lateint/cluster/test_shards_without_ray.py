@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -123,15 +124,16 @@ def test_a_copy_that_was_damaged_is_not_published(tmp_path, job, monkeypatch):
     with build_store(engine.model(), DOCUMENTS[:4], tmp_path / "built") as built:
         built.seal()
     begin(job)
-    copy = shutil.copytree
+    copy = shutil.copy2
 
-    def damaged(source, target):
-        copy(source, target)
-        file = next(target.rglob("data.mdb"))
-        file.chmod(0o644)
-        engine.flip(file, file.stat().st_size // 2)
+    def damaged(source, target, **options):
+        copy(source, target, **options)
+        if target.endswith("data.mdb"):
+            file = Path(target)
+            file.chmod(0o644)
+            engine.flip(file, file.stat().st_size // 2)
 
-    monkeypatch.setattr(shutil, "copytree", damaged)
+    monkeypatch.setattr(shutil.copytree, "__defaults__", (False, None, damaged, False, False))
     with pytest.raises(StoreError, match="the copy differs"):
         publish_store(tmp_path / "built", job.place(0))
     assert not job.place(0).exists() and not list(job.out.glob(".incoming*"))
@@ -180,7 +182,7 @@ def test_another_corpus_and_another_model_are_refused(tmp_path, job):
     with pytest.raises(StoreMismatch, match="states"):
         begin(replace(job, identity=identity_of(job, model)))
     with pytest.raises(StoreMismatch, match="this machine has another states"):
-        ShardBuilder(replace(job, documents=clusters.planned(tmp_path / "corpus.tsv"), identity=identity_of(job, model)))
+        ShardBuilder(replace(make_job(tmp_path), identity=identity_of(job, model)))
 
 
 def test_a_member_of_another_build_in_the_folder_is_refused(tmp_path, job):
