@@ -18,6 +18,7 @@ from lateint.cli.lost_text import CutCounter
 from lateint.cli.options import ChunkChoice, ModelChoice, chunk_options, gathered, model_options, refuse_shared_outputs
 from lateint.cli.printing import echo
 from lateint.cli.rank_input import RankInput
+from lateint.cli.rank_on_ray import check_rank_engine
 from lateint_store.arguments import parse_count
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lateint.results import Ranking, Timing
     from lateint_eval.formats import CandidateList
 
+Pairs = Iterator[tuple[str, list[tuple[str, float]]]]
 _FEW = 16  # documents of a store that costs are measured on, if the candidates are fewer than two
 
 
@@ -89,6 +91,8 @@ class RankRequest:
     metavar="STORE:DEPTH",
     help="Re-rank the best DEPTH documents with another store and the model that it records; repeatable.",
 )
+@click.option("--engine", metavar="ENGINE", help="Rank on Ray: ray (here), ray:auto, or ray://HOST[:PORT] of its head.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="W", help="With --engine: processes. Default: what fits.")
 @click.option("--timing", metavar="FILE", help="Write the timing of each query as JSON lines.")
 @explain_options
 @chunk_options
@@ -102,6 +106,8 @@ def command(
     output: str,
     layout: Literal["trec", "msmarco"],
     timing: str | None,
+    engine: str | None,
+    workers: int | None,
 ) -> None:
     """Score the candidates of each query and write a run that all evaluation tools order alike.
 
@@ -112,18 +118,35 @@ def command(
       lateint rank --store my-store --queries queries.tsv --candidates bm25.trec --output mine.trec --ladder cosine:200 \\
         --then teacher-store:10
       lateint rank --store my-store --queries queries.tsv --candidates bm25.trec --output mine.trec --explain words.jsonl
+      lateint rank --store /shared/my-set --queries queries.tsv --candidates bm25.trec --output mine.trec \\
+        --engine ray://head:6379
     """
     from lateint_eval.formats import write_run
     from lateint_eval.formats.output import replacing
 
     explaining.check(ladder=request.ladder, budget_ms=request.budget_ms, then=request.then)
     refuse_shared_outputs(output=output, timing=timing, explain=explaining.explain)
+    others = {name: getattr(request, name) for name in ("corpus", "ladder", "budget_ms", "then")}
+    check_rank_engine(engine, workers, timing=timing, explain=explaining.explain, chunk_tokens=cutting.chunk_tokens, **others)
+    if engine is not None:
+        write_run(output, _on_ray(choice, request, engine, workers, output, layout), layout)
+        return
     with nullcontext() if timing is None else replacing(timing) as write, explaining.opened() as explanations:
         ranked = _RankedQueries(explanations)
         write_run(output, _rank_all(choice, cutting, request, layout, ranked), layout)
         if write is not None:
             write("".join(json.dumps(line) + "\n" for line in ranked.timing_lines()))
     ranked.report()
+
+
+def _on_ray(choice: ModelChoice, request: RankRequest, engine: str, workers: int | None, output: str, layout: str) -> Pairs:
+    """Return the rankings of all queries, scored by the owners of the documents."""
+    from lateint.cli.rank_on_ray import RankOnRay
+
+    if request.store is None:
+        raise click.UsageError("--engine ranks the entries of a --store")
+    work = RankOnRay(engine, workers, request.store, f"{output}.parts", request.aggregate, request.top_k)
+    return work.rank(choice, request.input(layout))
 
 
 class _RankedQueries:
@@ -179,9 +202,7 @@ class _RankedQueries:
             echo(f"{len(self.timings)} queries, median {median:.1f} ms per query", err=True)
 
 
-def _rank_all(
-    choice: ModelChoice, cutting: ChunkChoice, request: RankRequest, layout: str, ranked: _RankedQueries
-) -> Iterator[tuple[str, list[tuple[str, float]]]]:
+def _rank_all(choice: ModelChoice, cutting: ChunkChoice, request: RankRequest, layout: str, ranked: _RankedQueries) -> Pairs:
     """Yield the ranking of each query, by its id; count it in `ranked`, which explains its best hits."""
     from lateint.indexing.store import open_store
     from lateint.ranking.cascade import Cascade

@@ -6,6 +6,8 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from importlib.util import find_spec
 
 from lateint.errors import ClusterError, InputError, MissingExtra
 
-CONNECT_SECONDS = 10.0
+CONNECT_SECONDS = 30.0
 """How long `connected` waits for an address to answer before it raises."""
 _PORT = 6379  # of a head that `ray start --head` starts
 _START = "start one with `ray start --head`, or check the address"
@@ -76,24 +78,34 @@ def _check_answers(address: str, seconds: float) -> None:
 
     Raises: ClusterError.
     """
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
-        asked = subprocess.run(command, capture_output=True, timeout=seconds, check=False)
-        said = asked.stderr + asked.stdout
-        if asked.returncode == 0:
-            return
-    except subprocess.TimeoutExpired as error:
-        said = error.stderr or b""
     except OSError as error:
         raise ClusterError(f"no Ray answers at {address}: {error}; {_START}") from error
-    if b"InvalidAuthToken" in said or b"Unauthenticated" in said:
+    answer = _ask(address, seconds)
+    if answer is None:
+        return
+    if b"InvalidAuthToken" in answer or b"Unauthenticated" in answer:
         raise ClusterError(
             f"Ray at {address} refuses the token of this process; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH (or "
             "RAY_AUTH_TOKEN) as on its head"
         )
     raise ClusterError(f"no Ray answers at {address} within {seconds:g} s; {_START}")
+
+
+def _ask(address: str, seconds: float) -> bytes | None:
+    """Return None if the head is well, else what Ray's own check wrote until it ended, saw a wrong token, or was late."""
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    end, said = time.monotonic() + seconds, b""
+    with tempfile.TemporaryFile() as written, subprocess.Popen(command, stdout=written, stderr=written) as asked:
+        try:
+            while asked.poll() is None and b"InvalidAuthToken" not in said and time.monotonic() < end:
+                time.sleep(0.05)
+                said = os.pread(written.fileno(), 1 << 16, 0)
+        finally:
+            asked.kill()
+    return None if asked.returncode == 0 else said
 
 
 def _join(address: str) -> None:

@@ -61,9 +61,9 @@ class _Seat:
 
 @dataclass(slots=True)
 class Crew:
-    """Actors that work through a queue. `make`: class of the workers; `arguments` go to each; `inputs` to the work of a piece."""
+    """Actors that work through a queue. `make`: class of the workers, a `Worker`; `arguments` go to each, `inputs` to each piece."""
 
-    make: Callable[..., Worker]
+    make: type
     arguments: tuple[object, ...]
     needs: Needs
     inputs: Callable[[int], object] | None = None
@@ -80,8 +80,9 @@ class Crew:
                 for seat in self._seats:
                     self._assign(seat, queue)
                 calls = {seat.call: seat for seat in self._seats if seat.call is not None}
-                ready = ray.wait(list(calls), timeout=_TICK)[0] if calls else time.sleep(_TICK) or []
-                for call in ready:
+                if not calls:
+                    time.sleep(_TICK)  # all wait for their next attempt
+                for call in ray.wait(list(calls), timeout=_TICK)[0] if calls else ():
                     yield from self._answered(calls[call], queue, begin)
                 working = [seat for seat in self._seats if seat.piece is not None]
                 tick(sum(map(_progress, working)), len(working))
@@ -111,7 +112,8 @@ class Crew:
     def _class(self) -> Any:
         """The class of the actors. Ray neither restarts one nor repeats a call."""
         options = {"num_cpus": self.needs.cpus, "num_gpus": self.needs.gpus, "max_restarts": 0, "max_task_retries": 0}
-        return ray.remote(concurrency_groups={"progress": 1}, **options)(self.make)
+        remote: Any = ray.remote  # its types lack what actors alone have
+        return remote(concurrency_groups={"progress": 1}, **options)(self.make)
 
     def _answered(self, seat: _Seat, queue: WorkQueue, begin: WorkQueue) -> Iterator[tuple[int, object]]:
         """Take the answer of a call, or bury the worker that cannot give one."""

@@ -7,6 +7,8 @@ import pytest
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
 from lateint.cluster.build import Workers, build_set
+from lateint.cluster.connection import connected
+from lateint.errors import ClusterError
 from lateint.indexing.build import build_store
 from lateint_store import merge
 from tests.support import cluster as clusters
@@ -57,6 +59,12 @@ def test_merged_shards_have_the_content_digest_of_one_build(tmp_path, cluster, c
     assert merged(tmp_path / "set", shards, tmp_path / "all") == whole
     assert (seen[-1].documents, seen[-1].published) == (22, shards)
     assert not list((tmp_path / "scratch").glob("*/*")) and not list((tmp_path / "set").glob(".incoming*"))
+
+
+def test_another_token_is_one_error(cluster, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 32)
+    with pytest.raises(ClusterError, match="refuses the token"), connected(f"ray://{cluster.address}", seconds=60):
+        pass
 
 
 def test_a_worker_that_is_killed_loses_nothing(tmp_path, cluster, corpus, whole, gate):
