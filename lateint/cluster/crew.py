@@ -61,7 +61,7 @@ class _Seat:
 
 @dataclass(slots=True)
 class Crew:
-    """Actors that work through a queue. `make`: class of the workers, a `Worker`; `arguments` go to each, `inputs` to each piece."""
+    """Actors that work through a queue. `make`: class of a `Worker`; `arguments` go to each, `inputs` to each piece."""
 
     make: type
     arguments: tuple[object, ...]

@@ -28,17 +28,17 @@ _HEALTH = {  # a node that was killed is declared dead after some 5 s instead of
 
 
 @contextlib.contextmanager
-def running(nodes=3):
-    """Start a cluster of nodes with one processor each; yields it. Nothing of it is left at the end."""
+def running(nodes=2):
+    """Start a cluster: a head that only manages, and nodes with one processor each; nothing of it is left at the end."""
     with warnings.catch_warnings(), _environment(python_environment() | _HEALTH | {"OMP_NUM_THREADS": "1"}):
         warnings.simplefilter("ignore")
         from ray.cluster_utils import Cluster
 
         before = set(_descendants())
-        cluster = Cluster(initialize_head=True, head_node_args=_NODE)
+        cluster = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0})
         try:
-            for _ in range(nodes - 1):
-                cluster.add_node(**_NODE)
+            for _ in range(nodes):
+                cluster.add_node(**NODE)
             yield cluster
         finally:
             cluster.shutdown()
@@ -47,7 +47,7 @@ def running(nodes=3):
                     process.kill()
 
 
-_NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
+NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
 
 
 @contextlib.contextmanager
@@ -126,6 +126,12 @@ def wait_for(condition, what, seconds=60):
 def arrived(gate, killed=()):
     """The process ids of workers at the gate, except those that were killed."""
     return sorted({int(path.name.removeprefix("at-")) for path in Path(gate).glob("at-*")} - set(killed))
+
+
+def node_of(pid):
+    """The process ids of the node that a worker of Ray belongs to, the worker's first."""
+    node = psutil.Process(pid).parent()
+    return [pid, node.pid]
 
 
 def kill(pid):

@@ -201,6 +201,11 @@ def test_what_is_there_already_is_left_alone(tmp_path, job):
     assert [path.name for path in job.out.iterdir()] == ["letter.txt"]
 
 
+def test_a_url_is_refused(job):
+    with pytest.raises(InputError, match="is a URL"):
+        build_set(engine.model, job.documents, "s3://bucket/set", shards=2)
+
+
 def test_an_altered_job_file_is_refused(job):
     begin(job)
     (job.out / JOB_FILE).write_text(json.dumps({"format": "other"}))
