@@ -144,9 +144,13 @@ def test_the_cluster_alone_knows_ray():
     cluster = PACKAGES["lateint"] / "cluster"
     assert not importers([file for file in SOURCES if cluster not in file.parents], CLUSTER)
     at_once = set(importers(SOURCES, CLUSTER, at_import=True))
-    assert at_once == {"lateint/cluster/ray_owners.py"}
+    assert at_once == {"lateint/cluster/crew.py", "lateint/cluster/ray_owners.py"}
     names = {file.removesuffix(".py").replace("/", ".") for file in at_once}
     assert not [place(file) for file in SOURCES if place(file) not in at_once and names & imports(file, at_import=True)]
+    engine = [file for file in SOURCES if cluster not in file.parents and "cli" not in file.parts]
+    users = {place(file) for file in engine if any(f"{name}.".startswith("lateint.cluster.") for name in imports(file))}
+    serving = {file for file in users if file.startswith("lateint/serving/")}
+    assert users - serving <= {"benchmarks/speed/scale.py", "benchmarks/speed/scatter.py"}
 
 
 def test_importing_the_packages_takes_no_torch():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lateint.cli.corpus import Corpus, corpus_options
-from lateint.cli.index_on_ray import EngineChoice, SetRequest, build_on_ray, engine_options
+from lateint.cli.index_on_ray import EngineChoice, IndexRequest, build_on_ray, engine_options
 from lateint.cli.options import ChunkChoice, ModelChoice, chunk_options, model_options, parse_shard
 from lateint.cli.printing import echo
 from lateint_store.arguments import as_path
@@ -69,22 +69,27 @@ def command(
       lateint index --corpus msmarco-docs.tsv.gz --store docs --chunk-tokens 256 --chunk-overlap 64
       lateint index --corpus /shared/collection.tsv --store /shared/my-set --engine ray://head:6379 --shards 64
     """
-    from lateint_store import parse_codecs
-
     engine.check(shard)
+    request = IndexRequest(corpus, store, windows, codecs, map_size, progress)
     if engine.engine is not None:
-        chosen = None if codecs is None else parse_codecs(codecs)
-        build_on_ray(choice, cutting, engine, SetRequest(corpus, store, windows, chosen, map_size, progress))
-        return
-    pipelines, part = None if codecs is None else parse_codecs(codecs), parse_shard(shard)
-    chunks, documents, model = cutting.make(), corpus.open(windows), choice.load()
-    if not yes:
-        _confirm(model, corpus, store, codecs, chunks)
-    seen: list[BuildProgress] = []
+        build_on_ray(choice, cutting, engine, request)
+    else:
+        _build_here(choice, cutting, request, parse_shard(shard), yes)
+
+
+def _build_here(
+    choice: ModelChoice, cutting: ChunkChoice, request: IndexRequest, part: tuple[int, int] | None, yes: bool
+) -> None:
+    """Build a store in this process."""
     from lateint.indexing.build import build_store
 
-    build = partial(build_store, chunks=chunks, shard=part, window=corpus.window, map_size=map_size)
-    with _reporter(progress, corpus, seen) as report, corpus.explained_duplicates():
+    corpus, store, pipelines = request.corpus, request.store, request.pipelines
+    chunks, documents, model = cutting.make(), corpus.open(request.windows), choice.load()
+    if not yes:
+        _confirm(model, corpus, store, request.codecs, chunks)
+    seen: list[BuildProgress] = []
+    build = partial(build_store, chunks=chunks, shard=part, window=corpus.window, map_size=request.map_size)
+    with _reporter(request.progress, corpus, seen) as report, corpus.explained_duplicates():
         total = _entries(build(model, documents, store, pipelines, report))
     echo("\n".join(_summary(f"in {store}", total, seen, chunks, model)), err=True)
     corpus.check_end()

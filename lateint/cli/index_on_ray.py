@@ -57,15 +57,22 @@ class EngineChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class SetRequest:
+class IndexRequest:
     """What is built, and where."""
 
     corpus: Corpus
     store: str
     windows: str | None
-    codecs: dict[str, tuple[Part, ...]] | None
+    codecs: str | None
     map_size: int | None
     progress: bool | None
+
+    @property
+    def pipelines(self) -> dict[str, tuple[Part, ...]] | None:
+        """The codecs of each array; None for those of the method. Raises: InputError."""
+        from lateint_store import parse_codecs
+
+        return None if self.codecs is None else parse_codecs(self.codecs)
 
 
 def engine_options(command: C) -> C:
@@ -73,15 +80,15 @@ def engine_options(command: C) -> C:
     return add_options(_OPTIONS, gathered(EngineChoice, "engine")(command))
 
 
-def build_on_ray(choice: ModelChoice, cutting: ChunkChoice, engine: EngineChoice, request: SetRequest) -> None:
+def build_on_ray(choice: ModelChoice, cutting: ChunkChoice, engine: EngineChoice, request: IndexRequest) -> None:
     """Build the set, and print what it holds."""
-    from lateint.cluster.build import Workers, build_set
+    from lateint.cluster.build import WorkerSpec, build_set
 
     chunks = cutting.make()
     documents = _planned(request, 512 if chunks is None else 64)
     one = replace(choice, threads=choice.threads or 1)
     theirs = replace(one, device=choice.device or ("cuda" if engine.gpus_per_worker else None))
-    spread = Workers(
+    spread = WorkerSpec(
         engine=engine.engine or "ray",
         workers=engine.workers,
         gpus=engine.gpus_per_worker or 0.0,
@@ -92,7 +99,7 @@ def build_on_ray(choice: ModelChoice, cutting: ChunkChoice, engine: EngineChoice
     shown = sys.stderr.isatty() if request.progress is None else request.progress
     with _bar(shown, len(documents)) as report:
         built = build_set(
-            replace(one, device=None).load, documents, request.store, request.codecs,
+            replace(one, device=None).load, documents, request.store, request.pipelines,
             shards=engine.shards or 1, workers=spread, chunks=chunks, map_size=request.map_size, report=report,
         )  # fmt: skip
     with built:
@@ -101,7 +108,7 @@ def build_on_ray(choice: ModelChoice, cutting: ChunkChoice, engine: EngineChoice
         )
 
 
-def _planned(request: SetRequest, window: int) -> PlannedDocuments:
+def _planned(request: IndexRequest, window: int) -> PlannedDocuments:
     """The corpus by its plan: the one that is given, or that the folder of the set holds since the first call."""
     from lateint.cluster.build_job import PLAN_FILE, refuse_other
     from lateint.indexing.windows import WindowPlan

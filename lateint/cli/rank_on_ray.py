@@ -30,7 +30,7 @@ class RankOnRay:
 
     def rank(self, choice: ModelChoice, given: RankInput) -> Iterator[tuple[str, list[tuple[str, float]]]]:
         """Yield the ranking of each query, by its id. Raises: as `RankInput.read` and `rank_set`."""
-        from lateint.cluster.build import Workers
+        from lateint.cluster.build import WorkerSpec
         from lateint.cluster.rank import rank_set
         from lateint.indexing.store import open_store
 
@@ -39,7 +39,7 @@ class RankOnRay:
             load = _Loader(one, self.store)
             queries = ((entry.query_id, query, list(entry.doc_ids)) for query, entry, _ in given.read(store))
             yield from rank_set(
-                load, store, queries, self.folder, workers=Workers(engine=self.engine, workers=self.workers),
+                load, store, queries, self.folder, workers=WorkerSpec(engine=self.engine, workers=self.workers),
                 aggregate=self.aggregate, top_k=self.top_k, report=report,
             )  # fmt: skip
 

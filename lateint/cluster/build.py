@@ -42,7 +42,7 @@ SetReporter = Callable[[SetProgress], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workers:
+class WorkerSpec:
     """How a build is spread. engine: as `connected` takes it. workers: processes; None for as many as the cluster can hold.
 
     gpus: graphics processors of each, which may be a part of one. scratch: folder of each machine for unfinished shards.
@@ -64,7 +64,7 @@ def build_set(
     codecs: Mapping[str, tuple[Part, ...]] | None = None,
     *,
     shards: int,
-    workers: Workers | None = None,
+    workers: WorkerSpec | None = None,
     chunks: Chunks | None = None,
     map_size: int | None = None,
     report: SetReporter | None = None,
@@ -81,7 +81,7 @@ def build_set(
     """
     if "://" in os.fspath(path):
         raise InputError(f"{path} is a URL; build into a folder that all machines share")
-    spread = Workers() if workers is None else workers
+    spread = WorkerSpec() if workers is None else workers
     scratch = None if spread.scratch is None else as_path(spread.scratch, "scratch")
     job = BuildJob(
         load=load, documents=documents, out=as_path(path).absolute(), shards=as_count(shards, "shards", most=MAX_MEMBERS),
@@ -96,7 +96,7 @@ def build_set(
     return open_store(job.out)
 
 
-def _build_missing(job: BuildJob, spread: Workers, report: SetReporter | None) -> None:
+def _build_missing(job: BuildJob, spread: WorkerSpec, report: SetReporter | None) -> None:
     """Build and publish the shards that are not there."""
     there = set(job.published())
     missing = [shard for shard in range(job.shards) if shard not in there]
@@ -110,7 +110,7 @@ def _build_missing(job: BuildJob, spread: Workers, report: SetReporter | None) -
 
 
 @contextmanager
-def _crew(job: BuildJob, spread: Workers) -> Iterator[Callable[..., Iterator[tuple[int, object]]]]:
+def _crew(job: BuildJob, spread: WorkerSpec) -> Iterator[Callable[..., Iterator[tuple[int, object]]]]:
     """Connect, and give the method that runs a queue."""
     with connected(spread.engine):
         from lateint.cluster.crew import Crew
@@ -118,7 +118,7 @@ def _crew(job: BuildJob, spread: Workers) -> Iterator[Callable[..., Iterator[tup
         yield Crew(ShardWorker, (job,), needs_of(spread)).run
 
 
-def needs_of(spread: Workers) -> Needs:
+def needs_of(spread: WorkerSpec) -> Needs:
     """Return what each worker takes of a machine. Raises: InputError."""
     from lateint.cluster.crew import Needs
 

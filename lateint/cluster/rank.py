@@ -24,7 +24,7 @@ from lateint.ranking.ranker import Ranker
 from lateint_store.arguments import as_count, as_path
 
 if TYPE_CHECKING:
-    from lateint.cluster.build import Workers
+    from lateint.cluster.build import WorkerSpec
 
 Loader = Callable[[], Model]
 
@@ -98,7 +98,7 @@ def rank_set(
     queries: Iterable[tuple[str, str, list[str]]],
     folder: str | os.PathLike[str],
     *,
-    workers: Workers | None = None,
+    workers: WorkerSpec | None = None,
     aggregate: str | None = None,
     top_k: int | None = None,
     report: Callable[[int, int], None] | None = None,
@@ -111,7 +111,7 @@ def rank_set(
     number of scored candidates and of all.
     Raises: as `connected`, `Ranker` and `Ranker.rank`; ClusterError naming a part that failed three times with the same error.
     """
-    from lateint.cluster.build import Workers
+    from lateint.cluster.build import WorkerSpec
 
     top_k = None if top_k is None else as_count(top_k, "top_k")
     model = load()
@@ -125,7 +125,7 @@ def rank_set(
     job = RankJob(
         load=load, members=tuple(path.absolute() for path in owners.members), aggregate=aggregate, model=str(about["model"])
     )
-    _score_missing(job, kept, parts, workers or Workers(), report)
+    _score_missing(job, kept, parts, workers or WorkerSpec(), report)
     yield from kept.join(parts, top_k)
     kept.remove()
 
@@ -145,7 +145,7 @@ def _divided(owners: Owners, queries: Iterable[tuple[str, str, list[str]]]) -> I
 
 
 def _score_missing(
-    job: RankJob, kept: RankFolder, parts: int, spread: Workers, report: Callable[[int, int], None] | None
+    job: RankJob, kept: RankFolder, parts: int, spread: WorkerSpec, report: Callable[[int, int], None] | None
 ) -> None:
     """Score the parts that have no scores yet."""
     missing = kept.missing(parts)
@@ -164,7 +164,7 @@ def _score_missing(
             done += sizes[part]
 
 
-def _run(job: RankJob, kept: RankFolder, spread: Workers, missing: list[int], tick: Callable[[int, int], None]) -> Any:
+def _run(job: RankJob, kept: RankFolder, spread: WorkerSpec, missing: list[int], tick: Callable[[int, int], None]) -> Any:
     """Yield parts with their scores."""
     from lateint.cluster.build import needs_of
     from lateint.cluster.crew import Crew

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
-from lateint.cluster.build import Workers, build_set
+from lateint.cluster.build import WorkerSpec, build_set
 from lateint.cluster.connection import connected
 from lateint.cluster.rank import rank_set
 from lateint.errors import ClusterError
@@ -49,7 +49,7 @@ def gate(tmp_path):
 
 
 def build(cluster, documents, path, shards=3, **options):
-    spread = Workers(engine=f"ray://{cluster.address}", scratch=path.parent / "scratch")
+    spread = WorkerSpec(engine=f"ray://{cluster.address}", scratch=path.parent / "scratch")
     with build_set(clusters.loader(), documents, path, shards=shards, workers=spread, **options) as built:
         return built.content_digest()
 
@@ -133,7 +133,7 @@ def test_ranking_on_a_cluster_is_continued_after_a_kill_and_equals_the_local_one
     build_store(engine.model(), DOCUMENTS, tmp_path / "single", window=4).close()
     split(tmp_path / "single", tmp_path / "set", 3)
     tasks = [(f"q{number}", query, engine.IDS) for number, query in enumerate(engine.QUERIES)]
-    spread = Workers(engine=f"ray://{cluster.address}")
+    spread = WorkerSpec(engine=f"ray://{cluster.address}")
     with open_store(tmp_path / "set") as store:
         found = {}
         for name, stopped in (("parts", True), ("parts", False)):
