@@ -1,9 +1,10 @@
 """Do a set and a cluster cost more than their work? Ray on this machine against this process, in one run.
 
-Builds: documents/s with 1 and 2 workers of one torch thread each (start of Ray and loading the model not counted: the clock runs from
-the first progress to the last), against `build_store` with one thread. Numerator: the cluster; denominator: the plain build
-before it. Required: at least 0.9 with one worker. Opening: a set of 64 members. Ranking: queries x candidates on the cluster
-(two members, start included and shown) against `Ranker.rank` over the same set. Run it on a quiet machine with two cores.
+Builds: documents/s with 1 and 2 workers of one torch thread each (the clock runs from the first progress to the last, so that
+the start of Ray and loading the model do not count), against `build_store` with one thread. Numerator: the cluster;
+denominator: the plain build before it. Required: at least 0.9 with one worker. Opening: a set of 64 members. Ranking: queries x
+candidates on the cluster (two members, its start included) against `Ranker.rank` over the same set. Run it on a quiet machine
+with two cores.
 """
 
 from __future__ import annotations

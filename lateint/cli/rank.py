@@ -145,6 +145,8 @@ def _on_ray(choice: ModelChoice, request: RankRequest, engine: str, workers: int
 
     if request.store is None:
         raise click.UsageError("--engine ranks the entries of a --store")
+    if request.missing == "encode":
+        raise click.UsageError("--missing encode does not go with --engine: candidates are scored where they are stored")
     work = RankOnRay(engine, workers, request.store, f"{output}.parts", request.aggregate, request.top_k)
     return work.rank(choice, request.input(layout))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from lateint.cluster.build_job import BuildJob, begin, identity_of
 from lateint.cluster.connection import connected
 from lateint.cluster.publishing import clean
 from lateint.cluster.shard_builder import PASSING, BuiltShard, ShardBuilder
-from lateint.cluster.work_queue import Fault, WorkQueue
+from lateint.cluster.work_queue import Fault, FaultCount, WorkQueue
 from lateint.errors import InputError
 from lateint.indexing.chunks import Chunks
 from lateint.indexing.store import Store, open_store
@@ -103,14 +103,14 @@ def _build_missing(job: BuildJob, spread: WorkerSpec, report: SetReporter | None
     counted = _Counter(job, there, report)
     if not missing:
         return
-    with _crew(job, spread) as run:
-        for shard, built in run(WorkQueue("shard", missing), WorkQueue("starting worker", [0]), counted.tick):
-            assert isinstance(built, BuiltShard)
+    queue, starts = WorkQueue("shard", missing), FaultCount("the start of a worker")
+    with _crew(job, spread) as run, closing(run(queue, starts, counted.tick)) as results:
+        for shard, _ in results:
             counted.published(shard)
 
 
 @contextmanager
-def _crew(job: BuildJob, spread: WorkerSpec) -> Iterator[Callable[..., Iterator[tuple[int, object]]]]:
+def _crew(job: BuildJob, spread: WorkerSpec) -> Iterator[Callable[..., Generator[tuple[int, object], None, None]]]:
     """Connect, and give the method that runs a queue."""
     with connected(spread.engine):
         from lateint.cluster.crew import Crew

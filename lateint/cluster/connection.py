@@ -62,15 +62,29 @@ def connected(engine: str | ClusterAddress, seconds: float = CONNECT_SECONDS) ->
     import ray
 
     if ray.is_initialized():
-        yield
+        with _ray_errors(wanted.address):
+            yield
         return
     if wanted.address not in ("local", "auto"):
         _check_answers(wanted.address, seconds)
     _join(wanted.address)
     try:
-        yield
+        with _ray_errors(wanted.address):
+            yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _ray_errors(address: str) -> Iterator[None]:
+    """Make what Ray raises of itself, such as for a head that died, one typed error. Raises: ClusterError."""
+    from ray.exceptions import RayError
+
+    try:
+        yield
+    except RayError as error:
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ClusterError(f"Ray at {address} failed: {reason}; repeat the command, which continues") from error
 
 
 def _check_answers(address: str, seconds: float) -> None:

@@ -7,7 +7,7 @@ on a dead node that was not declared dead yet. The queue decides what is tried a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import ray
 from ray.exceptions import RayError
 
-from lateint.cluster.work_queue import Fault, WorkQueue
+from lateint.cluster.work_queue import Fault, FaultCount, WorkQueue
 
 _TICK = 0.2  # seconds between two looks at the progress
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # before another process is started in place of one that died
@@ -69,8 +69,10 @@ class Crew:
     inputs: Callable[[int], object] | None = None
     _seats: list[_Seat] = field(default_factory=list)
 
-    def run(self, queue: WorkQueue, begin: WorkQueue, tick: Callable[[int, int], None]) -> Iterator[tuple[int, object]]:
-        """Yield each piece with its result, as it is done. `begin` counts errors of starting a worker, as its piece 0.
+    def run(
+        self, queue: WorkQueue, starts: FaultCount, tick: Callable[[int, int], None]
+    ) -> Generator[tuple[int, Any], None, None]:
+        """Yield each piece with its result, as it is done. `starts` counts errors of starting a worker.
 
         tick: called with the sum of all progress in unfinished pieces, and the number of workers that are at work.
         Raises: ClusterError at the third equal error of a piece, or of starting workers while none has started.
@@ -83,7 +85,7 @@ class Crew:
                 if not calls:
                     time.sleep(_TICK)  # all wait for their next attempt
                 for call in ray.wait(list(calls), timeout=_TICK)[0] if calls else ():
-                    yield from self._answered(calls[call], queue, begin)
+                    yield from self._answered(calls[call], queue, starts)
                 working = [seat for seat in self._seats if seat.piece is not None]
                 tick(sum(map(_progress, working)), len(working))
 
@@ -115,7 +117,7 @@ class Crew:
         remote: Any = ray.remote  # its types lack what actors alone have
         return remote(concurrency_groups={"progress": 1}, **options)(self.make)
 
-    def _answered(self, seat: _Seat, queue: WorkQueue, begin: WorkQueue) -> Iterator[tuple[int, object]]:
+    def _answered(self, seat: _Seat, queue: WorkQueue, starts: FaultCount) -> Iterator[tuple[int, object]]:
         """Take the answer of a call, or bury the worker that cannot give one."""
         call, piece, seat.call, seat.piece = seat.call, seat.piece, None, None
         try:
@@ -130,10 +132,10 @@ class Crew:
                 queue.failed(piece, answer)
                 return
             _dismiss(seat)
-            begin.take()
-            begin.failed(0, answer)
+            starts.add(answer)
         elif piece is None:
             seat.pause = _FIRST_PAUSE
+            starts.clear()
         else:
             queue.done(piece)
             yield piece, answer
@@ -160,7 +162,8 @@ def _dismiss(seat: _Seat) -> None:
 def _kill(seat: _Seat) -> None:
     actor, seat.actor, seat.call = seat.actor, None, None
     if actor is not None:
-        ray.kill(actor, no_restart=True)  # it may live on a machine that cannot be reached
+        with suppress(Exception):  # it may be dead, or the connection gone
+            ray.kill(actor, no_restart=True)
 
 
 def _fitting(needs: Needs) -> int:

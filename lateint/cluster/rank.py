@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lateint.cluster.connection import connected
 from lateint.cluster.rank_parts import Owners, RankFolder, Task
-from lateint.cluster.work_queue import Fault, WorkQueue
+from lateint.cluster.work_queue import Fault, FaultCount, WorkQueue
 from lateint.errors import LateintError, StoreError
 from lateint.indexing.fingerprint import fingerprint, head_digest
 from lateint.indexing.store import Store, open_store
@@ -158,16 +158,18 @@ def _score_missing(
         if report is not None:
             report(min(total, done + unfinished), total)
 
-    with connected(spread.engine):
-        for part, scores in _run(job, kept, spread, missing, tick):
+    with connected(spread.engine), closing(_run(job, kept, spread, missing, tick)) as results:
+        for part, scores in results:
             kept.keep(part, scores)
             done += sizes[part]
 
 
-def _run(job: RankJob, kept: RankFolder, spread: WorkerSpec, missing: list[int], tick: Callable[[int, int], None]) -> Any:
+def _run(
+    job: RankJob, kept: RankFolder, spread: WorkerSpec, missing: list[int], tick: Callable[[int, int], None]
+) -> Generator[tuple[int, Any], None, None]:
     """Yield parts with their scores."""
     from lateint.cluster.build import needs_of
     from lateint.cluster.crew import Crew
 
     crew = Crew(RankWorker, (job,), needs_of(spread), kept.tasks)
-    return crew.run(WorkQueue("part", missing), WorkQueue("starting worker", [0]), tick)
+    return crew.run(WorkQueue("part", missing), FaultCount("the start of a worker"), tick)

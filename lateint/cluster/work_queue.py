@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lateint.errors import ClusterError
 
@@ -31,10 +31,30 @@ class Fault:
         return f"{self.kind}: {self.message}"
 
 
+class FaultCount:
+    """Counts equal errors of one thing. `name`: what it is called in the error, such as "shard 3"."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._faults: Counter[Fault] = Counter()
+
+    def add(self, fault: Fault) -> None:
+        """Count an error. Raises: ClusterError at the third equal one."""
+        if fault.passing:
+            return
+        self._faults[fault] += 1
+        if self._faults[fault] >= EQUAL_FAILURES:
+            raise ClusterError(f"{self._name} failed {EQUAL_FAILURES} times with the same error: {fault}")
+
+    def clear(self) -> None:
+        """Forget all errors: it works."""
+        self._faults.clear()
+
+
 @dataclass(slots=True)
 class _Attempts:
+    faults: FaultCount
     pause: float = _FIRST_PAUSE
-    faults: Counter[Fault] = field(default_factory=Counter)
 
 
 class WorkQueue:
@@ -78,16 +98,11 @@ class WorkQueue:
 
     def failed(self, piece: int, fault: Fault) -> None:
         """A piece ended in an error. Raises: ClusterError at its third equal one."""
-        attempts = self._again(piece)
-        if fault.passing:
-            return
-        attempts.faults[fault] += 1
-        if attempts.faults[fault] >= EQUAL_FAILURES:
-            raise ClusterError(f"{self._name} {piece} failed {EQUAL_FAILURES} times with the same error: {fault}")
+        self._again(piece).faults.add(fault)
 
     def _again(self, piece: int) -> _Attempts:
         self._begun.remove(piece)
-        attempts = self._attempts.setdefault(piece, _Attempts())
+        attempts = self._attempts.setdefault(piece, _Attempts(FaultCount(f"{self._name} {piece}")))
         self._pausing[piece] = self._clock() + attempts.pause
         attempts.pause = min(2 * attempts.pause, _LONGEST_PAUSE)
         return attempts

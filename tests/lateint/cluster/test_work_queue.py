@@ -2,7 +2,7 @@
 
 import pytest
 
-from lateint.cluster.work_queue import Fault, WorkQueue
+from lateint.cluster.work_queue import Fault, FaultCount, WorkQueue
 from lateint.errors import ClusterError
 
 POISON = Fault("InputError", "document 'd' cannot be encoded")
@@ -75,6 +75,17 @@ def test_passing_errors_do_not_count(queue, clock):
     for _ in range(5):
         queue.failed(1, Fault("StoreLocked", "it is open", passing=True))
         take_again(queue, clock, 1)
+
+
+def test_starts_are_counted_until_one_succeeds():
+    starts = FaultCount("the start of a worker")
+    for _ in range(2):
+        starts.add(POISON)
+    starts.clear()
+    starts.add(POISON)
+    starts.add(POISON)
+    with pytest.raises(ClusterError, match="the start of a worker failed 3 times"):
+        starts.add(POISON)
 
 
 def test_other_work_goes_first_while_a_piece_pauses(queue):
