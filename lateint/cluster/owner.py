@@ -152,6 +152,7 @@ def _open_member(setup: OwnerSetup, member: int) -> Store:
 
 
 def _load(setup: OwnerSetup, store: Store) -> Model:
+    precision = setup.precision or "float32"  # the same on all nodes, whose processors may differ
     if setup.model is None:
-        return recorded_model(store, device=setup.device, dtype=setup.dtype, precision=setup.precision, threads=1)
-    return load_model(setup.model, device=setup.device, dtype=setup.dtype, precision=setup.precision, threads=1)
+        return recorded_model(store, device=setup.device, dtype=setup.dtype, precision=precision, threads=1)
+    return load_model(setup.model, device=setup.device, dtype=setup.dtype, precision=precision, threads=1)

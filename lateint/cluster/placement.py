@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
+from weakref import WeakSet
 
 from lateint.cluster.messages import OwnerFault, OwnerReport
 from lateint.cluster.replicas import Owner, OwnerLost, OwnerUnavailable, Replica, Shard
@@ -53,6 +54,8 @@ class Placement:
         self._launcher, self._shards, self._check = launcher, shards, check
         self._starting: dict[asyncio.Task[None], tuple[Shard, str]] = {}
         self._blocks: dict[tuple[int, str], _Block] = {}
+        self._launched: WeakSet[Owner] = WeakSet()
+        self._ended = False
         self.nodes: Mapping[str, int] = {}
         self.changed = asyncio.Event()
 
@@ -61,8 +64,9 @@ class Placement:
         try:
             while True:
                 await self.look()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self.changed.wait(), _PERIOD)
+                with suppress(TimeoutError):  # `wait_for` of Python 3.11 can lose a cancellation
+                    async with asyncio.timeout(_PERIOD):
+                        await self.changed.wait()
                 self.changed.clear()
         finally:
             self._stop_all()
@@ -99,7 +103,8 @@ class Placement:
 
     async def _ping(self, shard: Shard, replica: Replica) -> None:
         try:
-            await asyncio.wait_for(replica.owner.ping(), _PING_SECONDS)
+            async with asyncio.timeout(_PING_SECONDS):
+                await replica.owner.ping()
             replica.missed = 0
         except OwnerLost as error:
             shard.give_up(replica, str(error))
@@ -139,8 +144,9 @@ class Placement:
         owner: Owner | None = None
         report: OwnerReport | OwnerFault | None = None
         try:
-            owner = await asyncio.to_thread(self._launcher.launch, shard.number, node)
-            report = await asyncio.wait_for(owner.open(), _START_SECONDS)
+            owner = await asyncio.to_thread(self._launch, shard.number, node)
+            async with asyncio.timeout(_START_SECONDS):
+                report = await owner.open()
             problem = report.message if isinstance(report, OwnerFault) else await asyncio.to_thread(self._check, report)
         except OwnerUnavailable as error:
             problem = str(error)
@@ -163,14 +169,25 @@ class Placement:
                 owner.stop()
         self.changed.set()
 
+    def _launch(self, member: int, node: str) -> Owner:
+        """Start an owner, on another thread; if the end comes meanwhile, end it."""
+        owner = self._launcher.launch(member, node)
+        self._launched.add(owner)
+        if self._ended:
+            owner.stop()
+        return owner
+
     def _block(self, shard: Shard, node: str, sure: bool) -> None:
         before = self._blocks.get((shard.number, node))
         pause = _FIRST_PAUSE if before is None else min(_LONGEST_PAUSE, 2 * before.pause)
         self._blocks[shard.number, node] = _Block(time.monotonic() + pause, pause, sure)
 
     def _stop_all(self) -> None:
+        self._ended = True
         for task in self._starting:
             task.cancel()
         for shard in self._shards:
             for replica in list(shard.replicas):
                 shard.give_up(replica, "the service is stopping")
+        for owner in list(self._launched):  # also those whose start was cancelled
+            owner.stop()
