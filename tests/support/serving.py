@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import httpx
 
 from lateint.serving.app import create_app
+from lateint.serving.engine import Engine
 from lateint.serving.options import ServeOptions
 from lateint.serving.service import RerankService
 
@@ -16,7 +17,8 @@ SHAPES = {"/v2/rerank": "documents", "/v1/rerank": "documents", "/rerank": "docu
 @asynccontextmanager
 async def serving(engine, keys=None, open_cache=None, **options):
     """A service over an engine, which stays open, and a client of it."""
-    service = RerankService(ServeOptions(store=str(engine.facts().path), **options), engine, keys, open_cache)
+    path = engine.store.path if isinstance(engine, Engine) else engine.facts().path
+    service = RerankService(ServeOptions(store=str(path), **options), engine, keys, open_cache)
     app = create_app(service)
     transport = httpx.ASGITransport(app)
     try:

@@ -167,6 +167,6 @@ def test_options_that_do_not_fit_are_refused(wrong, message):
 def test_an_address_where_no_ray_answers_is_an_error(made):
     pytest.importorskip("ray", reason="needs the extra ray")
     told = []
-    with pytest.raises(ClusterError, match=r"no Ray answers at 127\.0\.0\.1:1 "):
+    with pytest.raises(ClusterError, match=r"no Ray answers at 127\.0\.0\.1:1: "):
         serve(ServeOptions(store=str(made.set), engine="ray://127.0.0.1:1", port=0), told.append)
     assert not told

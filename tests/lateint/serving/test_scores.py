@@ -150,4 +150,6 @@ def test_an_explanation_comes_with_the_best_results(tmp_path):
         for result in results[:10]:
             whole = result["explanation"]
             shares = sum(match["share"] for match in whole["matches"]) + sum(whole["parts"].values())
-            assert whole["score"] == result["relevance_score"] == pytest.approx(shares, abs=1e-4)
+            assert whole["score"] == pytest.approx(shares, abs=1e-4)
+            # One document is explained, thirteen were ranked: another batch, which may round its sums differently.
+            assert whole["score"] == pytest.approx(result["relevance_score"], abs=1e-5 * max(1, abs(whole["score"])))
