@@ -32,7 +32,7 @@ class ServedSet:
         if about is None:
             raise InputError(
                 f"{folder} is a single store, which cannot be spread over owners; expected a set that is split by id: "
-                f"lateint store split {folder} NEW-SET --by-id N"
+                f"lateint store split {folder} --by-id N --output NEW-SET"
             )
         if about.split is None:
             raise InputError(
