@@ -2,9 +2,12 @@
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -40,9 +43,8 @@ def test_storage_that_cannot_be_reached(s3, monkeypatch):
         read_publication(s3)
 
 
-def test_a_folder_that_may_not_be_written(stores, tmp_path):
+def test_a_folder_that_may_not_be_written(stores):
     """As another user than root, for whom rights count, and as one with nothing but a read-only folder."""
-    (tmp_path / "locked").mkdir(mode=0o555)
     code = (
         "import os, obstore, lateint_store.remote.publish\n"
         "if os.getuid() == 0:\n    os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
@@ -50,14 +52,16 @@ def test_a_folder_that_may_not_be_written(stores, tmp_path):
         "except lateint_store.errors.RemoteDenied as error:\n    print(error)\n"
     )
     path = f"import sys; sys.path[:0] = {[path for path in sys.path if path] + [str(ROOT / 'store')]!r}\n"
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    stores.chmod(0o755)
-    stores.parent.chmod(0o755)
-    run = subprocess.run(
-        [sys.executable, "-c", path + "import lateint_store.errors\n" + code, str(stores / "whole"), f"file://{tmp_path}/locked/x"],
-        capture_output=True, text=True,
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as made:  # not below pytest's own folder, which nobody else may enter
+        folder = Path(made)
+        shutil.copytree(stores / "whole", folder / "whole")
+        (folder / "locked").mkdir()
+        for place in (folder, *folder.rglob("*")):
+            place.chmod(0o555 if place.is_dir() else 0o444)
+        command = [sys.executable, "-c", path + "import lateint_store.errors\n" + code]
+        run = subprocess.run([*command, str(folder / "whole"), f"file://{folder}/locked/x"], capture_output=True, text=True)
+        for place in (folder, *folder.rglob("*")):
+            place.chmod(0o755)
     assert "cannot write file://" in run.stdout and "no rights" in run.stdout, run.stderr
 
 
