@@ -55,7 +55,7 @@ def half(remote, monkeypatch):
         asyncio.run(asyncio.sleep(0.02))
 
 
-def same(ours, theirs):
+def assert_same(ours, theirs):
     ours, theirs = scored(ours), scored(theirs)
     assert [index for index, _ in ours] == [index for index, _ in theirs]
     assert [score for _, score in ours] == pytest.approx([score for _, score in theirs], abs=1e-5)
@@ -64,7 +64,7 @@ def same(ours, theirs):
 @pytest.mark.parametrize("path", SHAPES)
 def test_answers_are_those_of_a_service_over_the_whole_set(local, remote, path):
     body = {"query": QUERY, SHAPES[path]: BODY["documents"], "raw_scores": True}
-    same(*(ask(engine, body, path=path) for engine in (remote, local)))
+    assert_same(*(ask(engine, body, path=path) for engine in (remote, local)))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_answers_are_those_of_a_service_over_the_whole_set(local, remote, path):
 )
 def test_texts_ladders_and_missing_ids_are_answered_alike(local, remote, changes):
     ours, theirs = ask(remote, BODY | changes), ask(local, BODY | changes)
-    same(ours, theirs)
+    assert_same(ours, theirs)
     ours, theirs = ours.json(), theirs.json()
     for name in ("usage", "store_digest", "partial"):
         assert ours.get(name) == theirs.get(name), name

@@ -68,13 +68,17 @@ def test_different_errors_and_other_pieces_are_counted_apart(queue, clock):
     for piece in (0, 1, 0, 1):
         queue.failed(piece, POISON)
         take_again(queue, clock, piece)
+    with pytest.raises(ClusterError, match="shard 1 failed 3 times"):  # its third of this error
+        queue.failed(1, POISON)
 
 
 def test_passing_errors_do_not_count(queue, clock):
     queue.take(), queue.take()
+    left = queue.left
     for _ in range(5):
         queue.failed(1, Fault("StoreLocked", "it is open", passing=True))
         take_again(queue, clock, 1)
+    assert queue.left == left
 
 
 def test_starts_are_counted_until_one_succeeds():
