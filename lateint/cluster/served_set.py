@@ -92,7 +92,10 @@ def set_costs(reports: Sequence[OwnerReport], hop_ms: float) -> dict[str, Cost]:
 
 @dataclass(frozen=True, slots=True)
 class ShardHealth:
-    """One shard as it is now. `member`: its path in the set; `problem`: why it has fewer replicas than wanted, as last seen."""
+    """A member of the served set, and its owners. `member`: its path in the set; `lost`: owners given up so far.
+
+    problem: why fewer are ready than wanted, as last seen.
+    """
 
     shard: int
     member: str

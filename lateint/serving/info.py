@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import replace
 from functools import lru_cache
 
 import msgspec
@@ -11,6 +11,7 @@ import torch
 import transformers
 
 from lateint import __version__
+from lateint.cluster.served_set import ShardHealth
 from lateint.indexing.fingerprint import head_digest
 from lateint.model.digests import digest_json
 from lateint.model.model import Model
@@ -44,18 +45,6 @@ class StoreInfo(msgspec.Struct):
     chunks: str | None
 
 
-class ShardInfo(msgspec.Struct):
-    """A member of the served set, and its owners. `problem`: why fewer are ready than wanted; `lost`: those given up so far."""
-
-    shard: int
-    member: str
-    documents: int
-    wanted: int
-    ready: int
-    lost: int
-    problem: str | None
-
-
 class LimitsInfo(msgspec.Struct):
     """What one request may hold, and how many are accepted at once."""
 
@@ -84,7 +73,7 @@ class ServiceInfo(msgspec.Struct):
     model: ModelInfo
     then: list[str]
     store: StoreInfo
-    shards: list[ShardInfo] | None
+    shards: list[ShardHealth] | None
     heads: list[str]
     score: str
     id_prefix: str | None
@@ -150,14 +139,15 @@ def _head_digest(model: Model) -> str:
     return head_digest(model)
 
 
-def _shards(engine: AnyEngine) -> list[ShardInfo] | None:
+def _shards(engine: AnyEngine) -> list[ShardHealth] | None:
     """Describe the shards of a set that owners score; None if this process scores."""
     if not isinstance(engine, ClusterEngine):
         return None
-    shards = [ShardInfo(**asdict(shard)) for shard in engine.cluster.health()]
-    for shard in shards:
-        shard.problem = None if shard.problem is None else without_paths(shard.problem)
-    return shards
+    return [replace(shard, problem=_shown(shard.problem)) for shard in engine.cluster.health()]
+
+
+def _shown(problem: str | None) -> str | None:
+    return None if problem is None else without_paths(problem)
 
 
 def _limits(limits: Limits, requests: int, timeout_ms: int) -> LimitsInfo:
@@ -175,5 +165,4 @@ def _limits(limits: Limits, requests: int, timeout_ms: int) -> LimitsInfo:
 
 def _cache(cache: TextCaches) -> CacheInfo:
     """Describe the cache, without the path that its problem may name."""
-    problem = None if cache.problem is None else without_paths(cache.problem)
-    return CacheInfo(problem, cache.statistics())
+    return CacheInfo(_shown(cache.problem), cache.statistics())
